@@ -1,8 +1,8 @@
-"""`python -m benchmarks [hot-path] [overload] [--quick]` prints the tables, and writes docs/benchmarks.md when all are
-run in full.
+"""`python -m benchmarks [hot-path] [overload] [--quick]` prints the tables, and writes
+docs/benchmarks.md when all are run in full.
 
-The judge has a page of its own (benchmarks.judge), and so have its peers on a cluster (benchmarks.peers) and the idle
-operator (benchmarks.idle).
+The judge has a page of its own (benchmarks.judge), and so have its peers on a cluster
+(benchmarks.peers) and the idle operator (benchmarks.idle).
 """
 
 import os
@@ -23,7 +23,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         [
             *lines,
             *(
-                "| " + " | ".join(str(row[name]) if row[name] is not None else "-" for name in head) + " |"
+                "| "
+                + " | ".join(str(row[name]) if row[name] is not None else "-" for name in head)
+                + " |"
                 for row in rows
             ),
         ]
@@ -66,7 +68,9 @@ def main(arguments: list[str]) -> None:
     chosen = [name for name in arguments if name in BENCHMARKS] or list(BENCHMARKS)
     unknown = [name for name in arguments if name not in (*BENCHMARKS, "--quick")]
     if unknown:
-        sys.exit(f"there is no benchmark {unknown[0]!r}: wanted {', '.join(BENCHMARKS)}, and --quick")
+        sys.exit(
+            f"there is no benchmark {unknown[0]!r}: wanted {', '.join(BENCHMARKS)}, and --quick"
+        )
     parts = [BENCHMARKS[name](quick=quick) for name in chosen]
     print("\n\n".join(parts))
     if not quick and len(chosen) == len(BENCHMARKS):

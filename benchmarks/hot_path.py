@@ -1,5 +1,5 @@
-"""Requests a second of one served model: fairway's path against `@bentoml.api`, both with BentoML, one worker, the same
-graph."""
+"""Requests a second of one served model: fairway's path against `@bentoml.api`, both with BentoML,
+one worker, the same graph."""
 
 import asyncio
 import os
@@ -27,8 +27,8 @@ CLIENTS, FEATURES = 8, 8
 
 
 def measure(*, seconds: float, rounds: int) -> list[dict[str, object]]:
-    """Return one row a side: median requests a second over alternating rounds, p50 and p99 in ms, CPU microseconds a
-    request."""
+    """Return one row a side: median requests a second over alternating rounds, p50 and p99 in ms,
+    CPU microseconds a request."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         model, made = _model(folder)
@@ -43,7 +43,11 @@ def measure(*, seconds: float, rounds: int) -> list[dict[str, object]]:
             serving=sections.Serving(),
             home=folder / "ours",
         )
-        theirs = {"PLAIN_MODEL": str(model), "BENTOML_HOME": str(folder / "plain"), "BENTOML_DO_NOT_TRACK": "True"}
+        theirs = {
+            "PLAIN_MODEL": str(model),
+            "BENTOML_HOME": str(folder / "plain"),
+            "BENTOML_DO_NOT_TRACK": "True",
+        }
         argv = [
             sys.executable,
             "-m",
@@ -56,7 +60,12 @@ def measure(*, seconds: float, rounds: int) -> list[dict[str, object]]:
             str(plain),
         ]
         sides = {
-            "fairway": (command.argv(ours), config, f"http://127.0.0.1:{ours}/v2/models/bench/infer", _ours()),
+            "fairway": (
+                command.argv(ours),
+                config,
+                f"http://127.0.0.1:{ours}/v2/models/bench/infer",
+                _ours(),
+            ),
             "@bentoml.api": (
                 argv,
                 theirs,
@@ -66,7 +75,9 @@ def measure(*, seconds: float, rounds: int) -> list[dict[str, object]]:
         }
         with open(os.devnull, "wb") as nowhere:
             servers = {
-                name: subprocess.Popen(side[0], env={**os.environ, **side[1]}, stdout=nowhere, stderr=nowhere)
+                name: subprocess.Popen(
+                    side[0], env={**os.environ, **side[1]}, stdout=nowhere, stderr=nowhere
+                )
                 for name, side in sides.items()
             }
         try:
@@ -85,7 +96,9 @@ async def _race(sides, servers, *, seconds: float, rounds: int) -> list[dict[str
             await _ready(session, url, body, name)
         for _ in range(rounds):
             for name, (_, _, url, body) in sides.items():
-                results[name].append(await _round(session, url, body, seconds=seconds, server=servers[name].pid))
+                results[name].append(
+                    await _round(session, url, body, seconds=seconds, server=servers[name].pid)
+                )
     rows: list[dict[str, object]] = []
     for name, found in results.items():
         rate, p50, p99, cpu = (statistics.median(column) for column in zip(*found, strict=True))
@@ -107,7 +120,9 @@ async def _ready(session: aiohttp.ClientSession, url: str, body: bytes, name: st
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            async with session.post(url, data=body, headers={"content-type": "application/json"}) as answer:
+            async with session.post(
+                url, data=body, headers={"content-type": "application/json"}
+            ) as answer:
                 if answer.status == 200:
                     return
         except aiohttp.ClientError:
@@ -122,7 +137,9 @@ async def _round(
 
     async def client() -> None:
         while (began := time.perf_counter()) and time.monotonic() < end:
-            async with session.post(url, data=body, headers={"content-type": "application/json"}) as answer:
+            async with session.post(
+                url, data=body, headers={"content-type": "application/json"}
+            ) as answer:
                 await answer.read()
                 assert answer.status == 200
             times.append(time.perf_counter() - began)
@@ -139,12 +156,19 @@ async def _round(
 
 def _cpu(pid: int) -> float:
     leader = psutil.Process(pid)
-    return sum(sum(process.cpu_times()[:2]) for process in (leader, *leader.children(recursive=True)))
+    return sum(
+        sum(process.cpu_times()[:2]) for process in (leader, *leader.children(recursive=True))
+    )
 
 
 def _ours() -> bytes:
     return orjson.dumps(
-        {"inputs": [{"name": f"x{i}", "datatype": "FP64", "shape": [1], "data": [0.5]} for i in range(FEATURES)]}
+        {
+            "inputs": [
+                {"name": f"x{i}", "datatype": "FP64", "shape": [1], "data": [0.5]}
+                for i in range(FEATURES)
+            ]
+        }
     )
 
 
@@ -162,7 +186,8 @@ def _model(folder: Path):  # type: ignore[no-untyped-def]
     ]
     graph = helper.make_graph(nodes, "bench", tensors[:1], tensors[1:], weights)
     onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / "model.onnx"
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9),
+        folder / "model.onnx",
     )
     described = {
         "classes": ["no", "yes"],

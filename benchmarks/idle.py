@@ -1,9 +1,10 @@
-"""`python -m benchmarks.idle [--deployments N] [--seconds S]` measures what the operator costs while N ModelDeployments
-serve and nothing moves.
+"""`python -m benchmarks.idle [--deployments N] [--seconds S]` measures what the operator costs
+while N ModelDeployments serve and nothing moves.
 
-Everything is real but the model servers: this machine could not run so many, so the controllers that make pods are
-stopped, and the Deployments are told that their pods are available. The operator, the API server, Envoy Gateway and its
-200 routes are as they are. Needs what `make test-cluster` needs.
+Everything is real but the model servers: this machine could not run so many, so the controllers
+that make pods are stopped, and the Deployments are told that their pods are available. The
+operator, the API server, Envoy Gateway and its 200 routes are as they are. Needs what `make
+test-cluster` needs.
 """
 
 import argparse
@@ -24,9 +25,13 @@ LIMITS = {"cores": 0.1, "MiB": 300.0}  # what an operator of 200 idle ModelDeplo
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.idle", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.idle", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--deployments", type=int, default=200, metavar="N")
-    parser.add_argument("--seconds", type=float, default=120.0, metavar="S", help="how long it is watched")
+    parser.add_argument(
+        "--seconds", type=float, default=120.0, metavar="S", help="how long it is watched"
+    )
     options = parser.parse_args(arguments)
     theirs = clusters.running() is not None
     cluster = clusters.up(bound=not theirs)
@@ -45,7 +50,12 @@ def _measure(cluster: clusters.Cluster, *, count: int, seconds: float) -> int:
     try:
         names = [f"idle-{number}" for number in range(count)]
         world.apply(
-            cluster, {"apiVersion": "v1", "kind": "List", "items": [world.resource(name, MODEL) for name in names]}
+            cluster,
+            {
+                "apiVersion": "v1",
+                "kind": "List",
+                "items": [world.resource(name, MODEL) for name in names],
+            },
         )
         _until(
             lambda: _make_available(cluster) >= count and _stable(cluster, names) == count,
@@ -55,7 +65,10 @@ def _measure(cluster: clusters.Cluster, *, count: int, seconds: float) -> int:
         pid = _operator()
         before, began = _cpu_seconds(pid), time.monotonic()
         time.sleep(seconds)  # what is measured is an idle while
-        cores, memory = (_cpu_seconds(pid) - before) / (time.monotonic() - began), _resident_mebibytes(pid)
+        cores, memory = (
+            (_cpu_seconds(pid) - before) / (time.monotonic() - began),
+            _resident_mebibytes(pid),
+        )
         print(
             f"{count} ModelDeployments in service, nothing moves: the operator takes {cores:.4f} cores over "
             f"{seconds:.0f} s (limit {LIMITS['cores']}), "
@@ -69,9 +82,11 @@ def _measure(cluster: clusters.Cluster, *, count: int, seconds: float) -> int:
 
 def _make_available(cluster: clusters.Cluster) -> int:
     """Tell every Deployment that its pods are available; gives how many there are."""
-    found = json.loads(cluster.kubectl("--namespace", world.NAMESPACE, "get", "deployments", "--output=json").stdout)[
-        "items"
-    ]
+    found = json.loads(
+        cluster.kubectl(
+            "--namespace", world.NAMESPACE, "get", "deployments", "--output=json"
+        ).stdout
+    )["items"]
     ours = [one for one in found if one["metadata"]["name"].startswith("idle-")]
     for one in ours:
         replicas, generation = one["spec"].get("replicas", 1), one["metadata"]["generation"]
@@ -94,9 +109,13 @@ def _make_available(cluster: clusters.Cluster) -> int:
 
 
 def _stable(cluster: clusters.Cluster, names: list[str]) -> int:
-    found = json.loads(cluster.kubectl("--namespace", world.NAMESPACE, "get", "md", "--output=json").stdout)["items"]
+    found = json.loads(
+        cluster.kubectl("--namespace", world.NAMESPACE, "get", "md", "--output=json").stdout
+    )["items"]
     return sum(
-        1 for one in found if one["metadata"]["name"] in names and one.get("status", {}).get("phase") == "Stable"
+        1
+        for one in found
+        if one["metadata"]["name"] in names and one.get("status", {}).get("phase") == "Stable"
     )
 
 
@@ -109,7 +128,8 @@ def _until(true: Any, *, seconds: float, what: str) -> None:
 
 
 def _operator() -> int:
-    """Return the operator's process, as this machine sees it: of all that are called so, the newest."""
+    """Return the operator's process, as this machine sees it: of all that are called so, the
+    newest."""
     found = [
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/cmdline")
@@ -124,7 +144,11 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _resident_mebibytes(pid: int) -> float:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    line = next(
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmRSS")
+    )
     return int(line.split()[1]) / 1024
 
 

@@ -1,5 +1,5 @@
-"""Three times more requests than a server can answer, and uploads that never end: with and without what bounds them,
-directly and through Envoy."""
+"""Three times more requests than a server can answer, and uploads that never end: with and without
+what bounds them, directly and through Envoy."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,8 @@ from fairway.platforms.local.xds import clusters
 from fairway.rollout import traffic
 from fairway.serving import command
 
-# that clients keep: more than wait at a server within half a second, or the queue would be at the clients
+# that clients keep: more than wait at a server within half a second, or the queue would be at the
+# clients
 CONNECTIONS = 2000
 CLIENTS = 48  # that measure the capacity
 TIMES = 3  # the capacity
@@ -36,7 +37,8 @@ BEFORE = {
     "max_pending_requests": 4096,
     "max_retries": 1024,
 }  # limits of an arm before there was admission
-# a request; what a server answers in its event loop goes up to some 75 KB on a core of 2025, which are 1,300 rows
+# a request; what a server answers in its event loop goes up to some 75 KB on a core of 2025, which
+# are 1,300 rows
 ROWS = {"400 rows, in the event loop": 400, "2,000 rows, in a thread": 2000}
 Answer = tuple[float, float, int]  # when it was due, seconds until it was there, status (0: none)
 
@@ -57,9 +59,11 @@ class Side:
 
 
 def overload(*, seconds: float) -> list[dict[str, object]]:
-    """Return one row for each side and kind of work: what clients got in the peak, and how long after it they felt
-    it."""
-    return [row for work, rows in ROWS.items() for row in _overload(work, rows=rows, seconds=seconds)]
+    """Return one row for each side and kind of work: what clients got in the peak, and how long
+    after it they felt it."""
+    return [
+        row for work, rows in ROWS.items() for row in _overload(work, rows=rows, seconds=seconds)
+    ]
 
 
 def slow_bodies() -> list[dict[str, object]]:
@@ -91,7 +95,10 @@ def serving(side: Side) -> Iterator[Side]:
         target = command.SERVICE if side.bounded else "benchmarks.unbounded:Service"
         with open(os.devnull, "wb") as nowhere:
             server = subprocess.Popen(
-                command.argv(port, target=target), env={**os.environ, **environment}, stdout=nowhere, stderr=nowhere
+                command.argv(port, target=target),
+                env={**os.environ, **environment},
+                stdout=nowhere,
+                stderr=nowhere,
             )
         stack.callback(server.wait, timeout=60)
         stack.callback(server.terminate)
@@ -105,8 +112,8 @@ def serving(side: Side) -> Iterator[Side]:
 
 @contextlib.contextmanager
 def _apart(server: int) -> Iterator[None]:
-    """Give the server a core of its own until the block ends: the load and the gateway, begun after it, have the
-    others."""
+    """Give the server a core of its own until the block ends: the load and the gateway, begun after
+    it, have the others."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) > 1:
         os.sched_setaffinity(server, cores[:1])
@@ -124,7 +131,9 @@ def _gateway(root: Path, port: int, *, bounded: bool) -> Iterator[str]:
     try:
         clusters.ARM_LIMITS = limits if bounded else BEFORE
         gateway.start()
-        route = traffic.route(deployment="bench", stable="bench", candidate=None, weight=0, mirror=0)
+        route = traffic.route(
+            deployment="bench", stable="bench", candidate=None, weight=0, mirror=0
+        )
         gateway.apply({"bench": route}, endpoints={"bench": [("127.0.0.1", port)]})
         yield gateway.url
     finally:
@@ -141,7 +150,11 @@ def _overload(work: str, *, rows: int, seconds: float) -> list[dict[str, object]
         peak = [answer for answer in side.answers if 1 <= answer[0] < 1 + seconds]
         times = sorted(took for _, took, status in peak if status == 200)
         statuses = [status for _, _, status in peak]
-        late = [due for due, took, status in side.answers if due >= 1 + seconds and (status != 200 or took > SOON)]
+        late = [
+            due
+            for due, took, status in side.answers
+            if due >= 1 + seconds and (status != 200 or took > SOON)
+        ]
         found.append(
             {
                 "work": work,
@@ -161,7 +174,8 @@ def _overload(work: str, *, rows: int, seconds: float) -> list[dict[str, object]
 
 
 async def _peak(side: Side, body: bytes, *, capacity: float, seconds: float) -> None:
-    """Ask at half the capacity for a second, at three times for the peak, and at half again until it is calm."""
+    """Ask at half the capacity for a second, at three times for the peak, and at half again until
+    it is calm."""
     calm = 5.0
     due = [
         *np.arange(0, 1, 2 / capacity),
@@ -182,8 +196,8 @@ async def _peak(side: Side, body: bytes, *, capacity: float, seconds: float) -> 
 
 
 async def _capacity(side: Side, body: bytes) -> float:
-    """Return the answers a second that clients get who ask without pause: enough of them that the server never waits,
-    too few for it to refuse any."""
+    """Return the answers a second that clients get who ask without pause: enough of them that the
+    server never waits, too few for it to refuse any."""
     answered, end = 0, time.perf_counter() + 4.0
 
     async def client() -> None:
@@ -214,7 +228,9 @@ async def _held(side: Side) -> dict[str, object]:
     return {
         "side": side.name,
         "neighbours answered 200": f"{statuses.count(200)} of {len(statuses)}",
-        "uploads ended by": ", ".join(f"{said.count(status)} x {status or 'nothing'}" for status in sorted(set(said))),
+        "uploads ended by": ", ".join(
+            f"{said.count(status)} x {status or 'nothing'}" for status in sorted(set(said))
+        ),
     }
 
 

@@ -17,6 +17,8 @@ class Plain:
     @bentoml.api
     def infer(self, numbers: list[list[float]]) -> list[list[float]]:
         """Return the probabilities of each row."""
-        answered = self.session.run(None, {self.session.get_inputs()[0].name: np.asarray(numbers, dtype=np.float32)})[0]
+        answered = self.session.run(
+            None, {self.session.get_inputs()[0].name: np.asarray(numbers, dtype=np.float32)}
+        )[0]
         rows: list[list[float]] = np.asarray(answered).tolist()
         return rows

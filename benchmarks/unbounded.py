@@ -1,5 +1,5 @@
-"""The server without admission and without bounds on uploads: the other side of the overload benchmark.
-`benchmarks.unbounded:Service`."""
+"""The server without admission and without bounds on uploads: the other side of the overload
+benchmark. `benchmarks.unbounded:Service`."""
 
 import math
 

@@ -13,6 +13,9 @@ def deploy(config: str, package: dsl.Input[dsl.Model], home: str) -> str:
     from fairway.config import sections
     from fairway.platforms import choice
 
-    stored = Path(package.metadata["folder"])  # on this machine; elsewhere the package travels in the artifact
+    # on this machine; elsewhere the package travels in the artifact
+    stored = Path(package.metadata["folder"])
     folder = stored if stored.is_dir() else Path(package.path) / stored.name
-    return choice.deploy(sections.Config.model_validate_json(config), package=folder, home=Path(home))
+    return choice.deploy(
+        sections.Config.model_validate_json(config), package=folder, home=Path(home)
+    )

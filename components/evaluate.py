@@ -1,5 +1,5 @@
-"""The evaluation stage as a component; its numbers, confusion matrix and page are drawn by the Kubeflow Pipelines
-UI."""
+"""The evaluation stage as a component; its numbers, confusion matrix and page are drawn by the
+Kubeflow Pipelines UI."""
 
 from kfp import dsl
 
@@ -17,7 +17,8 @@ def evaluate(
     classes: dsl.Output[dsl.ClassificationMetrics],
     report: dsl.Output[dsl.HTML],
 ) -> None:
-    """Measure the model on the test split, beside the baselines and the champion (a package's folder; empty: none)."""
+    """Measure the model on the test split, beside the baselines and the champion (a package's
+    folder; empty: none)."""
     from pathlib import Path
 
     from fairway.config import sections
@@ -34,5 +35,7 @@ def evaluate(
     for name, value in record.metrics.items():
         metrics.log_metric(name, value)
     if record.confusion:
-        classes.log_confusion_matrix([row["class"] for row in record.per_class], [*map(list, record.confusion)])
+        classes.log_confusion_matrix(
+            [row["class"] for row in record.per_class], [*map(list, record.confusion)]
+        )
     Path(report.path).write_bytes((Path(evaluation.path) / "report.html").read_bytes())

@@ -6,9 +6,11 @@ from components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def gate(config: str, evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Artifact]) -> bool:
-    """Say whether the challenger may be packaged and deployed; the decision and its reason are written to
-    `decision`."""
+def gate(
+    config: str, evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Artifact]
+) -> bool:
+    """Say whether the challenger may be packaged and deployed; the decision and its reason are
+    written to `decision`."""
     from pathlib import Path
 
     from fairway import artifacts
@@ -16,10 +18,14 @@ def gate(config: str, evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[
     from fairway.evaluation import gate as stage
 
     settings = sections.Config.model_validate_json(config)
-    measured = artifacts.from_json(artifacts.Evaluation, artifacts.read_json(Path(evaluation.path) / "evaluation.json"))
+    measured = artifacts.from_json(
+        artifacts.Evaluation, artifacts.read_json(Path(evaluation.path) / "evaluation.json")
+    )
     made = stage.decide(settings.evaluation.gate, evaluation=measured)
     artifacts.write_json(Path(decision.path), made)
-    decision.metadata.update({"promote": str(made.promote), "reason": made.reason, "notes": list(made.notes)})
+    decision.metadata.update(
+        {"promote": str(made.promote), "reason": made.reason, "notes": list(made.notes)}
+    )
     return made.promote
 
 

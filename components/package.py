@@ -15,7 +15,8 @@ def package(
     decision: dsl.Input[dsl.Artifact],
     package: dsl.Output[dsl.Model],
 ) -> str:
-    """Build the content-addressed package in `store` (empty: in the artifact itself) and gives its folder."""
+    """Build the content-addressed package in `store` (empty: in the artifact itself) and gives its
+    folder."""
     from pathlib import Path
 
     from fairway import artifacts

@@ -16,4 +16,6 @@ def prepare(config: str, dataset: dsl.Output[dsl.Dataset]) -> None:
 
     settings = sections.Config.model_validate_json(config)
     record = stage.prepare(settings.data, out=Path(dataset.path))
-    dataset.metadata.update({"version": record.version, "source": record.source, "rows": json.dumps(record.rows)})
+    dataset.metadata.update(
+        {"version": record.version, "source": record.source, "rows": json.dumps(record.rows)}
+    )

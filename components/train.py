@@ -20,7 +20,11 @@ def train(config: str, dataset: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Mo
         out=Path(model.path),
         progress=lambda epoch: print(
             f"progress: epoch {epoch['epoch']}",
-            *(f"{key.replace('_', ' ')} {value:.4f}" for key, value in epoch.items() if key.startswith("validation")),
+            *(
+                f"{key.replace('_', ' ')} {value:.4f}"
+                for key, value in epoch.items()
+                if key.startswith("validation")
+            ),
         ),
     )
     model.metadata.update(

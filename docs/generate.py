@@ -1,5 +1,5 @@
-"""Writes what is made from the code: the reference pages beside this file and the CRD; `--check` says which one is out
-of date.
+"""Writes what is made from the code: the reference pages beside this file and the CRD; `--check`
+says which one is out of date.
 
 docs/configuration.md   from fairway.config.sections and the groups in conf/
 docs/crd.md             from fairway.operator.crd, as is manifests/crds/modeldeployments.yaml
@@ -26,7 +26,8 @@ NOTE = "<!-- Written by docs/generate.py (`make docs`): change the code, not thi
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files, or with `--check` gives 1 and a sentence that names those that are not what would be written."""
+    """Write the files, or with `--check` gives 1 and a sentence that names those that are not what
+    would be written."""
     stale = []
     for name, page in PAGES.items():
         path, text = ROOT / name, page()
@@ -38,7 +39,10 @@ def main(arguments: list[str]) -> int:
             path.write_text(text, encoding="utf-8")
             print(f"wrote {name}")
     if stale and "--check" in arguments:
-        print(f"{', '.join(stale)} out of date: run `make docs` and commit the result", file=sys.stderr)
+        print(
+            f"{', '.join(stale)} out of date: run `make docs` and commit the result",
+            file=sys.stderr,
+        )
         return 1
     return 0
 
@@ -47,7 +51,8 @@ def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """Return a Markdown table; a bar inside a cell is escaped, a line break becomes a space."""
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join(
-        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in row) + " |" for row in lines
+        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in row) + " |"
+        for row in lines
     )
 
 
@@ -69,10 +74,20 @@ environment's group, the file, `--set key.path=value`. Relative paths in `data` 
 def configuration() -> str:
     from fairway.config import sections
 
-    parts = [part for path, model, default in tree(sections.Config) for part in section(path, model, default)]
-    at = next(index for index, part in enumerate(parts) if part == "### data.split" or part.endswith(" data.split"))
+    parts = [
+        part
+        for path, model, default in tree(sections.Config)
+        for part in section(path, model, default)
+    ]
+    at = next(
+        index
+        for index, part in enumerate(parts)
+        if part == "### data.split" or part.endswith(" data.split")
+    )
     parts[at:at] = [
-        part for name, model in sections.SOURCES.sections.items() for part in own("source", name, model, sections.Data)
+        part
+        for name, model in sections.SOURCES.sections.items()
+        for part in own("source", name, model, sections.Data)
     ]
     at = parts.index("## evaluation")
     parts[at:at] = [
@@ -81,25 +96,40 @@ def configuration() -> str:
         for part in own("family", name, model, sections.Training)
     ]
     at = parts.index("### strategy.hooks[]")
-    guards = [("guard of type", name, model, sections.Guard) for name, model in sections.GUARDS.sections.items()]
-    parts[at:at] = [part for what, name, model, common in guards for part in own(what, name, model, common)]
+    guards = [
+        ("guard of type", name, model, sections.Guard)
+        for name, model in sections.GUARDS.sections.items()
+    ]
+    parts[at:at] = [
+        part for what, name, model, common in guards for part in own(what, name, model, common)
+    ]
     return document("Configuration", CONFIGURATION, [*parts, "## Groups", groups()])
 
 
-Part = tuple[str, type[BaseModel], BaseModel | None]  # path in the file, section, the instance that the defaults hold
+# path in the file, section, the instance that the defaults hold
+Part = tuple[str, type[BaseModel], BaseModel | None]
 
 
-def tree(model: type[BaseModel], path: str = "", default: BaseModel | None = None) -> Iterator[Part]:
-    """Return each section, outermost first; the items of a list are a section too, with `[]` after its key."""
+def tree(
+    model: type[BaseModel], path: str = "", default: BaseModel | None = None
+) -> Iterator[Part]:
+    """Return each section, outermost first; the items of a list are a section too, with `[]` after
+    its key."""
     yield path, model, default
     for name, field in model.model_fields.items():
         inner = inner_model(field.annotation)
         if inner is None:
             continue
         listed = "" if inner is field.annotation else "[]"
-        value = getattr(default, name) if default is not None else field.get_default(call_default_factory=True)
+        value = (
+            getattr(default, name)
+            if default is not None
+            else field.get_default(call_default_factory=True)
+        )
         yield from tree(
-            inner, f"{path}.{field.alias}{listed}".lstrip("."), value if isinstance(value, BaseModel) else None
+            inner,
+            f"{path}.{field.alias}{listed}".lstrip("."),
+            value if isinstance(value, BaseModel) else None,
         )
 
 
@@ -107,7 +137,14 @@ def inner_model(annotation: Any) -> type[BaseModel] | None:
     """Return the section that a field holds, alone or in a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for argument in getattr(annotation, "__args__", ()) if (found := inner_model(argument))), None)
+    return next(
+        (
+            found
+            for argument in getattr(annotation, "__args__", ())
+            if (found := inner_model(argument))
+        ),
+        None,
+    )
 
 
 def section(path: str, model: type[BaseModel], default: BaseModel | None) -> Iterator[str]:
@@ -136,8 +173,14 @@ def own(what: str, name: str, model: type[BaseModel], common: type[BaseModel]) -
     yield f"{places.get(what, '#### ')}{what} {name}"
     yield (model.__doc__ or "").strip()
     properties = model.model_json_schema(by_alias=True)["properties"]
-    special = {key: field for key, field in model.model_fields.items() if key not in common.model_fields}
-    inner = {key: found for key, field in special.items() if (found := inner_model(field.annotation)) is not None}
+    special = {
+        key: field for key, field in model.model_fields.items() if key not in common.model_fields
+    }
+    inner = {
+        key: found
+        for key, field in special.items()
+        if (found := inner_model(field.annotation)) is not None
+    }
     rows = [
         (
             f"`{field.alias}`",
@@ -154,15 +197,23 @@ def own(what: str, name: str, model: type[BaseModel], common: type[BaseModel]) -
 
 
 def default_of(model: type[BaseModel], name: str, default: BaseModel | None) -> str:
-    """Return a field's default as it would be written in the file; nothing for a section, whose own table says it."""
+    """Return a field's default as it would be written in the file; nothing for a section, whose own
+    table says it."""
     field = model.model_fields[name]
     if field.is_required() and default is None:
         return "required"
-    value = getattr(default, name) if default is not None else field.get_default(call_default_factory=True)
+    value = (
+        getattr(default, name)
+        if default is not None
+        else field.get_default(call_default_factory=True)
+    )
     if isinstance(value, BaseModel):
         return ""
     if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
-        return ", ".join(f"`{flow(item.model_dump(mode='json', by_alias=True, exclude_unset=True))}`" for item in value)
+        return ", ".join(
+            f"`{flow(item.model_dump(mode='json', by_alias=True, exclude_unset=True))}`"
+            for item in value
+        )
     plain = model.model_construct(**{name: value}).model_dump(
         mode="json", by_alias=True, include={name}, warnings=False
     )
@@ -171,13 +222,22 @@ def default_of(model: type[BaseModel], name: str, default: BaseModel | None) -> 
 
 def flow(value: Any) -> str:
     """Return a value as YAML on one line."""
-    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).removesuffix("...\n").strip()
+    return (
+        yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
+        .removesuffix("...\n")
+        .strip()
+    )
 
 
 def type_of(described: dict[str, Any]) -> str:
     """Return a JSON schema's type in words, bounds included."""
     if "anyOf" in described:
-        return ", ".join(type_of(option) for option in described["anyOf"] if option.get("type") != "null") + ", or none"
+        return (
+            ", ".join(
+                type_of(option) for option in described["anyOf"] if option.get("type") != "null"
+            )
+            + ", or none"
+        )
     if "enum" in described or "const" in described:
         return " or ".join(f"`{value}`" for value in described.get("enum") or [described["const"]])
     kind = described.get("type", "value")
@@ -186,11 +246,15 @@ def type_of(described: dict[str, Any]) -> str:
     if kind == "string" and "ms|s|m|h|d" in described.get("pattern", ""):
         return "duration"
     words = {
-        "string": "name" if "[-a-z0-9]" in described.get("pattern", "") else described.get("format", "text"),
+        "string": "name"
+        if "[-a-z0-9]" in described.get("pattern", "")
+        else described.get("format", "text"),
         "boolean": "true or false",
     }
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    bounds = ", ".join(f"{sign} {described[name]:.10g}" for name, sign in signs.items() if name in described)
+    bounds = ", ".join(
+        f"{sign} {described[name]:.10g}" for name, sign in signs.items() if name in described
+    )
     return f"{words.get(kind, kind)} {bounds}".strip()
 
 
@@ -198,9 +262,13 @@ def groups() -> str:
     from fairway.config import loader
 
     texts = {
-        f"{file.parent.name}: {file.stem}": file.read_text(encoding="utf-8") for file in loader.CONF.glob("*/*.yaml")
+        f"{file.parent.name}: {file.stem}": file.read_text(encoding="utf-8")
+        for file in loader.CONF.glob("*/*.yaml")
     }
-    rows = [(f"`{name}`", f"`{flow(yaml.safe_load(text) or {})}`") for name, text in sorted(texts.items())]
+    rows = [
+        (f"`{name}`", f"`{flow(yaml.safe_load(text) or {})}`")
+        for name, text in sorted(texts.items())
+    ]
     chosen = """`defaults: {data: digits, training: convolutional}` in the file chooses the groups of data and training;
 `environment: production` (or `--set environment=production`) chooses the environment's."""
     return chosen + "\n\n" + table(("group", "sets"), rows)
@@ -221,10 +289,17 @@ def resource() -> str:
     from fairway.operator import crd
 
     nodes = {path: node for path, node in crd.nodes(crd.root()) if path}
-    parts = [part for path, node in nodes.items() if "properties" in node for part in fields(path, node)]
-    rules = [(f"`{path or 'metadata'}`", message) for path, rules in crd.RULES.items() for _, message in rules]
-    refusals = "What contradicts itself is refused when it is applied, with one of these sentences:\n\n" + table(
-        ("where", "sentence"), rules
+    parts = [
+        part for path, node in nodes.items() if "properties" in node for part in fields(path, node)
+    ]
+    rules = [
+        (f"`{path or 'metadata'}`", message)
+        for path, rules in crd.RULES.items()
+        for _, message in rules
+    ]
+    refusals = (
+        "What contradicts itself is refused when it is applied, with one of these sentences:\n\n"
+        + table(("where", "sentence"), rules)
     )
     intro = CRD.format(columns=", ".join(name for name, _, _ in crd.COLUMNS))
     return document("Custom resource", intro, [*parts, "## Refusals", refusals])
@@ -243,7 +318,9 @@ def fields(path: str, node: dict[str, Any]) -> Iterator[str]:
             if word in inner
         }
         bounds = {
-            word: value for word, value in inner.items() if f"exclusive{word.capitalize()}" not in inner
+            word: value
+            for word, value in inner.items()
+            if f"exclusive{word.capitalize()}" not in inner
         } | exclusive
         kind = (
             f"[section]{link}"
@@ -281,30 +358,48 @@ def cli() -> str:
     from fairway.cli import cli as root
 
     parts = []
-    for command, context in commands(root, click.Context(root, info_name="fairway", **root.context_settings)):
+    for command, context in commands(
+        root, click.Context(root, info_name="fairway", **root.context_settings)
+    ):
         usage = command.get_usage(context).removeprefix("Usage: ")
-        parts += [f"## {context.command_path}", f"```text\n{usage}\n```", inspect.cleandoc(command.help or "")]
+        parts += [
+            f"## {context.command_path}",
+            f"```text\n{usage}\n```",
+            inspect.cleandoc(command.help or ""),
+        ]
         records = [
             record
             for parameter in command.get_params(context)
             if (record := parameter.get_help_record(context)) and record[1]
         ]
         if records:
-            parts.append(table(("option", "meaning"), [(f"`{flags}`", meaning) for flags, meaning in records]))
+            parts.append(
+                table(
+                    ("option", "meaning"), [(f"`{flags}`", meaning) for flags, meaning in records]
+                )
+            )
     return document("Command line", CLI, [part for part in parts if part])
 
 
-def commands(group: click.Group, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
-    """Return each command under the group with the context that names it, groups before what they hold."""
+def commands(
+    group: click.Group, context: click.Context
+) -> Iterator[tuple[click.Command, click.Context]]:
+    """Return each command under the group with the context that names it, groups before what they
+    hold."""
     for name in group.list_commands(context):
         try:
             command = group.get_command(context, name)
         except ImportError as error:
-            raise SystemExit(f"docs: {context.command_path} {name} cannot be described: {error}") from error
+            raise SystemExit(
+                f"docs: {context.command_path} {name} cannot be described: {error}"
+            ) from error
         if command is None or command.hidden:
             continue
         inner = click.Context(
-            command, info_name=name, parent=context, **{**command.context_settings, "terminal_width": 100}
+            command,
+            info_name=name,
+            parent=context,
+            **{**command.context_settings, "terminal_width": 100},
         )
         yield command, inner
         if isinstance(command, click.Group):
@@ -342,10 +437,12 @@ class Series:
 
 def metrics() -> str:
     series = sorted(
-        (one for file in sorted((SRC / "fairway").rglob("*.py")) for one in declared(file)), key=lambda one: one.name
+        (one for file in sorted((SRC / "fairway").rglob("*.py")) for one in declared(file)),
+        key=lambda one: one.name,
     )
     parts = []
-    for noun in sorted({one.name.split("_")[1] for one in series}):  # the operator has those of rollouts, too
+    # the operator has those of rollouts, too
+    for noun in sorted({one.name.split("_")[1] for one in series}):
         rows = [
             (f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.help)
             for one in series
@@ -356,8 +453,8 @@ def metrics() -> str:
 
 
 def declared(file: Path) -> list[Series]:
-    """Return the metrics that a module declares; a name or a label that cannot be read is a mistake, said with its
-    line."""
+    """Return the metrics that a module declares; a name or a label that cannot be read is a
+    mistake, said with its line."""
     source = file.read_text(encoding="utf-8")
     if "prometheus_client" not in source:
         return []
@@ -369,7 +466,11 @@ def declared(file: Path) -> list[Series]:
         if kind is None:
             continue
         given = dict(zip(("name", "documentation", "labelnames"), call.args, strict=False))
-        given |= {{"labels": "labelnames"}.get(word.arg, word.arg): word.value for word in call.keywords if word.arg}
+        given |= {
+            {"labels": "labelnames"}.get(word.arg, word.arg): word.value
+            for word in call.keywords
+            if word.arg
+        }
         try:
             name, text = (str(value_of(given[part], tree)) for part in ("name", "documentation"))
             labels = tuple(value_of(given["labelnames"], tree)) if "labelnames" in given else ()
@@ -379,7 +480,9 @@ def declared(file: Path) -> list[Series]:
                 f"docs: {where}: a metric's name, help and labels must be written out, but {error}"
             ) from error
         full = f"{name.removesuffix('_total')}_total" if kind == "counter" else name
-        found.append(Series(full, kind, labels, text, ".".join(file.relative_to(SRC).with_suffix("").parts)))
+        found.append(
+            Series(full, kind, labels, text, ".".join(file.relative_to(SRC).with_suffix("").parts))
+        )
     return found
 
 
@@ -388,9 +491,14 @@ def imported(tree: ast.Module) -> dict[str, str]:
     names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            ours = [alias for alias in node.names if alias.name.split(".")[0] == "prometheus_client"]
+            ours = [
+                alias for alias in node.names if alias.name.split(".")[0] == "prometheus_client"
+            ]
             names |= {alias.asname or "prometheus_client": "" for alias in ours}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "prometheus_client":
+        elif (
+            isinstance(node, ast.ImportFrom)
+            and (node.module or "").split(".")[0] == "prometheus_client"
+        ):
             names |= {alias.asname or alias.name: alias.name for alias in node.names}
     return names
 
@@ -410,20 +518,24 @@ def called(function: ast.expr, aliases: dict[str, str]) -> str:
 
 
 def value_of(node: ast.expr, tree: ast.Module) -> Any:
-    """Return the value of a literal, a name assigned in the module or taken from another of ours, a slice or a join of
-    tuples."""
+    """Return the value of a literal, a name assigned in the module or taken from another of ours, a
+    slice or a join of tuples."""
     match node:
         case ast.Constant(value=value):
             return value
         case ast.Tuple(elts=items) | ast.List(elts=items):
             return tuple(
                 chain.from_iterable(
-                    value_of(item.value, tree) if isinstance(item, ast.Starred) else [value_of(item, tree)]
+                    value_of(item.value, tree)
+                    if isinstance(item, ast.Starred)
+                    else [value_of(item, tree)]
                     for item in items
                 )
             )
         case ast.Subscript(value=inner, slice=ast.Slice(lower=lower, upper=upper)):
-            return value_of(inner, tree)[slice(*(value_of(end, tree) if end else None for end in (lower, upper)))]
+            return value_of(inner, tree)[
+                slice(*(value_of(end, tree) if end else None for end in (lower, upper)))
+            ]
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             return value_of(left, tree) + value_of(right, tree)
         case ast.Name(id=name):
@@ -436,13 +548,21 @@ def value_of(node: ast.expr, tree: ast.Module) -> Any:
 def assigned(name: str, tree: ast.Module) -> Any:
     for node in ast.walk(tree):
         targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+            node.targets
+            if isinstance(node, ast.Assign)
+            else [node.target]
+            if isinstance(node, ast.AnnAssign)
+            else []
         )
         value = getattr(node, "value", None)
-        if value is not None and any(isinstance(target, ast.Name) and target.id == name for target in targets):
+        if value is not None and any(
+            isinstance(target, ast.Name) and target.id == name for target in targets
+        ):
             return value_of(value, tree)
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and any((alias.asname or alias.name) == name for alias in node.names):
+        if isinstance(node, ast.ImportFrom) and any(
+            (alias.asname or alias.name) == name for alias in node.names
+        ):
             return assigned(name, parsed(str(node.module)))
     raise LookupError(f"{name} is assigned nowhere in the module")
 

@@ -1,6 +1,8 @@
-"""Writes helm/fairway/README.md from the comments of values.yaml; `--check` says whether it is out of date.
+"""Writes helm/fairway/README.md from the comments of values.yaml; `--check` says whether it is out
+of date.
 
-The comment above a value says why its default is what it is, the one above a section what the section is.
+The comment above a value says why its default is what it is, the one above a section what the
+section is.
 """
 
 import sys
@@ -52,13 +54,15 @@ class Value:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page, or with `--check` gives 1 and a sentence where it is not what would be written."""
+    """Write the page, or with `--check` gives 1 and a sentence where it is not what would be
+    written."""
     path, text = CHART / "README.md", page((CHART / "values.yaml").read_text(encoding="utf-8"))
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return 0
     if "--check" in arguments:
         print(
-            "helm/fairway/README.md is out of date: run `python helm/readme.py` and commit the result", file=sys.stderr
+            "helm/fairway/README.md is out of date: run `python helm/readme.py` and commit the result",
+            file=sys.stderr,
         )
         return 1
     path.write_text(text, encoding="utf-8")
@@ -71,7 +75,10 @@ def page(source: str) -> str:
         f"{value.why} |"
         for value in values(source)
     ]
-    return "\n".join([HEAD + TAIL, "", "| value | default | why |", "| --- | --- | --- |", *rows]) + "\n"
+    return (
+        "\n".join([HEAD + TAIL, "", "| value | default | why |", "| --- | --- | --- |", *rows])
+        + "\n"
+    )
 
 
 def values(source: str) -> Iterator[Value]:
@@ -85,7 +92,11 @@ def _walk(node: yaml.MappingNode, *, lines: list[str], path: str) -> Iterator[Va
     for key, value in node.value:
         name = f"{path}{key.value}"
         why = _comment(lines, above=key.start_mark.line)
-        section = isinstance(value, yaml.MappingNode) and not value.flow_style and _has_comments(value, lines)
+        section = (
+            isinstance(value, yaml.MappingNode)
+            and not value.flow_style
+            and _has_comments(value, lines)
+        )
         if not why and not section:
             raise SystemExit(
                 f"values.yaml line {key.start_mark.line + 1}: {name} has no comment: say above it why its default is "
@@ -111,7 +122,8 @@ def _flow(default: object) -> str:
 
 
 def _has_comments(node: yaml.MappingNode, lines: list[str]) -> bool:
-    """Tell a section, whose values are explained one by one, from a value that is a mapping, such as `resources`."""
+    """Tell a section, whose values are explained one by one, from a value that is a mapping, such
+    as `resources`."""
     return any(_comment(lines, above=key.start_mark.line) for key, _ in node.value)
 
 

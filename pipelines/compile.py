@@ -1,4 +1,5 @@
-"""`python -m pipelines.compile [FOLDER]` writes the pipelines' YAML; a test holds the committed files to it."""
+"""`python -m pipelines.compile [FOLDER]` writes the pipelines' YAML; a test holds the committed
+files to it."""
 
 import sys
 import tempfile
@@ -25,7 +26,9 @@ def write(folder: Path) -> None:
     for file, (name, resources) in VARIANTS.items():
         with tempfile.TemporaryDirectory() as scratch:
             made = Path(scratch) / file
-            compiler.Compiler().compile(training.pipeline(name=name, resources=resources), str(made))
+            compiler.Compiler().compile(
+                training.pipeline(name=name, resources=resources), str(made)
+            )
             check.require(compiled.read(made), environment="kind", what=file)
             files.write_bytes(folder / file, made.read_bytes())
 

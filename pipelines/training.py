@@ -1,8 +1,10 @@
-"""The training pipeline: prepare, train, evaluate, gate, then package and deploy, or record the refusal.
+"""The training pipeline: prepare, train, evaluate, gate, then package and deploy, or record the
+refusal.
 
-The same compiled file runs on one machine (`fairway run training`) and on a cluster. GPUs are asked for by the second
-variant: Kubeflow Pipelines has no switch for an accelerator at run time. Image, requests and limits are filled in from
-the configuration when a run is submitted (fairway.pipelines.compiled).
+The same compiled file runs on one machine (`fairway run training`) and on a cluster. GPUs are asked
+for by the second variant: Kubeflow Pipelines has no switch for an accelerator at run time. Image,
+requests and limits are filled in from the configuration when a run is submitted
+(fairway.pipelines.compiled).
 """
 
 from kfp import dsl, kubernetes
@@ -25,12 +27,19 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
 
     @dsl.pipeline(name=name, description="prepare, train, evaluate, gate, package, deploy")
     def training(
-        config: str, champion: str = "", store: str = "", home: str = "", deploy_package: bool = False
+        config: str,
+        champion: str = "",
+        store: str = "",
+        home: str = "",
+        deploy_package: bool = False,
     ) -> None:
         prepared = _repeatable(_bounded(prepare(config=config), resources.prepare, hours=6))
-        prepared.set_caching_options(False)  # its inputs name the data; they do not change when the data does
+        # its inputs name the data; they do not change when the data does
+        prepared.set_caching_options(False)
         trained = _repeatable(
-            _bounded(train(config=config, dataset=prepared.outputs["dataset"]), resources.train, hours=24)
+            _bounded(
+                train(config=config, dataset=prepared.outputs["dataset"]), resources.train, hours=24
+            )
         )
         if resources.train.gpu:
             _accelerated(trained, resources.train.gpu)
@@ -46,7 +55,9 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
                 hours=6,
             )
         )
-        asked = _bounded(gate(config=config, evaluation=measured.outputs["evaluation"]), resources.prepare)
+        asked = _bounded(
+            gate(config=config, evaluation=measured.outputs["evaluation"]), resources.prepare
+        )
         with dsl.If(asked.outputs["Output"] == True, name="let-through"):  # noqa: E712 - a comparison that kfp compiles
             made = _bounded(
                 package(
@@ -61,7 +72,12 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
             )
             _acting(_repeatable(made))
             with dsl.If(deploy_package == True, name="deploy-asked"):  # noqa: E712
-                _acting(_bounded(deploy(config=config, package=made.outputs["package"], home=home), resources.prepare))
+                _acting(
+                    _bounded(
+                        deploy(config=config, package=made.outputs["package"], home=home),
+                        resources.prepare,
+                    )
+                )
         with dsl.Else(name="refused"):
             _acting(_bounded(refuse(decision=asked.outputs["decision"]), resources.prepare))
 
@@ -69,8 +85,8 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
 
 
 def _bounded(task, resources: sections.Resources, *, hours: int = 1):  # type: ignore[no-untyped-def]
-    """Return the task with requests, limits and a timeout: an unbounded one takes the node from others, or hangs for
-    ever."""
+    """Return the task with requests, limits and a timeout: an unbounded one takes the node from
+    others, or hangs for ever."""
     kubernetes.set_timeout(task, seconds=hours * HOUR)
     return (
         task.set_cpu_request(resources.cpu)
@@ -81,7 +97,8 @@ def _bounded(task, resources: sections.Resources, *, hours: int = 1):  # type: i
 
 
 def _repeatable(task):  # type: ignore[no-untyped-def]
-    """Return the task tried again after a failure, for nodes that vanish: a step that replaces all it wrote before."""
+    """Return the task tried again after a failure, for nodes that vanish: a step that replaces all
+    it wrote before."""
     return task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2)
 
 

@@ -22,9 +22,11 @@ def binaries() -> Path:
 
 @pytest.fixture(scope="session")
 def cluster() -> clusters.Cluster:
-    """Return the cluster that runs: the one KUBECONFIG names, else the harness's own (`make test-cluster` brings it
-    up)."""
-    found = clusters.external() or (clusters.Cluster(places.KUBECONFIG, places.RUN) if clusters.running() else None)
+    """Return the cluster that runs: the one KUBECONFIG names, else the harness's own (`make
+    test-cluster` brings it up)."""
+    found = clusters.external() or (
+        clusters.Cluster(places.KUBECONFIG, places.RUN) if clusters.running() else None
+    )
     assert found is not None, "no cluster runs: `make test-cluster`, or `make cluster` first"
     return found
 
@@ -45,8 +47,8 @@ def fairway(gateway: clusters.Cluster) -> clusters.Cluster:
 
 @pytest.fixture(scope="session")
 def promoted(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return one run of the training pipeline that the gate lets through, shared: it takes as long as the other tests
-    of it together."""
+    """Return one run of the training pipeline that the gate lets through, shared: it takes as long
+    as the other tests of it together."""
     from tests.pipelines import runs
 
     return runs.promote(Path(tmp_path_factory.mktemp("promoted")) / "python3-home")

@@ -1,5 +1,5 @@
-"""Environments beside the project's own, for programs whose libraries cannot live with ours: built from a lock, once,
-then taken from a cache."""
+"""Environments beside the project's own, for programs whose libraries cannot live with ours: built
+from a lock, once, then taken from a cache."""
 
 import fcntl
 import hashlib
@@ -14,8 +14,8 @@ CACHE = Path.home() / ".cache" / "fairway" / "environments"
 
 
 def built(lock: Path) -> Path:
-    """Return the folder of the environment's programs, with what the lock pins and nothing else; named by what it is
-    made from."""
+    """Return the folder of the environment's programs, with what the lock pins and nothing else;
+    named by what it is made from."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     digest = hashlib.sha256(lock.read_bytes() + python.encode() + sys.base_prefix.encode())
     place = CACHE / f"{lock.stem}-{digest.hexdigest()[:16]}"
@@ -24,11 +24,27 @@ def built(lock: Path) -> Path:
         fcntl.flock(only, fcntl.LOCK_EX)  # two runs at once build it once
         if not (place / "complete").exists():
             shutil.rmtree(place, ignore_errors=True)
-            uv, environment = str(Path(sys.executable).with_name("uv")), {**os.environ, "VIRTUAL_ENV": str(place)}
+            uv, environment = (
+                str(Path(sys.executable).with_name("uv")),
+                {**os.environ, "VIRTUAL_ENV": str(place)},
+            )
             environment.pop("UV_PYTHON", None)
-            subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(place)], env=environment, check=True)
             subprocess.run(
-                [uv, "pip", "sync", "--quiet", "--require-hashes", "--build-constraints", str(lock), str(lock)],
+                [uv, "venv", "--quiet", "--python", sys.executable, str(place)],
+                env=environment,
+                check=True,
+            )
+            subprocess.run(
+                [
+                    uv,
+                    "pip",
+                    "sync",
+                    "--quiet",
+                    "--require-hashes",
+                    "--build-constraints",
+                    str(lock),
+                    str(lock),
+                ],
                 env=environment,
                 check=True,
             )

@@ -52,7 +52,9 @@ def receiver(**answers: Any) -> Iterator[Receiver]:
             """Say nothing: the test reads what was told."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     made.url = f"http://127.0.0.1:{server.server_address[1]}/hook?team=models"
     try:

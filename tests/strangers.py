@@ -1,4 +1,5 @@
-"""A stranger's package: plug-ins that no line of ours knows, laid down as pip would, and Python that runs beside it."""
+"""A stranger's package: plug-ins that no line of ours knows, laid down as pip would, and Python
+that runs beside it."""
 
 import os
 import subprocess
@@ -12,9 +13,15 @@ SRC = Path(__file__).parents[1] / "src"
 
 
 def install(
-    folder: Path, name: str, *, version: str, modules: Mapping[str, str], groups: Mapping[str, Mapping[str, str]]
+    folder: Path,
+    name: str,
+    *,
+    version: str,
+    modules: Mapping[str, str],
+    groups: Mapping[str, Mapping[str, str]],
 ) -> Path:
-    """Lay the package down in the folder: its modules by name, its entry points by group; return the folder."""
+    """Lay the package down in the folder: its modules by name, its entry points by group; return
+    the folder."""
     for module, text in modules.items():
         (folder / f"{module}.py").write_text(textwrap.dedent(text))
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
@@ -36,7 +43,10 @@ def declare(folder: Path, groups: Mapping[str, Mapping[str, str]]) -> None:
 
 def python(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run our Python in the folder, with the package in it installed."""
-    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(SRC)])}
+    environment: dict[str, Any] = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(folder), str(SRC)]),
+    }
     return subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,

@@ -1,5 +1,5 @@
-"""What the shape of the repository promises: a light command line, layers, documented modules, nothing of one
-machine."""
+"""What the shape of the repository promises: a light command line, layers, documented modules,
+nothing of one machine."""
 
 import ast
 import os
@@ -71,7 +71,12 @@ def modules_after(code: str) -> set[str]:
     """The top-level modules that a fresh interpreter has after running the code."""
     show = f"{code}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     result = subprocess.run(
-        [sys.executable, "-c", show], env=PLAIN, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", show],
+        env=PLAIN,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     return set(result.stdout.splitlines()[-1].split())
 
@@ -79,7 +84,9 @@ def modules_after(code: str) -> set[str]:
 def processor_seconds(arguments: list[str]) -> float:
     """What a command takes of a processor, without waiting times: a busy machine does not count."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], env=PLAIN, capture_output=True, check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, *arguments], env=PLAIN, capture_output=True, check=True, timeout=60
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -97,7 +104,9 @@ def test_help_takes_less_than_a_fifth_of_a_second():
 
 
 def test_serving_a_model_loads_no_offline_library():
-    loaded = modules_after("import fairway.serving.app, fairway.serving.predictor, fairway.serving.eventlog")
+    loaded = modules_after(
+        "import fairway.serving.app, fairway.serving.predictor, fairway.serving.eventlog"
+    )
     assert "onnxruntime" in loaded
     assert loaded.isdisjoint(OFFLINE)
 
@@ -120,7 +129,12 @@ def test_what_a_pod_runs_loads_nothing_that_its_image_lacks(modules):
 def test_import_contracts_hold():
     program = Path(sys.executable).with_name("lint-imports")
     result = subprocess.run(
-        [program, "--no-cache", "--no-logo"], cwd=ROOT, env=PLAIN, capture_output=True, text=True, timeout=120
+        [program, "--no-cache", "--no-logo"],
+        cwd=ROOT,
+        env=PLAIN,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
 
@@ -150,13 +164,16 @@ def test_no_file_names(what, pattern):
     assert not found, f"{what} is named in:\n" + "\n".join(found[:20])
 
 
-MODULES = [path for path in files("*.py") if not path.name.startswith("test_")]  # a test's name is its sentence
+# a test's name is its sentence
+MODULES = [path for path in files("*.py") if not path.name.startswith("test_")]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_module_says_what_it_is_for(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert not tree.body or ast.get_docstring(tree), f"{path.name} needs a first line that says what it is for"
+    assert not tree.body or ast.get_docstring(tree), (
+        f"{path.name} needs a first line that says what it is for"
+    )
 
 
 def test_the_lock_holds_pins_and_hashes_only():
@@ -165,12 +182,18 @@ def test_the_lock_holds_pins_and_hashes_only():
     for number, line in enumerate(lines):
         if re.match(r"[a-z0-9]", line):
             assert re.match(r"[a-z0-9._-]+==\S+", line), f"line {number + 1} pins nothing: {line}"
-            assert lines[number + 1].startswith("    --hash=sha256:"), f"line {number + 1} has no hash: {line}"
+            assert lines[number + 1].startswith("    --hash=sha256:"), (
+                f"line {number + 1} has no hash: {line}"
+            )
 
 
 def test_the_lock_has_what_the_set_up_itself_needs():
     pinned = set(
-        re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
+        re.findall(
+            r"^([a-z0-9._-]+)==",
+            (ROOT / "requirements.lock").read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
     )
     assert {"uv", "hatchling", "editables", "pytest", "ruff", "mypy", "import-linter"} <= pinned
 

@@ -46,9 +46,9 @@ def trickling() -> Iterator[str]:
     "ask",
     [
         lambda url: remote.RemoteEvidence(url, "models", timeout_seconds=0.3).cursor(),
-        lambda url: prometheus.Prometheus(url, gateway={"namespace": "gateways"}, timeout_seconds=0.3).ask(
-            "up", read=len
-        ),
+        lambda url: prometheus.Prometheus(
+            url, gateway={"namespace": "gateways"}, timeout_seconds=0.3
+        ).ask("up", read=len),
     ],
     ids=["collector", "Prometheus"],
 )
@@ -63,7 +63,9 @@ def test_an_answer_that_never_ends_is_given_up(ask):
 def test_many_answers_that_do_not_come_take_no_longer_than_one_look_may():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         source = prometheus.Prometheus(
-            f"http://127.0.0.1:{silent.getsockname()[1]}", gateway={"namespace": "gateways"}, timeout_seconds=5.0
+            f"http://127.0.0.1:{silent.getsockname()[1]}",
+            gateway={"namespace": "gateways"},
+            timeout_seconds=5.0,
         )
         began, failed = time.monotonic(), 0
         with budget.within(60), budget.within(0.3):
@@ -71,7 +73,9 @@ def test_many_answers_that_do_not_come_take_no_longer_than_one_look_may():
                 with pytest.raises(errors.Unavailable):
                     source.ask("up", read=len)
                 failed += 1
-            with pytest.raises(errors.Unavailable, match="took all the time that one look may take"):
+            with pytest.raises(
+                errors.Unavailable, match="took all the time that one look may take"
+            ):
                 budget.timeout(5.0)
         assert (failed, time.monotonic() - began < 3) == (36, True)
     assert budget.timeout(5.0) == 5.0

@@ -25,8 +25,12 @@ class Machine:
         return clocks.Source(wall=lambda: self.wall, monotonic=lambda: self.passed)
 
 
-@pytest.mark.parametrize("jump", [0.0, HOUR, -HOUR], ids=["right", "an hour ahead", "an hour behind"])
-def test_between_two_looks_of_a_process_passes_what_elapsed_wherever_the_clock_jumps(jump: float) -> None:
+@pytest.mark.parametrize(
+    "jump", [0.0, HOUR, -HOUR], ids=["right", "an hour ahead", "an hour behind"]
+)
+def test_between_two_looks_of_a_process_passes_what_elapsed_wherever_the_clock_jumps(
+    jump: float,
+) -> None:
     machine = Machine()
     elapsed = clocks.Elapsed(machine.source)
     begun, looked = elapsed.now(clock=0.0, looked=0.0), machine.wall
@@ -54,7 +58,9 @@ def test_from_one_process_to_the_next_passes_what_the_clock_says_forward_and_for
     [(1.0, clocks.LONGEST_SECONDS), (300.0, 600.0)],
     ids=["a look a second", "a look every five minutes"],
 )
-def test_of_an_hour_in_which_a_process_stood_still_counts_a_minute_or_two_looks(interval: float, counts: float) -> None:
+def test_of_an_hour_in_which_a_process_stood_still_counts_a_minute_or_two_looks(
+    interval: float, counts: float
+) -> None:
     machine = Machine()
     elapsed = clocks.Elapsed(machine.source)
     begun = elapsed.now(clock=0.0, looked=0.0, interval=interval)

@@ -7,7 +7,8 @@ RECORDS = ("record.json",)
 
 @pytest.fixture(params=[True, False], ids=["exchanged", "moved aside"])
 def out(request, tmp_path, monkeypatch):
-    """Return a folder that a stage wrote before, on a system that can exchange two names and on one that cannot."""
+    """Return a folder that a stage wrote before, on a system that can exchange two names and on one
+    that cannot."""
     if not request.param:
         monkeypatch.setattr(files, "exchange", lambda one, other: False)
     (tmp_path / "out").mkdir()
@@ -33,7 +34,10 @@ def test_what_fails_halfway_leaves_the_old_folder(out):
 
 def test_a_folder_of_somebody_else_s_is_kept(out):
     (out / "record.json").rename(out / "diary.txt")
-    with pytest.raises(errors.UsageError, match=r"holds none of record\.json"), files.replacing(out, records=RECORDS):
+    with (
+        pytest.raises(errors.UsageError, match=r"holds none of record\.json"),
+        files.replacing(out, records=RECORDS),
+    ):
         pass
     assert [path.name for path in out.iterdir()] == ["diary.txt"]
 

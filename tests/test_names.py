@@ -59,17 +59,23 @@ def classes() -> dict[str, list[str]]:
         [
             (name, path)
             for path in SOURCE.rglob("*.py")
-            for name in re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            for name in re.findall(
+                r"^class (\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE
+            )
         ]
     )
 
 
-@pytest.mark.parametrize(("found", "allowed"), [(modules, MODULES), (classes, CLASSES)], ids=["module", "class"])
+@pytest.mark.parametrize(
+    ("found", "allowed"), [(modules, MODULES), (classes, CLASSES)], ids=["module", "class"]
+)
 def test_no_name_stands_for_two_things(found, allowed):
     several = {name: places for name, places in found().items() if name not in allowed}
     assert several == {}, "give one of each another name, or say here why both have it"
 
 
-@pytest.mark.parametrize(("found", "allowed"), [(modules, MODULES), (classes, CLASSES)], ids=["module", "class"])
+@pytest.mark.parametrize(
+    ("found", "allowed"), [(modules, MODULES), (classes, CLASSES)], ids=["module", "class"]
+)
 def test_an_exception_that_is_none_any_more_goes(found, allowed):
     assert set(allowed) - set(found()) == set()

@@ -1,7 +1,8 @@
 """The README's commands are run as they stand there.
 
-Before each bash block stands an HTML comment: `<!-- run: NAME -->` (blocks of one name run in order, in one shell, in a
-directory of their own) or `<!-- skip: REASON -->` (for what needs a clean machine, a cluster or the network).
+Before each bash block stands an HTML comment: `<!-- run: NAME -->` (blocks of one name run in
+order, in one shell, in a directory of their own) or `<!-- skip: REASON -->` (for what needs a clean
+machine, a cluster or the network).
 """
 
 import os
@@ -36,7 +37,9 @@ def blocks(text: str) -> list[Block]:
     while number < len(lines):
         line = lines[number].strip()
         if line.startswith("```"):
-            end = next((i for i in range(number + 1, len(lines)) if lines[i].strip() == "```"), len(lines))
+            end = next(
+                (i for i in range(number + 1, len(lines)) if lines[i].strip() == "```"), len(lines)
+            )
             if FENCE.match(line):
                 found.append(Block(number + 1, "\n".join(lines[number + 1 : end]), mark))
             number, mark = end, None
@@ -57,9 +60,11 @@ def groups(found: list[Block]) -> dict[str, list[Block]]:
 
 
 def run(commands: str, *, where: Path, timeout: float) -> tuple[int, str]:
-    """The exit status of one shell and what it printed; it stops at the first command that fails, and leaves nothing
-    running."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("FAIRWAY_")}
+    """The exit status of one shell and what it printed; it stops at the first command that fails,
+    and leaves nothing running."""
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("FAIRWAY_")
+    }
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     shell = subprocess.Popen(
         ["bash", "-euxo", "pipefail", "-c", commands],
@@ -80,7 +85,11 @@ def run(commands: str, *, where: Path, timeout: float) -> tuple[int, str]:
     finally:
         if (where / ".fairway").exists():  # servers outlive the shell by design
             subprocess.run(
-                [sys.executable, "-m", "fairway", "down"], cwd=where, env=environment, capture_output=True, timeout=60
+                [sys.executable, "-m", "fairway", "down"],
+                cwd=where,
+                env=environment,
+                capture_output=True,
+                timeout=60,
             )
     return shell.returncode, printed
 
@@ -96,9 +105,13 @@ GROUPS = groups(FOUND)
 )  # those: tests/cluster/test_journey.py
 def test_commands_of_the_readme_work(name, tmp_path):
     (tmp_path / "adult.data").symlink_to(ROOT.parent / "shared" / "data" / "adult.data")
-    status, printed = run("\n".join(block.text for block in GROUPS[name]), where=tmp_path, timeout=LONGEST_SECONDS)
+    status, printed = run(
+        "\n".join(block.text for block in GROUPS[name]), where=tmp_path, timeout=LONGEST_SECONDS
+    )
     where = ", ".join(str(block.line) for block in GROUPS[name])
-    assert status == 0, f"README.md, blocks at lines {where}, ended with status {status}:\n{printed[-4000:]}"
+    assert status == 0, (
+        f"README.md, blocks at lines {where}, ended with status {status}:\n{printed[-4000:]}"
+    )
 
 
 def test_every_block_of_the_readme_is_run_or_says_why_not():
@@ -144,7 +157,9 @@ def test_blocks_are_found_with_their_marks():
 
 def test_blocks_of_one_name_share_a_shell_in_a_directory_of_their_own(tmp_path):
     status, printed = run(
-        "\n".join(block.text for block in groups(blocks(EXAMPLE))["first"]), where=tmp_path, timeout=30
+        "\n".join(block.text for block in groups(blocks(EXAMPLE))["first"]),
+        where=tmp_path,
+        timeout=30,
     )
     assert status == 0, printed
     assert (tmp_path / "word").read_text() == "one\n"

@@ -1,8 +1,9 @@
-"""`python -m benchmarks.judge [--seed N] [--quick]` plays every judge on the same simulated rollouts, writes the tables
-and curves of docs/judge.md, and ends with the targets that fairway holds itself to: exit 1 where one is missed.
+"""`python -m benchmarks.judge [--seed N] [--quick]` plays every judge on the same simulated
+rollouts, writes the tables and curves of docs/judge.md, and ends with the targets that fairway
+holds itself to: exit 1 where one is missed.
 
-The seed is 1 by default, and the page is of that one; with another, or with `--quick` (a tenth of the runs), nothing is
-written.
+The seed is 1 by default, and the page is of that one; with another, or with `--quick` (a tenth of
+the runs), nothing is written.
 """
 
 import argparse
@@ -52,11 +53,15 @@ class Cell:
     @property
     def error(self) -> float:
         """The Monte Carlo error of `rolled_back`, one standard deviation."""
-        return math.sqrt(max(self.rolled_back * (1 - self.rolled_back), 1 / len(self.at)) / len(self.at))
+        return math.sqrt(
+            max(self.rolled_back * (1 - self.rolled_back), 1 / len(self.at)) / len(self.at)
+        )
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.judge", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.judge", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs, and no page")
     options = parser.parse_args(arguments)
@@ -68,7 +73,9 @@ def main(arguments: list[str]) -> int:
         for scenario in SCENARIOS
     ]
     jobs += [
-        (name, rate, NULL, options.seed, options.quick) for rate in RATES for name in ("healthy", "rates that swing")
+        (name, rate, NULL, options.seed, options.quick)
+        for rate in RATES
+        for name in ("healthy", "rates that swing")
     ]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         runs = PROMISED_RUNS // (10 if options.quick else 1)
@@ -77,20 +84,37 @@ def main(arguments: list[str]) -> int:
             for seed in (options.seed, options.seed + 1)
         ]
         cells = [cell for some in pool.map(_play, jobs) for cell in some]
-        trials = promises.rows(*([trial for part in of_seed for trial in part.result()] for of_seed in promised))
-    short = {(cell.judge, cell.scenario, cell.rate): cell for cell in cells if cell.seconds == SHORT}
+        trials = promises.rows(
+            *([trial for part in of_seed for trial in part.result()] for of_seed in promised)
+        )
+    short = {
+        (cell.judge, cell.scenario, cell.rate): cell for cell in cells if cell.seconds == SHORT
+    }
     long = {(cell.judge, cell.scenario, cell.rate): cell for cell in cells if cell.seconds == LONG}
     null = {(cell.judge, cell.scenario, cell.rate): cell for cell in cells if cell.seconds == NULL}
-    text = "\n\n".join([*(_short_table(short, rate) for rate in RATES), *(_long_table(long, rate) for rate in RATES)])
+    text = "\n\n".join(
+        [
+            *(_short_table(short, rate) for rate in RATES),
+            *(_long_table(long, rate) for rate in RATES),
+        ]
+    )
     print(text)
     rollouts = sum(RUNS.values()) * len(SCENARIOS) * 3 // 2
     played = f"{rollouts:,} rollouts for each judge (of Kayenta {KAYENTA_RUNS} and {KAYENTA_RUNS // 2} a cell)"
-    took = f"{played}, {time.monotonic() - began:.0f} s on {os.cpu_count()} cores, seed {options.seed}"
+    took = (
+        f"{played}, {time.monotonic() - began:.0f} s on {os.cpu_count()} cores, seed {options.seed}"
+    )
     held = [*targets.check(short, long, null), targets.update()]
     print(f"\n{took}\n\n{bench.table(trials)}\n\n{bench.table(held)}")
     if not options.quick and options.seed == parser.get_default("seed"):
         curves.draw(short, long, folder=PAGE.parent)
-        _write({"tables": f"{text}\n\n{took}.", "promises": bench.table(trials), "targets": bench.table(held)})
+        _write(
+            {
+                "tables": f"{text}\n\n{took}.",
+                "promises": bench.table(trials),
+                "targets": bench.table(held),
+            }
+        )
     return 0 if all(row["held"] != "NO" for row in (*held, *trials)) else 1
 
 
@@ -101,9 +125,12 @@ def _play(job: tuple[str, int, float, int, bool]) -> list[Cell]:
     runs = RUNS[rate] // (10 if quick else 1) // (2 if seconds > SHORT else 1)
     stream = streams.draw(scenario, rate=rate, seconds=seconds, runs=runs, seed=seed)
     certified = np.full(runs, np.inf)
-    if seconds == LONG:  # once certified, all but a twentieth goes over, and the judge looks on: the bake
+    # once certified, all but a twentieth goes over, and the judge looks on: the bake
+    if seconds == LONG:
         certified = _first_promotion(ours.certificates(stream, limit=LIMIT))
-        baked = streams.draw(scenario, rate=rate, seconds=seconds, runs=runs, seed=seed, share=BAKED)
+        baked = streams.draw(
+            scenario, rate=rate, seconds=seconds, runs=runs, seed=seed, share=BAKED
+        )
     watched = streams.switched(stream, baked, certified) if seconds == LONG else stream
     both, fused = ours.harms(watched), ours.harms(watched, objective=OBJECTIVE)
     ends = np.arange(1, both.shape[1] + 1) * TICK
@@ -115,7 +142,15 @@ def _play(job: tuple[str, int, float, int, bool]) -> list[Cell]:
     ):
         ended = peers.stopped(watched, peers.first(harm >= math.log(1 / alpha), ends))
         cells.append(
-            Cell(judge, name, rate, seconds, ended.at, ended.bad, np.isfinite(certified) & ~np.isfinite(ended.at))
+            Cell(
+                judge,
+                name,
+                rate,
+                seconds,
+                ended.at,
+                ended.bad,
+                np.isfinite(certified) & ~np.isfinite(ended.at),
+            )
         )
     if seconds == NULL:
         return cells
@@ -124,23 +159,45 @@ def _play(job: tuple[str, int, float, int, bool]) -> list[Cell]:
         "Argo 60 s, limit 3": peers.argo(stream, interval=60, failures=3),
         "Argo 10 s, limit 0": peers.argo(stream, interval=10, failures=0),
         "Argo 10 s, limit 3": peers.argo(stream, interval=10, failures=3),
-        "Flagger stock": _flagger(scenario, rate, seconds, runs, seed, interval=60, threshold=5, step=0.1),
-        "Flagger tuned": _flagger(scenario, rate, seconds, runs, seed, interval=10, threshold=1, step=0.02),
+        "Flagger stock": _flagger(
+            scenario, rate, seconds, runs, seed, interval=60, threshold=5, step=0.1
+        ),
+        "Flagger tuned": _flagger(
+            scenario, rate, seconds, runs, seed, interval=10, threshold=1, step=0.02
+        ),
         "z-test, each 60 s": peers.z_test(stream, interval=60),
         "z-test, each scrape": peers.z_test(stream, interval=TICK),
         "mSPRT .05": peers.msprt(stream, alpha=0.05),
     }
-    found["Kayenta"] = peers.kayenta(stream.some(KAYENTA_RUNS // (10 if quick else 1) // (2 if seconds > SHORT else 1)))
+    found["Kayenta"] = peers.kayenta(
+        stream.some(KAYENTA_RUNS // (10 if quick else 1) // (2 if seconds > SHORT else 1))
+    )
     return cells + [
-        Cell(judge, name, rate, seconds, ended.at, ended.bad, ~np.isfinite(ended.at)) for judge, ended in found.items()
+        Cell(judge, name, rate, seconds, ended.at, ended.bad, ~np.isfinite(ended.at))
+        for judge, ended in found.items()
     ]
 
 
 def _flagger(
-    scenario: Scenario, rate: int, seconds: float, runs: int, seed: int, *, interval: float, threshold: int, step: float
+    scenario: Scenario,
+    rate: int,
+    seconds: float,
+    runs: int,
+    seed: int,
+    *,
+    interval: float,
+    threshold: int,
+    step: float,
 ) -> peers.Ended:
     return peers.flagger(
-        scenario, rate=rate, seconds=seconds, runs=runs, seed=seed, interval=interval, threshold=threshold, step=step
+        scenario,
+        rate=rate,
+        seconds=seconds,
+        runs=runs,
+        seed=seed,
+        interval=interval,
+        threshold=threshold,
+        step=step,
     )
 
 
@@ -152,7 +209,8 @@ def _first_promotion(evidence: Floats) -> Floats:
 
 
 def _short_table(cells: dict[tuple[str, str, int], Cell], rate: int) -> str:
-    """Return the ten minutes of one traffic: false rollbacks of healthy revisions, then what bad ones cost."""
+    """Return the ten minutes of one traffic: false rollbacks of healthy revisions, then what bad
+    ones cost."""
     rows = []
     for judge in dict.fromkeys(judge for judge, _, of in cells if of == rate):
         row: dict[str, object] = {"judge": judge}
@@ -172,7 +230,11 @@ def _short_table(cells: dict[tuple[str, str, int], Cell], rate: int) -> str:
 
 def _error(cells: dict[tuple[str, str, int], Cell], rate: int) -> str:
     largest = [
-        max(cell.error for (judge, _, of), cell in cells.items() if of == rate and (judge == "Kayenta") is kayenta)
+        max(
+            cell.error
+            for (judge, _, of), cell in cells.items()
+            if of == rate and (judge == "Kayenta") is kayenta
+        )
         for kayenta in (False, True)
     ]
     return f"Monte Carlo error of a share: at most {largest[0]:.1%} (Kayenta {largest[1]:.1%}), one standard deviation."
@@ -208,7 +270,9 @@ def _write(figures: Mapping[str, str]) -> None:
     """Put the figures between the page's marks."""
     page = PAGE.read_text(encoding="utf-8")
     for mark, text in figures.items():
-        head, begin, rest = page.partition(f"<!-- {mark}, written by python -m benchmarks.judge -->\n")
+        head, begin, rest = page.partition(
+            f"<!-- {mark}, written by python -m benchmarks.judge -->\n"
+        )
         _, end, tail = rest.partition(f"<!-- end of {mark} -->")
         assert end, f"{PAGE.name} has no place for {mark}"
         page = f"{head}{begin}\n{text}\n\n{end}{tail}"

@@ -1,5 +1,5 @@
-"""Two pictures: how many healthy revisions each judge has rolled back by when, and what a bad one costs by how bad it
-is."""
+"""Two pictures: how many healthy revisions each judge has rolled back by when, and what a bad one
+costs by how bad it is."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,7 +44,10 @@ def draw(short: Cells, long: Cells, *, folder: Path) -> None:
             at = np.sort(long[judge, "healthy", rate].at)
             minutes = np.linspace(0, 30, 361)
             panel.plot(
-                minutes, 100 * np.searchsorted(at, minutes * 60, side="right") / len(at), color=colour, label=judge
+                minutes,
+                100 * np.searchsorted(at, minutes * 60, side="right") / len(at),
+                color=colour,
+                label=judge,
             )
         panel.set(title=f"{rate} requests/s", xlabel="minutes", ylim=(0, 100))
     panels[0].set_ylabel("healthy revisions rolled back, %")
@@ -53,7 +56,9 @@ def draw(short: Cells, long: Cells, *, folder: Path) -> None:
     figure, panels = pyplot.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
     for panel, rate in zip(panels, RATES, strict=True):
         for judge, colour in COLOURS.items():
-            bad = [max(0.5, float(np.median(short[judge, name, rate].bad))) for name in HARMS.values()]
+            bad = [
+                max(0.5, float(np.median(short[judge, name, rate].bad))) for name in HARMS.values()
+            ]
             panel.plot(list(HARMS), bad, color=colour, marker="o", markersize=3, label=judge)
         panel.set(title=f"{rate} requests/s", xlabel="the canary's failures", yscale="log")
     panels[0].set_ylabel("median failed requests served in 10 min")

@@ -1,5 +1,5 @@
-"""fairway's judge for many rollouts at once. The same factors as the product's, and tests hold it to the product's
-verdicts, one by one."""
+"""fairway's judge for many rollouts at once. The same factors as the product's, and tests hold it
+to the product's verdicts, one by one."""
 
 import math
 
@@ -12,8 +12,8 @@ ROWS = betting.MAX_RESTARTS + 1
 
 
 class Wealths:
-    """`betting.Wealth` of many runs: stakes are [runs, rows, alternatives], and a row that has not begun holds
-    nothing."""
+    """`betting.Wealth` of many runs: stakes are [runs, rows, alternatives], and a row that has not
+    begun holds nothing."""
 
     def __init__(self, runs: int, *, restarts: bool) -> None:
         self.cash, self.begun, self.restarts = (0.5 if restarts else 0.0), 1, 0
@@ -46,8 +46,8 @@ class Wealths:
 
 
 def harms(stream: Stream, *, objective: float | None = None, tolerance: float = 1.0) -> Floats:
-    """Return the logarithm of the evidence against the canary after each tick, [runs, ticks]; with an objective that of
-    mode fused."""
+    """Return the logarithm of the evidence against the canary after each tick, [runs, ticks]; with
+    an objective that of mode fused."""
     runs, ticks = stream.canary.shape
     arms = Wealths(runs, restarts=True)
     limit = Wealths(runs, restarts=True) if objective is not None else None
@@ -59,7 +59,9 @@ def harms(stream: Stream, *, objective: float | None = None, tolerance: float = 
             arms.restart()
             if limit is not None:
                 limit.restart()
-        canary, stable = (counts[:, tick, None].astype(float) for counts in (stream.canary, stream.stable))
+        canary, stable = (
+            counts[:, tick, None].astype(float) for counts in (stream.canary, stream.stable)
+        )
         canary_bad, stable_bad = (
             counts[:, tick, None].astype(float) for counts in (stream.canary_bad, stream.stable_bad)
         )
@@ -71,19 +73,28 @@ def harms(stream: Stream, *, objective: float | None = None, tolerance: float = 
         if limit is not None and objective is not None:
             sums = betting.cumulate(sums, hypotheses.above(stable_bad, stable, limit=objective))
             until = np.where(betting.amiss(sums), now + betting.ALARM_SECONDS, until)
-            limit.bet(np.where((now <= until)[:, None], 0.0, hypotheses.above(canary_bad, canary, limit=objective)))
+            limit.bet(
+                np.where(
+                    (now <= until)[:, None],
+                    0.0,
+                    hypotheses.above(canary_bad, canary, limit=objective),
+                )
+            )
             found[:, tick] = np.logaddexp(found[:, tick], limit.log_e()) - math.log(2)
     return found
 
 
 def certificates(stream: Stream, *, limit: float) -> Floats:
-    """Return the logarithm of the evidence that the canary's rate is below `limit`, after each tick."""
+    """Return the logarithm of the evidence that the canary's rate is below `limit`, after each
+    tick."""
     wealth = Wealths(len(stream.canary), restarts=False)
     found = np.zeros(stream.canary.shape)
     for tick in range(stream.canary.shape[1]):
         wealth.bet(
             hypotheses.below(
-                stream.canary_bad[:, tick, None].astype(float), stream.canary[:, tick, None].astype(float), limit=limit
+                stream.canary_bad[:, tick, None].astype(float),
+                stream.canary[:, tick, None].astype(float),
+                limit=limit,
             )
         )
         found[:, tick] = wealth.log_e()
@@ -91,23 +102,34 @@ def certificates(stream: Stream, *, limit: float) -> Floats:
 
 
 def late(stream: Stream, *, margin: float, harm: bool, least: int, nominal: bool = False) -> Floats:
-    """Return the logarithm of the evidence of labels after each tick: against the canary, or that it is worse by less
-    than `margin`.
+    """Return the logarithm of the evidence of labels after each tick: against the canary, or that
+    it is worse by less than `margin`.
 
-    Labels wait until there are `least` of one weight, and some of both arms; `nominal` bets at the weight that was
-    asked for, on each as it comes.
+    Labels wait until there are `least` of one weight, and some of both arms; `nominal` bets at the
+    weight that was asked for, on each as it comes.
     """
     runs = len(stream.canary)
-    wealth, found, waiting = Wealths(runs, restarts=harm), np.zeros(stream.canary.shape), np.zeros((4, runs))
+    wealth, found, waiting = (
+        Wealths(runs, restarts=harm),
+        np.zeros(stream.canary.shape),
+        np.zeros((4, runs)),
+    )
     for tick, weight in enumerate(stream.weight):
         if harm and (tick + 1) * TICK % betting.RESTART_SECONDS == 0:
             wealth.restart()
         if tick and weight != stream.weight[tick - 1]:
             waiting[:] = 0  # the ledger lets them wait for more of their own weight
-        waiting += [counts[:, tick] for counts in (stream.canary, stream.canary_bad, stream.stable, stream.stable_bad)]
+        waiting += [
+            counts[:, tick]
+            for counts in (stream.canary, stream.canary_bad, stream.stable, stream.stable_bad)
+        ]
         n, bad, m, stable_bad = waiting[:, :, None].copy()
         ready = (n + m >= least) & ((n > 0) & (m > 0) | nominal)
-        share = np.full_like(n, weight) if nominal else np.where(ready, n, 1) / np.where(ready, n + m, 2)
+        share = (
+            np.full_like(n, weight)
+            if nominal
+            else np.where(ready, n, 1) / np.where(ready, n + m, 2)
+        )
         factors = hypotheses.difference(
             bad,
             stable_bad,

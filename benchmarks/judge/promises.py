@@ -1,9 +1,9 @@
-"""Where a promise may be broken by what happens to real teams: labels that are no lottery, counts by the time of the
-answer, bursts, rates that change.
+"""Where a promise may be broken by what happens to real teams: labels that are no lottery, counts
+by the time of the answer, bursts, rates that change.
 
-Each trial is one way to count or to bet, on many simulated rollouts at once: fairway's, and beside it the one that it
-replaced or that others take. A row says how often the wrong thing happened, and what is stated; rows without a bound
-show what does not hold, and why.
+Each trial is one way to count or to bet, on many simulated rollouts at once: fairway's, and beside
+it the one that it replaced or that others take. A row says how often the wrong thing happened, and
+what is stated; rows without a bound show what does not hold, and why.
 """
 
 import math
@@ -30,7 +30,8 @@ LIMIT = 0.02
 
 @dataclass(frozen=True)
 class Trial:
-    """How often something happened in so many rollouts; `bound` is what is stated of it, None where nothing is."""
+    """How often something happened in so many rollouts; `bound` is what is stated of it, None where
+    nothing is."""
 
     what: str
     happened: int
@@ -51,7 +52,11 @@ class Trial:
     def held(self) -> bool | None:
         if self.bound is None:
             return None
-        return self.share >= self.bound - 3 * self.error if self.least else self.share <= self.bound + 3 * self.error
+        return (
+            self.share >= self.bound - 3 * self.error
+            if self.least
+            else self.share <= self.bound + 3 * self.error
+        )
 
 
 def play(part: str, *, seed: int, runs: int) -> list[Trial]:
@@ -60,10 +65,15 @@ def play(part: str, *, seed: int, runs: int) -> list[Trial]:
 
 
 def rows(trials: list[Trial], again: list[Trial]) -> list[dict[str, object]]:
-    """Return a row a trial: both seeds' shares and the larger of their errors. It is held where both are."""
+    """Return a row a trial: both seeds' shares and the larger of their errors. It is held where
+    both are."""
     found: list[dict[str, object]] = []
     for one, other in zip(trials, again, strict=True):
-        stated = "not promised" if one.bound is None else f"{'at least ' if one.least else ''}{one.bound:.1%}"
+        stated = (
+            "not promised"
+            if one.bound is None
+            else f"{'at least ' if one.least else ''}{one.bound:.1%}"
+        )
         held = "-" if one.bound is None else "yes" if one.held and other.held else "NO"
         found.append(
             {
@@ -86,7 +96,10 @@ def _labels(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     weight = np.full(ticks, 0.05)
     mine = np.full((runs, ticks), 5)
     equal = _wrong(rng, mine, mine, rates=(0.1, 0.1), weight=weight)
-    before, now = _crossed(_quality(equal, harm=True, nominal=True), ALPHA), _crossed(_quality(equal, harm=True), ALPHA)
+    before, now = (
+        _crossed(_quality(equal, harm=True, nominal=True), ALPHA),
+        _crossed(_quality(equal, harm=True), ALPHA),
+    )
     yield Trial(
         "labels taken of equally many of each arm at 5 %: healthy canary rolled back, bets at the weight that was "
         "asked for",
@@ -94,7 +107,13 @@ def _labels(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
         runs,
     )
     yield Trial("the same, bets at the split of the labels that are in", now, runs, ALPHA)
-    yield Trial("the same: found to be no lottery", _crossed(_lottery(equal), SPLIT_ALPHA), runs, 0.99, least=True)
+    yield Trial(
+        "the same: found to be no lottery",
+        _crossed(_lottery(equal), SPLIT_ALPHA),
+        runs,
+        0.99,
+        least=True,
+    )
 
     half = np.full(ticks, 0.5)
     fewer = _wrong(
@@ -116,16 +135,26 @@ def _labels(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
         runs,
         CERTIFIED,
     )
-    yield Trial("the same: found to be no lottery", _crossed(_lottery(fewer), SPLIT_ALPHA), runs, 0.99, least=True)
+    yield Trial(
+        "the same: found to be no lottery",
+        _crossed(_lottery(fewer), SPLIT_ALPHA),
+        runs,
+        0.99,
+        least=True,
+    )
 
     steps = np.repeat([0.05, 0.25, 0.5], ticks // 3)
     drawn = rng.poisson(LABELS, (runs, ticks))
     split = rng.binomial(drawn, steps)
     healthy, edge, worse = (
-        _wrong(rng, split, drawn - split, rates=(rate, 0.1), weight=steps) for rate in (0.1, 0.12, 0.25)
+        _wrong(rng, split, drawn - split, rates=(rate, 0.1), weight=steps)
+        for rate in (0.1, 0.12, 0.25)
     )
     yield Trial(
-        "labels by lot, healthy canary: rolled back", _crossed(_quality(healthy, harm=True), ALPHA), runs, ALPHA
+        "labels by lot, healthy canary: rolled back",
+        _crossed(_quality(healthy, harm=True), ALPHA),
+        runs,
+        ALPHA,
     )
     yield Trial(
         "labels by lot, canary worse by the margin: rolled back",
@@ -139,7 +168,12 @@ def _labels(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
         runs,
         CERTIFIED,
     )
-    yield Trial("labels by lot: found to be no lottery", _crossed(_lottery(healthy), SPLIT_ALPHA), runs, SPLIT_ALPHA)
+    yield Trial(
+        "labels by lot: found to be no lottery",
+        _crossed(_lottery(healthy), SPLIT_ALPHA),
+        runs,
+        SPLIT_ALPHA,
+    )
     yield Trial(
         "labels by lot, canary wrong 25 % against 10 %: rolled back, bets at the weight that was asked for",
         _crossed(_quality(worse, harm=True, nominal=True), ALPHA),
@@ -153,26 +187,43 @@ def _labels(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
         least=True,
     )
 
-    right, wrong = rng.poisson(LABELS / 2 * 0.85, (runs, ticks)), rng.poisson(LABELS / 2 * 0.15 / 2, (runs, ticks))
+    right, wrong = (
+        rng.poisson(LABELS / 2 * 0.85, (runs, ticks)),
+        rng.poisson(LABELS / 2 * 0.15 / 2, (runs, ticks)),
+    )
     theirs = rng.poisson(LABELS / 2, (runs, ticks))
     hangs = Stream(right + wrong, wrong, theirs, rng.binomial(theirs, 0.1), half, wrong)
     yield Trial(
         "half of the canary's wrong answers are never labelled, 15 % against 10 %: certified before it is found to "
         "be no lottery",
-        int((_first(_quality(hangs, harm=False), CERTIFIED) < _first(_lottery(hangs), SPLIT_ALPHA)).sum()),
+        int(
+            (
+                _first(_quality(hangs, harm=False), CERTIFIED)
+                < _first(_lottery(hangs), SPLIT_ALPHA)
+            ).sum()
+        ),
         runs,
     )
 
 
-def _wrong(rng: np.random.Generator, mine: Ints, theirs: Ints, *, rates: tuple[float, float], weight: Floats) -> Stream:
+def _wrong(
+    rng: np.random.Generator,
+    mine: Ints,
+    theirs: Ints,
+    *,
+    rates: tuple[float, float],
+    weight: Floats,
+) -> Stream:
     bad = rng.binomial(mine, rates[0]), rng.binomial(theirs, rates[1])
     return Stream(mine, bad[0], theirs, bad[1], weight, bad[0])
 
 
 def _quality(stream: Stream, *, harm: bool, nominal: bool = False) -> Floats:
-    """Return the evidence of a quality guard after each tick, as the ledger gathers it; `nominal`: as it was bet at the
-    weight that was asked for."""
-    return ours.late(stream, margin=MARGIN, harm=harm, least=0 if nominal else ENOUGH, nominal=nominal)
+    """Return the evidence of a quality guard after each tick, as the ledger gathers it; `nominal`:
+    as it was bet at the weight that was asked for."""
+    return ours.late(
+        stream, margin=MARGIN, harm=harm, least=0 if nominal else ENOUGH, nominal=nominal
+    )
 
 
 def _lottery(stream: Stream) -> Floats:
@@ -180,7 +231,10 @@ def _lottery(stream: Stream) -> Floats:
     wealth, found = ours.Wealths(len(stream.canary), restarts=False), np.zeros(stream.canary.shape)
     for tick, weight in enumerate(stream.weight):
         both = [counts[:, tick, None].astype(float) for counts in (stream.canary, stream.stable)]
-        unit = [hypotheses.factors_split(candidate=mine, stable=1 - mine, weight=float(weight)) for mine in (1, 0)]
+        unit = [
+            hypotheses.factors_split(candidate=mine, stable=1 - mine, weight=float(weight))
+            for mine in (1, 0)
+        ]
         wealth.bet(both[0] * unit[0] + both[1] * unit[1])
         found[:, tick] = wealth.log_e()
     return found
@@ -212,7 +266,10 @@ def _arrival(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
 
     failing = [rng.binomial(some, 0.05) for some in arrived]
     good = [some - failed for some, failed in zip(arrived, failing, strict=True)]
-    late = _delayed(good[0], 30) + failing[0], _delayed(good[1], 30, before=round(rate * 0.95)) + failing[1]
+    late = (
+        _delayed(good[0], 30) + failing[0],
+        _delayed(good[1], 30, before=round(rate * 0.95)) + failing[1],
+    )
     # the canary's share begins at 0 s; what comes in before its first answers do is stable's alone
     yield Trial(
         "equal arms whose answers take 30 s and whose failures none, counted when answered: healthy canary rolled back",
@@ -228,7 +285,8 @@ def _arrival(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
 
 
 def _delayed(counts: Ints, seconds: int, *, before: int = 0) -> Ints:
-    """Return what is answered in each second; until the first of these come, answers of what had arrived before."""
+    """Return what is answered in each second; until the first of these come, answers of what had
+    arrived before."""
     return np.concatenate([np.full((len(counts), seconds), before), counts[:, :-seconds]], axis=1)
 
 
@@ -236,7 +294,8 @@ def _ticks(mine: Ints, mine_bad: Ints, theirs: Ints, theirs_bad: Ints) -> Stream
     """Return the counts of each second by tick."""
     width = round(TICK)
     n, bad, m, stable_bad = (
-        counts.reshape(len(counts), -1, width).sum(axis=2) for counts in (mine, mine_bad, theirs, theirs_bad)
+        counts.reshape(len(counts), -1, width).sum(axis=2)
+        for counts in (mine, mine_bad, theirs, theirs_bad)
     )
     return Stream(n, bad, m, stable_bad, np.zeros(n.shape[1]), bad)
 
@@ -249,14 +308,20 @@ def _tolerance(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     total = rng.poisson(1000 * TICK, (runs, len(weight)))
     mine = rng.binomial(total, weight)
     slightly, more, beyond = (
-        _wrong(rng, mine, total - mine, rates=(rate, 0.01), weight=weight) for rate in (0.012, 0.0125, 0.02)
+        _wrong(rng, mine, total - mine, rates=(rate, 0.01), weight=weight)
+        for rate in (0.012, 0.0125, 0.02)
     )
     yield Trial(
         "1,000 requests/s, 1.2 % against 1 %: rolled back without a tolerance",
         _crossed(ours.harms(slightly), ALPHA),
         runs,
     )
-    yield Trial("the same with tolerance 1.2", _crossed(ours.harms(slightly, tolerance=1.2), ALPHA), runs, ALPHA)
+    yield Trial(
+        "the same with tolerance 1.2",
+        _crossed(ours.harms(slightly, tolerance=1.2), ALPHA),
+        runs,
+        ALPHA,
+    )
     yield Trial(
         "1,000 requests/s, 1.25 times stable's rate with maxRatio 1.5: rolled back",
         _crossed(ours.harms(more, tolerance=1.5), ALPHA),
@@ -278,7 +343,8 @@ def _tolerance(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
 def _certificates(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     ticks = round(1800 / TICK)
     for burst in (1.5, 4.0):
-        often = LIMIT / (burst * (1 - LIMIT) + LIMIT)  # of units, so that the limit is the share of requests that fail
+        # of units, so that the limit is the share of requests that fail
+        often = LIMIT / (burst * (1 - LIMIT) + LIMIT)
         units, failing, requests = _bursts(rng, (runs, ticks), share=often, burst=burst)
         yield Trial(
             f"at the limit, bursts of mean {burst:g}, requests counted: certified",
@@ -316,18 +382,32 @@ def _certificates(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
             _promoted_beyond(np.maximum.accumulate(log_e, axis=1), average),
             runs,
         )
-        yield Trial(f"{what}, the certificate of the moment counts", _promoted_beyond(log_e, average), runs, CERTIFIED)
+        yield Trial(
+            f"{what}, the certificate of the moment counts",
+            _promoted_beyond(log_e, average),
+            runs,
+            CERTIFIED,
+        )
 
 
 def _bursts(
-    rng: np.random.Generator, shape: tuple[int, int], *, share: float, burst: float, most: int | None = None
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    *,
+    share: float,
+    burst: float,
+    most: int | None = None,
 ) -> tuple[Ints, Ints, Ints]:
-    """Return the units of each tick, those that fail, and the requests that these send: each 1, 2, 3 ... (`most` at
-    most), all of which fail."""
+    """Return the units of each tick, those that fail, and the requests that these send: each 1, 2,
+    3 ... (`most` at most), all of which fail."""
     units = rng.poisson(5 * TICK, shape)
     failing = rng.binomial(units, share)
     if most is None:
-        return units, failing, failing + rng.negative_binomial(np.maximum(failing, 1), 1 / burst) * (failing > 0)
+        return (
+            units,
+            failing,
+            failing + rng.negative_binomial(np.maximum(failing, 1), 1 / burst) * (failing > 0),
+        )
     sizes = np.minimum(rng.geometric(1 / burst, int(failing.sum())), most)
     sums = np.concatenate([[0], np.cumsum(sizes)])
     ends = np.cumsum(failing.ravel())
@@ -339,16 +419,21 @@ def _certified(n: Ints, bad: Ints, *, limit: float = LIMIT, divided: int = 1) ->
     peak = np.full(len(n), -np.inf)
     for tick in range(n.shape[1]):
         wealth.bet(
-            hypotheses.below(bad[:, tick, None].astype(float), n[:, tick, None].astype(float), limit=limit) / divided
+            hypotheses.below(
+                bad[:, tick, None].astype(float), n[:, tick, None].astype(float), limit=limit
+            )
+            / divided
         )
         peak = np.maximum(peak, wealth.log_e())
     return int((peak >= math.log(1 / CERTIFIED)).sum())
 
 
 def _promoted_beyond(log_e: Floats, average: Floats) -> int:
-    """Return how many are promoted at a look, five minutes or more after the beginning, at which the average is beyond
-    the limit."""
-    first = np.argmax((log_e >= math.log(1 / CERTIFIED)) & (np.arange(log_e.shape[1]) * TICK >= 300), axis=1)
+    """Return how many are promoted at a look, five minutes or more after the beginning, at which
+    the average is beyond the limit."""
+    first = np.argmax(
+        (log_e >= math.log(1 / CERTIFIED)) & (np.arange(log_e.shape[1]) * TICK >= 300), axis=1
+    )
     runs = np.arange(len(log_e))
     return int(((first > 0) & (average[runs, first] >= LIMIT)).sum())
 
@@ -357,7 +442,8 @@ def _promoted_beyond(log_e: Floats, average: Floats) -> int:
 
 
 def _steps(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
-    """A canary that fails a tenth more from its first request on, in the default steps, by the state machine itself."""
+    """A canary that fails a tenth more from its first request on, in the default steps, by the
+    state machine itself."""
     runs = min(runs, 200)
     policy = sections.Strategy.model_validate(
         {
@@ -388,7 +474,13 @@ def _found_in_step(rng: np.random.Generator, policy: sections.Strategy) -> bool:
         n = int(rng.poisson(10 * TICK))
         mine = int(rng.binomial(n, policy.canary.steps[0].weight / 100))
         bad = int(rng.binomial(mine, 0.105)), int(rng.binomial(n - mine, 0.005))
-        row = replay.Row(look * TICK, (look + 1) * TICK, "errors", ArmCounts(mine, bad[0]), ArmCounts(n - mine, bad[1]))
+        row = replay.Row(
+            look * TICK,
+            (look + 1) * TICK,
+            "errors",
+            ArmCounts(mine, bad[0]),
+            ArmCounts(n - mine, bad[1]),
+        )
         going = replay.learn(going, replay.Counted(row.start, row.end, {"errors": row}))
         if going.state.phase is not Phase.CANARY or going.state.step:
             return going.state.phase is Phase.ROLLING_BACK
@@ -398,7 +490,8 @@ def _found_in_step(rng: np.random.Generator, policy: sections.Strategy) -> bool:
 # -- users who come again --------------------------------------------------------------------------
 
 
-USERS, FAILING, EACH_SECONDS = 3000, 0.02, 60.0  # who come again once a minute; the share that always fails
+# who come again once a minute; the share that always fails
+USERS, FAILING, EACH_SECONDS = 3000, 0.02, 60.0
 
 
 def _users(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
@@ -420,7 +513,8 @@ def _users(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
         runs,
         ALPHA,
     )
-    turning = np.concatenate([begins, rng.uniform(0, 1800, lot.shape)], axis=1)  # as many again, who come anew
+    # as many again, who come anew
+    turning = np.concatenate([begins, rng.uniform(0, 1800, lot.shape)], axis=1)
     lots = np.concatenate([lot, rng.random(lot.shape)], axis=1)
     yield Trial(
         "the same, as many failing users again come in the course of the half hour",
@@ -435,11 +529,17 @@ def _users(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
         runs,
         ALPHA,
     )
-    worse = rng.random((runs, round(USERS * 2 * FAILING)))  # users whom the canary alone fails, once they are its own
+    # users whom the canary alone fails, once they are its own
+    worse = rng.random((runs, round(USERS * 2 * FAILING)))
     begin = np.searchsorted(weight, worse, side="right") * TICK
     met = _firsts(worse, begin + rng.exponential(EACH_SECONDS, worse.shape), weight)
     failing = Stream(
-        drawn.canary, drawn.canary_bad + met.canary_bad, drawn.stable, drawn.stable_bad, weight, met.canary_bad
+        drawn.canary,
+        drawn.canary_bad + met.canary_bad,
+        drawn.stable,
+        drawn.stable_bad,
+        weight,
+        met.canary_bad,
     )
     yield Trial(
         "the same, the canary fails another 4 % of its users: rolled back",
@@ -451,10 +551,11 @@ def _users(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
 
 
 def _firsts(lot: Floats, at: Floats, weight: Floats) -> Stream:
-    """Return the first failures of users by tick and arm, bet at the weight of the time; `lot` below it is the
-    canary's, `at` when each first fails."""
+    """Return the first failures of users by tick and arm, bet at the weight of the time; `lot`
+    below it is the canary's, `at` when each first fails."""
     runs, ticks = len(lot), len(weight)
-    tick = np.minimum(at / TICK, ticks).astype(np.int64)  # those who come too late fall into a tick of their own
+    # those who come too late fall into a tick of their own
+    tick = np.minimum(at / TICK, ticks).astype(np.int64)
     canary = lot < np.append(weight, 0.0)[tick]
     where = tick + (ticks + 1) * np.arange(runs)[:, None]
     bad = [
@@ -466,13 +567,16 @@ def _firsts(lot: Floats, at: Floats, weight: Floats) -> Stream:
 
 
 def _visits(rng: np.random.Generator, lot: Floats, weight: Floats) -> Stream:
-    """Return all visits, by users of whom each is in one arm as long as the weight stays; `lot` are those who fail."""
+    """Return all visits, by users of whom each is in one arm as long as the weight stays; `lot` are
+    those who fail."""
     others = rng.random((len(lot), USERS - lot.shape[1]))
     counts = []
     for users in (lot, others):
         mine = np.stack([(users < share).sum(axis=1) for share in np.unique(weight)], axis=1)
         mine = mine[:, np.searchsorted(np.unique(weight), weight)]
-        counts += [rng.poisson(some * TICK / EACH_SECONDS) for some in (mine, users.shape[1] - mine)]
+        counts += [
+            rng.poisson(some * TICK / EACH_SECONDS) for some in (mine, users.shape[1] - mine)
+        ]
     bad, stable_bad, good, stable_good = counts
     return Stream(good + bad, bad, stable_good + stable_bad, stable_bad, weight, bad)
 

@@ -1,5 +1,5 @@
-"""What the judges are shown: scenarios, and the counts of many rollouts at once. All judges see the same requests of
-one scenario.
+"""What the judges are shown: scenarios, and the counts of many rollouts at once. All judges see the
+same requests of one scenario.
 
 Times are ticks of five seconds, a scrape each; arrays are [runs, ticks].
 """
@@ -21,7 +21,8 @@ BURST = 4.0  # failures of one unit that comes again and again, on average
 
 @dataclass(frozen=True)
 class Scenario:
-    """A rollout: both arms' failure rates over time (seconds -> share), and whether the canary is to blame."""
+    """A rollout: both arms' failure rates over time (seconds -> share), and whether the canary is
+    to blame."""
 
     name: str
     stable: Callable[[Floats], Floats]
@@ -33,7 +34,8 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Stream:
-    """Increments by tick of both arms; `weight` is the canary's share that the gateway was asked for."""
+    """Increments by tick of both arms; `weight` is the canary's share that the gateway was asked
+    for."""
 
     canary: Ints
     canary_bad: Ints
@@ -100,17 +102,24 @@ SCENARIOS = (
 
 
 def weights(seconds: float) -> Floats:
-    """Return the canary's share at each tick: 10 % in the first minute, 10 % more each minute, 50 % from the fifth
-    on."""
+    """Return the canary's share at each tick: 10 % in the first minute, 10 % more each minute, 50 %
+    from the fifth on."""
     starts = np.arange(0.0, seconds, TICK)
     result: Floats = np.minimum(MAX_WEIGHT, 0.1 * (1 + starts // STEP_SECONDS))
     return result
 
 
 def draw(
-    scenario: Scenario, *, rate: float, seconds: float, runs: int, seed: int, share: float | None = None
+    scenario: Scenario,
+    *,
+    rate: float,
+    seconds: float,
+    runs: int,
+    seed: int,
+    share: float | None = None,
 ) -> Stream:
-    """Return the counts of `runs` rollouts with `rate` requests a second, Poisson arrivals and random assignment.
+    """Return the counts of `runs` rollouts with `rate` requests a second, Poisson arrivals and
+    random assignment.
 
     The canary's share follows the steps, or is `share` all the time.
     """
@@ -135,8 +144,16 @@ def draw(
     if not scenario.bursts:
         return Stream(canary, canary_bad, stable, stable_bad, weight, canary_bad)
     again = [
-        bad + rng.negative_binomial(np.maximum(bad, 1), 1 / BURST) * (bad > 0) for bad in (canary_bad, stable_bad)
+        bad + rng.negative_binomial(np.maximum(bad, 1), 1 / BURST) * (bad > 0)
+        for bad in (canary_bad, stable_bad)
     ]  # each unit 1, 2, 3 ... times
     if scenario.units:
         return Stream(canary, canary_bad, stable, stable_bad, weight, again[0])
-    return Stream(canary + again[0] - canary_bad, again[0], stable + again[1] - stable_bad, again[1], weight, again[0])
+    return Stream(
+        canary + again[0] - canary_bad,
+        again[0],
+        stable + again[1] - stable_bad,
+        again[1],
+        weight,
+        again[0],
+    )

@@ -1,5 +1,5 @@
-"""What fairway holds itself to, each with the figure that was measured. A share may exceed its bound by three Monte
-Carlo errors."""
+"""What fairway holds itself to, each with the figure that was measured. A share may exceed its
+bound by three Monte Carlo errors."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 RATES = (1, 10, 100)
 CALM = ("healthy", "rates that swing")
-SHARED = ("incident of both arms", "both arms 0.6%", "both arms 0.75%", "both arms 1%", "both arms 2%")
+SHARED = (
+    "incident of both arms",
+    "both arms 0.6%",
+    "both arms 0.75%",
+    "both arms 1%",
+    "both arms 2%",
+)
 TWO_ARMS, STRICT, FUSED = "fairway .05", "fairway .01", "fairway fused .05"
 MEANT_FOR_ROLLOUTS = (
     "Argo 60 s, limit 0",
@@ -38,8 +44,8 @@ def check(short: Cells, long: Cells, null: Cells) -> list[dict[str, object]]:
 
 
 def update() -> dict[str, object]:
-    """Return the target of one bet of a guard, with all restart rows in use: the best median of fifty times a thousand,
-    as `timeit` takes it."""
+    """Return the target of one bet of a guard, with all restart rows in use: the best median of
+    fifty times a thousand, as `timeit` takes it."""
     wealth = Wealth.start(at=0.0)
     for minute in range(betting.MAX_RESTARTS):
         wealth = wealth.restart(at=60.0 * minute)
@@ -77,11 +83,17 @@ def _all(short: Cells, long: Cells, null: Cells) -> Iterator[tuple[str, str, str
             alpha,
         )
         yield _share(
-            f"bursts, units counted, {judge}", [short[judge, "bursts, units counted", rate] for rate in RATES], alpha
+            f"bursts, units counted, {judge}",
+            [short[judge, "bursts, units counted", rate] for rate in RATES],
+            alpha,
         )
         yield _share(
             f"every healthy scenario for 30 min with promotion and bake, units counted, {judge}",
-            [long[judge, of, rate] for of in (*CALM, *SHARED, "bursts, units counted") for rate in RATES],
+            [
+                long[judge, of, rate]
+                for of in (*CALM, *SHARED, "bursts, units counted")
+                for rate in RATES
+            ],
             alpha,
         )
     yield _share(
@@ -118,7 +130,12 @@ def _all(short: Cells, long: Cells, null: Cells) -> Iterator[tuple[str, str, str
             )
             yield what, f"{ratio:.1f} times", "3", ratio >= 3
     high = np.quantile(short[TWO_ARMS, "canary 20%", 100].bad, 0.95)
-    yield "100/s, canary 20%: 95th percentile of bad requests", f"{high:.0f}", "25", bool(high <= 25)
+    yield (
+        "100/s, canary 20%: 95th percentile of bad requests",
+        f"{high:.0f}",
+        "25",
+        bool(high <= 25),
+    )
     for rate, scenario, seconds in ((100, "canary 1%", 200), (10, "canary 2%", 220)):
         cell = short[TWO_ARMS, scenario, rate]
         yield _share(f"{rate}/s, {scenario}: missed", [cell], 0.01, missed=True)
@@ -128,7 +145,12 @@ def _all(short: Cells, long: Cells, null: Cells) -> Iterator[tuple[str, str, str
             f"{seconds}",
             bool(np.median(cell.at) <= seconds),
         )
-    yield _share(f"1/s, canary 5%: missed in 10 min, {FUSED}", [short[FUSED, "canary 5%", 1]], 0.10, missed=True)
+    yield _share(
+        f"1/s, canary 5%: missed in 10 min, {FUSED}",
+        [short[FUSED, "canary 5%", 1]],
+        0.10,
+        missed=True,
+    )
     slow = long[FUSED, "canary 5%", 1]
     yield _share(f"1/s, canary 5%: missed in 30 min, {FUSED}", [slow], 0.01, missed=True)
     wrongly = float(slow.promoted.mean()) if slow.promoted is not None else 1.0
@@ -136,16 +158,20 @@ def _all(short: Cells, long: Cells, null: Cells) -> Iterator[tuple[str, str, str
 
 
 def _best_peer(cells: Cells, *, scenario: str, rate: int) -> tuple[str, float]:
-    """Return the rollout tool with the fewest failed requests (median) of those that roll back 5 % of healthy revisions
-    at most, and how many times ours."""
-    fair = [judge for judge in MEANT_FOR_ROLLOUTS if cells[judge, "healthy", rate].rolled_back <= 0.05]
+    """Return the rollout tool with the fewest failed requests (median) of those that roll back 5 %
+    of healthy revisions at most, and how many times ours."""
+    fair = [
+        judge for judge in MEANT_FOR_ROLLOUTS if cells[judge, "healthy", rate].rolled_back <= 0.05
+    ]
     best = min(fair, key=lambda judge: float(np.median(cells[judge, scenario, rate].bad)))
     return best, float(np.median(cells[best, scenario, rate].bad)) / max(
         1.0, float(np.median(cells[TWO_ARMS, scenario, rate].bad))
     )
 
 
-def _share(what: str, cells: "list[Cell]", bound: float, *, missed: bool = False) -> tuple[str, str, str, bool]:
+def _share(
+    what: str, cells: "list[Cell]", bound: float, *, missed: bool = False
+) -> tuple[str, str, str, bool]:
     """The worst of the cells against the bound."""
     shares = [(1 - cell.rolled_back if missed else cell.rolled_back) for cell in cells]
     held = all(share <= bound + 3 * cell.error for share, cell in zip(shares, cells, strict=True))

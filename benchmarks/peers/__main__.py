@@ -1,9 +1,10 @@
-"""`python -m benchmarks.peers [CONFIGURATION ...] [--runs N] [--again]` measures on the test cluster, prints the table,
-and writes docs/peers.md.
+"""`python -m benchmarks.peers [CONFIGURATION ...] [--runs N] [--again]` measures on the test
+cluster, prints the table, and writes docs/peers.md.
 
-The configurations are fairway, flagger-tuned, argo-tuned, flagger-stock and argo-stock; all by default, in this order.
-What was measured lies in results.json beside this file, and is not measured again unless `--again` asks for it: after
-an interruption the same command goes on where it was. Needs what `make test-cluster` needs.
+The configurations are fairway, flagger-tuned, argo-tuned, flagger-stock and argo-stock; all by
+default, in this order. What was measured lies in results.json beside this file, and is not measured
+again unless `--again` asks for it: after an interruption the same command goes on where it was.
+Needs what `make test-cluster` needs.
 """
 
 import argparse
@@ -32,21 +33,27 @@ LIMIT_SECONDS = 20.0  # fairway's own promise
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """A row of the table: the tool, its configuration in words, how to set it up, and how many runs it gets."""
+    """A row of the table: the tool, its configuration in words, how to set it up, and how many runs
+    it gets."""
 
     tool: str
     words: str
     set_up: Callable[[clusters.Cluster], Any]
     runs: int = 5
-    slow: bool = False  # minutes a run: those are measured at the same time as each other, after the rest
+    # minutes a run: those are measured at the same time as each other, after the rest
+    slow: bool = False
 
 
 CONFIGURATIONS = {
-    "fairway": Configuration(tool="fairway", words="falseRollback 0.01, maxRate 0.05", set_up=ours.Fairway),
+    "fairway": Configuration(
+        tool="fairway", words="falseRollback 0.01, maxRate 0.05", set_up=ours.Fairway
+    ),
     "flagger-tuned": Configuration(
         tool="Flagger 1.36.1",
         words="tuned: interval 10s, threshold 1, metric over 10s",
-        set_up=lambda cluster: flagger.Flagger(cluster, name="flagger-tuned", analysis=flagger.TUNED),
+        set_up=lambda cluster: flagger.Flagger(
+            cluster, name="flagger-tuned", analysis=flagger.TUNED
+        ),
     ),
     "argo-tuned": Configuration(
         tool="Argo Rollouts 1.10.1",
@@ -58,7 +65,9 @@ CONFIGURATIONS = {
         words="its tutorial's: interval 1m, threshold 5, metric over 1m",
         runs=1,
         slow=True,
-        set_up=lambda cluster: flagger.Flagger(cluster, name="flagger-stock", analysis=flagger.STOCK),
+        set_up=lambda cluster: flagger.Flagger(
+            cluster, name="flagger-stock", analysis=flagger.STOCK
+        ),
     ),
     "argo-stock": Configuration(
         tool="Argo Rollouts 1.10.1",
@@ -102,13 +111,24 @@ def kept(result: dict[str, Any]) -> bool:
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.peers", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument(
-        "configurations", nargs="*", metavar="CONFIGURATION", help=f"of {', '.join(CONFIGURATIONS)}; all by default"
+        "configurations",
+        nargs="*",
+        metavar="CONFIGURATION",
+        help=f"of {', '.join(CONFIGURATIONS)}; all by default",
     )
     parser.add_argument("--runs", type=int, help="of each, instead of its own number")
-    parser.add_argument("--again", action="store_true", help="forget what was measured of them before")
-    parser.add_argument("--note", default="", help="what a reader of the result must know of these runs, for the page")
+    parser.add_argument(
+        "--again", action="store_true", help="forget what was measured of them before"
+    )
+    parser.add_argument(
+        "--note",
+        default="",
+        help="what a reader of the result must know of these runs, for the page",
+    )
     options = parser.parse_args(arguments)
     for name in options.configurations:
         if name not in CONFIGURATIONS:
@@ -119,7 +139,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 
 def _measure_all(names: Iterable[str], *, runs: int | None, note: str) -> bool:
-    """Tell whether each configuration could be measured; where one could not, the others are all the same."""
+    """Tell whether each configuration could be measured; where one could not, the others are all
+    the same."""
     theirs = clusters.running() is not None
     cluster = clusters.external() or clusters.up(bound=not theirs)
     try:
@@ -136,7 +157,9 @@ def _measure_all(names: Iterable[str], *, runs: int | None, note: str) -> bool:
 
         quick = [measured(name) for name in names if not CONFIGURATIONS[name].slow]
         with ThreadPoolExecutor() as pool:
-            return all([*quick, *pool.map(measured, [name for name in names if CONFIGURATIONS[name].slow])])
+            return all(
+                [*quick, *pool.map(measured, [name for name in names if CONFIGURATIONS[name].slow])]
+            )
     finally:
         if not theirs and cluster.folder is not None:
             clusters.down()
@@ -176,7 +199,10 @@ def _results() -> dict[str, Any]:
 
 def _forget(names: Iterable[str]) -> None:
     RESULTS.write_text(
-        json.dumps({name: result for name, result in _results().items() if name not in names}, indent=1) + "\n"
+        json.dumps(
+            {name: result for name, result in _results().items() if name not in names}, indent=1
+        )
+        + "\n"
     )
 
 
@@ -216,8 +242,13 @@ def _seconds(one: dict[str, Any]) -> str:
 
 
 def _bad(one: dict[str, Any]) -> str:
-    """Return the bad requests, and how many of them were not the new revision's: an overloaded machine makes such."""
-    return f"{one['bad']} ({one['bad_elsewhere']} elsewhere)" if one["bad_elsewhere"] else str(one["bad"])
+    """Return the bad requests, and how many of them were not the new revision's: an overloaded
+    machine makes such."""
+    return (
+        f"{one['bad']} ({one['bad_elsewhere']} elsewhere)"
+        if one["bad_elsewhere"]
+        else str(one["bad"])
+    )
 
 
 def _median(seconds: list[float | None]) -> str:
@@ -255,7 +286,9 @@ def result_in_words(results: dict[str, Any]) -> str:
         runs = results[name]["runs"] if name in results else []
         if mine and runs and name != "fairway":
             sooner, fewer = (_compared(mine, runs, key) for key in ("seconds", "bad"))
-            lines.append(f"* Against {name}: fairway's median time is {sooner}, its median of bad requests {fewer}.")
+            lines.append(
+                f"* Against {name}: fairway's median time is {sooner}, its median of bad requests {fewer}."
+            )
         if len(runs) < CONFIGURATIONS[name].runs:
             lines.append(f"* {name}: {len(runs)} of {CONFIGURATIONS[name].runs} runs counted.")
         if name in results and results[name]["note"]:
@@ -272,7 +305,8 @@ def result_in_words(results: dict[str, Any]) -> str:
 
 def _compared(mine: list[dict[str, Any]], theirs: list[dict[str, Any]], key: str) -> str:
     one, other = (
-        statistics.median(float("inf") if run_[key] is None else run_[key] for run_ in runs) for runs in (mine, theirs)
+        statistics.median(float("inf") if run_[key] is None else run_[key] for run_ in runs)
+        for runs in (mine, theirs)
     )
     if one == other:
         return "the same"

@@ -1,4 +1,5 @@
-"""Argo Rollouts from its own manifests, with a Rollout under the background analysis of its documents."""
+"""Argo Rollouts from its own manifests, with a Rollout under the background analysis of its
+documents."""
 
 import json
 import time
@@ -46,14 +47,33 @@ TUNED = Analysis(
 
 def install(cluster: Cluster) -> None:
     """Install Argo Rollouts, or changes nothing where it is."""
-    rolled_out = ("--namespace", NAMESPACE, "rollout", "status", "deployment/argo-rollouts", "--timeout=90s")
+    rolled_out = (
+        "--namespace",
+        NAMESPACE,
+        "rollout",
+        "status",
+        "deployment/argo-rollouts",
+        "--timeout=90s",
+    )
     if cluster.kubectl(*rolled_out, check=False).returncode == 0:
         return
     bin_ = binaries.folder("argo-rollouts")
     if cluster.folder is not None:
-        load([images._program(IMAGE, {f"/{name}": bin_ / name for name in PROGRAMS}, entrypoint=[f"/{PROGRAMS[0]}"])])
+        load(
+            [
+                images._program(
+                    IMAGE,
+                    {f"/{name}": bin_ / name for name in PROGRAMS},
+                    entrypoint=[f"/{PROGRAMS[0]}"],
+                )
+            ]
+        )
     manifests = stack.module(MODULE, of="argo-rollouts") / "manifests"
-    definitions = [file for file in sorted((manifests / "crds").glob("*.yaml")) if file.name != "kustomization.yaml"]
+    definitions = [
+        file
+        for file in sorted((manifests / "crds").glob("*.yaml"))
+        if file.name != "kustomization.yaml"
+    ]
     role, binding = (
         manifests / "role" / "argo-rollouts-clusterrole.yaml",
         manifests / "cluster-install" / "argo-rollouts-clusterrolebinding.yaml",
@@ -64,24 +84,38 @@ def install(cluster: Cluster) -> None:
         "--filename=-",
         input=f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}",
     )
-    for file in (*definitions, role, binding, INSTALL, manifests / "base" / "argo-rollouts-sa.yaml"):
+    for file in (
+        *definitions,
+        role,
+        binding,
+        INSTALL,
+        manifests / "base" / "argo-rollouts-sa.yaml",
+    ):
         cluster.kubectl("--namespace", NAMESPACE, "apply", "--server-side", "--filename", str(file))
     deployment = yaml.safe_load((manifests / "base" / "argo-rollouts-deployment.yaml").read_text())
     pod = deployment["spec"]["template"]["spec"]
     pod["securityContext"].update(USER)
     container = pod["containers"][0]
-    plugins = next(mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "plugin-bin")
+    plugins = next(
+        mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "plugin-bin"
+    )
     container.update(
         image=IMAGE, imagePullPolicy="IfNotPresent", workingDir=str(Path(plugins).parent)
     )  # it looks for plug-ins where it works
     cluster.kubectl(
-        "--namespace", NAMESPACE, "apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment)
+        "--namespace",
+        NAMESPACE,
+        "apply",
+        "--server-side",
+        "--filename=-",
+        input=yaml.safe_dump(deployment),
     )
     cluster.kubectl(*rolled_out)
 
 
 class Argo:
-    """A Rollout of the pods that fairway would write, whose new revisions stay at weight 25 for an hour."""
+    """A Rollout of the pods that fairway would write, whose new revisions stay at weight 25 for an
+    hour."""
 
     def __init__(self, cluster: Cluster, *, name: str, analysis: Analysis) -> None:
         self.name, self.host, self._analysis, self._cluster, self._models = (
@@ -91,7 +125,9 @@ class Argo:
             cluster,
             ours.models(cluster),
         )
-        self.patience = (analysis.failure_limit + 2) * sections.parse_duration(analysis.interval).total_seconds() + 60
+        self.patience = (analysis.failure_limit + 2) * sections.parse_duration(
+            analysis.interval
+        ).total_seconds() + 60
         install(cluster)
         self.end()
         manifest = TEMPLATES.read_text()
@@ -107,19 +143,27 @@ class Argo:
         return revision
 
     def verdict(self) -> tuple[bool, str]:
-        """Tell it from the last analysis: a bad look at no requests at all (NaN) would be another reason."""
+        """Tell it from the last analysis: a bad look at no requests at all (NaN) would be another
+        reason."""
         message = self._status().get("message", "")
-        runs = json.loads(self._kubectl("get", "analysisruns", f"--selector=app={self.name}", "--output=json").stdout)[
-            "items"
-        ]
-        last: dict[str, Any] = max(runs, key=lambda run: str(run["metadata"]["creationTimestamp"]), default={})
+        runs = json.loads(
+            self._kubectl(
+                "get", "analysisruns", f"--selector=app={self.name}", "--output=json"
+            ).stdout
+        )["items"]
+        last: dict[str, Any] = max(
+            runs, key=lambda run: str(run["metadata"]["creationTimestamp"]), default={}
+        )
         looks = [
             look
             for metric in last.get("status", {}).get("metricResults", [])
             for look in metric.get("measurements", [])
         ]
         failed = [look["value"] for look in looks if look["phase"] == "Failed"]
-        return "assessed Failed" in message and "[NaN]" not in failed, f"{message}: {', '.join(failed)}"
+        return (
+            "assessed Failed" in message and "[NaN]" not in failed,
+            f"{message}: {', '.join(failed)}",
+        )
 
     def end(self) -> None:
         for kind, suffixes in {
@@ -136,7 +180,10 @@ class Argo:
 
     def _deploy(self, revision: str, model: str) -> None:
         self._cluster.kubectl(
-            "apply", "--server-side", "--filename=-", input=yaml.safe_dump(self._rollout(revision, self._models[model]))
+            "apply",
+            "--server-side",
+            "--filename=-",
+            input=yaml.safe_dump(self._rollout(revision, self._models[model])),
         )
 
     def _rollout(self, revision: str, model: dict[str, str]) -> dict[str, Any]:
@@ -144,7 +191,9 @@ class Argo:
         canary = {
             "stableService": f"{self.name}-stable",
             "canaryService": f"{self.name}-canary",
-            "trafficRouting": {"plugins": {PLUGIN: {"namespace": world.NAMESPACE, "httpRoute": self.name}}},
+            "trafficRouting": {
+                "plugins": {PLUGIN: {"namespace": world.NAMESPACE, "httpRoute": self.name}}
+            },
             "analysis": {
                 "templates": [{"templateName": self.name}],
                 "startingStep": 1,  # once weight 25 is set

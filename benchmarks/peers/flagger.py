@@ -36,7 +36,12 @@ TUNED = Analysis(
 
 def install(cluster: Cluster) -> None:
     """Install Flagger, or changes nothing where it is."""
-    if "deployed" in cluster.helm("status", "flagger", "--namespace", NAMESPACE, "--output=json", check=False).stdout:
+    if (
+        "deployed"
+        in cluster.helm(
+            "status", "flagger", "--namespace", NAMESPACE, "--output=json", check=False
+        ).stdout
+    ):
         return
     program = binaries.folder("flagger") / "flagger"
     if cluster.folder is not None:
@@ -56,8 +61,8 @@ def install(cluster: Cluster) -> None:
         "--set",
         f"image.repository={IMAGE},image.tag=1",
     )
-    # The chart's probes run wget, which an image of one static program has not got: the same questions, asked by the
-    # kubelet.
+    # The chart's probes run wget, which an image of one static program has not got: the same
+    # questions, asked by the kubelet.
     patch = {
         "spec": {
             "template": {
@@ -73,16 +78,27 @@ def install(cluster: Cluster) -> None:
             }
         }
     }
-    cluster.kubectl("--namespace", NAMESPACE, "patch", "deployment/flagger", "--patch", json.dumps(patch))
-    cluster.kubectl("--namespace", NAMESPACE, "rollout", "status", "deployment/flagger", "--timeout=90s")
+    cluster.kubectl(
+        "--namespace", NAMESPACE, "patch", "deployment/flagger", "--patch", json.dumps(patch)
+    )
+    cluster.kubectl(
+        "--namespace", NAMESPACE, "rollout", "status", "deployment/flagger", "--timeout=90s"
+    )
 
 
 class Flagger:
     """A Deployment of the pods that fairway would write, and a Canary over it."""
 
     def __init__(self, cluster: Cluster, *, name: str, analysis: Analysis) -> None:
-        self.name, self.host, self._cluster, self._models = name, f"{name}.test", cluster, ours.models(cluster)
-        self.patience = (analysis.threshold + 3) * sections.parse_duration(analysis.interval).total_seconds() + 60
+        self.name, self.host, self._cluster, self._models = (
+            name,
+            f"{name}.test",
+            cluster,
+            ours.models(cluster),
+        )
+        self.patience = (analysis.threshold + 3) * sections.parse_duration(
+            analysis.interval
+        ).total_seconds() + 60
         install(cluster)
         self.end()
         self._deploy("stable", "sound")
@@ -98,16 +114,26 @@ class Flagger:
         return revision
 
     def verdict(self) -> tuple[bool, str]:
-        """Tell it from Flagger's log: of its Events the API client drops all but one in five minutes, after the first
-        25 of a Canary."""
-        log = self._cluster.kubectl("--namespace", NAMESPACE, "logs", "deployment/flagger", "--tail=-1").stdout
+        """Tell it from Flagger's log: of its Events the API client drops all but one in five
+        minutes, after the first 25 of a Canary."""
+        log = self._cluster.kubectl(
+            "--namespace", NAMESPACE, "logs", "deployment/flagger", "--tail=-1"
+        ).stdout
         found = halts(log, f"{self.name}.{world.NAMESPACE}")
-        return bool(found) and all(f"advancement {METRIC} " in message for message in found), "; ".join(found)
+        return bool(found) and all(
+            f"advancement {METRIC} " in message for message in found
+        ), "; ".join(found)
 
     def end(self) -> None:
         for kind in ("canary", "deployment", "backendtrafficpolicy"):
             self._cluster.kubectl(
-                "--namespace", world.NAMESPACE, "delete", kind, self.name, "--ignore-not-found", "--wait"
+                "--namespace",
+                world.NAMESPACE,
+                "delete",
+                kind,
+                self.name,
+                "--ignore-not-found",
+                "--wait",
             )
         gone = (
             "wait",
@@ -120,15 +146,24 @@ class Flagger:
 
     def _deploy(self, revision: str, model: str) -> None:
         deployment = ours.deployment(self.name, revision, self._models[model])
-        # Flagger copies the template through types that do not know `sleep`, and what is left of the hook is refused:
-        # the same pause by a program.
+        # Flagger copies the template through types that do not know `sleep`, and what is left of
+        # the hook is refused: the same pause by a program.
         pause = {"preStop": {"exec": {"command": ["sleep", str(runtimes.WITHDRAW_SECONDS)]}}}
         deployment["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = pause
-        self._cluster.kubectl("apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment))
+        self._cluster.kubectl(
+            "apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment)
+        )
 
     def _wait(self, *phases: str, seconds: float = 300) -> None:
         """Wait for the Canary to be in one of the phases."""
-        ask = ("--namespace", world.NAMESPACE, "get", "canary", self.name, "--output=jsonpath={.status.phase}")
+        ask = (
+            "--namespace",
+            world.NAMESPACE,
+            "get",
+            "canary",
+            self.name,
+            "--output=jsonpath={.status.phase}",
+        )
         deadline = time.monotonic() + seconds
         while (phase := self._cluster.kubectl(*ask).stdout) not in phases:
             assert time.monotonic() < deadline, (

@@ -13,7 +13,8 @@ import orjson
 from tests.cluster import world
 
 RATE = 100.0  # requests a second
-FAULTY = 5  # from the fault on, one request in so many is one that the broken revision cannot answer
+# from the fault on, one request in so many is one that the broken revision cannot answer
+FAULTY = 5
 TIMEOUT_SECONDS = 30.0
 GOOD = [orjson.dumps(world.person(number)) for number in range(60)]
 BAD = orjson.dumps(
@@ -41,8 +42,10 @@ class Load:
     url: str
     host: str
     answers: list[Answer] = field(default_factory=list)
-    last: dict[str, float] = field(default_factory=dict)  # revision -> when the last request was due that it answered
-    late: float = 0.0  # the most seconds that a request was sent after it was due, since the fault began
+    # revision -> when the last request was due that it answered
+    last: dict[str, float] = field(default_factory=dict)
+    # the most seconds that a request was sent after it was due, since the fault began
+    late: float = 0.0
     fault_at: float | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -58,7 +61,9 @@ class Load:
 
     def sound(self, *, last: int) -> bool:
         """Tell whether none of the last answers failed."""
-        return len(self.answers) >= last and not any(answer.failed for answer in self.answers[-last:])
+        return len(self.answers) >= last and not any(
+            answer.failed for answer in self.answers[-last:]
+        )
 
     def until(self, true: Callable[[], bool], *, seconds: float) -> bool:
         """Wait for the condition; False where it did not come true in time."""
@@ -72,7 +77,9 @@ class Load:
     async def flow(self) -> None:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         async with (
-            aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session,
+            aiohttp.ClientSession(
+                timeout=timeout, connector=aiohttp.TCPConnector(limit=0)
+            ) as session,
             asyncio.TaskGroup() as group,
         ):
             began, number = time.monotonic(), 0
@@ -84,12 +91,20 @@ class Load:
                 number += 1
 
     async def _send(self, session: aiohttp.ClientSession, number: int, due: float) -> None:
-        body = BAD if self.fault_at is not None and number % FAULTY == 0 else GOOD[number % len(GOOD)]
-        headers = {"host": self.host, "content-type": "application/json", "x-fairway-unit": f"user-{number}"}
+        body = (
+            BAD if self.fault_at is not None and number % FAULTY == 0 else GOOD[number % len(GOOD)]
+        )
+        headers = {
+            "host": self.host,
+            "content-type": "application/json",
+            "x-fairway-unit": f"user-{number}",
+        }
         try:
             async with session.post(self.url, data=body, headers=headers) as response:
                 await response.read()
-                answer = Answer(due, response.status, response.headers.get("x-fairway-revision", ""))
+                answer = Answer(
+                    due, response.status, response.headers.get("x-fairway-revision", "")
+                )
         except (aiohttp.ClientError, TimeoutError):
             answer = Answer(due, 0, "")
         self.answers.append(answer)

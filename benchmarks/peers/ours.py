@@ -18,8 +18,8 @@ STRATEGY = {
     "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}],
 }
 
-# On a machine that does other work too, an answer to a probe may take seconds: a pod that is withdrawn for that would
-# be measured, not a controller.
+# On a machine that does other work too, an answer to a probe may take seconds: a pod that is
+# withdrawn for that would be measured, not a controller.
 POD = {
     "spec": {
         "containers": [
@@ -34,8 +34,8 @@ POD = {
 
 
 def models(cluster: Cluster) -> dict[str, dict[str, str]]:
-    """Return `spec.model` of the package that serves and of the one that will fail, as they lie in the cluster's
-    store."""
+    """Return `spec.model` of the package that serves and of the one that will fail, as they lie in
+    the cluster's store."""
     store = world.store(cluster)
     with tempfile.TemporaryDirectory() as folder:
         return {
@@ -45,8 +45,8 @@ def models(cluster: Cluster) -> dict[str, dict[str, str]]:
 
 
 def deployment(name: str, revision: str, model: dict[str, str]) -> dict[str, Any]:
-    """Return a Deployment of the pods that fairway's operator would write for the package, under the label `app` and
-    without a number of replicas."""
+    """Return a Deployment of the pods that fairway's operator would write for the package, under
+    the label `app` and without a number of replicas."""
     owner = names.Owner(name=name, namespace=world.NAMESPACE)
     what = controllerrevision.Revision(
         name=revision,
@@ -58,7 +58,10 @@ def deployment(name: str, revision: str, model: dict[str, str]) -> dict[str, Any
         defaulted_image=False,
     )
     made = objects.for_revision(
-        owner, what, scaling=resource.Scaling(min_replicas=1, max_replicas=1), settings=names.ClusterSettings()
+        owner,
+        what,
+        scaling=resource.Scaling(min_replicas=1, max_replicas=1),
+        settings=names.ClusterSettings(),
     )[0]
     template = made["spec"]["template"]
     del made["spec"]["replicas"]  # the peer's to say
@@ -78,8 +81,13 @@ class Fairway:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._models = cluster, models(cluster)
-        cluster.kubectl("--namespace", world.NAMESPACE, "delete", "md", "ours", "--ignore-not-found", "--wait")
-        world.apply(cluster, world.resource("ours", self._models["sound"], strategy=STRATEGY, podTemplate=POD))
+        cluster.kubectl(
+            "--namespace", world.NAMESPACE, "delete", "md", "ours", "--ignore-not-found", "--wait"
+        )
+        world.apply(
+            cluster,
+            world.resource("ours", self._models["sound"], strategy=STRATEGY, podTemplate=POD),
+        )
         world.until(cluster, "ours", world.digest_in_service(self._models["sound"]))
 
     def begin(self, number: int) -> str:
@@ -87,11 +95,15 @@ class Fairway:
             "metadata": {"annotations": {"run": str(number)}},
             **POD,
         }  # a rejected revision is not tried again: each run has one of its own
-        document = world.resource("ours", self._models["fragile"], strategy=STRATEGY, podTemplate=template)
+        document = world.resource(
+            "ours", self._models["fragile"], strategy=STRATEGY, podTemplate=template
+        )
         before = world.status(self._cluster, "ours").get("candidate", {}).get("revision")
         world.apply(self._cluster, document)
         now = world.until(
-            self._cluster, "ours", lambda now: now.get("phase") == "Canary" and now["candidate"]["revision"] != before
+            self._cluster,
+            "ours",
+            lambda now: now.get("phase") == "Canary" and now["candidate"]["revision"] != before,
         )
         return str(now["candidate"]["revision"])
 
@@ -100,4 +112,6 @@ class Fairway:
         return reason.startswith("errors:"), reason
 
     def end(self) -> None:
-        self._cluster.kubectl("--namespace", world.NAMESPACE, "delete", "md", "ours", "--ignore-not-found", "--wait")
+        self._cluster.kubectl(
+            "--namespace", world.NAMESPACE, "delete", "md", "ours", "--ignore-not-found", "--wait"
+        )

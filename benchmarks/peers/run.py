@@ -1,5 +1,5 @@
-"""One run: a revision comes, reaches weight 25, begins to fail, and is taken out of the traffic. Everything is told
-from the answers alone."""
+"""One run: a revision comes, reaches weight 25, begins to fail, and is taken out of the traffic.
+Everything is told from the answers alone."""
 
 import itertools
 import os
@@ -33,7 +33,8 @@ class Tool(Protocol):
         """Bring a revision that will fail, and gives the name that its answers carry."""
 
     def verdict(self) -> tuple[bool, str]:
-        """Tell whether the last revision was taken out for its errors, and the controller's own sentence."""
+        """Tell whether the last revision was taken out for its errors, and the controller's own
+        sentence."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +43,23 @@ class Run:
 
     seconds: float | None
     bad: int
-    # of these, answered by another than the new revision, or by none: 0, or something else was wrong
+    # of these, answered by another than the new revision, or by none: 0, or something else was
+    # wrong
     bad_elsewhere: int
     requests: int  # from the fault to weight 0
     rate: float  # requests a second, as sent
     late: float  # the most seconds that a request was sent late
-    scrape_gap: float  # the most seconds between two of Prometheus' scrapes of the gateway, while it mattered
+    # the most seconds between two of Prometheus' scrapes of the gateway, while it mattered
+    scrape_gap: float
     machine_load: float  # of one minute, when the fault began
-    by_errors: bool  # taken out for its errors; else, say where the metrics were away, it was another experiment
+    # taken out for its errors; else, say where the metrics were away, it was another experiment
+    by_errors: bool
     verdict: str  # in the controller's words
 
     @property
     def void(self) -> str:
-        """Return why the run was another experiment, told without its outcome where that can be; empty where it
-        counts."""
+        """Return why the run was another experiment, told without its outcome where that can be;
+        empty where it counts."""
         if self.late > LATE_SECONDS or self.scrape_gap > GAP_SECONDS:
             return (
                 f"the machine was too busy: a request was sent {self.late:.1f} s late, "
@@ -77,7 +81,8 @@ def measure(cluster: Cluster, tool: Tool, number: int) -> Run:
         )
         revision = tool.begin(number)
         assert load.until(
-            lambda: load.share(revision, last=WINDOW) >= IN_EFFECT and load.sound(last=WINDOW), seconds=START_SECONDS
+            lambda: load.share(revision, last=WINDOW) >= IN_EFFECT and load.sound(last=WINDOW),
+            seconds=START_SECONDS,
         ), (
             f"{tool.name}: revision {revision} has {load.share(revision, last=WINDOW):.0%} of the answers after "
             f"{START_SECONDS:.0f} s: wanted 25 %"
@@ -85,7 +90,9 @@ def measure(cluster: Cluster, tool: Tool, number: int) -> Run:
         fault, machine = load.break_now(), os.getloadavg()[0]
         # Where nobody answers, the new revision does not either: the stable one has to.
         gone = load.until(
-            lambda: time.monotonic() - load.last[revision] > QUIET_SECONDS and load.sound(last=WINDOW),
+            lambda: (
+                time.monotonic() - load.last[revision] > QUIET_SECONDS and load.sound(last=WINDOW)
+            ),
             seconds=tool.patience + QUIET_SECONDS,
         )
         ended = time.monotonic()
@@ -106,7 +113,8 @@ def measure(cluster: Cluster, tool: Tool, number: int) -> Run:
 
 
 def _scrape_gap(cluster: Cluster, *, seconds: float) -> float:
-    """Return the longest time without a scrape in the last seconds; all of them where Prometheus does not answer."""
+    """Return the longest time without a scrape in the last seconds; all of them where Prometheus
+    does not answer."""
     try:
         answer = httpx.get(
             f"{stack.prometheus_url(cluster)}/api/v1/query",

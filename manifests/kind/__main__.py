@@ -1,9 +1,9 @@
-"""`python -m manifests.kind up | down [--dry-run]`: a kind cluster with Envoy Gateway, Prometheus, fairway and a model
-in service.
+"""`python -m manifests.kind up | down [--dry-run]`: a kind cluster with Envoy Gateway, Prometheus,
+fairway and a model in service.
 
-A second `up` changes only what has changed: images are named by what they are made of, and everything else is applied.
-What it installs in the cluster besides fairway is what the tests install in theirs (tests/cluster/stack), with public
-images.
+A second `up` changes only what has changed: images are named by what they are made of, and
+everything else is applied. What it installs in the cluster besides fairway is what the tests
+install in theirs (tests/cluster/stack), with public images.
 """
 
 import argparse
@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NAME, CONTEXT = "fairway", "kind-fairway"  # as in kind-config.yaml
 ENVOY_GATEWAY = "oci://docker.io/envoyproxy/gateway-helm"
 ENVOY_GATEWAY_VERSION = "v1.9.1"  # what the tests build; its chart brings the Gateway API's CRDs
-PROMETHEUS = "docker.io/prom/prometheus:v2.53.4"  # the long-term release of the 2.x that the tests run
+# the long-term release of the 2.x that the tests run
+PROMETHEUS = "docker.io/prom/prometheus:v2.53.4"
 HTTP_PORT = 30080  # kind-config.yaml leads port 80 of this machine there
 HINTS = {
     "kind": "see kind.sigs.k8s.io",
@@ -62,14 +63,24 @@ class Sample:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m manifests.kind", description="Bring a kind cluster with fairway up, or end it."
+        prog="python -m manifests.kind",
+        description="Bring a kind cluster with fairway up, or end it.",
     )
     parser.add_argument("verb", choices=["up", "down"])
     parser.add_argument("--dry-run", action="store_true", help="only print the commands")
     options = parser.parse_args(arguments)
     if options.dry_run:
-        steps = [*creation(), *up("docker", Sample(MODEL, b""))] if options.verb == "up" else [deletion()]
-        print("\n".join(shlex.join(step.argv) + (" < INPUT" if step.input is not None else "") for step in steps))
+        steps = (
+            [*creation(), *up("docker", Sample(MODEL, b""))]
+            if options.verb == "up"
+            else [deletion()]
+        )
+        print(
+            "\n".join(
+                shlex.join(step.argv) + (" < INPUT" if step.input is not None else "")
+                for step in steps
+            )
+        )
         return 0
     try:
         engine = _engine()
@@ -99,7 +110,18 @@ def main(arguments: list[str]) -> int:
 
 def creation() -> list[Step]:
     return [
-        Step("the cluster", ("kind", "create", "cluster", "--config", str(ROOT / "kind-config.yaml"), "--wait", "3m"))
+        Step(
+            "the cluster",
+            (
+                "kind",
+                "create",
+                "cluster",
+                "--config",
+                str(ROOT / "kind-config.yaml"),
+                "--wait",
+                "3m",
+            ),
+        )
     ]
 
 
@@ -120,11 +142,19 @@ def up(engine: str, model: Sample) -> Iterator[Step]:
     )
     yield Step(
         "Prometheus answers",
-        _kubectl("--namespace=monitoring", "rollout", "status", "deployment/prometheus", "--timeout=3m"),
+        _kubectl(
+            "--namespace=monitoring", "rollout", "status", "deployment/prometheus", "--timeout=3m"
+        ),
     )
     yield Step(
         "the Gateway answers",
-        _kubectl("--namespace=models", "wait", "gateway/models", "--for=condition=Programmed", "--timeout=3m"),
+        _kubectl(
+            "--namespace=models",
+            "wait",
+            "gateway/models",
+            "--for=condition=Programmed",
+            "--timeout=3m",
+        ),
     )
     for image, target in images.OWN.items():
         yield from _image(engine, f"docker.io/{image}:{images.tag()}", target)
@@ -140,12 +170,19 @@ def up(engine: str, model: Sample) -> Iterator[Step]:
             images.chart_values(),
         ),
     )
-    store = (ROOT / "tests/cluster/store.yaml").read_text(encoding="utf-8").replace("${TAG}", images.tag())
-    yield Step(
-        "a store of packages", _kubectl("apply", "--server-side", "--force-conflicts", "--filename=-"), store.encode()
+    store = (
+        (ROOT / "tests/cluster/store.yaml")
+        .read_text(encoding="utf-8")
+        .replace("${TAG}", images.tag())
     )
     yield Step(
-        "the store answers", _kubectl("--namespace=models", "rollout", "status", "deployment/store", "--timeout=3m")
+        "a store of packages",
+        _kubectl("apply", "--server-side", "--force-conflicts", "--filename=-"),
+        store.encode(),
+    )
+    yield Step(
+        "the store answers",
+        _kubectl("--namespace=models", "rollout", "status", "deployment/store", "--timeout=3m"),
     )
     unpack = ("tar", "--extract", "--directory", "/packages", "--file", "-")
     yield Step(
@@ -154,16 +191,21 @@ def up(engine: str, model: Sample) -> Iterator[Step]:
         model.tar,
     )
     yield Step(
-        "a model", _kubectl("apply", "--server-side", "--force-conflicts", "--filename=-"), _yaml([deployment(model)])
+        "a model",
+        _kubectl("apply", "--server-side", "--force-conflicts", "--filename=-"),
+        _yaml([deployment(model)]),
     )
     yield Step(
-        "it serves", _kubectl("--namespace=models", "wait", "md/income", "--for=condition=Ready", "--timeout=5m")
+        "it serves",
+        _kubectl(
+            "--namespace=models", "wait", "md/income", "--for=condition=Ready", "--timeout=5m"
+        ),
     )
 
 
 def objects() -> list[dict[str, Any]]:
-    """Return what the tests install in their cluster, with public images and with the port that kind leads to this
-    machine."""
+    """Return what the tests install in their cluster, with public images and with the port that
+    kind leads to this machine."""
     found = [
         copy.deepcopy(document)
         for path in sorted((ROOT / "tests/cluster/stack").glob("*.yaml"))
@@ -217,15 +259,28 @@ def sample() -> Sample:
         name, archive = package.digest.removeprefix("sha256:"), io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             tar.add(package.path, arcname=name)
-    return Sample({"uri": f"http://store.models.svc:8000/{name}", "digest": package.digest}, archive.getvalue())
+    return Sample(
+        {"uri": f"http://store.models.svc:8000/{name}", "digest": package.digest},
+        archive.getvalue(),
+    )
 
 
 def _image(engine: str, image: str, target: str) -> Iterator[Step]:
-    """Return the image's build and its way to the nodes. podman's images need an archive: kind asks docker for the
-    others."""
+    """Return the image's build and its way to the nodes. podman's images need an archive: kind asks
+    docker for the others."""
     yield Step(
         f"the image {image}",
-        (engine, "build", "--file", str(ROOT / "components/Dockerfile"), "--target", target, "--tag", image, str(ROOT)),
+        (
+            engine,
+            "build",
+            "--file",
+            str(ROOT / "components/Dockerfile"),
+            "--target",
+            target,
+            "--tag",
+            image,
+            str(ROOT),
+        ),
     )
     if engine == "docker":
         yield Step("it on every node", ("kind", "load", "docker-image", image, "--name", NAME))
@@ -267,7 +322,8 @@ def _yaml(documents: list[dict[str, Any]]) -> bytes:
 
 
 def _engine() -> str:
-    """Return docker or podman, whichever is there and answers; ends with a sentence where none does."""
+    """Return docker or podman, whichever is there and answers; ends with a sentence where none
+    does."""
     found = [engine for engine in ("docker", "podman") if shutil.which(engine)]
     for engine in found:
         if subprocess.run([engine, "info"], capture_output=True, check=False).returncode == 0:
@@ -283,12 +339,18 @@ def _engine() -> str:
 def _need(*programs: str) -> None:
     for program in programs:
         if shutil.which(program) is None:
-            sys.exit(f"kind: there is no {program} on PATH: install it ({HINTS[program]}) and try again")
+            sys.exit(
+                f"kind: there is no {program} on PATH: install it ({HINTS[program]}) and try again"
+            )
 
 
 def _there(engine: str) -> bool:
     done = subprocess.run(
-        ["kind", "get", "clusters"], env=_environment(engine), stdout=subprocess.PIPE, text=True, check=True
+        ["kind", "get", "clusters"],
+        env=_environment(engine),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     return NAME in done.stdout.split()
 

@@ -4,4 +4,5 @@ import os
 
 __version__ = "0.1.0"
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime would tell its maker of every session
+# ONNX Runtime would tell its maker of every session
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

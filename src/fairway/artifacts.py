@@ -14,7 +14,8 @@ from fairway import files
 
 Json = dict[str, Any]
 R = TypeVar("R")
-RECORDS = ("dataset.json", "checkpoint.json", "evaluation.json")  # a folder that a stage wrote holds one of them
+# a folder that a stage wrote holds one of them
+RECORDS = ("dataset.json", "checkpoint.json", "evaluation.json")
 LARGEST_JSON = 256 << 20  # bytes: golden rows of large pictures, written out
 
 
@@ -22,8 +23,8 @@ LARGEST_JSON = 256 << 20  # bytes: golden rows of large pictures, written out
 class Dataset:
     """What `data.prepare` leaves in `path`: the splits as raw values, and what is known of them.
 
-    Files: `train.parquet`, `validation.parquet`, `test.parquet`, `schema.json`, `preprocessing.json`, `profile.json`,
-    `dataset.json` (this record).
+    Files: `train.parquet`, `validation.parquet`, `test.parquet`, `schema.json`,
+    `preprocessing.json`, `profile.json`, `dataset.json` (this record).
     """
 
     path: str
@@ -34,7 +35,8 @@ class Dataset:
     rows: dict[str, int]  # by split
     features: tuple[str, ...]
     task: str = "classification"
-    lineage: Json = dataclasses.field(default_factory=dict)  # files with digests, sampling, labelled rows added
+    # files with digests, sampling, labelled rows added
+    lineage: Json = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()  # leakage checks, dropped rows: one sentence each
 
 
@@ -42,7 +44,8 @@ class Dataset:
 class Checkpoint:
     """What `training.fit` leaves in `path`.
 
-    Files: `model.onnx`; `model.safetensors` and `model.pt2` for torch models; `checkpoint.json` (this record).
+    Files: `model.onnx`; `model.safetensors` and `model.pt2` for torch models; `checkpoint.json`
+    (this record).
     """
 
     path: str
@@ -56,7 +59,8 @@ class Checkpoint:
     precision: str  # float32 | bfloat16 | float16
     seconds: float
     history: tuple[Json, ...]  # per epoch: train_loss, validation_loss, validation_accuracy
-    onnx_max_difference: float  # largest difference of the ONNX graph's probabilities to the trained model's
+    # largest difference of the ONNX graph's probabilities to the trained model's
+    onnx_max_difference: float
     configuration: Json = dataclasses.field(default_factory=dict)
 
 
@@ -66,13 +70,16 @@ class Evaluation:
 
     rows: int
     slices: tuple[Json, ...]  # slice, rows, judged, and each metric by name
-    baselines: Json  # each rule's metrics by name: zero_rule, champion (or null), and what else the task has
+    # each rule's metrics by name: zero_rule, champion (or null), and what else the task has
+    baselines: Json
     task: str = "classification"
     primary: str = "accuracy"  # the metric that gates, orders slices and starts retraining
-    metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # every metric of the task by name
+    # every metric of the task by name
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)
     details: Json = dataclasses.field(default_factory=dict)  # the report's tables and curves
     different: int | None = None  # how many different answers the model gave the test rows
-    loss: float | None = None  # mean loss of the test rows' answers, from 0 to 1: what guards and retraining go by
+    # mean loss of the test rows' answers, from 0 to 1: what guards and retraining go by
+    loss: float | None = None
     # Of classification:
     accuracy: float | None = None
     log_loss: float | None = None
@@ -82,13 +89,15 @@ class Evaluation:
     champion_digest: str | None = None
     # share of rows where champion and challenger answer differently: recent rows, else test rows
     champion_disagreement: float | None = None
-    champion_disagreement_bound: float | None = None  # it is no larger than this (exact bound, 99 %)
+    # it is no larger than this (exact bound, 99 %)
+    champion_disagreement_bound: float | None = None
     recent: Json | None = (
         # On newly labelled rows kept from training: rows, and the primary metric of both models.
         None
     )
     dataset_version: str = ""
-    notes: tuple[str, ...] = ()  # what to bear in mind of the comparison with the champion: one sentence each
+    # what to bear in mind of the comparison with the champion: one sentence each
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,31 +130,38 @@ def as_json(record: Any) -> Json:
 
 
 def from_json(kind: type[R], data: Mapping[str, Any]) -> R:
-    """Return the record back; lists become tuples where the record says so, unknown keys are refused."""
+    """Return the record back; lists become tuples where the record says so, unknown keys are
+    refused."""
     hints = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     values = {}
     for key, value in data.items():
         field = hints[key]
         is_tuple = str(field.type).startswith(("tuple", "tuple["))
         values[key] = (
-            tuple(tuple(v) if isinstance(v, list) else v for v in value) if is_tuple and value is not None else value
+            tuple(tuple(v) if isinstance(v, list) else v for v in value)
+            if is_tuple and value is not None
+            else value
         )
     return kind(**values)
 
 
 def write_json(path: Path, data: Any) -> None:
-    payload = as_json(data) if dataclasses.is_dataclass(data) and not isinstance(data, type) else data
+    payload = (
+        as_json(data) if dataclasses.is_dataclass(data) and not isinstance(data, type) else data
+    )
     files.write_bytes(path, json.dumps(payload, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 def read_json(path: Path, *, strict: bool = False) -> Json:
-    """Return what the file holds; ValueError where that is no JSON, or more than a record or a few rows can be.
-    Strictly, NaN is no JSON."""
+    """Return what the file holds; ValueError where that is no JSON, or more than a record or a few
+    rows can be. Strictly, NaN is no JSON."""
     size = path.stat().st_size
     if size > LARGEST_JSON:
         raise ValueError(f"it has {size} bytes: wanted at most {LARGEST_JSON}")
     try:
-        data: Json = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant if strict else None)
+        data: Json = json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=_refuse_constant if strict else None
+        )
     except RecursionError as error:
         raise ValueError("it is nested too deep to be read") from error
     return data
@@ -156,8 +172,11 @@ def _refuse_constant(name: str) -> Any:
 
 
 def is_plain(values: list[Any], *, kinds: set[type], levels: int = 1) -> bool:
-    """Say whether a list that came from JSON holds only values of these kinds, in at most so many levels of lists."""
+    """Say whether a list that came from JSON holds only values of these kinds, in at most so many
+    levels of lists."""
     seen = set(map(type, values))
     if seen == {list}:
-        return levels > 1 and all(is_plain(value, kinds=kinds, levels=levels - 1) for value in values)
+        return levels > 1 and all(
+            is_plain(value, kinds=kinds, levels=levels - 1) for value in values
+        )
     return seen <= kinds

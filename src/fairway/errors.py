@@ -17,8 +17,9 @@
          │   └─ StoreDamaged   the event store's file is damaged
          └─ Refused          a gate said no, or a rollout was rolled back    (exit 3)
 
-A message is one sentence: what, where, the value seen, the value wanted, the next step. `exit_status` is what
-the command line ends with: 0 done, 1 failed, 2 used wrongly, 3 refused by a gate or rolled back.
+A message is one sentence: what, where, the value seen, the value wanted, the next step.
+`exit_status` is what the command line ends with: 0 done, 1 failed, 2 used wrongly, 3 refused by a
+gate or rolled back.
 """
 
 import contextlib
@@ -53,7 +54,8 @@ class StoreFull(StoreBusy):
 
 
 class StoreReplaced(Temporary):
-    """The event store is not the one that a cursor is of, or was set back: begin anew from its newest event."""
+    """The event store is not the one that a cursor is of, or was set back: begin anew from its
+    newest event."""
 
 
 class Permanent(FairwayError):
@@ -119,15 +121,19 @@ SHOWN_LEVELS = 4  # of lists within lists
 
 
 def excerpt(value: object, *, levels: int = SHOWN_LEVELS) -> object:
-    """Return what a message may show of a value: the beginning of it, whatever its size and however deep it is
-    nested."""
+    """Return what a message may show of a value: the beginning of it, whatever its size and however
+    deep it is nested."""
     if isinstance(value, str | bytes):
         return value[:SHOWN_CHARACTERS]
     if isinstance(value, dict):
         first = itertools.islice(value.items(), SHOWN_ENTRIES) if levels else ()
-        return {excerpt(key, levels=levels - 1): excerpt(item, levels=levels - 1) for key, item in first}
+        return {
+            excerpt(key, levels=levels - 1): excerpt(item, levels=levels - 1) for key, item in first
+        }
     if isinstance(value, list | tuple):
-        return [excerpt(item, levels=levels - 1) for item in value[:SHOWN_ENTRIES]] if levels else []
+        return (
+            [excerpt(item, levels=levels - 1) for item in value[:SHOWN_ENTRIES]] if levels else []
+        )
     return value
 
 

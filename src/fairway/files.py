@@ -1,4 +1,5 @@
-"""Files and folders that a reader sees whole or not at all, and the digests that name their content."""
+"""Files and folders that a reader sees whole or not at all, and the digests that name their
+content."""
 
 import contextlib
 import ctypes
@@ -16,7 +17,9 @@ from fairway import errors
 
 def canonical(data: Any) -> bytes:
     """Return the one byte form that a digest is taken of."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 def digest_bytes(data: bytes) -> str:
@@ -59,10 +62,12 @@ def workshop(parent: Path, *, prefix: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing(out: Path, *, records: tuple[str, ...]) -> Iterator[Path]:
-    """Give an empty folder that takes the place of `out` when the block ends well, and vanishes otherwise.
+    """Give an empty folder that takes the place of `out` when the block ends well, and vanishes
+    otherwise.
 
-    A folder that is there already is replaced only where it is empty or holds one of `records`, the files that a
-    stage leaves in its folder; otherwise UsageError is raised, and `out` stays as it was.
+    A folder that is there already is replaced only where it is empty or holds one of `records`, the
+    files that a stage leaves in its folder; otherwise UsageError is raised, and `out` stays as it
+    was.
     """
     with workshop(out.parent, prefix=f".{out.name}.") as folder:
         yield folder

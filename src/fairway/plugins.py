@@ -1,12 +1,15 @@
-"""Find what installed packages add to fairway: sources, guards and whatever else has a group of its own.
+"""Find what installed packages add to fairway: sources, guards and whatever else has a group of its
+own.
 
-A package declares an entry point, as fairway itself does for its own, and nothing else knows its name:
+A package declares an entry point, as fairway itself does for its own, and nothing else knows its
+name:
 
     [project.entry-points."fairway.sources"]
     sql = "my_package.sql"
 
-What is found is a name and the distribution that it comes from; the module behind it is imported when something of its
-group is asked for: a package that cannot be imported is named then, and has to go or be mended.
+What is found is a name and the distribution that it comes from; the module behind it is imported
+when something of its group is asked for: a package that cannot be imported is named then, and has
+to go or be mended.
 """
 
 import functools
@@ -46,12 +49,16 @@ class Plugin:
 
 @functools.cache
 def found(group: str) -> Mapping[str, Plugin]:
-    """Return the plug-ins of a group such as `sources`, by name; raises UsageError where two packages claim one
-    name."""
+    """Return the plug-ins of a group such as `sources`, by name; raises UsageError where two
+    packages claim one name."""
     plugins: dict[str, Plugin] = {}
-    for entry in sorted(importlib.metadata.entry_points(group=f"fairway.{group}"), key=lambda entry: entry.name):
+    for entry in sorted(
+        importlib.metadata.entry_points(group=f"fairway.{group}"), key=lambda entry: entry.name
+    ):
         distribution = entry.dist.name if entry.dist else "an unknown package"
-        plugin = Plugin(group, entry.name, distribution, entry.dist.version if entry.dist else "", entry)
+        plugin = Plugin(
+            group, entry.name, distribution, entry.dist.version if entry.dist else "", entry
+        )
         other = plugins.setdefault(entry.name, plugin)
         if other.entry.value != entry.value:
             raise errors.UsageError(
@@ -69,11 +76,15 @@ def load(group: str, name: str) -> Any:
 
 
 def beside(group: str, ours: Mapping[str, T], *, kind: type[Any]) -> Mapping[str, T]:
-    """Return ours, which need no installed package, and one of each class that others' plug-ins name.
+    """Return ours, which need no installed package, and one of each class that others' plug-ins
+    name.
 
     Raises UsageError for a plug-in that is no subclass of `kind`.
     """
-    return {**ours, **{name: _made(plugin, kind) for name, plugin in found(group).items() if name not in ours}}
+    return {
+        **ours,
+        **{name: _made(plugin, kind) for name, plugin in found(group).items() if name not in ours},
+    }
 
 
 def _made(plugin: Plugin, kind: type[Any]) -> Any:

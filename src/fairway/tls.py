@@ -1,7 +1,8 @@
-"""TLS between fairway's own programs, by certificates in files that are replaced while they are used.
+"""TLS between fairway's own programs, by certificates in files that are replaced while they are
+used.
 
-A caller's files lie in one folder, named as in a Secret of cert-manager's and a volume of csi-driver-spiffe's:
-`tls.crt`, `tls.key`, and in `ca.crt` whom it believes.
+A caller's files lie in one folder, named as in a Secret of cert-manager's and a volume of
+csi-driver-spiffe's: `tls.crt`, `tls.key`, and in `ca.crt` whom it believes.
 """
 
 import http.client
@@ -15,13 +16,15 @@ from fairway import errors
 
 log = logging.getLogger("fairway.tls")
 
-POD_HEADER = "x-fairway-pod"  # which pod a caller with a certificate is: a certificate says the service account alone
+# which pod a caller with a certificate is: a certificate says the service account alone
+POD_HEADER = "x-fairway-pod"
 
 Stamp = tuple[tuple[int, int, int], ...]  # inode, time and size of each file
 
 
 class Renewed:
-    """A context that is made of files, and made anew once they are others; any number of threads may ask."""
+    """A context that is made of files, and made anew once they are others; any number of threads
+    may ask."""
 
     def __init__(self, *files: Path, make: Callable[[], ssl.SSLContext]) -> None:
         self._files, self._make = files, make
@@ -29,7 +32,8 @@ class Renewed:
         self._refused: Stamp = ()  # of files that were complained about
 
     def context(self) -> ssl.SSLContext:
-        """Return the context of the files; that of the last ones that could be used, where these cannot.
+        """Return the context of the files; that of the last ones that could be used, where these
+        cannot.
 
         Raises Unavailable where none could be.
         """
@@ -53,7 +57,11 @@ class Renewed:
             ) from error
         if stamp != self._refused:
             self._refused = stamp
-            log.warning("The new certificates in %s cannot be used, the last ones are: %s", names, _said(error))
+            log.warning(
+                "The new certificates in %s cannot be used, the last ones are: %s",
+                names,
+                _said(error),
+            )
         return self._made[1]
 
 
@@ -62,7 +70,9 @@ class Certificates:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._certificate, self._key, self._ca = (folder / name for name in ("tls.crt", "tls.key", "ca.crt"))
+        self._certificate, self._key, self._ca = (
+            folder / name for name in ("tls.crt", "tls.key", "ca.crt")
+        )
         self._renewed = Renewed(self._certificate, self._key, self._ca, make=self._make)
 
     def context(self) -> ssl.SSLContext:
@@ -76,32 +86,40 @@ class Certificates:
         said = _said(error)
         if isinstance(error, ssl.SSLError) and "alert" in said:
             return f"it refuses the certificate {self._certificate} ({said}): wanted one in date, by a CA that it knows"
-        if isinstance(error, ConnectionResetError | BrokenPipeError | ssl.SSLEOFError):  # the alert may be lost with it
+        # the alert may be lost with it
+        if isinstance(error, ConnectionResetError | BrokenPipeError | ssl.SSLEOFError):
             return f"{said}; is the certificate {self._certificate} in date, and by a CA that it knows?"
         return said
 
     def _make(self) -> ssl.SSLContext:
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks the server's certificate and its name
+        # checks the server's certificate and its name
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         made.minimum_version = ssl.TLSVersion.TLSv1_3
         made.load_verify_locations(self._ca)
         made.load_cert_chain(self._certificate, self._key, password="")
         return made
 
 
-def connection(url: str, *, certificates: Certificates | None, timeout_seconds: float) -> http.client.HTTPConnection:
-    """Return a connection to the URL's host, not made yet; raises Unavailable where the certificates cannot be used."""
+def connection(
+    url: str, *, certificates: Certificates | None, timeout_seconds: float
+) -> http.client.HTTPConnection:
+    """Return a connection to the URL's host, not made yet; raises Unavailable where the
+    certificates cannot be used."""
     place = urlsplit(url)
     if place.scheme != "https":
         return http.client.HTTPConnection(place.hostname or "", place.port, timeout=timeout_seconds)
     context = certificates.context() if certificates else None
-    return http.client.HTTPSConnection(place.hostname or "", place.port, timeout=timeout_seconds, context=context)
+    return http.client.HTTPSConnection(
+        place.hostname or "", place.port, timeout=timeout_seconds, context=context
+    )
 
 
 def listening(certificate: Path, key: Path, *, client_ca: Path | None = None) -> ssl.SSLContext:
     """Return the context to listen with: each connection is made with the files as they are then.
 
-    With `client_ca` callers are asked for a certificate; one without may come in, one with another CA's or out of date
-    may not. Nothing is resumed: each connection is checked anew. Raises UsageError where the files cannot be used.
+    With `client_ca` callers are asked for a certificate; one without may come in, one with another
+    CA's or out of date may not. Nothing is resumed: each connection is checked anew. Raises
+    UsageError where the files cannot be used.
     """
 
     def make() -> ssl.SSLContext:

@@ -25,14 +25,17 @@ def call(named: str, *arguments: Any, what: str, **keywords: Any) -> Any:
 
 
 def load(named: str, *, what: str) -> Callable[..., Any]:
-    """Return the function that `package.module:name` names; modules in the current directory are found too."""
+    """Return the function that `package.module:name` names; modules in the current directory are
+    found too."""
     module_name, colon, function_name = named.partition(":")
     if not colon or not module_name or not function_name:
         raise errors.UsageError(f"{what} is {named!r}: wanted package.module:name")
     module = _imported(module_name, where=f"{what} {named}")
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise errors.UsageError(f"{what} {named}: module {module_name} has no function {function_name!r}")
+        raise errors.UsageError(
+            f"{what} {named}: module {module_name} has no function {function_name!r}"
+        )
     loaded: Callable[..., Any] = function
     return loaded
 
@@ -43,6 +46,10 @@ def _imported(name: str, *, where: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise errors.UsageError(f"{where}: there is no module {error.name!r} on the path or in {Path.cwd()}") from error
+        raise errors.UsageError(
+            f"{where}: there is no module {error.name!r} on the path or in {Path.cwd()}"
+        ) from error
     except Exception as error:
-        raise errors.UsageError(f"{where}: importing {name} raised {type(error).__name__}: {error}") from error
+        raise errors.UsageError(
+            f"{where}: importing {name} raised {type(error).__name__}: {error}"
+        ) from error

@@ -1,4 +1,5 @@
-"""What rules and dashboards may read: the series that fairway exports, those of Envoy, and what a query names."""
+"""What rules and dashboards may read: the series that fairway exports, those of Envoy, and what a
+query names."""
 
 import re
 import runpy
@@ -44,12 +45,20 @@ def alerts() -> dict[str, tuple[Path, dict[str, Any]]]:
 def exported() -> dict[str, set[str]]:
     """Return the labels of every series by its name, as docs/generate.py reads them from the code."""
     generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
-    found = {"up": set(), **ENVOY, **{rule["record"]: RECORDED for _, rule in groups() if "record" in rule}}
+    found = {
+        "up": set(),
+        **ENVOY,
+        **{rule["record"]: RECORDED for _, rule in groups() if "record" in rule},
+    }
     for file in sorted((ROOT / "src" / "fairway").rglob("*.py")):
         for one in generate["declared"](file):
             labels = set(one.labels)
             found |= (
-                {f"{one.name}_bucket": {*labels, "le"}, f"{one.name}_sum": labels, f"{one.name}_count": labels}
+                {
+                    f"{one.name}_bucket": {*labels, "le"},
+                    f"{one.name}_sum": labels,
+                    f"{one.name}_count": labels,
+                }
                 if one.kind == "histogram"
                 else {one.name: labels}
             )
@@ -59,7 +68,11 @@ def exported() -> dict[str, set[str]]:
 def mistakes(expression: str, known: dict[str, set[str]]) -> list[str]:
     """Return what a query names that nobody exports."""
     plain = GROUPED.sub("", QUOTED.sub('""', expression))
-    unknown = [f"{name} is exported by nobody" for name in NAME.findall(MATCHERS.sub("{}", plain)) if name not in known]
+    unknown = [
+        f"{name} is exported by nobody"
+        for name in NAME.findall(MATCHERS.sub("{}", plain))
+        if name not in known
+    ]
     labels = [
         f"{name} has no label {label}"
         for name, selector in SELECTED.findall(plain)

@@ -1,5 +1,5 @@
-"""Every alert: it reads what is exported, says what was seen, has a runbook whose commands exist, fires when it should
-and is silent when it should."""
+"""Every alert: it reads what is exported, says what was seen, has a runbook whose commands exist,
+fires when it should and is silent when it should."""
 
 import re
 import shutil
@@ -16,7 +16,17 @@ from tests.alerts import series
 HERE = Path(__file__).parent
 RUNBOOKS = series.MONITORING / "runbooks"
 ALERTS = series.alerts()
-KUBECTL = ("get", "describe", "logs", "patch", "edit", "rollout restart", "apply", "auth can-i", "annotate")
+KUBECTL = (
+    "get",
+    "describe",
+    "logs",
+    "patch",
+    "edit",
+    "rollout restart",
+    "apply",
+    "auth can-i",
+    "annotate",
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +57,10 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert():
 def test_a_runbook_says_what_happened_what_was_done_and_what_to_do(alert):
     text = (RUNBOOKS / f"{alert}.md").read_text(encoding="utf-8")
     assert text.startswith(f"# {alert}\n")
-    places = [text.index(part) for part in ("**What happened.**", "**What was done already.**", "**What to do next**")]
+    places = [
+        text.index(part)
+        for part in ("**What happened.**", "**What was done already.**", "**What to do next**")
+    ]
     assert places == sorted(places)
     assert "kubectl" in text[places[-1] :]
 
@@ -58,7 +71,11 @@ def commands(program: str) -> list[str]:
     for path in sorted(RUNBOOKS.glob("*.md")):
         text = path.read_text(encoding="utf-8")
         blocks = [line.strip() for line in text.splitlines() if line.startswith("    ")]
-        found += [line for line in (*blocks, *re.findall(r"`([^`\n]+)`", text)) if line.startswith(f"{program} ")]
+        found += [
+            line
+            for line in (*blocks, *re.findall(r"`([^`\n]+)`", text))
+            if line.startswith(f"{program} ")
+        ]
     return found
 
 
@@ -93,16 +110,23 @@ def test_an_alert_has_a_test_that_it_fires_and_one_that_it_stays_silent(alert):
     path, _ = ALERTS[alert]
     document = yaml.safe_load((HERE / f"{alert}.yaml").read_text(encoding="utf-8"))
     assert [(HERE / name).resolve() for name in document["rule_files"]] == [path]
-    fires = [any(case["exp_alerts"] for case in test["alert_rule_test"]) for test in document["tests"]]
+    fires = [
+        any(case["exp_alerts"] for case in test["alert_rule_test"]) for test in document["tests"]
+    ]
     assert set(fires) == {True, False}
-    assert {case["alertname"] for test in document["tests"] for case in test["alert_rule_test"]} == {alert}
+    assert {
+        case["alertname"] for test in document["tests"] for case in test["alert_rule_test"]
+    } == {alert}
 
 
 @pytest.mark.cluster  # where Debian's Prometheus is
 @pytest.mark.parametrize("alert", ALERTS)
 def test_it_fires_when_it_should_and_is_silent_when_it_should(promtool, alert):
     done = subprocess.run(
-        [promtool, "test", "rules", HERE / f"{alert}.yaml"], capture_output=True, text=True, check=False
+        [promtool, "test", "rules", HERE / f"{alert}.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -115,9 +139,14 @@ def test_an_alert_that_never_fires_is_found_by_its_test(promtool, tmp_path):
         path.read_text(encoding="utf-8").replace(rule["expr"], "vector(1) > 2"), encoding="utf-8"
     )
     test = yaml.safe_load((HERE / "ServingDown.yaml").read_text(encoding="utf-8"))
-    (tmp_path / "test.yaml").write_text(yaml.safe_dump({**test, "rule_files": ["rules.yaml"]}), encoding="utf-8")
+    (tmp_path / "test.yaml").write_text(
+        yaml.safe_dump({**test, "rule_files": ["rules.yaml"]}), encoding="utf-8"
+    )
     done = subprocess.run(
-        [promtool, "test", "rules", tmp_path / "test.yaml"], capture_output=True, text=True, check=False
+        [promtool, "test", "rules", tmp_path / "test.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode != 0
     assert "FAILED" in done.stdout + done.stderr

@@ -14,7 +14,11 @@ FEW = "age,sector,income\n" + "".join(
 
 def fairway(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "fairway", *arguments], cwd=where, capture_output=True, text=True, timeout=320
+        [sys.executable, "-m", "fairway", *arguments],
+        cwd=where,
+        capture_output=True,
+        text=True,
+        timeout=320,
     )
 
 
@@ -29,4 +33,7 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], *, status: int, 
     assert done.returncode == status, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
-    assert len([line for line in done.stderr.splitlines() if line.startswith(("fairway:", "Error:"))]) == 1
+    assert (
+        len([line for line in done.stderr.splitlines() if line.startswith(("fairway:", "Error:"))])
+        == 1
+    )

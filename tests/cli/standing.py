@@ -12,13 +12,16 @@ CONFIGURATION = "name: few\ndata: {source: csv, path: few.csv, target: income}\n
 
 
 def deployed(folder: Path, *revisions: str, **standing: Any) -> Path:
-    """Write the configuration, and the store of a home in which the last of the revisions is asked for.
+    """Write the configuration, and the store of a home in which the last of the revisions is asked
+    for.
 
     Return the home.
     """
     (folder / "few.csv").write_text("age,income\n1,low\n2,high\n")
     (folder / "fairway.yaml").write_text(CONFIGURATION)
-    config = sections.Config.model_validate({"name": "few", "data": {"source": "csv", "path": "few.csv"}})
+    config = sections.Config.model_validate(
+        {"name": "few", "data": {"source": "csv", "path": "few.csv"}}
+    )
     home = folder / ".fairway"
     with contextlib.closing(state.Store(home / "state.db")) as store:
         for revision in revisions:

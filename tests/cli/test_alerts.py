@@ -27,11 +27,13 @@ def told(home: Path) -> str:
 def test_status_check_and_monitor_tell_of_a_window_that_could_not_be_tested(tmp_path: Path) -> None:
     summary = told(standing.deployed(tmp_path, "a" * 12))
     assert [
-        alert["summary"] for alert in one_object(fairway("status", "--output", "json", where=tmp_path))["alerts"]
+        alert["summary"]
+        for alert in one_object(fairway("status", "--output", "json", where=tmp_path))["alerts"]
     ] == [summary]
     assert summary in fairway("status", where=tmp_path).stdout
     assert [
-        alert["name"] for alert in one_object(fairway("monitor", "--output", "json", where=tmp_path))["alerts"]
+        alert["name"]
+        for alert in one_object(fairway("monitor", "--output", "json", where=tmp_path))["alerts"]
     ] == [windows.FAILED]
     found = one_object(fairway("check", "--output", "json", where=tmp_path))["findings"]
     assert [finding["level"] for finding in found if summary in finding["sentence"]] == ["warning"]

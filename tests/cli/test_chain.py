@@ -1,4 +1,5 @@
-"""From rows to a package, verb by verb, in one folder; what each verb prints for programs, and what each refuses."""
+"""From rows to a package, verb by verb, in one folder; what each verb prints for programs, and what
+each refuses."""
 
 import shutil
 import socket
@@ -16,7 +17,12 @@ data: {source: csv, path: few.csv, target: income}
 training: {family: tabular, epochs: 2, threads: 1, seed: 7}
 evaluation: {gate: {beatZeroRule: false, maxCalibrationError: 1}}
 """
-UNREACHABLE = ("--set", "evaluation.gate.threshold=1", "--set", "evaluation.gate.maxCalibrationError=0")
+UNREACHABLE = (
+    "--set",
+    "evaluation.gate.threshold=1",
+    "--set",
+    "evaluation.gate.maxCalibrationError=0",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chain(folder: Path) -> dict[str, subprocess.CompletedProcess[str]]:
     """What the four verbs ended with, in their order."""
     return {
-        verb: fairway(verb, "--output", "json", where=folder) for verb in ("prepare", "train", "evaluate", "package")
+        verb: fairway(verb, "--output", "json", where=folder)
+        for verb in ("prepare", "train", "evaluate", "package")
     }
 
 
@@ -61,11 +68,17 @@ def copied(folder: Path, tmp_path: Path) -> Path:
 def test_each_verb_succeeds_and_says_nothing_on_stderr_where_a_program_reads(
     chain: dict[str, subprocess.CompletedProcess[str]],
 ) -> None:
-    assert {verb: (done.returncode, done.stderr) for verb, done in chain.items()} == dict.fromkeys(chain, (0, ""))
+    assert {verb: (done.returncode, done.stderr) for verb, done in chain.items()} == dict.fromkeys(
+        chain, (0, "")
+    )
 
 
-def test_the_records_follow_from_one_another(records: dict[str, dict[str, Any]], folder: Path) -> None:
-    prepared, trained, evaluated, package = (records[verb] for verb in ("prepare", "train", "evaluate", "package"))
+def test_the_records_follow_from_one_another(
+    records: dict[str, dict[str, Any]], folder: Path
+) -> None:
+    prepared, trained, evaluated, package = (
+        records[verb] for verb in ("prepare", "train", "evaluate", "package")
+    )
     assert sum(prepared["rows"].values()) <= 200
     assert (
         prepared["version"]
@@ -75,14 +88,27 @@ def test_the_records_follow_from_one_another(records: dict[str, dict[str, Any]],
     )
     assert (trained["epochs"], trained["seed"], len(trained["history"])) == (2, 7, 2)
     assert evaluated["gate"]["promote"] is True
-    assert Path(package["path"]) == folder / ".fairway" / "packages" / package["digest"].removeprefix("sha256:")
+    assert Path(package["path"]) == folder / ".fairway" / "packages" / package[
+        "digest"
+    ].removeprefix("sha256:")
     assert (Path(package["path"]) / "manifest.json").exists()
 
 
-def test_packaging_again_gives_the_same_package(records: dict[str, dict[str, Any]], folder: Path) -> None:
+def test_packaging_again_gives_the_same_package(
+    records: dict[str, dict[str, Any]], folder: Path
+) -> None:
     again = one_object(fairway("package", "--output", "json", where=folder))
     assert again == records["package"]
-    assert len([kept for kept in (folder / ".fairway" / "packages").iterdir() if not kept.name.startswith(".")]) == 1
+    assert (
+        len(
+            [
+                kept
+                for kept in (folder / ".fairway" / "packages").iterdir()
+                if not kept.name.startswith(".")
+            ]
+        )
+        == 1
+    )
 
 
 def test_a_refusing_gate_ends_with_status_three_and_no_package(
@@ -104,11 +130,15 @@ def test_what_the_gate_said_of_a_model_does_not_let_another_one_through(
     shutil.rmtree(again / ".fairway" / "packages")
     model = again / ".fairway" / "work" / "few" / "checkpoint" / "model.onnx"
     model.write_bytes(model.read_bytes() + b" ")  # as another training would
-    assert_one_sentence(fairway("package", where=again), status=2, words="run `fairway evaluate` again")
+    assert_one_sentence(
+        fairway("package", where=again), status=2, words="run `fairway evaluate` again"
+    )
     assert list((again / ".fairway" / "packages").iterdir()) == []
 
 
-def test_deploying_a_changed_package_names_the_file_and_asks_for_nothing(changed: Path, folder: Path) -> None:
+def test_deploying_a_changed_package_names_the_file_and_asks_for_nothing(
+    changed: Path, folder: Path
+) -> None:
     assert_one_sentence(fairway("deploy", str(changed), where=folder), status=1, words="model.onnx")
     assert one_object(fairway("status", "--output", "json", where=folder))["deployments"] == []
 
@@ -126,11 +156,15 @@ def test_a_taken_port_is_named(records: dict[str, dict[str, Any]], folder: Path)
     assert_one_sentence(done, status=2, words=f"port {port} is taken")
 
 
-def test_predicting_while_nothing_runs_says_what_to_start(records: dict[str, dict[str, Any]], folder: Path) -> None:
+def test_predicting_while_nothing_runs_says_what_to_start(
+    records: dict[str, dict[str, Any]], folder: Path
+) -> None:
     assert_one_sentence(fairway("predict", where=folder), status=2, words="fairway up")
 
 
-def test_status_and_check_print_one_object(records: dict[str, dict[str, Any]], folder: Path) -> None:
+def test_status_and_check_print_one_object(
+    records: dict[str, dict[str, Any]], folder: Path
+) -> None:
     status = one_object(fairway("status", "--output", "json", where=folder))
     assert (status["running"], status["addresses"]) == (False, None)
     done = fairway("check", "--output", "json", where=folder)
@@ -138,16 +172,21 @@ def test_status_and_check_print_one_object(records: dict[str, dict[str, Any]], f
     assert one_object(done)["sound"] is True
 
 
-def test_deploying_a_package_twice_asks_once(records: dict[str, dict[str, Any]], folder: Path, tmp_path: Path) -> None:
+def test_deploying_a_package_twice_asks_once(
+    records: dict[str, dict[str, Any]], folder: Path, tmp_path: Path
+) -> None:
     again = copied(folder, tmp_path)
     asked = [one_object(fairway("deploy", "--output", "json", where=again)) for _ in range(2)]
     assert [one["changed"] for one in asked] == [True, False]
     assert asked[0]["revision"] == asked[1]["revision"]
-    assert [one["name"] for one in one_object(fairway("status", "--output", "json", where=again))["deployments"]] == [
-        "few"
-    ]
+    assert [
+        one["name"]
+        for one in one_object(fairway("status", "--output", "json", where=again))["deployments"]
+    ] == ["few"]
     listed = one_object(fairway("rollout", "list", "--output", "json", where=again))["deployments"]
-    assert [(one["deployment"], one["harm"], one["harmful"]) for one in listed] == [("few", None, None)]
+    assert [(one["deployment"], one["harm"], one["harmful"]) for one in listed] == [
+        ("few", None, None)
+    ]
     assert_one_sentence(
         fairway("rollout", "list", "--all-namespaces", where=again),
         status=2,

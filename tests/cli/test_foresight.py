@@ -23,10 +23,27 @@ def folder(tmp_path):
 
 
 def test_a_replay_is_one_object_with_all_that_was_decided(folder):
-    done = fairway("rollout", "replay", "bad.csv", "--strategy", "strategy.yaml", "--output", "json", where=folder)
+    done = fairway(
+        "rollout",
+        "replay",
+        "bad.csv",
+        "--strategy",
+        "strategy.yaml",
+        "--output",
+        "json",
+        where=folder,
+    )
     assert done.returncode == 0, done.stderr
     found = one_object(done)
-    assert set(found) == {"verdict", "reason", "at_seconds", "phases", "e_values", "intervals", "guarantee"}
+    assert set(found) == {
+        "verdict",
+        "reason",
+        "at_seconds",
+        "phases",
+        "e_values",
+        "intervals",
+        "guarantee",
+    }
     assert found["verdict"] == "ROLLBACK"
 
 
@@ -38,15 +55,34 @@ def test_a_replay_reads_to_a_person_as_a_verdict_its_phases_and_its_evidence(fol
 
 
 def test_a_table_from_a_spreadsheet_is_read(folder):
-    (folder / "bad.csv").write_bytes(b"\xef\xbb\xbf" + (folder / "bad.csv").read_text().replace("\n", "\r\n").encode())
-    done = fairway("rollout", "replay", "bad.csv", "--strategy", "strategy.yaml", "--output", "json", where=folder)
+    (folder / "bad.csv").write_bytes(
+        b"\xef\xbb\xbf" + (folder / "bad.csv").read_text().replace("\n", "\r\n").encode()
+    )
+    done = fairway(
+        "rollout",
+        "replay",
+        "bad.csv",
+        "--strategy",
+        "strategy.yaml",
+        "--output",
+        "json",
+        where=folder,
+    )
     assert one_object(done)["verdict"] == "ROLLBACK"
 
 
 @pytest.mark.parametrize("rps", ["inf", "nan"])
 def test_a_traffic_that_is_none_is_one_sentence(folder, rps):
     assert_one_sentence(
-        fairway("rollout", "plan", "--requests-per-second", rps, "--strategy", "strategy.yaml", where=folder),
+        fairway(
+            "rollout",
+            "plan",
+            "--requests-per-second",
+            rps,
+            "--strategy",
+            "strategy.yaml",
+            where=folder,
+        ),
         status=2,
         words="wanted a finite number",
     )
@@ -56,7 +92,15 @@ def test_a_guard_that_nobody_can_foretell_is_named(folder):
     (folder / "strategy.yaml").write_text(
         STRATEGY.replace("0.02}]", "0.02}, {name: right, type: quality, gates: canary}]")
     )
-    done = fairway("rollout", "plan", "--requests-per-second", "50", "--strategy", "strategy.yaml", where=folder)
+    done = fairway(
+        "rollout",
+        "plan",
+        "--requests-per-second",
+        "50",
+        "--strategy",
+        "strategy.yaml",
+        where=folder,
+    )
     assert "Not foretold: right." in done.stdout
 
 
@@ -68,30 +112,48 @@ def test_a_guard_that_nobody_can_foretell_is_named(folder):
     ],
 )
 def test_the_strategy_may_lie_in_a_configuration_or_a_modeldeployment(folder, document):
-    inner = json.dumps({"warmup": "0s", "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02}]})
+    inner = json.dumps(
+        {"warmup": "0s", "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02}]}
+    )
     (folder / "other.yaml").write_text(document.replace("{inner}", inner))
-    done = fairway("rollout", "replay", "bad.csv", "--strategy", "other.yaml", "--output", "json", where=folder)
+    done = fairway(
+        "rollout", "replay", "bad.csv", "--strategy", "other.yaml", "--output", "json", where=folder
+    )
     assert one_object(done)["verdict"] == "ROLLBACK"
 
 
 @pytest.mark.parametrize(
     ("name", "text", "status", "words"),
     [
-        ("bad.csv", "start,end\n1,2\n", 1, "bad.csv has the columns start, end: wanted start_seconds,end_seconds"),
+        (
+            "bad.csv",
+            "start,end\n1,2\n",
+            1,
+            "bad.csv has the columns start, end: wanted start_seconds,end_seconds",
+        ),
         (
             "bad.csv",
             "\n".join([*table(rate=1, bad=0.0, seconds=5), "5,10,errors,1,2,0,3"]),
             1,
             "bad.csv, line 3: canary_events is 3, more than canary_requests, 2",
         ),
-        ("strategy.yaml", "guards: [{name: errors, type: errors}]", 2, "guard errors gates canary: it needs maxRate"),
+        (
+            "strategy.yaml",
+            "guards: [{name: errors, type: errors}]",
+            2,
+            "guard errors gates canary: it needs maxRate",
+        ),
         ("strategy.yaml", "guards: [", 2, "cannot be read as YAML"),
     ],
 )
-def test_what_is_wrong_with_a_table_or_a_strategy_is_one_sentence(folder, name, text, status, words):
+def test_what_is_wrong_with_a_table_or_a_strategy_is_one_sentence(
+    folder, name, text, status, words
+):
     (folder / name).write_text(text)
     assert_one_sentence(
-        fairway("rollout", "replay", "bad.csv", "--strategy", "strategy.yaml", where=folder), status=status, words=words
+        fairway("rollout", "replay", "bad.csv", "--strategy", "strategy.yaml", where=folder),
+        status=status,
+        words=words,
     )
 
 
@@ -136,5 +198,7 @@ def test_an_impossible_plan_and_a_wrong_rate_are_one_sentence(folder):
         words="wanted GUARD=RATE with a guard of errors",
     )
     assert_one_sentence(
-        fairway(*arguments, "10", "--usual-rate", "errors=2", where=folder), status=2, words="a share from 0 to 1"
+        fairway(*arguments, "10", "--usual-rate", "errors=2", where=folder),
+        status=2,
+        words="a share from 0 to 1",
     )

@@ -32,14 +32,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("label", ["banana", "1", "true"])
-def test_a_label_that_is_no_class_is_refused_with_the_classes_named(folder: Path, label: str) -> None:
+def test_a_label_that_is_no_class_is_refused_with_the_classes_named(
+    folder: Path, label: str
+) -> None:
     done = fairway("label", "abc", label, where=folder)
     assert_one_sentence(
-        done, status=2, words=f"the label of request abc is '{label}': wanted one of the classes no, yes"
+        done,
+        status=2,
+        words=f"the label of request abc is '{label}': wanted one of the classes no, yes",
     )
 
 
-def test_one_wrong_label_of_a_file_keeps_all_of_it_from_being_sent(folder: Path, tmp_path: Path) -> None:
+def test_one_wrong_label_of_a_file_keeps_all_of_it_from_being_sent(
+    folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "labels.csv").write_text("request_id,label\na,yes\nb,maybe\n")
     done = fairway("label", "--file", str(tmp_path / "labels.csv"), where=folder)
     assert_one_sentence(done, status=2, words="the label of request b is 'maybe'")
@@ -47,7 +53,9 @@ def test_one_wrong_label_of_a_file_keeps_all_of_it_from_being_sent(folder: Path,
 
 
 def test_a_label_that_means_a_class_is_sent(folder: Path) -> None:
-    assert_one_sentence(fairway("label", "abc", " yes ", where=folder), status=2, words="fairway up")
+    assert_one_sentence(
+        fairway("label", "abc", " yes ", where=folder), status=2, words="fairway up"
+    )
 
 
 def test_what_was_sent_is_told_with_what_nobody_knows() -> None:

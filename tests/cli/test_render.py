@@ -45,10 +45,18 @@ def test_the_resource_says_what_the_configuration_says(place: tuple[Path, str, s
     found = yaml.safe_load(done.stdout)
     assert found["metadata"] == {"name": "income", "namespace": "models"}
     spec = resource.Spec.model_validate(found["spec"])
-    assert (spec.model.uri, spec.model.digest, spec.serving.workers) == ("s3://models/income", digest, 2)
+    assert (spec.model.uri, spec.model.digest, spec.serving.workers) == (
+        "s3://models/income",
+        digest,
+        2,
+    )
     assert [step.weight for step in spec.strategy.canary.steps] == [5, 25]
     assert spec.gateway is not None
-    assert (spec.gateway.parent_refs[0].namespace, spec.gateway.parent_refs[0].name, spec.gateway.hostnames) == (
+    assert (
+        spec.gateway.parent_refs[0].namespace,
+        spec.gateway.parent_refs[0].name,
+        spec.gateway.hostnames,
+    ) == (
         "edge",
         "public",
         ("income.example.com",),
@@ -57,7 +65,16 @@ def test_the_resource_says_what_the_configuration_says(place: tuple[Path, str, s
 
 def test_the_objects_are_all_of_one_deployment(place: tuple[Path, str, str]) -> None:
     folder, package, _ = place
-    done = fairway("render", package, "--uri", "s3://models/income", "--objects", "--output", "json", where=folder)
+    done = fairway(
+        "render",
+        package,
+        "--uri",
+        "s3://models/income",
+        "--objects",
+        "--output",
+        "json",
+        where=folder,
+    )
     kinds = [item["kind"] for item in json.loads(done.stdout)["items"]]
     assert kinds == [
         "ControllerRevision",
@@ -88,9 +105,9 @@ def test_runtime_seldon_is_a_seldon_deployment(place: tuple[Path, str, str]) -> 
     )
     found = {item["kind"]: item for item in json.loads(done.stdout)["items"]}
     assert "Deployment" not in found
-    assert found["SeldonDeployment"]["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"][0][
-        "image"
-    ].startswith("fairway/seldon:")
+    assert found["SeldonDeployment"]["spec"]["predictors"][0]["componentSpecs"][0]["spec"][
+        "containers"
+    ][0]["image"].startswith("fairway/seldon:")
 
 
 def test_the_same_comes_as_documents_without_aliases(place: tuple[Path, str, str]) -> None:
@@ -103,7 +120,11 @@ def test_the_same_comes_as_documents_without_aliases(place: tuple[Path, str, str
 MISTAKES = {
     "no place of a package": (("--uri", "ftp://models/income"), 2, "uri is 'ftp://models/income'"),
     "no place at all": ((), 2, "--uri"),
-    "a name too long": (("--uri", "s3://models/income", "--set", f"name={'a' * 51}"), 2, "wanted at most 50"),
+    "a name too long": (
+        ("--uri", "s3://models/income", "--set", f"name={'a' * 51}"),
+        2,
+        "wanted at most 50",
+    ),
 }
 
 
@@ -111,4 +132,6 @@ MISTAKES = {
 def test_a_mistake_gets_one_sentence(case: str, place: tuple[Path, str, str]) -> None:
     folder, package, _ = place
     arguments, status, words = MISTAKES[case]
-    assert_one_sentence(fairway("render", package, *arguments, where=folder), status=status, words=words)
+    assert_one_sentence(
+        fairway("render", package, *arguments, where=folder), status=status, words=words
+    )

@@ -1,4 +1,5 @@
-"""A user's mistake at the command line: one sentence on stderr, the documented exit status, nothing half-written."""
+"""A user's mistake at the command line: one sentence on stderr, the documented exit status, nothing
+half-written."""
 
 import json
 from pathlib import Path
@@ -22,15 +23,31 @@ def test_every_verb_explains_itself(verb: str, tmp_path: Path) -> None:
 MISTAKES = {
     "unknown verb": (("dploy",), 2, "did you mean 'deploy'"),
     "no configuration": (("prepare",), 2, "fairway.yaml does not exist"),
-    "unknown key": (("prepare", "-c", "few.yaml", "--set", "training.epoch=3"), 2, "training.epoch"),
-    "wrong type": (("prepare", "-c", "few.yaml", "--set", "training.epochs=many"), 2, "training.epochs is 'many'"),
-    "no assignment": (("prepare", "-c", "few.yaml", "--set", "training"), 2, "wanted key.path=value"),
+    "unknown key": (
+        ("prepare", "-c", "few.yaml", "--set", "training.epoch=3"),
+        2,
+        "training.epoch",
+    ),
+    "wrong type": (
+        ("prepare", "-c", "few.yaml", "--set", "training.epochs=many"),
+        2,
+        "training.epochs is 'many'",
+    ),
+    "no assignment": (
+        ("prepare", "-c", "few.yaml", "--set", "training"),
+        2,
+        "wanted key.path=value",
+    ),
     "impossible value": (
         ("prepare", "-c", "few.yaml", "--set", "strategy.bake.weight=80"),
         2,
         "strategy.bake.weight is 80",
     ),
-    "missing data": (("prepare", "-c", "few.yaml", "--set", "data.path=nowhere.csv"), 2, "nowhere.csv"),
+    "missing data": (
+        ("prepare", "-c", "few.yaml", "--set", "data.path=nowhere.csv"),
+        2,
+        "nowhere.csv",
+    ),
     "wrong target": (("prepare", "-c", "few.yaml", "--set", "data.target=incom"), 1, "incom"),
     "one class": (("prepare", "-c", "few.yaml", "--set", "data.path=one.csv"), 1, "only 'low'"),
     "empty data": (("init", "empty.csv", "--target", "income"), 1, "empty.csv is empty"),
@@ -40,9 +57,21 @@ MISTAKES = {
     "no package": (("deploy", "-c", "few.yaml"), 2, "there is no package"),
     "not a package": (("serve", "few.csv"), 1, "few.csv"),
     "no such deployment": (("rollout", "status", "-c", "few.yaml"), 2, "there is no deployment"),
-    "bad name": (("init", "few.csv", "--target", "income", "--name", "Bad Name!"), 2, "such as bad-name"),
-    "bad name of a package": (("package", "few.csv", "--schema", "few.yaml", "--name", "-"), 2, "such as model"),
-    "key that stands twice": (("prepare", "-c", "few.yaml", "--set", "data={path: a, path: b}"), 2, "--set data"),
+    "bad name": (
+        ("init", "few.csv", "--target", "income", "--name", "Bad Name!"),
+        2,
+        "such as bad-name",
+    ),
+    "bad name of a package": (
+        ("package", "few.csv", "--schema", "few.yaml", "--name", "-"),
+        2,
+        "such as model",
+    ),
+    "key that stands twice": (
+        ("prepare", "-c", "few.yaml", "--set", "data={path: a, path: b}"),
+        2,
+        "--set data",
+    ),
     "half a label": (("label", "abc", "-c", "few.yaml"), 2, "REQUEST_ID and LABEL"),
     "home is a file": (("prepare", "-c", "few.yaml", "--home", "few.csv"), 2, "few.csv"),
 }
@@ -53,7 +82,9 @@ def test_a_mistake_gets_one_sentence_and_its_exit_status(name: str, tmp_path: Pa
     (tmp_path / "few.csv").write_text(FEW)
     (tmp_path / "one.csv").write_text("age,sector,income\n" + "30,state,low\n" * 30)
     (tmp_path / "empty.csv").write_text("")
-    (tmp_path / "few.yaml").write_text("name: few\ndata: {source: csv, path: few.csv, target: income}\n")
+    (tmp_path / "few.yaml").write_text(
+        "name: few\ndata: {source: csv, path: few.csv, target: income}\n"
+    )
     arguments, status, words = MISTAKES[name]
     assert_one_sentence(fairway(*arguments, where=tmp_path), status=status, words=words)
     assert not list(tmp_path.glob("**/dataset.json"))
@@ -61,17 +92,23 @@ def test_a_mistake_gets_one_sentence_and_its_exit_status(name: str, tmp_path: Pa
 
 @pytest.mark.parametrize("verb", ["deploy", "predict", "monitor", "package"])
 def test_a_verb_without_its_configuration_leaves_no_home_behind(verb: str, tmp_path: Path) -> None:
-    assert_one_sentence(fairway(verb, where=tmp_path), status=2, words="fairway.yaml does not exist")
+    assert_one_sentence(
+        fairway(verb, where=tmp_path), status=2, words="fairway.yaml does not exist"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_check_fails_where_something_would_and_says_so_in_one_object(tmp_path: Path) -> None:
-    (tmp_path / "few.yaml").write_text("name: few\ndata: {source: csv, path: nowhere.csv, target: income}\n")
+    (tmp_path / "few.yaml").write_text(
+        "name: few\ndata: {source: csv, path: nowhere.csv, target: income}\n"
+    )
     done = fairway("check", "-c", "few.yaml", "--output", "json", where=tmp_path)
     assert_one_sentence(done, status=1, words="something would fail")
     found = one_object(done)
     assert found["sound"] is False
-    assert [finding["subject"] for finding in found["findings"] if finding["level"] == "error"] == ["data"]
+    assert [finding["subject"] for finding in found["findings"] if finding["level"] == "error"] == [
+        "data"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -79,10 +116,18 @@ def test_check_fails_where_something_would_and_says_so_in_one_object(tmp_path: P
     [
         ("target: incom", "data", "did you mean 'income'"),
         ("target: age, task: classification", "data", "looks like a quantity"),
-        ("ignore: [secto]", "data", "data.ignore names 'secto', which is no column; did you mean 'sector'"),
+        (
+            "ignore: [secto]",
+            "data",
+            "data.ignore names 'secto', which is no column; did you mean 'sector'",
+        ),
         ("split: {method: group, column: user}", "data", "data.split.column is 'user'"),
         ("target: income}\ntraining: {family: convolutional", "training", "needs an image feature"),
-        ("target: income}\ntraining: {family: function, function: 'nowhere:fit'", "training", "there is no module"),
+        (
+            "target: income}\ntraining: {family: function, function: 'nowhere:fit'",
+            "training",
+            "there is no module",
+        ),
     ],
     ids=["target", "quantity", "ignored", "split", "family", "function"],
 )
@@ -95,7 +140,11 @@ def test_check_fails_for_what_prepare_or_train_would_refuse(
     (tmp_path / "few.yaml").write_text(f"name: few\ndata: {{path: few.csv, {target}{changes}}}\n")
     done = fairway("check", "-c", "few.yaml", "--output", "json", where=tmp_path)
     assert done.returncode == 1
-    found = [(one["subject"], one["sentence"]) for one in one_object(done)["findings"] if one["level"] == "error"]
+    found = [
+        (one["subject"], one["sentence"])
+        for one in one_object(done)["findings"]
+        if one["level"] == "error"
+    ]
     assert [(found[0][0], words in found[0][1])] == [(subject, True)]
     assert "is complete" not in done.stdout
 
@@ -109,7 +158,9 @@ def test_check_tells_of_rows_without_a_target_and_of_columns_that_tell_it(tmp_pa
     assert "5 of 205 rows have no income and were left out" in done.stdout
 
 
-def test_init_writes_a_configuration_that_prepare_takes_and_does_not_overwrite_it(tmp_path: Path) -> None:
+def test_init_writes_a_configuration_that_prepare_takes_and_does_not_overwrite_it(
+    tmp_path: Path,
+) -> None:
     done = fairway("init", str(ADULT), "--target", "income", where=tmp_path)
     assert done.returncode == 0, done.stderr
     written = (tmp_path / "fairway.yaml").read_text()
@@ -125,5 +176,9 @@ def test_init_writes_a_configuration_that_prepare_takes_and_does_not_overwrite_i
 def test_init_prints_its_findings_for_programs(tmp_path: Path) -> None:
     done = fairway("init", str(ADULT), "--target", "income", "--output", "json", where=tmp_path)
     found = json.loads(done.stdout)
-    assert (found["task"], found["target"], found["wrote"]) == ("classification", "income", "fairway.yaml")
+    assert (found["task"], found["target"], found["wrote"]) == (
+        "classification",
+        "income",
+        "fairway.yaml",
+    )
     assert {"name", "use", "found", "why"} <= set(found["columns"][0])

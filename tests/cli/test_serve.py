@@ -25,10 +25,24 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_in_a_container_the_environment_says_what_is_served(package: str, tmp_path: Path) -> None:
     port = support.free_port()
-    plain = {key: value for key, value in os.environ.items() if not key.startswith(("FAIRWAY", "BENTOML", "HOME"))}
+    plain = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("FAIRWAY", "BENTOML", "HOME"))
+    }
     log = tmp_path / "log"
     with log.open("wb") as file:
-        command = [sys.executable, "-m", "fairway", "serve", package, "--host", "127.0.0.1", "--port", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "fairway",
+            "serve",
+            package,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
         process = subprocess.Popen(
             command,
             env={**plain, **GIVEN, "BENTOML_HOME": str(tmp_path / "bentoml")},
@@ -45,7 +59,12 @@ def test_in_a_container_the_environment_says_what_is_served(package: str, tmp_pa
             "abc123",
         )
         assert "championDisagreement" in told["parameters"]
-        assert httpx.post(f"{server.url}/v2/models/money/infer", content=bytes((1 << 20) + 1)).status_code == 413
+        assert (
+            httpx.post(
+                f"{server.url}/v2/models/money/infer", content=bytes((1 << 20) + 1)
+            ).status_code
+            == 413
+        )
         assert 'namespace="models"' in server.metrics()
         assert (tmp_path / "bentoml").is_dir()
         process.send_signal(signal.SIGTERM)

@@ -13,11 +13,17 @@ from tests.serving import support
 OLD, NEW = "a" * 12, "b" * 12
 
 
-def test_a_revision_that_was_rolled_back_is_refused_at_once_and_no_rollout_is_promised(tmp_path: Path) -> None:
+def test_a_revision_that_was_rolled_back_is_refused_at_once_and_no_rollout_is_promised(
+    tmp_path: Path,
+) -> None:
     package = support.packaged(tmp_path / "model", name="few").path
     (tmp_path / "fairway.yaml").write_text(standing.CONFIGURATION)
-    revision = one_object(fairway("deploy", package, "--output", "json", where=tmp_path))["revision"]
-    standing.deployed(tmp_path, OLD, revision, phase=Phase.ROLLED_BACK, stable=OLD, rejected=(revision,))
+    revision = one_object(fairway("deploy", package, "--output", "json", where=tmp_path))[
+        "revision"
+    ]
+    standing.deployed(
+        tmp_path, OLD, revision, phase=Phase.ROLLED_BACK, stable=OLD, rejected=(revision,)
+    )
     done = fairway("deploy", package, "--no-wait", where=tmp_path)
     assert_one_sentence(done, status=3, words="`fairway rollout retry`")
     assert "and the rollout begins" not in done.stdout
@@ -35,7 +41,9 @@ def test_a_timeout_that_is_none_is_refused_before_anything_is_asked_for(tmp_path
     assert one_object(fairway("status", "--output", "json", where=tmp_path))["deployments"] == []
 
 
-def test_monitor_shows_the_revision_that_has_most_of_the_requests_and_the_share_of_each(tmp_path: Path) -> None:
+def test_monitor_shows_the_revision_that_has_most_of_the_requests_and_the_share_of_each(
+    tmp_path: Path,
+) -> None:
     standing.deployed(tmp_path, OLD, NEW, phase=Phase.BAKING, stable=OLD, candidate=NEW)
     shown = one_object(fairway("monitor", "--output", "json", where=tmp_path))
     assert shown["revision"] == NEW
@@ -45,7 +53,9 @@ def test_monitor_shows_the_revision_that_has_most_of_the_requests_and_the_share_
 
 def test_monitor_of_what_is_not_deployed_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "fairway.yaml").write_text(standing.CONFIGURATION)
-    assert_one_sentence(fairway("monitor", where=tmp_path), status=2, words="there is no deployment 'few'")
+    assert_one_sentence(
+        fairway("monitor", where=tmp_path), status=2, words="there is no deployment 'few'"
+    )
 
 
 def test_a_deployment_whose_guard_is_not_installed_any_more_is_said_by_status_and_named_in_the_list(
@@ -60,10 +70,14 @@ def test_a_deployment_whose_guard_is_not_installed_any_more_is_said_by_status_an
     status = fairway("status", "--output", "json", where=tmp_path)
     assert_one_sentence(status, status=1, words=said)
     assert said in one_object(status)["deployments"][0]["reason"]
-    listed = one_object(fairway("rollout", "list", "--output", "json", where=tmp_path))["deployments"]
+    listed = one_object(fairway("rollout", "list", "--output", "json", where=tmp_path))[
+        "deployments"
+    ]
     assert [(row["deployment"], said in row["reason"]) for row in listed] == [("few", True)]
     findings = one_object(fairway("check", "--output", "json", where=tmp_path))["findings"]
-    assert [said in found["sentence"] for found in findings if found["subject"] == "deployment"] == [True]
+    assert [
+        said in found["sentence"] for found in findings if found["subject"] == "deployment"
+    ] == [True]
     stands = fairway("rollout", "status", "--output", "json", where=tmp_path)
     assert_one_sentence(stands, status=1, words=said)
     assert (one_object(stands)["phase"], one_object(stands)["stable"]) == ("Stable", OLD)

@@ -1,4 +1,5 @@
-"""`fairway trial` without a cluster: what it asks for, what it sends, what it counts, and that it leaves nothing."""
+"""`fairway trial` without a cluster: what it asks for, what it sends, what it counts, and that it
+leaves nothing."""
 
 import http.server
 import itertools
@@ -40,24 +41,40 @@ GIVEN = (
 
 
 def test_both_revisions_are_right_and_differ_in_an_annotation_only():
-    first, second = (resource.Spec.model_validate(document["spec"]) for document in (ASKED, trial.second(ASKED)))
+    first, second = (
+        resource.Spec.model_validate(document["spec"]) for document in (ASKED, trial.second(ASKED))
+    )
     assert resource.revision(first, image="server:1") != resource.revision(second, image="server:1")
-    assert {**first.model_dump(), "pod_template": None} == {**second.model_dump(), "pod_template": None}
-    assert first.pod_template["spec"] == second.pod_template["spec"] == {"serviceAccountName": "reader"}
-    assert (first.gateway.parent_refs[0].name, first.gateway.parent_refs[0].namespace) == ("models", "infra")
+    assert {**first.model_dump(), "pod_template": None} == {
+        **second.model_dump(),
+        "pod_template": None,
+    }
+    assert (
+        first.pod_template["spec"]
+        == second.pod_template["spec"]
+        == {"serviceAccountName": "reader"}
+    )
+    assert (first.gateway.parent_refs[0].name, first.gateway.parent_refs[0].namespace) == (
+        "models",
+        "infra",
+    )
 
 
 def test_the_request_is_one_that_the_model_answers(tmp_path):
     model = predictor.Predictor.load(Path(support.packaged(tmp_path).path))
     parsed = protocol.parse(
-        trial.request(model.metadata(revision="0123456789ab")), features=model.features, outputs=model.outputs
+        trial.request(model.metadata(revision="0123456789ab")),
+        features=model.features,
+        outputs=model.outputs,
     )
     assert parsed.rows == 1
     assert set(parsed.columns) == set(model.features)
 
 
 def test_an_image_gets_as_many_zeros_as_it_has_pixels():
-    body = trial.request({"inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 1, 2, 3]}]})
+    body = trial.request(
+        {"inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 1, 2, 3]}]}
+    )
     assert b'"shape": [1, 1, 2, 3], "data": [0, 0, 0, 0, 0, 0]' in body
 
 
@@ -106,7 +123,10 @@ class Cluster(world.Cluster):
 
     def __init__(self, labels: dict[str, str]) -> None:
         super().__init__()
-        self._keep(("ModelDeployment", "fairway-trial"), {"metadata": {"name": "fairway-trial", "labels": labels}})
+        self._keep(
+            ("ModelDeployment", "fairway-trial"),
+            {"metadata": {"name": "fairway-trial", "labels": labels}},
+        )
 
 
 def test_what_an_earlier_trial_left_goes_and_what_this_one_made_too(capsys):
@@ -128,7 +148,9 @@ def test_what_an_earlier_trial_left_goes_and_what_this_one_made_too(capsys):
 
 
 @pytest.mark.parametrize(
-    ("refused", "raised"), [({"Deployment"}, errors.PlatformError), (set(), errors.Refused)], ids=["refused", "crashed"]
+    ("refused", "raised"),
+    [({"Deployment"}, errors.PlatformError), (set(), errors.Refused)],
+    ids=["refused", "crashed"],
 )
 def test_a_trial_that_cannot_go_on_was_not_rolled_back(monkeypatch, refused, raised):
     play = world.World()
@@ -166,7 +188,10 @@ def test_a_deployment_that_is_no_trials_is_left_alone():
     [
         (("--url", "models:80"), "--url 'models:80': wanted the Gateway's address"),
         (("--url", "http://models", "--pod-template", "{"), "--pod-template '{' is no JSON"),
-        (("--url", "http://models", "--pod-template", "[]"), "--pod-template '[]': wanted an object"),
+        (
+            ("--url", "http://models", "--pod-template", "[]"),
+            "--pod-template '[]': wanted an object",
+        ),
         (("--url", "http://models", "--timeout", "soon"), "soon"),
     ],
     ids=["an address", "no JSON", "no object", "a time"],

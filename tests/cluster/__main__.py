@@ -1,5 +1,5 @@
-"""`python -m tests.cluster up | down | run -- COMMAND`: one command up, one down, or a command with a cluster that ends
-with it."""
+"""`python -m tests.cluster up | down | run -- COMMAND`: one command up, one down, or a command with
+a cluster that ends with it."""
 
 import os
 import subprocess

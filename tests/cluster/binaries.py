@@ -1,7 +1,7 @@
 """Kubernetes and its kin, built from pinned Go modules; once, then taken from the cache.
 
-Each folder under `binaries/` is a Go module whose go.mod names its commands as tools, or is a command itself, or both;
-go.sum pins every byte.
+Each folder under `binaries/` is a Go module whose go.mod names its commands as tools, or is a
+command itself, or both; go.sum pins every byte.
 """
 
 import fcntl
@@ -20,13 +20,16 @@ MODULES = Path(__file__).parent / "binaries"
 KUBERNETES = "1.34.4"
 VERSION = "k8s.io/component-base/version"
 # Clients compare the server's version: without these it says v0.0.0.
-LDFLAGS = {"kubernetes": f"-X {VERSION}.gitVersion=v{KUBERNETES} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor=34"}
-TAGS = {"watching": "remove_all_sd,enable_kubernetes_sd"}  # Prometheus without the clients of a dozen clouds
+LDFLAGS = {
+    "kubernetes": f"-X {VERSION}.gitVersion=v{KUBERNETES} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor=34"
+}
+# Prometheus without the clients of a dozen clouds
+TAGS = {"watching": "remove_all_sd,enable_kubernetes_sd"}
 
 
 def folder(*modules: str) -> Path:
-    """Return the folder that holds the programs of the modules (all that a cluster needs by default), built where they
-    are missing."""
+    """Return the folder that holds the programs of the modules (all that a cluster needs by
+    default), built where they are missing."""
     links = places.CACHE / "bin"
     links.mkdir(parents=True, exist_ok=True)
     for module in modules or NEEDED:
@@ -62,7 +65,13 @@ def _compile(source: Path, place: Path) -> None:
     print(f"building {source.name} (minutes, once)", file=sys.stderr, flush=True)
     made = Path(tempfile.mkdtemp(dir=place.parent))
     try:
-        flags = ["-trimpath", "-tags", TAGS.get(source.name, ""), "-ldflags", f"-s -w {LDFLAGS.get(source.name, '')}"]
+        flags = [
+            "-trimpath",
+            "-tags",
+            TAGS.get(source.name, ""),
+            "-ldflags",
+            f"-s -w {LDFLAGS.get(source.name, '')}",
+        ]
         subprocess.run(
             ["go", "build", *flags, "-o", f"{made}/", *_commands(source)],
             cwd=source,
@@ -77,7 +86,8 @@ def _compile(source: Path, place: Path) -> None:
 
 
 def _commands(source: Path) -> list[str]:
-    """Return the packages to build: the commands of others that go.mod names, and those that lie in the folder."""
+    """Return the packages to build: the commands of others that go.mod names, and those that lie in
+    the folder."""
     tools = "\ntool " in (source / "go.mod").read_text()
     return [*(["tool"] if tools else []), *(["./..."] if any(source.rglob("*.go")) else [])]
 

@@ -24,7 +24,9 @@ class Authority:
         certificate = self._build(self._name, self._key.public_key()).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
-        self.certificate = self._write(name, certificate.sign(self._key, hashes.SHA256()), self._key)
+        self.certificate = self._write(
+            name, certificate.sign(self._key, hashes.SHA256()), self._key
+        )
 
     def issue(
         self,
@@ -36,7 +38,8 @@ class Authority:
         uris: tuple[str, ...] = (),
         ends_in: datetime.timedelta = 30 * DAY,
     ) -> Path:
-        """Return the certificate's file, `name.crt`, with `name.key` beside it; valid for servers and clients."""
+        """Return the certificate's file, `name.crt`, with `name.key` beside it; valid for servers
+        and clients."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
         if organisation:
@@ -48,7 +51,11 @@ class Authority:
         return self._write(name, builder.sign(self._key, hashes.SHA256()), key)
 
     def _build(
-        self, subject: x509.Name, public: ec.EllipticCurvePublicKey, *, ends_in: datetime.timedelta = 30 * DAY
+        self,
+        subject: x509.Name,
+        public: ec.EllipticCurvePublicKey,
+        *,
+        ends_in: datetime.timedelta = 30 * DAY,
     ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
@@ -61,8 +68,12 @@ class Authority:
             .not_valid_after(now + ends_in)
         )
 
-    def _write(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Path:
-        (self._folder / f"{name}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    def _write(
+        self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+    ) -> Path:
+        (self._folder / f"{name}.crt").write_bytes(
+            certificate.public_bytes(serialization.Encoding.PEM)
+        )
         _write_key(self._folder / f"{name}.key", key)
         return self._folder / f"{name}.crt"
 
@@ -71,7 +82,9 @@ def service_account_keys(folder: Path) -> None:
     """Write the pair that signs service accounts' tokens, `sa.key` and `sa.pub`."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     _write_key(folder / "sa.key", key)
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
     (folder / "sa.pub").write_bytes(public)
 
 
@@ -82,7 +95,10 @@ def kubeconfig(path: Path, *, server: str, authority: Path, certificate: Path) -
         "kind": "Config",
         "current-context": "fairway",
         "clusters": [
-            {"name": "fairway", "cluster": {"server": server, "certificate-authority-data": _base64(authority)}}
+            {
+                "name": "fairway",
+                "cluster": {"server": server, "certificate-authority-data": _base64(authority)},
+            }
         ],
         "users": [
             {
@@ -102,7 +118,11 @@ def kubeconfig(path: Path, *, server: str, authority: Path, certificate: Path) -
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:
     path.touch(mode=0o600)
     path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
     )
 
 

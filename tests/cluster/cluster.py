@@ -48,7 +48,9 @@ class Cluster:
 
     def helm(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self._run(
-            [str(binaries.folder() / "helm"), "--kubeconfig", str(self.kubeconfig), *arguments], input=None, check=check
+            [str(binaries.folder() / "helm"), "--kubeconfig", str(self.kubeconfig), *arguments],
+            input=None,
+            check=check,
         )
 
     def pid(self, component: str) -> int:
@@ -56,10 +58,16 @@ class Cluster:
         inner = int((self._folder / "pids" / component).read_text())
         for status in Path("/proc").glob("[0-9]*/status"):
             try:
-                fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+                fields = dict(
+                    line.split(":\t", 1)
+                    for line in status.read_text().splitlines()
+                    if ":\t" in line
+                )
             except OSError:
                 continue
-            if fields.get("NSpid", "").split()[1:] == [str(inner)] and component.startswith(fields["Name"][:15]):
+            if fields.get("NSpid", "").split()[1:] == [str(inner)] and component.startswith(
+                fields["Name"][:15]
+            ):
                 return int(fields["Pid"])
         raise ProcessLookupError(component)
 
@@ -73,14 +81,18 @@ class Cluster:
         if self.folder is not None:
             return str(json.loads((self.folder / "settings.json").read_text())["address"])
         nodes = json.loads(self.kubectl("get", "nodes", "--output=json").stdout)["items"]
-        return next(str(a["address"]) for a in nodes[0]["status"]["addresses"] if a["type"] == "InternalIP")
+        return next(
+            str(a["address"]) for a in nodes[0]["status"]["addresses"] if a["type"] == "InternalIP"
+        )
 
     @property
     def _folder(self) -> Path:
         assert self.folder is not None, "only the harness's own cluster has components to kill"
         return self.folder
 
-    def _run(self, argv: list[str], *, input: str | None, check: bool) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, argv: list[str], *, input: str | None, check: bool
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(argv, input=input, text=True, capture_output=True, check=False)
         if check and done.returncode:
             raise AssertionError(
@@ -91,7 +103,8 @@ class Cluster:
 
 
 def up(*, bound: bool) -> Cluster:
-    """Return the cluster, brought up where none runs; `bound`: it ends with this process, however that ends."""
+    """Return the cluster, brought up where none runs; `bound`: it ends with this process, however
+    that ends."""
     if running() is not None:
         return Cluster(places.KUBECONFIG, places.RUN)
     _require()
@@ -121,13 +134,18 @@ def up(*, bound: bool) -> Cluster:
         lambda: (
             "True"
             in cluster.kubectl(
-                "get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}"
+                "get",
+                "nodes",
+                "-o",
+                "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}",
             ).stdout
         ),
         pid=pid,
         what="the node",
     )
-    cluster.kubectl("--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+    cluster.kubectl(
+        "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s"
+    )
     print(
         f"the cluster is up after {time.monotonic() - began:.0f} s: export KUBECONFIG={places.KUBECONFIG}",
         file=sys.stderr,
@@ -162,8 +180,8 @@ def running() -> int | None:
 
 
 def clean() -> None:
-    """Remove what a cluster left that was killed: its folder (the logs of the last run are kept), its link and its
-    cgroups."""
+    """Remove what a cluster left that was killed: its folder (the logs of the last run are kept),
+    its link and its cgroups."""
     if running() is not None:
         return
     try:
@@ -187,7 +205,8 @@ def _remove_cgroup(folder: Path) -> None:
     if not folder.is_dir() or folder.is_symlink():
         return
     deadline = time.monotonic() + 10
-    while folder.exists() and time.monotonic() < deadline:  # a process that was killed leaves its group a moment later
+    # a process that was killed leaves its group a moment later
+    while folder.exists() and time.monotonic() < deadline:
         for inner, _, _ in os.walk(folder, topdown=False):
             try:
                 os.rmdir(inner)
@@ -281,9 +300,12 @@ def _child(pid: int) -> int:
 
 
 def _link(settings: dict[str, str], *, inner: int) -> None:
-    """Join this machine and the node by a cable of their own; the node has no other way out, and no route beyond it."""
+    """Join this machine and the node by a cable of their own; the node has no other way out, and no
+    route beyond it."""
     host = settings["host"]
-    _ip("link", "add", settings["link"], "type", "veth", "peer", "name", "eth0", "netns", str(inner))
+    _ip(
+        "link", "add", settings["link"], "type", "veth", "peer", "name", "eth0", "netns", str(inner)
+    )
     _ip("address", "add", f"{host}/24", "dev", settings["link"])
     _ip("link", "set", settings["link"], "up")
 
@@ -320,7 +342,17 @@ def _require() -> None:
         )
     missing = [
         tool
-        for tool in ("etcd", "containerd", "runc", "buildah", "iptables", "ip", "debootstrap", "prometheus", "go")
+        for tool in (
+            "etcd",
+            "containerd",
+            "runc",
+            "buildah",
+            "iptables",
+            "ip",
+            "debootstrap",
+            "prometheus",
+            "go",
+        )
         if shutil.which(tool) is None
     ]
     if missing or not Path("/usr/lib/cni/bridge").exists():

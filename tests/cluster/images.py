@@ -1,5 +1,5 @@
-"""The images that the cluster runs: the project's own, from its own Dockerfile, and the programs that no registry can
-give us here.
+"""The images that the cluster runs: the project's own, from its own Dockerfile, and the programs
+that no registry can give us here.
 
 Each is a file in the cache, named by what it was made from, so that a second run makes none.
 """
@@ -40,7 +40,9 @@ def files() -> list[Path]:
     """Return the archives of every image, made where they are missing."""
     bin_ = binaries.folder()
     own = [
-        _cached(image.replace("/", "-"), tag(), lambda path, i=image, t=target: _build_own(i, t, path))
+        _cached(
+            image.replace("/", "-"), tag(), lambda path, i=image, t=target: _build_own(i, t, path)
+        )
         for image, target in OWN.items()
     ]
     return [
@@ -53,7 +55,10 @@ def files() -> list[Path]:
             entrypoint=["/usr/local/bin/envoy-gateway"],
         ),
         _program(
-            "fairway.test/envoy:1", {"/usr/local/bin/envoy": _envoy()}, entrypoint=["/usr/local/bin/envoy"], base=BASE
+            "fairway.test/envoy:1",
+            {"/usr/local/bin/envoy": _envoy()},
+            entrypoint=["/usr/local/bin/envoy"],
+            base=BASE,
         ),
         _program(
             "fairway.test/prometheus:1",
@@ -65,16 +70,21 @@ def files() -> list[Path]:
 
 
 def watching() -> list[Path]:
-    """Return the archives of what measures and watches pods; only the tests of scaling and of monitors need them."""
+    """Return the archives of what measures and watches pods; only the tests of scaling and of
+    monitors need them."""
     bin_ = binaries.folder("watching")
     return [
-        # Debian's has no Kubernetes discovery, which monitors need; it stays where it does, so that an old and a new
-        # Prometheus are both tried.
+        # Debian's has no Kubernetes discovery, which monitors need; it stays where it does, so that
+        # an old and a new Prometheus are both tried.
         _program(
-            "fairway.test/prometheus3:1", {"/bin/prometheus": bin_ / "prometheus"}, entrypoint=["/bin/prometheus"]
+            "fairway.test/prometheus3:1",
+            {"/bin/prometheus": bin_ / "prometheus"},
+            entrypoint=["/bin/prometheus"],
         ),
         _program(
-            "fairway.test/prometheus-operator:1", {"/bin/operator": bin_ / "operator"}, entrypoint=["/bin/operator"]
+            "fairway.test/prometheus-operator:1",
+            {"/bin/operator": bin_ / "operator"},
+            entrypoint=["/bin/operator"],
         ),
         _program(
             "fairway.test/prometheus-config-reloader:1",
@@ -91,16 +101,22 @@ def watching() -> list[Path]:
 
 @functools.cache
 def tag() -> str:
-    """Return the tag of the project's own images: what they are made of, so that a change of it rolls out by itself."""
+    """Return the tag of the project's own images: what they are made of, so that a change of it
+    rolls out by itself."""
     return _fingerprint(*SOURCES)[:16]
 
 
 def chart_values() -> str:
-    """Return what `helm --set` takes, so that the chart runs the project's own images as they are now."""
-    return ",".join(f"{image}.tag={tag()}" for image in ("operator.image", "server.image", "server.seldonImage"))
+    """Return what `helm --set` takes, so that the chart runs the project's own images as they are
+    now."""
+    return ",".join(
+        f"{image}.tag={tag()}" for image in ("operator.image", "server.image", "server.seldonImage")
+    )
 
 
-def _program(name: str, content: dict[str, Path], *, entrypoint: list[str], base: str = "scratch") -> Path:
+def _program(
+    name: str, content: dict[str, Path], *, entrypoint: list[str], base: str = "scratch"
+) -> Path:
     """Return the archive of an image with a few files."""
     digest = hashlib.sha256(f"{name}{sorted(content)}{entrypoint}{base}".encode())
     for file in content.values():
@@ -114,8 +130,12 @@ def _program(name: str, content: dict[str, Path], *, entrypoint: list[str], base
         container = _buildah("from", base)
         try:
             for place, file in content.items():
-                _buildah("copy", "--quiet", "--chmod", "0755", container, str(file.resolve()), place)
-            _buildah("config", "--entrypoint", str(entrypoint).replace("'", '"'), "--cmd", "", container)
+                _buildah(
+                    "copy", "--quiet", "--chmod", "0755", container, str(file.resolve()), place
+                )
+            _buildah(
+                "config", "--entrypoint", str(entrypoint).replace("'", '"'), "--cmd", "", container
+            )
             image = _buildah("commit", "--quiet", container)
         finally:
             _buildah("rm", container)
@@ -125,7 +145,8 @@ def _program(name: str, content: dict[str, Path], *, entrypoint: list[str], base
 
 
 def _build_own(image: str, target: str, path: Path) -> None:
-    """Build one target of the project's Dockerfile from what a commit would hold, not from what lies about."""
+    """Build one target of the project's Dockerfile from what a commit would hold, not from what
+    lies about."""
     _base()
     with tempfile.TemporaryDirectory() as context:
         for name in (*SOURCES, "README.md", "LICENSE"):
@@ -149,14 +170,18 @@ def _build_own(image: str, target: str, path: Path) -> None:
             context,
             quiet=False,
         )
-    _buildah("push", "--quiet", f"localhost/{image}:{tag()}", f"docker-archive:{path}:{image}:{tag()}")
+    _buildah(
+        "push", "--quiet", f"localhost/{image}:{tag()}", f"docker-archive:{path}:{image}:{tag()}"
+    )
 
 
 def _base() -> None:
-    """Make the stand-in for the public Python image, which cannot be pulled here: the same Python, from Debian's
-    packages."""
+    """Make the stand-in for the public Python image, which cannot be pulled here: the same Python,
+    from Debian's packages."""
     if (
-        subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True, check=False).returncode
+        subprocess.run(
+            ["buildah", "inspect", "--type", "image", BASE], capture_output=True, check=False
+        ).returncode
         == 0
     ):
         return

@@ -1,8 +1,10 @@
-"""The first process of the cluster's namespaces: makes a node of them, starts Kubernetes, and starts again what ends.
+"""The first process of the cluster's namespaces: makes a node of them, starts Kubernetes, and
+starts again what ends.
 
     unshare --net --mount --pid --fork --mount-proc --kill-child python -m tests.cluster.node SETTINGS.json
 
-When it ends, by whatever death, the kernel ends everything in its pid namespace, and network and mounts go with it.
+When it ends, by whatever death, the kernel ends everything in its pid namespace, and network and
+mounts go with it.
 """
 
 import json
@@ -106,7 +108,8 @@ class Node:
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
     def _mounts(self) -> None:
-        _run("mount", "--make-rshared", "/")  # volumes that the kubelet mounts must be seen by the containers
+        # volumes that the kubelet mounts must be seen by the containers
+        _run("mount", "--make-rshared", "/")
         _run("mount", "-t", "tmpfs", "tmpfs", "/run")
         for place in ("/var/log", "/var/lib/kubelet"):
             Path(place).mkdir(parents=True, exist_ok=True)
@@ -246,7 +249,8 @@ conf_dir = "{self.folder}/cni"
                     f"--kubelet-certificate-authority={own('ca.crt')}",
                     f"--kubelet-client-certificate={own('apiserver-kubelet.crt')}",
                     f"--kubelet-client-key={own('apiserver-kubelet.key')}",
-                    "--kubelet-preferred-address-types=InternalIP",  # it would look the node's name up in DNS otherwise
+                    # it would look the node's name up in DNS otherwise
+                    "--kubelet-preferred-address-types=InternalIP",
                     f"--requestheader-client-ca-file={own('aggregation-ca.crt')}",
                     "--requestheader-allowed-names=front-proxy",
                     "--requestheader-username-headers=X-Remote-User",
@@ -256,7 +260,9 @@ conf_dir = "{self.folder}/cni"
                     f"--proxy-client-key-file={own('front-proxy.key')}",
                     "--service-node-port-range=30000-32767",
                 ],
-                lambda: _answers(f"{api}/readyz", certificate=own("admin.crt"), authority=own("ca.crt")),
+                lambda: _answers(
+                    f"{api}/readyz", certificate=own("admin.crt"), authority=own("ca.crt")
+                ),
             ),
             Component(
                 "kube-controller-manager",
@@ -286,7 +292,10 @@ conf_dir = "{self.folder}/cni"
             Component(
                 "containerd",
                 ["containerd", "--config", str(self.folder / "containerd.toml")],
-                lambda: subprocess.run(["ctr", "version"], capture_output=True, check=False).returncode == 0,
+                lambda: (
+                    subprocess.run(["ctr", "version"], capture_output=True, check=False).returncode
+                    == 0
+                ),
             ),
             Component(
                 "kubelet",
@@ -321,7 +330,9 @@ def _share_cpus(cgroup: str) -> None:
     """A cpuset begins empty, and nothing can run in it."""
     for name in ("cpuset.cpus", "cpuset.mems"):
         if (SUBSYSTEMS / "cpuset" / name).exists():
-            (SUBSYSTEMS / "cpuset" / cgroup / name).write_text((SUBSYSTEMS / "cpuset" / name).read_text())
+            (SUBSYSTEMS / "cpuset" / cgroup / name).write_text(
+                (SUBSYSTEMS / "cpuset" / name).read_text()
+            )
 
 
 def _answers(url: str, *, certificate: Path | None = None, authority: Path | None = None) -> bool:
@@ -336,7 +347,10 @@ def _answers(url: str, *, certificate: Path | None = None, authority: Path | Non
 
 
 def _has_link(name: str) -> bool:
-    return subprocess.run(["ip", "link", "show", name], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(["ip", "link", "show", name], capture_output=True, check=False).returncode
+        == 0
+    )
 
 
 def _run(*command: str) -> None:

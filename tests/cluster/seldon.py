@@ -1,10 +1,11 @@
-"""Seldon Core for the cluster: its real definition, and, where its operator is not installed, somebody who plays its
-part.
+"""Seldon Core for the cluster: its real definition, and, where its operator is not installed,
+somebody who plays its part.
 
-Seldon's operator cannot be built here: the Go module proxy refuses its modules. What pods come of a SeldonDeployment is
-played by the rules of 1.17.1: a Deployment of each predictor, named and labelled as it does, a Service once all of them
-are ready, and the old ones ended after that. The rest is real: the definition, the wrapper in the pods, the gateway,
-fairway. On a cluster that has the operator, it is the operator that is tested with.
+Seldon's operator cannot be built here: the Go module proxy refuses its modules. What pods come of a
+SeldonDeployment is played by the rules of 1.17.1: a Deployment of each predictor, named and
+labelled as it does, a Service once all of them are ready, and the old ones ended after that. The
+rest is real: the definition, the wrapper in the pods, the gateway, fairway. On a cluster that has
+the operator, it is the operator that is tested with.
 """
 
 import contextlib
@@ -28,7 +29,11 @@ INTERVAL_SECONDS = 0.5
 def installed(cluster: Cluster) -> Iterator[None]:
     """Return the cluster Seldon Core until the block ends; one that has it keeps it."""
     if cluster.kubectl(
-        "get", "deployments", "--all-namespaces", "--selector=control-plane=seldon-controller-manager", "--output=name"
+        "get",
+        "deployments",
+        "--all-namespaces",
+        "--selector=control-plane=seldon-controller-manager",
+        "--output=name",
     ).stdout:
         yield
         return
@@ -62,29 +67,50 @@ def _reconcile(cluster: Cluster, asked: dict[str, Any]) -> None:
     assert sum(p.get("traffic", 0) for p in predictors if not p.get("shadow")) == 100, (
         "the webhook would refuse it: Traffic must sum to 100"
     )
-    wanted = {made["metadata"]["name"]: made for made in (_deployment(asked, predictor) for predictor in predictors)}
+    wanted = {
+        made["metadata"]["name"]: made
+        for made in (_deployment(asked, predictor) for predictor in predictors)
+    }
     _apply(cluster, *wanted.values())
     selector = f"--selector=seldon-deployment-id={asked['metadata']['name']}"
     found = json.loads(
-        cluster.kubectl("--namespace", NAMESPACE, "get", "deployments", selector, "--output=json").stdout
+        cluster.kubectl(
+            "--namespace", NAMESPACE, "get", "deployments", selector, "--output=json"
+        ).stdout
     )["items"]
     ready = {
-        d["metadata"]["name"] for d in found if d.get("status", {}).get("availableReplicas", 0) >= d["spec"]["replicas"]
+        d["metadata"]["name"]
+        for d in found
+        if d.get("status", {}).get("availableReplicas", 0) >= d["spec"]["replicas"]
     }
     if not wanted.keys() <= ready:
         return
     _apply(cluster, *(_service(asked, predictor) for predictor in predictors))
     for old in {d["metadata"]["name"] for d in found} - wanted.keys():
-        cluster.kubectl("--namespace", NAMESPACE, "delete", "deployment", old, "--wait=false", "--ignore-not-found")
+        cluster.kubectl(
+            "--namespace",
+            NAMESPACE,
+            "delete",
+            "deployment",
+            old,
+            "--wait=false",
+            "--ignore-not-found",
+        )
 
 
 def _deployment(asked: dict[str, Any], predictor: dict[str, Any]) -> dict[str, Any]:
     component, name = predictor["componentSpecs"][0], asked["metadata"]["name"]
     full = f"{name}-{predictor['name']}-0-{component['spec']['containers'][0]['name']}"
-    full = full if len(full) <= 63 else f"seldon-{hashlib.md5(full.encode(), usedforsecurity=False).hexdigest()}"
+    full = (
+        full
+        if len(full) <= 63
+        else f"seldon-{hashlib.md5(full.encode(), usedforsecurity=False).hexdigest()}"
+    )
     selected = {
         "seldon-deployment-id": name,
-        "seldon-app": predictor["annotations"].get("seldon.io/svc-name", f"{name}-{predictor['name']}"),
+        "seldon-app": predictor["annotations"].get(
+            "seldon.io/svc-name", f"{name}-{predictor['name']}"
+        ),
     }
     labels = {
         **component["metadata"].get("labels", {}),
@@ -102,11 +128,19 @@ def _deployment(asked: dict[str, Any], predictor: dict[str, Any]) -> dict[str, A
         "PREDICTOR_ID": predictor["name"],
         "SELDON_DEPLOYMENT_ID": name,
     }
-    container["env"] = [*container["env"], *({"name": key, "value": value} for key, value in given.items())]
+    container["env"] = [
+        *container["env"],
+        *({"name": key, "value": value} for key, value in given.items()),
+    ]
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": full, "namespace": NAMESPACE, "labels": labels, "ownerReferences": _owner(asked)},
+        "metadata": {
+            "name": full,
+            "namespace": NAMESPACE,
+            "labels": labels,
+            "ownerReferences": _owner(asked),
+        },
         "spec": {
             "replicas": predictor.get("replicas", 1),
             "selector": {"matchLabels": selected},
@@ -119,7 +153,9 @@ def _deployment(asked: dict[str, Any], predictor: dict[str, Any]) -> dict[str, A
 
 
 def _service(asked: dict[str, Any], predictor: dict[str, Any]) -> dict[str, Any]:
-    name = predictor["annotations"].get("seldon.io/svc-name", f"{asked['metadata']['name']}-{predictor['name']}")
+    name = predictor["annotations"].get(
+        "seldon.io/svc-name", f"{asked['metadata']['name']}-{predictor['name']}"
+    )
     return {
         "apiVersion": "v1",
         "kind": "Service",

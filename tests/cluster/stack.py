@@ -1,5 +1,5 @@
-"""What a cluster has besides fairway: Envoy Gateway from its own chart, a Gateway, and Prometheus; for some tests the
-metrics of pods, and monitors."""
+"""What a cluster has besides fairway: Envoy Gateway from its own chart, a Gateway, and Prometheus;
+for some tests the metrics of pods, and monitors."""
 
 import json
 import shutil
@@ -13,25 +13,40 @@ from tests.cluster.cluster import Cluster, load
 
 OBJECTS = Path(__file__).parent / "stack"
 PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
-ENVOY_GATEWAY, IMAGE, PULL = "github.com/envoyproxy/gateway", "fairway.test/envoy-gateway:1", "IfNotPresent"
+ENVOY_GATEWAY, IMAGE, PULL = (
+    "github.com/envoyproxy/gateway",
+    "fairway.test/envoy-gateway:1",
+    "IfNotPresent",
+)
 
 
 def install(cluster: Cluster) -> None:
-    """Install what is missing; a second call changes nothing. Another's cluster has it (`make kind-up`): our images are
-    nowhere there."""
+    """Install what is missing; a second call changes nothing. Another's cluster has it (`make
+    kind-up`): our images are nowhere there."""
     if cluster.folder is not None:
         _envoy_gateway(cluster)
         cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS))
-    cluster.kubectl("--namespace=monitoring", "rollout", "status", "deployment/prometheus", "--timeout=120s")
-    cluster.kubectl("--namespace=models", "wait", "gateway/models", "--for=condition=Programmed", "--timeout=120s")
+    cluster.kubectl(
+        "--namespace=monitoring", "rollout", "status", "deployment/prometheus", "--timeout=120s"
+    )
+    cluster.kubectl(
+        "--namespace=models",
+        "wait",
+        "gateway/models",
+        "--for=condition=Programmed",
+        "--timeout=120s",
+    )
 
 
 def install_scaling(cluster: Cluster) -> None:
-    """Install metrics-server, and waits until it serves: whoever runs another cluster has it, or not."""
+    """Install metrics-server, and waits until it serves: whoever runs another cluster has it, or
+    not."""
     if cluster.folder is not None:
         load(images.watching())
         cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS / "scaling"))
-    cluster.kubectl("wait", "apiservice/v1beta1.metrics.k8s.io", "--for=condition=Available", "--timeout=60s")
+    cluster.kubectl(
+        "wait", "apiservice/v1beta1.metrics.k8s.io", "--for=condition=Available", "--timeout=60s"
+    )
 
 
 def install_monitors(cluster: Cluster) -> None:
@@ -39,22 +54,35 @@ def install_monitors(cluster: Cluster) -> None:
     load(images.watching())
     definitions = module(PROMETHEUS_OPERATOR, of="watching") / "example" / "prometheus-operator-crd"
     cluster.kubectl("apply", "--server-side", "--filename", str(definitions))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--filename", str(definitions))
-    cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS / "monitors"))
-    cluster.kubectl("--namespace=monitoring", "rollout", "status", "deployment/prometheus-operator", "--timeout=60s")
     cluster.kubectl(
-        "--namespace=monitoring", "wait", "prometheus/monitored", "--for=condition=Available", "--timeout=60s"
+        "wait", "--for=condition=Established", "--timeout=30s", "--filename", str(definitions)
+    )
+    cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS / "monitors"))
+    cluster.kubectl(
+        "--namespace=monitoring",
+        "rollout",
+        "status",
+        "deployment/prometheus-operator",
+        "--timeout=60s",
+    )
+    cluster.kubectl(
+        "--namespace=monitoring",
+        "wait",
+        "prometheus/monitored",
+        "--for=condition=Available",
+        "--timeout=60s",
     )
 
 
 def remove_monitors(cluster: Cluster) -> None:
-    """Take both away but for the definitions: what was made of those is deleted with what it belongs to."""
+    """Take both away but for the definitions: what was made of those is deleted with what it
+    belongs to."""
     cluster.kubectl("delete", "--ignore-not-found", "--filename", str(OBJECTS / "monitors"))
 
 
 def install_fairway(cluster: Cluster, *settings: str) -> None:
-    """Install the chart, or upgrades what is there to the checkout's, with the images of this very source: another's
-    cluster must have them.
+    """Install the chart, or upgrades what is there to the checkout's, with the images of this very
+    source: another's cluster must have them.
 
     `settings` are values such as `rbac.namespaced=true`.
     """
@@ -80,7 +108,12 @@ def install_fairway(cluster: Cluster, *settings: str) -> None:
 
 def _need_images(cluster: Cluster) -> None:
     nodes = json.loads(cluster.kubectl("get", "nodes", "--output=json").stdout)["items"]
-    there = [name for node in nodes for image in node["status"].get("images", ()) for name in image.get("names", ())]
+    there = [
+        name
+        for node in nodes
+        for image in node["status"].get("images", ())
+        for name in image.get("names", ())
+    ]
     wanted = [f"{image}:{images.tag()}" for image in images.OWN]
     missing = [image for image in wanted if not any(name.endswith(image) for name in there)]
     assert not missing, (
@@ -90,19 +123,23 @@ def _need_images(cluster: Cluster) -> None:
 
 def gateway_url(cluster: Cluster) -> str:
     """Return where the Gateway `models` listens, as this machine reaches it."""
-    port = _node_port(cluster, "envoy-gateway-system", "gateway.envoyproxy.io/owning-gateway-name=models")
+    port = _node_port(
+        cluster, "envoy-gateway-system", "gateway.envoyproxy.io/owning-gateway-name=models"
+    )
     return f"http://{cluster.address}:{port}"
 
 
 def prometheus_url(cluster: Cluster, *, app: str = "prometheus") -> str:
-    """Return where the Prometheus listens that scrapes the gateway, or, by the app `monitored`, the one that follows
-    monitors."""
+    """Return where the Prometheus listens that scrapes the gateway, or, by the app `monitored`, the
+    one that follows monitors."""
     return f"http://{cluster.address}:{_node_port(cluster, 'monitoring', f'app={app}')}"
 
 
 def _node_port(cluster: Cluster, namespace: str, selector: str) -> int:
     found = json.loads(
-        cluster.kubectl("--namespace", namespace, "get", "services", "--selector", selector, "--output=json").stdout
+        cluster.kubectl(
+            "--namespace", namespace, "get", "services", "--selector", selector, "--output=json"
+        ).stdout
     )["items"]
     return int(found[0]["spec"]["ports"][0]["nodePort"])
 
@@ -110,12 +147,16 @@ def _node_port(cluster: Cluster, namespace: str, selector: str) -> int:
 def _envoy_gateway(cluster: Cluster) -> None:
     if (
         "deployed"
-        in cluster.helm("status", "eg", "--namespace=envoy-gateway-system", "--output=json", check=False).stdout
+        in cluster.helm(
+            "status", "eg", "--namespace=envoy-gateway-system", "--output=json", check=False
+        ).stdout
     ):
         return
     with tempfile.TemporaryDirectory() as folder:
         chart = Path(folder) / "gateway-helm"
-        shutil.copytree(module(ENVOY_GATEWAY, of="envoy-gateway") / "charts" / "gateway-helm", chart)
+        shutil.copytree(
+            module(ENVOY_GATEWAY, of="envoy-gateway") / "charts" / "gateway-helm", chart
+        )
         for file in [chart, *chart.rglob("*")]:
             file.chmod(file.stat().st_mode | 0o200)  # Go's module cache is read-only
         values = (chart / "values.tmpl.yaml").read_text()
@@ -134,10 +175,14 @@ def _envoy_gateway(cluster: Cluster) -> None:
 
 
 def module(name: str, *, of: str) -> Path:
-    """Return the folder of a Go module that the binaries of the folder `of` are built from: charts and manifests lie in
-    it."""
+    """Return the folder of a Go module that the binaries of the folder `of` are built from: charts
+    and manifests lie in it."""
     done = subprocess.run(
-        ["go", "mod", "download", "-json", name], cwd=binaries.MODULES / of, capture_output=True, text=True, check=True
+        ["go", "mod", "download", "-json", name],
+        cwd=binaries.MODULES / of,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return Path(json.loads(done.stdout)["Dir"])
 
@@ -146,4 +191,6 @@ if __name__ == "__main__":
     began = time.monotonic()
     ours = Cluster(places.KUBECONFIG, places.RUN)
     install(ours)
-    print(f"gateway {gateway_url(ours)}  prometheus {prometheus_url(ours)}  ({time.monotonic() - began:.0f} s)")
+    print(
+        f"gateway {gateway_url(ours)}  prometheus {prometheus_url(ours)}  ({time.monotonic() - began:.0f} s)"
+    )

@@ -1,5 +1,5 @@
-"""An A/B test on the cluster: the gateway divides the users, the collector takes what they bought, and the operator
-promotes what sells more."""
+"""An A/B test on the cluster: the gateway divides the users, the collector takes what they bought,
+and the operator promotes what sells more."""
 
 import contextlib
 import threading
@@ -43,8 +43,8 @@ def models(fairway, tmp_path_factory):
 
 @contextlib.contextmanager
 def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[None]:
-    """Send what each request came to: 10 or nothing, on average 2 of the revision that was `usual` and 8 of any
-    other."""
+    """Send what each request came to: 10 or nothing, on average 2 of the revision that was `usual`
+    and 8 of any other."""
     rng, closing = np.random.default_rng(4), threading.Event()
     labeller = world.labeller(cluster, "shop")
 
@@ -77,7 +77,9 @@ def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[No
 
 def arms_by_unit(answered: list[tuple[str, str, str]], *, candidate: str) -> dict[str, set[str]]:
     """Return which revisions each unit met from the candidate's first answer to stable's last."""
-    first = next(number for number, (_, revision, _) in enumerate(answered) if revision == candidate)
+    first = next(
+        number for number, (_, revision, _) in enumerate(answered) if revision == candidate
+    )
     last = max(number for number, (_, revision, _) in enumerate(answered) if revision != candidate)
     arms = defaultdict[str, set[str]](set)
     for _, revision, unit in answered[first:last]:
@@ -104,6 +106,11 @@ def test_what_sells_more_is_promoted_and_what_sells_less_is_taken_back(fairway, 
             back = world.until(fairway, NAME, world.rolled_back, seconds=300)
         assert back["stable"] == ended["stable"]
         assert "not better than stable's" in back["reason"]
-        assert traffic.failed + later.failed == 0, (traffic.counts, traffic.broken[:3], later.counts, later.broken[:3])
+        assert traffic.failed + later.failed == 0, (
+            traffic.counts,
+            traffic.broken[:3],
+            later.counts,
+            later.broken[:3],
+        )
     finally:
         fairway.kubectl("--namespace", world.NAMESPACE, "delete", "md", NAME, "--ignore-not-found")

@@ -1,5 +1,5 @@
-"""Who may write and read evidence on a cluster: pods with tokens of every kind ask the collector, and the API server
-says whose they are."""
+"""Who may write and read evidence on a cluster: pods with tokens of every kind ask the collector,
+and the API server says whose they are."""
 
 import json
 from pathlib import Path
@@ -33,9 +33,21 @@ print(json.dumps(answers))
 MINE = "@/var/run/secrets/fairway.dev/collector/token"
 
 
-def token(cluster: Cluster, account: str, *, audience: str = "fairway-collector", namespace: str = "models") -> str:
+def token(
+    cluster: Cluster,
+    account: str,
+    *,
+    audience: str = "fairway-collector",
+    namespace: str = "models",
+) -> str:
     return cluster.kubectl(
-        "--namespace", namespace, "create", "token", account, f"--audience={audience}", "--duration=10m"
+        "--namespace",
+        namespace,
+        "create",
+        "token",
+        account,
+        f"--audience={audience}",
+        "--duration=10m",
     ).stdout.strip()
 
 
@@ -63,8 +75,8 @@ def prediction(
 
 @pytest.fixture(scope="module")
 def served(fairway: Cluster, tmp_path_factory: pytest.TempPathFactory):
-    """Return the revision in service of a ModelDeployment; of two service accounts, `books` may send labels of it,
-    `guest` nothing."""
+    """Return the revision in service of a ModelDeployment; of two service accounts, `books` may
+    send labels of it, `guest` nothing."""
     folder: Path = tmp_path_factory.mktemp("packages")
     model = world.store(fairway).put(world.package(folder / "A"))
     world.apply(fairway, world.resource(NAME, model))
@@ -83,7 +95,9 @@ def served(fairway: Cluster, tmp_path_factory: pytest.TempPathFactory):
     fairway.kubectl("--namespace=models", "delete", "md", NAME, "--ignore-not-found")
 
 
-def test_evidence_is_written_and_read_by_those_whose_it_is_alone(fairway: Cluster, served: str) -> None:
+def test_evidence_is_written_and_read_by_those_whose_it_is_alone(
+    fairway: Cluster, served: str
+) -> None:
     books, guest = token(fairway, "books"), token(fairway, "guest")
     label, elsewhere = (
         {"requestId": "r", "label": "yes", "deployment": NAME, "namespace": namespace}
@@ -117,16 +131,48 @@ def test_evidence_is_written_and_read_by_those_whose_it_is_alone(fairway: Cluste
             "a labeller writes outcomes",
             books,
             "/v1/outcomes",
-            [{"requestId": "r", "outcome": "o", "value": 1, "deployment": NAME, "namespace": "models"}],
+            [
+                {
+                    "requestId": "r",
+                    "outcome": "o",
+                    "value": 1,
+                    "deployment": NAME,
+                    "namespace": "models",
+                }
+            ],
             202,
         ),
         ("a labeller writes labels of another namespace", books, "/v1/labels", [elsewhere], 403),
         ("a labeller writes predictions", books, "/v1/events", [prediction(served)], 403),
         ("a labeller reads", books, read, None, 403),
-        ("a server writes its own", MINE, "/v1/events", [prediction(served, request="its own")], 202),
-        ("a server writes another revision's", MINE, "/v1/events", [prediction("0123456789ab")], 403),
-        ("a server writes another deployment's", MINE, "/v1/events", [prediction(served, deployment="other")], 403),
-        ("a server writes another namespace's", MINE, "/v1/events", [prediction(served, namespace="default")], 403),
+        (
+            "a server writes its own",
+            MINE,
+            "/v1/events",
+            [prediction(served, request="its own")],
+            202,
+        ),
+        (
+            "a server writes another revision's",
+            MINE,
+            "/v1/events",
+            [prediction("0123456789ab")],
+            403,
+        ),
+        (
+            "a server writes another deployment's",
+            MINE,
+            "/v1/events",
+            [prediction(served, deployment="other")],
+            403,
+        ),
+        (
+            "a server writes another namespace's",
+            MINE,
+            "/v1/events",
+            [prediction(served, namespace="default")],
+            403,
+        ),
         ("a server writes labels", MINE, "/v1/labels", [label], 403),
         ("a server reads", MINE, read, None, 403),
         ("the operator reads", operator, read, None, 200),
@@ -150,7 +196,9 @@ def test_evidence_is_written_and_read_by_those_whose_it_is_alone(fairway: Cluste
     )
     answers = json.loads(done.stdout)
     wrong = [
-        (what, status, answer) for (what, *_, status), answer in zip(table, answers, strict=True) if answer[0] != status
+        (what, status, answer)
+        for (what, *_, status), answer in zip(table, answers, strict=True)
+        if answer[0] != status
     ]
     assert wrong == []
 

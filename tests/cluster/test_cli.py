@@ -1,5 +1,5 @@
-"""`fairway --on kubernetes` against a real API server and operator: deploy, follow, steer, and each mistake in one
-sentence."""
+"""`fairway --on kubernetes` against a real API server and operator: deploy, follow, steer, and each
+mistake in one sentence."""
 
 import json
 import os
@@ -24,19 +24,25 @@ NAME = "cli-income"
 
 
 @pytest.fixture(scope="module")
-def packages(fairway: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, ...]]:
+def packages(
+    fairway: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[str, ...]]:
     """Return the arguments that deploy A, B and C, which all answer the same."""
     folder, store = tmp_path_factory.mktemp("packages"), world.store(fairway)
     made = {
         name: world.package(folder / name, licence=licence)
         for name, licence in (("A", "MIT"), ("B", "Apache-2.0"), ("C", "BSD-3-Clause"))
     }
-    return {name: (str(package.path), "--uri", store.put(package)["uri"]) for name, package in made.items()}
+    return {
+        name: (str(package.path), "--uri", store.put(package)["uri"])
+        for name, package in made.items()
+    }
 
 
 @pytest.fixture
 def place(fairway: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return a folder whose configuration names the cluster; what is deployed from it is deleted afterwards."""
+    """Return a folder whose configuration names the cluster; what is deployed from it is deleted
+    afterwards."""
     platform = {"kind": "kubernetes", "hostnames": [f"{NAME}.test"]}
     strategy = world.resource(NAME, {})["spec"]["strategy"] | {
         "shadow": {"enabled": False},
@@ -84,7 +90,9 @@ def test_a_rollout_is_deployed_followed_paused_resumed_and_aborted_by_people_who
 ):
     assert "is asked for" in said(place, "deploy", *packages["A"], "--note", "OPS-1")
     one = json.dumps({"spec": {"scaling": {"minReplicas": 1, "maxReplicas": 1}}})
-    fairway.kubectl("--namespace", world.NAMESPACE, "patch", "md", NAME, "--type=merge", "--patch", one)
+    fairway.kubectl(
+        "--namespace", world.NAMESPACE, "patch", "md", NAME, "--type=merge", "--patch", one
+    )
     assert "it is the first" in said(place, "rollout", "watch", "--timeout", "3m")
     assert record(place, "deploy", *packages["A"], "--note", "OPS-1")["changed"] is False
 
@@ -104,7 +112,9 @@ def test_a_rollout_is_deployed_followed_paused_resumed_and_aborted_by_people_who
 
         said(place, "deploy", *packages["C"])
         world.until(fairway, NAME, lambda now: now.get("phase") == "Canary")
-        assert "aborted by ana: the wrong model" in said(place, "rollout", "abort", "--reason", "the wrong model")
+        assert "aborted by ana: the wrong model" in said(
+            place, "rollout", "abort", "--reason", "the wrong model"
+        )
         assert "was rolled back: aborted by ana: the wrong model" in said(
             place, "rollout", "watch", "--timeout", "1m", status=3
         )
@@ -120,16 +130,18 @@ def test_a_rollout_is_deployed_followed_paused_resumed_and_aborted_by_people_who
     assert NAME in said(place, "rollout", "list")
     assert "nothing is deployed" in said(place, "rollout", "list", "--namespace", "cli-nowhere")
     explained = record(place, "rollout", "explain")
-    people = [(row["action"], row["reason"]) for row in explained["history"] if "by ana" in row["reason"]]
+    people = [
+        (row["action"], row["reason"]) for row in explained["history"] if "by ana" in row["reason"]
+    ]
     assert people == [
         ("pause", "paused by ana: lunch"),
         ("resume", "resumed by ana"),
         ("ROLLBACK", "aborted by ana: the wrong model"),
     ]
     assert "P(a healthy revision is rolled back)" in explained["guarantee"]
-    spec = json.loads(fairway.kubectl("--namespace", world.NAMESPACE, "get", "md", NAME, "--output=json").stdout)[
-        "spec"
-    ]
+    spec = json.loads(
+        fairway.kubectl("--namespace", world.NAMESPACE, "get", "md", NAME, "--output=json").stdout
+    )["spec"]
     assert spec["scaling"]["maxReplicas"] == 1  # set by another, so it stays
 
     assert "was rolled back" in said(
@@ -140,12 +152,16 @@ def test_a_rollout_is_deployed_followed_paused_resumed_and_aborted_by_people_who
 
 
 def test_what_is_not_there_is_said_in_one_sentence(packages, place):
-    assert f"there is no ModelDeployment '{NAME}' in namespace 'models'" in said(place, "rollout", "status", status=2)
+    assert f"there is no ModelDeployment '{NAME}' in namespace 'models'" in said(
+        place, "rollout", "status", status=2
+    )
     assert "there is no ModelDeployment" in said(place, "rollout", "pause", status=2)
     assert "there is no namespace 'cli-nowhere'" in said(
         place, "deploy", *packages["A"], "--namespace", "cli-nowhere", status=2
     )
-    assert "there is no ModelDeployment" in said(place, "rollout", "explain", "--namespace", "cli-nowhere", status=2)
+    assert "there is no ModelDeployment" in said(
+        place, "rollout", "explain", "--namespace", "cli-nowhere", status=2
+    )
 
 
 def test_a_cluster_without_the_definition_asks_for_the_chart(fairway, monkeypatch):
@@ -157,12 +173,23 @@ def test_a_cluster_without_the_definition_asks_for_the_chart(fairway, monkeypatc
 
 def test_whoever_may_not_is_told_which_role_would_allow_it(fairway, place, monkeypatch):
     known = yaml.safe_load(fairway.kubeconfig.read_text())
-    token = fairway.kubectl("--namespace", world.NAMESPACE, "create", "token", "default").stdout.strip()
+    token = fairway.kubectl(
+        "--namespace", world.NAMESPACE, "create", "token", "default"
+    ).stdout.strip()
     (place / "other").write_text(
-        yaml.safe_dump(known | {"users": [{"name": user["name"], "user": {"token": token}} for user in known["users"]]})
+        yaml.safe_dump(
+            known
+            | {
+                "users": [
+                    {"name": user["name"], "user": {"token": token}} for user in known["users"]
+                ]
+            }
+        )
     )
     monkeypatch.setenv("KUBECONFIG", str(place / "other"))
-    assert "allows get and patch on modeldeployments.fairway.dev" in said(place, "rollout", "status", status=1)
+    assert "allows get and patch on modeldeployments.fairway.dev" in said(
+        place, "rollout", "status", status=1
+    )
     assert "a ClusterRole that allows list on modeldeployments.fairway.dev" in said(
         place, "rollout", "list", "--all-namespaces", status=1
     )

@@ -1,4 +1,5 @@
-"""The definition on a real API server: what is filled in, and the sentence that refuses each contradiction."""
+"""The definition on a real API server: what is filled in, and the sentence that refuses each
+contradiction."""
 
 import json
 import uuid
@@ -24,7 +25,9 @@ def namespace(cluster):
         "--filename",
         str(ROOT / "manifests" / "crds" / "modeldeployments.yaml"),
     )
-    cluster.kubectl("wait", "--for=condition=Established", "crd/modeldeployments.fairway.dev", "--timeout=60s")
+    cluster.kubectl(
+        "wait", "--for=condition=Established", "crd/modeldeployments.fairway.dev", "--timeout=60s"
+    )
     name = f"test-crd-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
     yield name
@@ -38,7 +41,14 @@ def apply(cluster, namespace):
     def apply(change, *options):
         text = json.dumps(examples.changed(change))
         return cluster.kubectl(
-            "--namespace", namespace, "apply", "--output=json", "--filename=-", *options, input=text, check=False
+            "--namespace",
+            namespace,
+            "apply",
+            "--output=json",
+            "--filename=-",
+            *options,
+            input=text,
+            check=False,
         )
 
     return apply
@@ -66,7 +76,9 @@ def test_defaults_are_filled_in(apply):
     assert spec["strategy"]["canary"] == {
         "budget": "6h",
         "harm": 0.1,
-        "steps": [{"weight": weight, "minDuration": "0s", "pause": False} for weight in (5, 25, 50)],
+        "steps": [
+            {"weight": weight, "minDuration": "0s", "pause": False} for weight in (5, 25, 50)
+        ],
     }
     assert [guard["name"] for guard in spec["strategy"]["guards"]] == [
         "disagreement",
@@ -79,7 +91,9 @@ def test_defaults_are_filled_in(apply):
 
 def test_the_models_read_what_the_api_server_filled_in(apply):
     filled = json.loads(apply({}, "--dry-run=server").stdout)["spec"]
-    assert resource.Spec.model_validate(filled) == resource.Spec.model_validate(examples.VALID["spec"])
+    assert resource.Spec.model_validate(filled) == resource.Spec.model_validate(
+        examples.VALID["spec"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +111,9 @@ def test_what_cannot_be_changed_says_what_to_do(apply, applied, case):
 
 def test_guards_that_are_applied_replace_those_that_came_by_default(apply, applied):
     options = ("--server-side", "--force-conflicts", "--dry-run=server")
-    guards = json.loads(apply(examples.guard("errors", maxRate=0.1), *options).stdout)["spec"]["strategy"]["guards"]
+    guards = json.loads(apply(examples.guard("errors", maxRate=0.1), *options).stdout)["spec"][
+        "strategy"
+    ]["guards"]
     assert [guard["name"] for guard in guards] == ["one"]
 
 
@@ -121,7 +137,17 @@ def test_get_tells_the_story(cluster, namespace, applied):
         json.dumps({"status": status}),
     )
     header, row = cluster.kubectl("--namespace", namespace, "get", "md").stdout.splitlines()
-    assert header.split() == ["NAME", "REVISION", "CANDIDATE", "PHASE", "WEIGHT", "VERDICT", "READY", "AGE", "REASON"]
+    assert header.split() == [
+        "NAME",
+        "REVISION",
+        "CANDIDATE",
+        "PHASE",
+        "WEIGHT",
+        "VERDICT",
+        "READY",
+        "AGE",
+        "REASON",
+    ]
     assert row.split()[:5] == ["income", "0123456789ab", "RolledBack", "0", "ROLLBACK"]
     assert row.endswith("errors: 9 of 20 requests failed")
 
@@ -129,7 +155,12 @@ def test_get_tells_the_story(cluster, namespace, applied):
 def test_every_field_of_a_full_status_is_kept(cluster, namespace, applied):
     moment, revision = (
         "2026-01-02T03:04:05Z",
-        {"revision": "0123456789ab", "digest": "sha256:0", "image": "fairway/server:1", "readyReplicas": 2},
+        {
+            "revision": "0123456789ab",
+            "digest": "sha256:0",
+            "image": "fairway/server:1",
+            "readyReplicas": 2,
+        },
     )
     status = {
         "observedGeneration": 1,
@@ -166,7 +197,9 @@ def test_every_field_of_a_full_status_is_kept(cluster, namespace, applied):
             }
         ]
         * 20,
-        "guards": [{"name": f"guard-{number}", "harm": -0.5, "certificate": 1.25} for number in range(16)],
+        "guards": [
+            {"name": f"guard-{number}", "harm": -0.5, "certificate": 1.25} for number in range(16)
+        ],
     }
     patch = (
         "patch",
@@ -177,7 +210,9 @@ def test_every_field_of_a_full_status_is_kept(cluster, namespace, applied):
         "--output=json",
         "--patch-file=/dev/stdin",
     )
-    kept = json.loads(cluster.kubectl("--namespace", namespace, *patch, input=json.dumps({"status": status})).stdout)[
-        "status"
-    ]
+    kept = json.loads(
+        cluster.kubectl(
+            "--namespace", namespace, *patch, input=json.dumps({"status": status})
+        ).stdout
+    )["status"]
     assert kept == kept | status

@@ -1,5 +1,5 @@
-"""What must hold whatever fails: weight returns to 0, nothing is promoted without evidence, nothing is lost, and
-`kubectl get md` says why."""
+"""What must hold whatever fails: weight returns to 0, nothing is promoted without evidence, nothing
+is lost, and `kubectl get md` says why."""
 
 import contextlib
 import json
@@ -24,7 +24,8 @@ SHORT = {
     "bake": {"weight": 5, "duration": "2s"},
     "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}],
 }
-SLOW = {**SHORT, "canary": {"steps": [{"weight": 25, "minDuration": "1h"}]}}  # stays at 25 % until something happens
+# stays at 25 % until something happens
+SLOW = {**SHORT, "canary": {"steps": [{"weight": 25, "minDuration": "1h"}]}}
 OPERATOR = ("--namespace=fairway-system", "--selector=app.kubernetes.io/component=operator")
 
 
@@ -74,11 +75,22 @@ def away(cluster: Cluster, namespace: str, deployment: str) -> Iterator[None]:
     try:
         yield
     finally:
-        cluster.kubectl("--namespace", namespace, "scale", f"deployment/{deployment}", "--replicas=1")
-        cluster.kubectl("--namespace", namespace, "rollout", "status", f"deployment/{deployment}", "--timeout=90s")
+        cluster.kubectl(
+            "--namespace", namespace, "scale", f"deployment/{deployment}", "--replicas=1"
+        )
+        cluster.kubectl(
+            "--namespace",
+            namespace,
+            "rollout",
+            "status",
+            f"deployment/{deployment}",
+            "--timeout=90s",
+        )
 
 
-def test_an_operator_killed_at_every_transition_ends_with_the_right_promotion(fairway, models, deployed):
+def test_an_operator_killed_at_every_transition_ends_with_the_right_promotion(
+    fairway, models, deployed
+):
     killed: list[str] = []
 
     def watch(now: dict[str, Any]) -> bool:
@@ -95,7 +107,9 @@ def test_an_operator_killed_at_every_transition_ends_with_the_right_promotion(fa
     assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
 
 
-def test_a_revision_that_fails_is_at_weight_0_and_its_reason_in_the_table(fairway, models, deployed):
+def test_a_revision_that_fails_is_at_weight_0_and_its_reason_in_the_table(
+    fairway, models, deployed
+):
     def body(number: int) -> dict[str, Any]:
         return (
             world.person(number) if number % 5 else world.support.tensors([1000], [40], ["state"])
@@ -117,7 +131,11 @@ def test_a_revision_that_fails_is_at_weight_0_and_its_reason_in_the_table(fairwa
         == 0
     )
     conditions = {condition["type"]: condition["status"] for condition in back["conditions"]}
-    assert (conditions["Available"], conditions["Ready"], conditions["Stalled"]) == ("True", "False", "True")
+    assert (conditions["Available"], conditions["Ready"], conditions["Stalled"]) == (
+        "True",
+        "False",
+        "True",
+    )
 
 
 def test_without_prometheus_nothing_moves_and_it_goes_on_when_it_is_back(fairway, models, deployed):
@@ -136,9 +154,14 @@ def test_without_prometheus_nothing_moves_and_it_goes_on_when_it_is_back(fairway
 
 def test_without_the_collector_the_gateway_alone_still_rolls_back(fairway, models, deployed):
     def body(number: int) -> dict[str, Any]:
-        return world.person(number) if number % 5 else world.support.tensors([1000], [40], ["state"])
+        return (
+            world.person(number) if number % 5 else world.support.tensors([1000], [40], ["state"])
+        )
 
-    with away(fairway, "fairway-system", "fairway-collector"), world.traffic(fairway, deployed, body=body):
+    with (
+        away(fairway, "fairway-system", "fairway-collector"),
+        world.traffic(fairway, deployed, body=body),
+    ):
         world.apply(fairway, world.resource(deployed, models["D"], strategy=SHORT))
         back = world.until(fairway, deployed, world.rolled_back, seconds=240)
     assert back["reason"].startswith("errors:")
@@ -171,7 +194,9 @@ def no_new_pods(cluster: Cluster) -> Iterator[None]:
         cluster.kubectl("uncordon", *nodes)
 
 
-def test_while_stable_has_no_pod_nothing_moves_and_it_goes_on_when_it_is_back(fairway, models, deployed):
+def test_while_stable_has_no_pod_nothing_moves_and_it_goes_on_when_it_is_back(
+    fairway, models, deployed
+):
     patient = {**SHORT, "canary": {"steps": [{"weight": 25, "minDuration": "30s"}, {"weight": 50}]}}
     with world.traffic(fairway, deployed):
         world.apply(fairway, world.resource(deployed, models["B"], strategy=patient))
@@ -186,30 +211,45 @@ def test_while_stable_has_no_pod_nothing_moves_and_it_goes_on_when_it_is_back(fa
                 seconds=240,
             )
             assert (held["weight"], held["verdict"]) == (25, "HOLD")
-            degraded = next(condition for condition in held["conditions"] if condition["type"] == "Degraded")
+            degraded = next(
+                condition for condition in held["conditions"] if condition["type"] == "Degraded"
+            )
             assert degraded["reason"] == "StableUnready"
         world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=300)
 
 
-def test_the_only_pod_of_a_candidate_taken_away_is_no_fault_of_its_own_and_the_stage_goes_on(fairway, models, deployed):
+def test_the_only_pod_of_a_candidate_taken_away_is_no_fault_of_its_own_and_the_stage_goes_on(
+    fairway, models, deployed
+):
     patient = {**SHORT, "canary": {"steps": [{"weight": 25, "minDuration": "5s"}, {"weight": 50}]}}
     with world.traffic(fairway, deployed) as traffic:
         world.apply(fairway, world.resource(deployed, models["B"], strategy=patient))
         candidate = world.until(fairway, deployed, at("Canary", 25))["candidate"]["revision"]
         _eventually(lambda: any(revision == candidate for _, revision in traffic.counts))
         with no_new_pods(fairway):
-            selector = f"--selector=fairway.dev/revision={candidate},fairway.dev/deployment={deployed}"
+            selector = (
+                f"--selector=fairway.dev/revision={candidate},fairway.dev/deployment={deployed}"
+            )
             fairway.kubectl("--namespace=models", "delete", "pods", selector, "--wait=false")
             waiting = world.until(
-                fairway, deployed, lambda now: "waits for capacity" in now.get("reason", ""), seconds=60
+                fairway,
+                deployed,
+                lambda now: "waits for capacity" in now.get("reason", ""),
+                seconds=60,
             )
-            assert (waiting["phase"], waiting["weight"], waiting["verdict"]) == ("Canary", 0, "HOLD")
+            assert (waiting["phase"], waiting["weight"], waiting["verdict"]) == (
+                "Canary",
+                0,
+                "HOLD",
+            )
         done = world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=240)
     assert done.get("rejected", []) == []
     assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
 
 
-def test_a_store_replaced_in_mid_canary_stops_neither_the_rollout_nor_any_other(fairway, models, deployed):
+def test_a_store_replaced_in_mid_canary_stops_neither_the_rollout_nor_any_other(
+    fairway, models, deployed
+):
     patient = {**SHORT, "canary": {"steps": [{"weight": 25, "minDuration": "10s"}, {"weight": 50}]}}
     another = f"{deployed}-2"
     with world.traffic(fairway, deployed):
@@ -235,8 +275,15 @@ def test_an_abort_needs_no_store(fairway, models, deployed):
     world.until(fairway, deployed, at("Canary", 25))
     asked = json.dumps({"verb": "abort", "id": "1", "by": "jo", "why": "no store"})
     with away(fairway, "fairway-system", "fairway-collector"):
-        fairway.kubectl("--namespace=models", "annotate", "md", deployed, f"fairway.dev/command={asked}")
-        back = world.until(fairway, deployed, lambda now: now.get("phase") in ("RollingBack", "RolledBack"), seconds=30)
+        fairway.kubectl(
+            "--namespace=models", "annotate", "md", deployed, f"fairway.dev/command={asked}"
+        )
+        back = world.until(
+            fairway,
+            deployed,
+            lambda now: now.get("phase") in ("RollingBack", "RolledBack"),
+            seconds=30,
+        )
     assert (back["weight"], back["reason"]) == (0, "aborted by jo: no store")
 
 
@@ -258,7 +305,9 @@ spec: {policyName: no-servers, validationActions: [Deny]}
 """
 
 
-def test_a_policy_that_refuses_every_server_keeps_no_traffic_from_moving_and_is_said(fairway, models, deployed):
+def test_a_policy_that_refuses_every_server_keeps_no_traffic_from_moving_and_is_said(
+    fairway, models, deployed
+):
     baking = {**SHORT, "bake": {"weight": 5, "duration": "5s"}}
 
     def refused() -> bool:
@@ -283,11 +332,17 @@ def test_a_policy_that_refuses_every_server_keeps_no_traffic_from_moving_and_is_
                 "--namespace=models", "scale", f"deployment/{deployed}-{promoted}", "--replicas=2"
             )  # which is not put back
             world.until(fairway, deployed, world.digest_in_service(models["B"]))
-            _eventually(lambda: _stalled(world.status(fairway, deployed)) == "servers are frozen until Monday")
+            _eventually(
+                lambda: (
+                    _stalled(world.status(fairway, deployed)) == "servers are frozen until Monday"
+                )
+            )
             assert "servers are frozen until Monday" in world.status(fairway, deployed)["reason"]
             _eventually(lambda: _served(fairway, deployed) == {f"{deployed}-{promoted}"})
             fairway.kubectl("--namespace=models", "delete", "httproute", deployed)
-            _eventually(lambda: _served(fairway, deployed) == {f"{deployed}-{promoted}"}, seconds=30)
+            _eventually(
+                lambda: _served(fairway, deployed) == {f"{deployed}-{promoted}"}, seconds=30
+            )
         finally:
             fairway.kubectl("delete", "--filename=-", input=DENY)
         _eventually(lambda: _stalled(world.status(fairway, deployed)) is None)
@@ -310,7 +365,10 @@ def test_a_resource_is_ready_only_once_the_gateway_answers_for_it(fairway, model
         )
         world.apply(fairway, odd)
         refused = world.until(
-            fairway, "at-once-0", lambda now: "does not take the HTTPRoute" in now.get("reason", ""), seconds=60
+            fairway,
+            "at-once-0",
+            lambda now: "does not take the HTTPRoute" in now.get("reason", ""),
+            seconds=60,
         )
         assert {"type": "Ready", "status": "False"}.items() <= next(
             c for c in refused["conditions"] if c["type"] == "Ready"
@@ -321,18 +379,29 @@ def test_a_resource_is_ready_only_once_the_gateway_answers_for_it(fairway, model
 
 def _once_ready(cluster: Cluster, name: str) -> list[int]:
     """Return what twenty requests are answered as soon as the resource says that it is ready."""
-    cluster.kubectl("--namespace=models", "wait", f"md/{name}", "--for=condition=Ready", "--timeout=120s")
+    cluster.kubectl(
+        "--namespace=models", "wait", f"md/{name}", "--for=condition=Ready", "--timeout=120s"
+    )
     url = f"{stack.gateway_url(cluster)}/v2/models/income/infer"
     return [
-        httpx.post(url, json=world.person(number), headers={"host": f"{name}.test"}).status_code for number in range(20)
+        httpx.post(url, json=world.person(number), headers={"host": f"{name}.test"}).status_code
+        for number in range(20)
     ]
 
 
 def _replace_store(cluster: Cluster) -> None:
     """End the collector's pod, and its volume with it."""
     selector = "--selector=app.kubernetes.io/component=collector"
-    cluster.kubectl("--namespace=fairway-system", "delete", "pods", selector, "--grace-period=0", "--force")
-    cluster.kubectl("--namespace=fairway-system", "rollout", "status", "deployment/fairway-collector", "--timeout=90s")
+    cluster.kubectl(
+        "--namespace=fairway-system", "delete", "pods", selector, "--grace-period=0", "--force"
+    )
+    cluster.kubectl(
+        "--namespace=fairway-system",
+        "rollout",
+        "status",
+        "deployment/fairway-collector",
+        "--timeout=90s",
+    )
 
 
 def _stalled(now: dict[str, Any]) -> str | None:
@@ -343,8 +412,12 @@ def _stalled(now: dict[str, Any]) -> str | None:
 
 def _served(cluster: Cluster, name: str) -> set[str]:
     """Return the Services that have all the requests but a millionth."""
-    found = cluster.kubectl("--namespace=models", "get", "httproute", name, "--output=json", check=False)
-    backends = json.loads(found.stdout)["spec"]["rules"][0]["backendRefs"] if found.returncode == 0 else []
+    found = cluster.kubectl(
+        "--namespace=models", "get", "httproute", name, "--output=json", check=False
+    )
+    backends = (
+        json.loads(found.stdout)["spec"]["rules"][0]["backendRefs"] if found.returncode == 0 else []
+    )
     return {backend["name"] for backend in backends if backend["weight"] > 1}
 
 
@@ -382,7 +455,10 @@ def test_conflicts_with_another_writer_are_taken_again(fairway, models, deployed
 
 def test_counts_that_are_no_numbers_hold_until_they_are(fairway, models, deployed):
     with world.traffic(fairway, deployed):
-        world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT, counts={"template": "odd"}))
+        world.apply(
+            fairway,
+            world.resource(deployed, models["B"], strategy=SHORT, counts={"template": "odd"}),
+        )
         held = world.until(
             fairway,
             deployed,
@@ -396,9 +472,14 @@ def test_counts_that_are_no_numbers_hold_until_they_are(fairway, models, deploye
 
 def test_a_route_edited_or_deleted_by_hand_is_put_back(fairway, models, deployed):
     def weights() -> list[int]:
-        found = fairway.kubectl("--namespace=models", "get", "httproute", deployed, "--output=json", check=False)
+        found = fairway.kubectl(
+            "--namespace=models", "get", "httproute", deployed, "--output=json", check=False
+        )
         return (
-            [backend["weight"] for backend in json.loads(found.stdout)["spec"]["rules"][0]["backendRefs"]]
+            [
+                backend["weight"]
+                for backend in json.loads(found.stdout)["spec"]["rules"][0]["backendRefs"]
+            ]
             if found.returncode == 0
             else []
         )
@@ -445,7 +526,13 @@ def test_a_resource_deleted_in_mid_rollout_leaves_nothing(fairway, models, deplo
         "deployments,services,httproutes,backendtrafficpolicies,controllerrevisions,networkpolicies,"
         "poddisruptionbudgets"
     )
-    left = ("--namespace=models", "get", kinds, f"--selector=fairway.dev/deployment={deployed}", "--output=name")
+    left = (
+        "--namespace=models",
+        "get",
+        kinds,
+        f"--selector=fairway.dev/deployment={deployed}",
+        "--output=name",
+    )
     _eventually(lambda: not fairway.kubectl(*left).stdout.strip())
 
 
@@ -460,10 +547,13 @@ def test_the_api_server_killed_in_mid_rollout_changes_nothing(fairway, models, d
     assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
 
 
-def test_a_package_that_is_not_what_the_digest_says_is_rolled_back_with_its_sentence(fairway, models, deployed):
+def test_a_package_that_is_not_what_the_digest_says_is_rolled_back_with_its_sentence(
+    fairway, models, deployed
+):
     wrong = {"uri": models["A"]["uri"], "digest": models["B"]["digest"]}
     world.apply(fairway, world.resource(deployed, wrong, strategy=SHORT))
-    back = world.until(fairway, deployed, world.rolled_back, seconds=400)  # three restarts of the kubelet, each later
+    # three restarts of the kubelet, each later
+    back = world.until(fairway, deployed, world.rolled_back, seconds=400)
     assert "another package was put in its place" in back["reason"]
     assert back["stable"]["digest"] == models["A"]["digest"]
 
@@ -472,10 +562,15 @@ def test_an_image_that_cannot_be_pulled_is_said_and_ends_at_the_deadline(fairway
     world.apply(
         fairway,
         world.resource(
-            deployed, models["B"], strategy={**SHORT, "progressDeadline": "45s"}, image="fairway.test/nowhere:1"
+            deployed,
+            models["B"],
+            strategy={**SHORT, "progressDeadline": "45s"},
+            image="fairway.test/nowhere:1",
         ),
     )
-    waiting = world.until(fairway, deployed, lambda now: "cannot be pulled" in now.get("reason", ""), seconds=240)
+    waiting = world.until(
+        fairway, deployed, lambda now: "cannot be pulled" in now.get("reason", ""), seconds=240
+    )
     assert "fairway.test/nowhere:1" in waiting["reason"]
     back = world.until(fairway, deployed, world.rolled_back, seconds=240)
     assert "progressDeadline" in back["reason"]
@@ -485,10 +580,16 @@ def test_a_quota_is_said(fairway, models, deployed):
     fairway.kubectl("--namespace=models", "create", "quota", "full", "--hard=pods=0")
     try:
         fairway.kubectl(
-            "--namespace=models", "wait", "quota/full", "--for=jsonpath={.status.hard.pods}=0", "--timeout=60s"
+            "--namespace=models",
+            "wait",
+            "quota/full",
+            "--for=jsonpath={.status.hard.pods}=0",
+            "--timeout=60s",
         )
         world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
-        waiting = world.until(fairway, deployed, lambda now: "exceeded quota" in now.get("reason", ""), seconds=240)
+        waiting = world.until(
+            fairway, deployed, lambda now: "exceeded quota" in now.get("reason", ""), seconds=240
+        )
         assert waiting["phase"] == "Starting"
     finally:
         fairway.kubectl("--namespace=models", "delete", "quota", "full")
@@ -497,51 +598,92 @@ def test_a_quota_is_said(fairway, models, deployed):
 def test_a_spec_that_cannot_be_followed_starts_nothing_and_says_so(fairway, models, deployed):
     odd = {
         **SHORT,
-        "guards": [{"name": "slow", "type": "latency", "count": "requests", "threshold": "123ms", "maxRate": 0.05}],
+        "guards": [
+            {
+                "name": "slow",
+                "type": "latency",
+                "count": "requests",
+                "threshold": "123ms",
+                "maxRate": 0.05,
+            }
+        ],
     }
     world.apply(fairway, world.resource(deployed, models["B"], strategy=odd))
     said = world.until(fairway, deployed, lambda now: "123ms" in now.get("reason", ""), seconds=120)
     assert said["phase"] == "Stable"
-    accepted = next(condition for condition in said["conditions"] if condition["type"] == "Accepted")
+    accepted = next(
+        condition for condition in said["conditions"] if condition["type"] == "Accepted"
+    )
     assert accepted["status"] == "False"
     world.apply(fairway, world.resource(deployed, models["A"], strategy=SHORT))
     world.until(
         fairway,
         deployed,
-        lambda now: any(c["type"] == "Accepted" and c["status"] == "True" for c in now["conditions"]),
+        lambda now: any(
+            c["type"] == "Accepted" and c["status"] == "True" for c in now["conditions"]
+        ),
         seconds=120,
     )
 
 
 def test_two_operators_have_one_leader_and_the_second_takes_over(fairway, models, deployed):
-    fairway.kubectl("--namespace=fairway-system", "scale", "deployment/fairway-operator", "--replicas=2")
-    fairway.kubectl("--namespace=fairway-system", "rollout", "status", "deployment/fairway-operator", "--timeout=180s")
+    fairway.kubectl(
+        "--namespace=fairway-system", "scale", "deployment/fairway-operator", "--replicas=2"
+    )
+    fairway.kubectl(
+        "--namespace=fairway-system",
+        "rollout",
+        "status",
+        "deployment/fairway-operator",
+        "--timeout=180s",
+    )
     try:
         holder = _holder(fairway)
         pod = holder.rsplit("-", 1)[0]
         fairway.kubectl(
-            "--namespace=fairway-system", "delete", "pod", pod, "--grace-period=0", "--force", "--wait=false"
+            "--namespace=fairway-system",
+            "delete",
+            "pod",
+            pod,
+            "--grace-period=0",
+            "--force",
+            "--wait=false",
         )
         with world.traffic(fairway, deployed):
             world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
             world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=240)
         assert _holder(fairway) != holder
     finally:
-        fairway.kubectl("--namespace=fairway-system", "scale", "deployment/fairway-operator", "--replicas=1")
+        fairway.kubectl(
+            "--namespace=fairway-system", "scale", "deployment/fairway-operator", "--replicas=1"
+        )
 
 
 def _holder(cluster: Cluster) -> str:
     return cluster.kubectl(
-        "--namespace=fairway-system", "get", "lease", "fairway-operator", "--output=jsonpath={.spec.holderIdentity}"
+        "--namespace=fairway-system",
+        "get",
+        "lease",
+        "fairway-operator",
+        "--output=jsonpath={.spec.holderIdentity}",
     ).stdout
 
 
 def _refused_writes(cluster: Cluster) -> float:
-    """Return how many writes of a ModelDeployment's status the API server has answered with 409, somebody having been
-    faster."""
+    """Return how many writes of a ModelDeployment's status the API server has answered with 409,
+    somebody having been faster."""
     page = cluster.kubectl("get", "--raw", "/metrics").stdout
-    labels = ("apiserver_request_total{", 'code="409"', 'resource="modeldeployments"', 'subresource="status"')
-    return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if all(label in line for label in labels))
+    labels = (
+        "apiserver_request_total{",
+        'code="409"',
+        'resource="modeldeployments"',
+        'subresource="status"',
+    )
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in page.splitlines()
+        if all(label in line for label in labels)
+    )
 
 
 def _eventually(true: Any, *, seconds: float = 60) -> None:

@@ -1,4 +1,5 @@
-"""Certificates instead of tokens on a cluster: a rollout by the evidence that they let through, and their refusals."""
+"""Certificates instead of tokens on a cluster: a rollout by the evidence that they let through, and
+their refusals."""
 
 import base64
 import json
@@ -17,7 +18,9 @@ SERVICE = "fairway-collector.fairway-system.svc"
 DOMAIN = "spiffe://cluster.local/ns"
 SECRETS = {
     ("fairway-system", "fairway-collector-tls"): {"hosts": ("fairway-collector", SERVICE)},
-    ("fairway-system", "fairway-operator-tls"): {"uris": (f"{DOMAIN}/fairway-system/sa/fairway-operator",)},
+    ("fairway-system", "fairway-operator-tls"): {
+        "uris": (f"{DOMAIN}/fairway-system/sa/fairway-operator",)
+    },
     ("models", "fairway-server-tls"): {"uris": (f"{DOMAIN}/models/sa/default",)},
 }
 # Sends each event as the pod that it names, with or without the server's own certificate.
@@ -62,7 +65,9 @@ def test_a_rollout_is_judged_by_evidence_that_came_with_certificates(
     certified: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder, store = tmp_path_factory.mktemp("packages"), world.store(certified)
-    first, second = (store.put(world.package(folder / name, licence=name)) for name in ("MIT", "Apache-2.0"))
+    first, second = (
+        store.put(world.package(folder / name, licence=name)) for name in ("MIT", "Apache-2.0")
+    )
     world.apply(certified, world.resource(NAME, first))
     stable = world.until(certified, NAME, world.digest_in_service(first))["stable"]["revision"]
     table = [
@@ -71,20 +76,39 @@ def test_a_rollout_is_judged_by_evidence_that_came_with_certificates(
         ("as a pod that is nowhere", True, "made-up", prediction(stable, deployment=NAME), 401),
         ("as a pod without that address", True, "store", prediction(stable, deployment=NAME), 401),
         ("another revision's", True, "", prediction("0123456789ab", deployment=NAME), 403),
-        ("another namespace's", True, "", prediction(stable, deployment=NAME, namespace="default"), 403),
+        (
+            "another namespace's",
+            True,
+            "",
+            prediction(stable, deployment=NAME, namespace="default"),
+            403,
+        ),
     ]
     [neighbour] = certified.kubectl(
-        "--namespace=models", "get", "pods", "--selector=app=store", "--output=jsonpath={.items[0].metadata.name}"
+        "--namespace=models",
+        "get",
+        "pods",
+        "--selector=app=store",
+        "--output=jsonpath={.items[0].metadata.name}",
     ).stdout.split()
     asked = [
         {"certificate": shown, "pod": neighbour if pod == "store" else pod, "event": event}
         for _, shown, pod, event, _ in table
     ]
-    argv = ["--namespace=models", "exec", "--stdin", f"deployment/{NAME}-{stable}", "--container=server", "--"]
+    argv = [
+        "--namespace=models",
+        "exec",
+        "--stdin",
+        f"deployment/{NAME}-{stable}",
+        "--container=server",
+        "--",
+    ]
     done = certified.kubectl(*argv, "python", "-c", ASK, SERVICE, input=json.dumps(asked))
     answers = json.loads(done.stdout)
     assert [
-        (what, status, answer) for (what, *_, status), answer in zip(table, answers, strict=True) if answer[0] != status
+        (what, status, answer)
+        for (what, *_, status), answer in zip(table, answers, strict=True)
+        if answer[0] != status
     ] == []
     with world.traffic(
         certified, NAME

@@ -1,4 +1,5 @@
-"""The README's way on a cluster, command by command, by a user with the documented role, while requests flow."""
+"""The README's way on a cluster, command by command, by a user with the documented role, while
+requests flow."""
 
 import json
 import os
@@ -22,14 +23,18 @@ def folder(fairway, tmp_path_factory) -> Path:
     (where / "helm").symlink_to(places.ROOT / "helm")
     values = yaml.safe_load((Path(__file__).parent / "values.yaml").read_text())
     image = {"tag": images.tag()}
-    tags = {"operator": {**values["operator"], "image": image}, "server": {"image": image, "seldonImage": image}}
+    tags = {
+        "operator": {**values["operator"], "image": image},
+        "server": {"image": image, "seldonImage": image},
+    }
     (where / "values.yaml").write_text(yaml.safe_dump({**values, **tags}))
     return where
 
 
 @pytest.fixture(scope="module")
 def environment(fairway, folder) -> dict[str, str]:
-    """Return A, B that answers the same, and C that answers otherwise, where the README says they are."""
+    """Return A, B that answers the same, and C that answers otherwise, where the README says they
+    are."""
     store = world.store(fairway)
     made = {
         "A": world.package(folder / "A"),
@@ -45,7 +50,8 @@ def environment(fairway, folder) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def user(fairway, folder) -> Path:
-    """Return the kubeconfig of somebody who may only what `fairway-editor` allows, in one namespace."""
+    """Return the kubeconfig of somebody who may only what `fairway-editor` allows, in one
+    namespace."""
     fairway.kubectl("--namespace=models", "create", "serviceaccount", USER, check=False)
     fairway.kubectl(
         "--namespace=models",
@@ -56,13 +62,19 @@ def user(fairway, folder) -> Path:
         f"--serviceaccount=models:{USER}",
         check=False,
     )
-    token = fairway.kubectl("--namespace=models", "create", "token", USER, "--duration=1h").stdout.strip()
-    config = json.loads(fairway.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").stdout)
+    token = fairway.kubectl(
+        "--namespace=models", "create", "token", USER, "--duration=1h"
+    ).stdout.strip()
+    config = json.loads(
+        fairway.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").stdout
+    )
     config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
     path = folder / "user.kubeconfig"
     path.write_text(json.dumps(config))
     assert (
-        Cluster(path).kubectl("auth", "can-i", "delete", "pods", "--namespace=models", check=False).stdout.strip()
+        Cluster(path)
+        .kubectl("auth", "can-i", "delete", "pods", "--namespace=models", check=False)
+        .stdout.strip()
         == "no"
     )
     return path
@@ -72,9 +84,12 @@ def play(blocks: list[readme.Block], *, where: Path, kubeconfig: Path, **variabl
     """Run blocks of the README, and gives what they printed."""
     path = f"{binaries.folder()}{os.pathsep}{os.environ['PATH']}"
     exports = "".join(
-        f"export {name}={value}\n" for name, value in {**variables, "KUBECONFIG": str(kubeconfig), "PATH": path}.items()
+        f"export {name}={value}\n"
+        for name, value in {**variables, "KUBECONFIG": str(kubeconfig), "PATH": path}.items()
     )
-    status, printed = readme.run(exports + "\n".join(block.text for block in blocks), where=where, timeout=600)
+    status, printed = readme.run(
+        exports + "\n".join(block.text for block in blocks), where=where, timeout=600
+    )
     assert status == 0, printed
     return printed
 
@@ -101,7 +116,16 @@ def test_the_readmes_way_promotes_the_better_revision_without_a_failed_request_a
     assert "shadow answers differ" in table
     story = [
         event
-        for event in ("Started", "Ready", "Step", "Promoting", "Baking", "Promoted", "RollingBack", "RolledBack")
+        for event in (
+            "Started",
+            "Ready",
+            "Step",
+            "Promoting",
+            "Baking",
+            "Promoted",
+            "RollingBack",
+            "RolledBack",
+        )
         if event in printed
     ]
     assert len(story) == 8, printed

@@ -14,7 +14,10 @@ from tests.platforms.kubernetes import made
 pytestmark = pytest.mark.cluster
 DEFINITIONS = places.ROOT.parent / "shared" / "crds"
 SETTINGS = names.ClusterSettings(
-    collector="http://collector:8080", keda=True, service_monitors=True, prometheus="http://prometheus:9090"
+    collector="http://collector:8080",
+    keda=True,
+    service_monitors=True,
+    prometheus="http://prometheus:9090",
 )
 
 
@@ -22,14 +25,17 @@ def written() -> dict[str, dict]:
     spec = made.spec(scaling={"concurrency": 8})
     owner = names.Owner(name="income", namespace="default")
     every = [
-        *objects.for_revision(owner, made.revision(), scaling=resource.Scaling(concurrency=8), settings=SETTINGS),
+        *objects.for_revision(
+            owner, made.revision(), scaling=resource.Scaling(concurrency=8), settings=SETTINGS
+        ),
         *objects.for_deployment(owner, spec, settings=SETTINGS),
     ]
     return {one["kind"]: one for one in every}
 
 
 @pytest.mark.parametrize(
-    ("kind", "file"), [("ScaledObject", "scaledobjects.yaml"), ("ServiceMonitor", "servicemonitors.yaml")]
+    ("kind", "file"),
+    [("ScaledObject", "scaledobjects.yaml"), ("ServiceMonitor", "servicemonitors.yaml")],
 )
 def test_the_real_definition_takes_every_field(cluster, kind, file):
     definition = DEFINITIONS / file
@@ -37,7 +43,14 @@ def test_the_real_definition_takes_every_field(cluster, kind, file):
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(definition))
     try:
         document = written()[kind]
-        asked = ("apply", "--server-side", "--validate=strict", "--dry-run=server", "--filename=-", "--output=json")
+        asked = (
+            "apply",
+            "--server-side",
+            "--validate=strict",
+            "--dry-run=server",
+            "--filename=-",
+            "--output=json",
+        )
         done = _retried(cluster, asked, json.dumps(document))
         assert kept(document["spec"], json.loads(done)["spec"])  # nothing was dropped
     finally:
@@ -50,7 +63,9 @@ def kept(written, stored) -> bool:
     if isinstance(written, dict):
         return all(key in stored and kept(value, stored[key]) for key, value in written.items())
     if isinstance(written, list):
-        return len(written) == len(stored) and all(kept(one, other) for one, other in zip(written, stored, strict=True))
+        return len(written) == len(stored) and all(
+            kept(one, other) for one, other in zip(written, stored, strict=True)
+        )
     return written == stored
 
 

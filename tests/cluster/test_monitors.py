@@ -1,5 +1,5 @@
-"""A real prometheus-operator and a Prometheus that follows monitors: the series of operator, collector and every model
-arrive, with their labels."""
+"""A real prometheus-operator and a Prometheus that follows monitors: the series of operator,
+collector and every model arrive, with their labels."""
 
 import json
 import time
@@ -20,24 +20,31 @@ pytestmark = [
 ]  # the first run builds what it installs
 
 NAME = "watched"
-VALUES = yaml.safe_load((places.ROOT / "helm" / "fairway" / "values.yaml").read_text())["monitoring"]
+VALUES = yaml.safe_load((places.ROOT / "helm" / "fairway" / "values.yaml").read_text())[
+    "monitoring"
+]
 
 
 @pytest.fixture(scope="module")
 def prometheus(fairway: Cluster) -> Iterator[httpx.Client]:
-    """Return the API of a Prometheus that follows the chart's monitors and those that the operator makes."""
+    """Return the API of a Prometheus that follows the chart's monitors and those that the operator
+    makes."""
     if fairway.folder is None:
         pytest.skip("only the harness's own cluster has prometheus-operator's images")
     stack.install_monitors(fairway)
     wanted = [f"monitoring.{name}=true" for name in ("serviceMonitors", "rules") if name in VALUES]
     stack.install_fairway(fairway, *wanted, "monitoring.interval=2s")
-    with httpx.Client(base_url=f"{stack.prometheus_url(fairway, app='monitored')}/api/v1", timeout=10) as client:
+    with httpx.Client(
+        base_url=f"{stack.prometheus_url(fairway, app='monitored')}/api/v1", timeout=10
+    ) as client:
         yield client
     stack.remove_monitors(fairway)
 
 
 @pytest.fixture
-def deployed(fairway: Cluster, prometheus: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def deployed(
+    fairway: Cluster, prometheus: httpx.Client, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Return the revision of a deployment that serves; it is deleted afterwards."""
     model = world.store(fairway).put(world.package(tmp_path_factory.mktemp("packages") / "A"))
     world.apply(fairway, world.resource(NAME, model))
@@ -69,7 +76,9 @@ def targets(prometheus: httpx.Client) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_the_series_of_a_models_pods_arrive_with_the_labels_of_its_revision(fairway, prometheus, deployed):
+def test_the_series_of_a_models_pods_arrive_with_the_labels_of_its_revision(
+    fairway, prometheus, deployed
+):
     with world.traffic(fairway, NAME):
         found = series(prometheus, f'fairway_serving_requests_total{{deployment="{NAME}"}} > 0')
     wanted = {
@@ -84,11 +93,14 @@ def test_the_series_of_a_models_pods_arrive_with_the_labels_of_its_revision(fair
 
 
 def test_the_series_of_operator_and_collector_arrive(prometheus):
-    assert [one["namespace"] for one in series(prometheus, "fairway_operator_leader == 1")] == ["fairway-system"]
+    assert [one["namespace"] for one in series(prometheus, "fairway_operator_leader == 1")] == [
+        "fairway-system"
+    ]
     assert {
         one["service"]
         for one in series(
-            prometheus, 'up{namespace="fairway-system"} == 1 and on() count(up{namespace="fairway-system"} == 1) == 2'
+            prometheus,
+            'up{namespace="fairway-system"} == 1 and on() count(up{namespace="fairway-system"} == 1) == 2',
         )
     } == {"fairway-operator", "fairway-collector"}
 
@@ -96,12 +108,16 @@ def test_the_series_of_operator_and_collector_arrive(prometheus):
 def test_the_charts_rules_are_loaded(fairway, prometheus):
     if "rules" not in VALUES:
         pytest.skip("the chart has no value monitoring.rules")
-    rules = json.loads(fairway.kubectl("--namespace=fairway-system", "get", "prometheusrules", "--output=json").stdout)[
-        "items"
-    ]
+    rules = json.loads(
+        fairway.kubectl(
+            "--namespace=fairway-system", "get", "prometheusrules", "--output=json"
+        ).stdout
+    )["items"]
     wanted = {group["name"] for rule in rules for group in rule["spec"]["groups"]}
     assert wanted
     deadline = time.monotonic() + 60
-    while not wanted <= (loaded := {group["name"] for group in asked(prometheus, "rules")["groups"]}):
+    while not wanted <= (
+        loaded := {group["name"] for group in asked(prometheus, "rules")["groups"]}
+    ):
         assert time.monotonic() < deadline, f"of the groups {wanted} only {loaded} are loaded"
         time.sleep(0.5)

@@ -1,5 +1,5 @@
-"""Runtime seldon on the cluster: the real definition takes what we write, and a rollout goes its way on Seldon's
-wrapper behind the gateway."""
+"""Runtime seldon on the cluster: the real definition takes what we write, and a rollout goes its
+way on Seldon's wrapper behind the gateway."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,11 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 RUNTIME = {
     "runtime": "seldon",
     "podTemplate": {
-        "spec": {"containers": [{"name": "server", "resources": {"requests": {"cpu": "50m", "memory": "200Mi"}}}]}
+        "spec": {
+            "containers": [
+                {"name": "server", "resources": {"requests": {"cpu": "50m", "memory": "200Mi"}}}
+            ]
+        }
     },
 }
 
@@ -52,7 +56,9 @@ def revision(name: str, number: int) -> controllerrevision.Revision:
 )
 def test_the_real_definition_takes_every_field(fairway, with_seldon, scaling, how):
     a, b = revision("a", 1), revision("b", 2)
-    route = routes.route(deployment="income", stable=a.name, candidate=b.name, **how) if how else None
+    route = (
+        routes.route(deployment="income", stable=a.name, candidate=b.name, **how) if how else None
+    )
     document = seldons.deployment(
         names.Owner(name="strict", namespace="models"),
         [a, b],
@@ -94,7 +100,13 @@ def test_a_rollout_on_seldons_wrapper_promotes_without_a_failed_request_and_take
             world.apply(fairway, world.resource(name, models["C"], **RUNTIME))
             back = world.until(fairway, name, world.rolled_back, seconds=300)
         assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
-        assert [row["phase"] for row in promoted["history"]] == ["Canary", "Canary", "Canary", "Promoting", "Stable"]
+        assert [row["phase"] for row in promoted["history"]] == [
+            "Canary",
+            "Canary",
+            "Canary",
+            "Promoting",
+            "Stable",
+        ]
         assert "shadow answers differ" in back["reason"]
         served = {revision for status, revision in traffic.counts if status == 200}
         assert served == {promoted["previous"]["revision"], back["stable"]["revision"]}

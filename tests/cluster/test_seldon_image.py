@@ -1,5 +1,5 @@
-"""The image of the Seldon runtime in a pod as the operator of Seldon makes it: fetched by an init container of the same
-image, asked through a Service."""
+"""The image of the Seldon runtime in a pod as the operator of Seldon makes it: fetched by an init
+container of the same image, asked through a Service."""
 
 import json
 from typing import Any
@@ -11,7 +11,11 @@ from tests.cluster.cluster import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 NAME = "seldon-image"
-SEALED = {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+SEALED = {
+    "readOnlyRootFilesystem": True,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+}
 ASK = """
 import json, socket, time, urllib.request
 def routed():
@@ -43,7 +47,14 @@ def served(fairway, tmp_path_factory):
     for document in (_pod(model), _service()):
         world.apply(fairway, document)
     yield package
-    fairway.kubectl("--namespace=models", "delete", "pod,service", NAME, "--grace-period=20", "--ignore-not-found")
+    fairway.kubectl(
+        "--namespace=models",
+        "delete",
+        "pod,service",
+        NAME,
+        "--grace-period=20",
+        "--ignore-not-found",
+    )
 
 
 def _pod(model: dict[str, str]) -> dict[str, Any]:
@@ -52,7 +63,15 @@ def _pod(model: dict[str, str]) -> dict[str, Any]:
     fetch = {
         "name": "fetch",
         "image": image,
-        "command": ["fairway", "fetch", model["uri"], "--digest", model["digest"], "--out", "/models/package"],
+        "command": [
+            "fairway",
+            "fetch",
+            model["uri"],
+            "--digest",
+            model["digest"],
+            "--out",
+            "/models/package",
+        ],
         "securityContext": SEALED,
         "volumeMounts": mounts,
     }
@@ -67,9 +86,15 @@ def _pod(model: dict[str, str]) -> dict[str, Any]:
         "image": image,
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "securityContext": SEALED,
-        "ports": [{"name": "http", "containerPort": 9000}, {"name": "metrics", "containerPort": 6000}],
+        "ports": [
+            {"name": "http", "containerPort": 9000},
+            {"name": "metrics", "containerPort": 6000},
+        ],
         "volumeMounts": mounts,
-        "readinessProbe": {"httpGet": {"path": "/v2/health/ready", "port": 9000}, "periodSeconds": 1},
+        "readinessProbe": {
+            "httpGet": {"path": "/v2/health/ready", "port": 9000},
+            "periodSeconds": 1,
+        },
     }
     return {
         "apiVersion": "v1",
@@ -80,7 +105,12 @@ def _pod(model: dict[str, str]) -> dict[str, Any]:
             "terminationGracePeriodSeconds": 60,
             "initContainers": [fetch],
             "containers": [server],
-            "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532},
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65532,
+                "runAsGroup": 65532,
+                "fsGroup": 65532,
+            },
             "volumes": [{"name": "model", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
         },
     }
@@ -95,11 +125,17 @@ def _service() -> dict[str, Any]:
     }
 
 
-def test_the_image_serves_both_protocols_through_a_service_and_ends_when_it_is_told_to(fairway: Cluster, served):
-    fairway.kubectl("--namespace=models", "wait", f"pod/{NAME}", "--for=condition=Ready", "--timeout=180s")
+def test_the_image_serves_both_protocols_through_a_service_and_ends_when_it_is_told_to(
+    fairway: Cluster, served
+):
+    fairway.kubectl(
+        "--namespace=models", "wait", f"pod/{NAME}", "--for=condition=Ready", "--timeout=180s"
+    )
     script = ASK.format(name=NAME, one=json.dumps(world.support.ONE))
     (status, revision, theirs), (_, _, ours) = json.loads(
-        fairway.kubectl("--namespace=models", "exec", "deployment/store", "--", "python", "-c", script).stdout
+        fairway.kubectl(
+            "--namespace=models", "exec", "deployment/store", "--", "python", "-c", script
+        ).stdout
     )
     assert (status, revision) == (200, "0123456789ab")
     assert theirs["data"]["ndarray"][0] == next(

@@ -1,5 +1,5 @@
-"""Packages fetched inside the cluster from where users keep them: a bucket, a claim, a registry; and one whose digest
-is another."""
+"""Packages fetched inside the cluster from where users keep them: a bucket, a claim, a registry;
+and one whose digest is another."""
 
 import contextlib
 import dataclasses
@@ -58,7 +58,9 @@ def on_node(cluster: Cluster, log: Path, *argv: str) -> Iterator[None]:
     """Run a server in the node's network until the block ends."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["nsenter", "--target", str(cluster.pid("kubelet")), "--net", *argv], stdout=output, stderr=output
+            ["nsenter", "--target", str(cluster.pid("kubelet")), "--net", *argv],
+            stdout=output,
+            stderr=output,
         )
     try:
         yield
@@ -70,7 +72,9 @@ def on_node(cluster: Cluster, log: Path, *argv: str) -> Iterator[None]:
 def answers(url: str, *, authority: Path | None = None) -> bool:
     try:
         urllib.request.urlopen(
-            url, timeout=2, context=ssl.create_default_context(cafile=str(authority)) if authority else None
+            url,
+            timeout=2,
+            context=ssl.create_default_context(cafile=str(authority)) if authority else None,
         ).close()
     except urllib.error.HTTPError:
         return True
@@ -81,11 +85,19 @@ def answers(url: str, *, authority: Path | None = None) -> bool:
 
 @pytest.fixture(scope="module")
 def bucket(node: Cluster, package, tmp_path_factory) -> Iterator[str]:
-    """Return the endpoint of an S3 server whose bucket `models` holds the package below `income`; a Secret has its
-    keys."""
+    """Return the endpoint of an S3 server whose bucket `models` holds the package below `income`; a
+    Secret has its keys."""
     program = str(environments.built(LOCK) / "moto_server")
     endpoint = f"http://{node.address}:{S3_PORT}"
-    with on_node(node, tmp_path_factory.mktemp("s3") / "log", program, "--host", "0.0.0.0", "--port", str(S3_PORT)):
+    with on_node(
+        node,
+        tmp_path_factory.mktemp("s3") / "log",
+        program,
+        "--host",
+        "0.0.0.0",
+        "--port",
+        str(S3_PORT),
+    ):
         support.eventually(lambda: answers(endpoint), seconds=60)
         client = session.Session().create_client(
             "s3",
@@ -154,10 +166,12 @@ def claim(node: Cluster, package, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def registry(node: Cluster, package, tmp_path: Path) -> Iterator[str]:
-    """Return the host of a registry with the package in `income`; the ConfigMap `authority` has who signed its
-    certificate."""
+    """Return the host of a registry with the package in `income`; the ConfigMap `authority` has who
+    signed its certificate."""
     holding = published.Published()
-    published.push(holding, Path(package.path), repository="income", tag=package.digest.removeprefix("sha256:"))
+    published.push(
+        holding, Path(package.path), repository="income", tag=package.digest.removeprefix("sha256:")
+    )
     for path, content in holding.files.items():
         place = tmp_path / "files" / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +198,10 @@ def registry(node: Cluster, package, tmp_path: Path) -> Iterator[str]:
     )
     with on_node(node, tmp_path / "log", *argv):
         support.eventually(
-            lambda: answers(f"https://{node.address}:{REGISTRY_PORT}/v2/", authority=authority.certificate), seconds=30
+            lambda: answers(
+                f"https://{node.address}:{REGISTRY_PORT}/v2/", authority=authority.certificate
+            ),
+            seconds=30,
         )
         yield f"{node.address}:{REGISTRY_PORT}"
     node.kubectl("--namespace=models", "delete", "configmap", "authority")
@@ -206,32 +223,43 @@ def deployed(node: Cluster, request) -> Iterator[Any]:
 
 
 def files(folder: str | Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in Path(folder).rglob("*")
+        if file.is_file()
+    }
 
 
 def from_bucket(endpoint: str) -> list[dict[str, Any]]:
-    """Return the init step's changes: the keys from the Secret, and the address of what only speaks S3."""
+    """Return the init step's changes: the keys from the Secret, and the address of what only speaks
+    S3."""
     secret = {"AWS_ACCESS_KEY_ID": "access", "AWS_SECRET_ACCESS_KEY": "secret"}
     keys = [
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": "bucket", "key": key}}} for name, key in secret.items()
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": "bucket", "key": key}}}
+        for name, key in secret.items()
     ]
     return [{"name": "fetch", "env": [*keys, {"name": "AWS_ENDPOINT_URL", "value": endpoint}]}]
 
 
 def check_served(cluster: Cluster, name: str, package: Any) -> None:
-    """Return when the deployment stands Stable in `kubectl get md` with the package, and answers through the
-    gateway."""
+    """Return when the deployment stands Stable in `kubectl get md` with the package, and answers
+    through the gateway."""
     world.until(cluster, name, world.digest_in_service(dataclasses.asdict(package)), seconds=90)
     row = cluster.kubectl("--namespace=models", "get", "md", name, "--no-headers").stdout.split()
     assert "Stable" in row, row
     url = f"{stack.gateway_url(cluster)}/v2/models/income/infer"
     support.eventually(
-        lambda: httpx.post(url, json=support.ONE, headers={"host": f"{name}.test"}).status_code == 200, seconds=30
+        lambda: (
+            httpx.post(url, json=support.ONE, headers={"host": f"{name}.test"}).status_code == 200
+        ),
+        seconds=30,
     )
 
 
 def test_a_package_is_fetched_from_a_bucket_with_a_secrets_keys(node, bucket, package, deployed):
-    name = deployed({"uri": "s3://models/income", "digest": package.digest}, initContainers=from_bucket(bucket))
+    name = deployed(
+        {"uri": "s3://models/income", "digest": package.digest}, initContainers=from_bucket(bucket)
+    )
     check_served(node, name, package)
 
 
@@ -240,7 +268,9 @@ def test_a_package_is_fetched_from_a_claim(node, claim, package, deployed):
     check_served(node, name, package)
 
 
-def test_a_package_is_fetched_from_a_registry_with_its_own_authority(node, registry, package, deployed):
+def test_a_package_is_fetched_from_a_registry_with_its_own_authority(
+    node, registry, package, deployed
+):
     fetch = {
         "name": "fetch",
         "env": [{"name": "SSL_CERT_FILE", "value": "/authority/ca.crt"}],
@@ -254,15 +284,23 @@ def test_a_package_is_fetched_from_a_registry_with_its_own_authority(node, regis
     check_served(node, name, package)
 
 
-def test_a_digest_that_is_another_s_is_refused_with_its_sentence_in_the_reason(node, bucket, package, deployed):
+def test_a_digest_that_is_another_s_is_refused_with_its_sentence_in_the_reason(
+    node, bucket, package, deployed
+):
     wanted = f"sha256:{'0' * 64}"
-    name = deployed({"uri": "s3://models/income", "digest": wanted}, initContainers=from_bucket(bucket))
-    found = world.until(node, name, lambda now: "holds the package" in (now.get("reason") or ""), seconds=90)
-    assert f"s3://models/income holds the package {package.digest}: wanted {wanted}" in found["reason"]
+    name = deployed(
+        {"uri": "s3://models/income", "digest": wanted}, initContainers=from_bucket(bucket)
+    )
+    found = world.until(
+        node, name, lambda now: "holds the package" in (now.get("reason") or ""), seconds=90
+    )
+    assert (
+        f"s3://models/income holds the package {package.digest}: wanted {wanted}" in found["reason"]
+    )
     assert found["phase"] != "Stable"
     assert (
-        json.loads(node.kubectl("--namespace=models", "get", "md", name, "--output=json").stdout)["status"].get(
-            "stable"
-        )
+        json.loads(node.kubectl("--namespace=models", "get", "md", name, "--output=json").stdout)[
+            "status"
+        ].get("stable")
         is None
     )

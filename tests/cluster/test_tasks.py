@@ -1,5 +1,5 @@
-"""Every task besides classification on the cluster, all at once: their labels reach the collector, and each defective
-successor is taken back by the loss of its own task."""
+"""Every task besides classification on the cluster, all at once: their labels reach the collector,
+and each defective successor is taken back by the loss of its own task."""
 
 import contextlib
 import json
@@ -74,7 +74,9 @@ TASKS = {
         lambda x, y: f"{'north' if y > 0 else 'south'} {'east' if x > 0 else 'west'}",
         last="Softmax",
     ),
-    "ranking": Known({"range": [0, 4]}, "score", [[1], [0]], (-1, 1), lambda x, y: float(round(2 * x + 2))),
+    "ranking": Known(
+        {"range": [0, 4]}, "score", [[1], [0]], (-1, 1), lambda x, y: float(round(2 * x + 2))
+    ),
 }
 
 
@@ -87,7 +89,10 @@ def rows(turn: int) -> list[tuple[float, float]]:
 def body(turn: int) -> dict[str, Any]:
     columns = zip(("x", "y"), zip(*rows(turn), strict=True), strict=True)
     return {
-        "inputs": [{"name": name, "datatype": "FP64", "shape": [ROWS], "data": list(data)} for name, data in columns]
+        "inputs": [
+            {"name": name, "datatype": "FP64", "shape": [ROWS], "data": list(data)}
+            for name, data in columns
+        ]
     }
 
 
@@ -111,16 +116,26 @@ def packaged(folder: Path, task: str, *, defective: bool = False) -> artifacts.P
     folder.mkdir()
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(made, folder / "model.onnx")
-    (folder / "schema.json").write_text(json.dumps({"task": task, "features": FEATURES, **known.schema}))
+    (folder / "schema.json").write_text(
+        json.dumps({"task": task, "features": FEATURES, **known.schema})
+    )
     return package.import_onnx(
-        folder / "model.onnx", schema=folder / "schema.json", name=task, out=folder / "store", licence="MIT"
+        folder / "model.onnx",
+        schema=folder / "schema.json",
+        name=task,
+        out=folder / "store",
+        licence="MIT",
     )
 
 
 @contextlib.contextmanager
 def labelled(cluster: Cluster, flowing: Mapping[str, world.Traffic]) -> Iterator[None]:
     """Send the truth of each answered request: a user's name ends in the turn that says which."""
-    labeller, closing, done = world.labeller(cluster, "teacher"), threading.Event(), dict.fromkeys(flowing, 0)
+    labeller, closing, done = (
+        world.labeller(cluster, "teacher"),
+        threading.Event(),
+        dict.fromkeys(flowing, 0),
+    )
 
     def labels(task: str) -> list[dict[str, Any]]:
         served = flowing[task].answered[done[task] :]
@@ -152,16 +167,30 @@ def labelled(cluster: Cluster, flowing: Mapping[str, world.Traffic]) -> Iterator
 def test_the_defect_of_each_task_is_found_by_its_own_loss(fairway: Cluster, tmp_path: Path) -> None:
     store = world.store(fairway)
     good = {task: store.put(packaged(tmp_path / task, task)) for task in TASKS}
-    bad = {task: store.put(packaged(tmp_path / f"{task}-bad", task, defective=True)) for task in TASKS}
+    bad = {
+        task: store.put(packaged(tmp_path / f"{task}-bad", task, defective=True)) for task in TASKS
+    }
     try:
         for task in TASKS:
             world.apply(fairway, world.resource(task, good[task], strategy=STRATEGY))
-        stable = {task: world.until(fairway, task, world.digest_in_service(good[task]))["stable"] for task in TASKS}
+        stable = {
+            task: world.until(fairway, task, world.digest_in_service(good[task]))["stable"]
+            for task in TASKS
+        }
         named = [f"md/{task}" for task in TASKS]
-        fairway.kubectl("--namespace", world.NAMESPACE, "wait", *named, "--for=condition=Ready", "--timeout=120s")
+        fairway.kubectl(
+            "--namespace",
+            world.NAMESPACE,
+            "wait",
+            *named,
+            "--for=condition=Ready",
+            "--timeout=120s",
+        )
         with contextlib.ExitStack() as open_:
             flowing = {
-                task: open_.enter_context(world.traffic(fairway, task, model=task, body=body, pause=0.5))
+                task: open_.enter_context(
+                    world.traffic(fairway, task, model=task, body=body, pause=0.5)
+                )
                 for task in TASKS
             }
             open_.enter_context(labelled(fairway, flowing))
@@ -171,7 +200,17 @@ def test_the_defect_of_each_task_is_found_by_its_own_loss(fairway: Cluster, tmp_
         assert {task: status["stable"] for task, status in ended.items()} == stable
         reasons = [status["reason"] for status in ended.values()]
         assert [reason for reason in reasons if not FOUND.match(reason)] == []
-        assert {task: traffic.failed for task, traffic in flowing.items()} == dict.fromkeys(TASKS, 0)
+        assert {task: traffic.failed for task, traffic in flowing.items()} == dict.fromkeys(
+            TASKS, 0
+        )
     finally:
         for task in TASKS:
-            fairway.kubectl("--namespace", world.NAMESPACE, "delete", "md", task, "--ignore-not-found", "--wait=false")
+            fairway.kubectl(
+                "--namespace",
+                world.NAMESPACE,
+                "delete",
+                "md",
+                task,
+                "--ignore-not-found",
+                "--wait=false",
+            )

@@ -1,5 +1,5 @@
-"""What a tenant may write moves nothing that is another's: not the administrator's objects, not the operator, not the
-other tenants' rollouts."""
+"""What a tenant may write moves nothing that is another's: not the administrator's objects, not the
+operator, not the other tenants' rollouts."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,10 @@ OPERATOR = ("--namespace=fairway-system", "--selector=app.kubernetes.io/componen
 @pytest.fixture(scope="module")
 def models(fairway, tmp_path_factory):
     folder, store = tmp_path_factory.mktemp("packages"), world.store(fairway)
-    made = {"A": world.package(folder / "A"), "B": world.package(folder / "B", licence="Apache-2.0")}
+    made = {
+        "A": world.package(folder / "A"),
+        "B": world.package(folder / "B", licence="Apache-2.0"),
+    }
     return {name: store.put(package) for name, package in made.items()}
 
 
@@ -54,15 +57,21 @@ def theirs(fairway) -> Iterator[dict[str, dict[str, Any]]]:
     for obj in objects.values():
         world.apply(fairway, {**obj, "metadata": {**obj["metadata"], "namespace": world.NAMESPACE}})
     yield objects
-    fairway.kubectl("--namespace=models", "delete", "md", "shop", "default-deny", "--ignore-not-found")
+    fairway.kubectl(
+        "--namespace=models", "delete", "md", "shop", "default-deny", "--ignore-not-found"
+    )
     fairway.kubectl("--namespace=models", "delete", *objects, "--ignore-not-found")
 
 
 def read(cluster: Cluster, name: str) -> dict[str, Any]:
-    return dict(json.loads(cluster.kubectl("--namespace=models", "get", name, "--output=json").stdout))
+    return dict(
+        json.loads(cluster.kubectl("--namespace=models", "get", name, "--output=json").stdout)
+    )
 
 
-def test_objects_of_the_administrator_stay_his_though_modeldeployments_have_their_names(fairway, models, theirs):
+def test_objects_of_the_administrator_stay_his_though_modeldeployments_have_their_names(
+    fairway, models, theirs
+):
     before = {name: read(fairway, name) for name in theirs}
     for name, refusal in (
         ("default-deny", "NetworkPolicy default-deny is not fairway's"),
@@ -102,7 +111,9 @@ def test_objects_of_the_administrator_stay_his_though_modeldeployments_have_thei
         assert "ownerReferences" not in now["metadata"]
 
 
-def test_of_two_resources_for_one_host_the_younger_says_which_route_the_gateway_follows(fairway, models):
+def test_of_two_resources_for_one_host_the_younger_says_which_route_the_gateway_follows(
+    fairway, models
+):
     host = {"gateway": {"parentRefs": [{"name": "models"}], "hostnames": ["one.test"]}}
     try:
         for name in ("older", "younger"):
@@ -111,23 +122,33 @@ def test_of_two_resources_for_one_host_the_younger_says_which_route_the_gateway_
         told = world.until(
             fairway,
             "younger",
-            lambda now: any(c["type"] == "Stalled" and c["reason"] == "Overlaps" for c in now.get("conditions", ())),
+            lambda now: any(
+                c["type"] == "Stalled" and c["reason"] == "Overlaps"
+                for c in now.get("conditions", ())
+            ),
         )
-        assert "HTTPRoute models/older takes the same requests as this resource's, and is older" in json.dumps(
-            told["conditions"]
+        assert (
+            "HTTPRoute models/older takes the same requests as this resource's, and is older"
+            in json.dumps(told["conditions"])
         )
         world.until(
             fairway,
             "older",
-            lambda now: any(c["type"] == "Stalled" and c["status"] == "False" for c in now.get("conditions", ())),
+            lambda now: any(
+                c["type"] == "Stalled" and c["status"] == "False" for c in now.get("conditions", ())
+            ),
         )
     finally:
-        fairway.kubectl("--namespace=models", "delete", "md", "older", "younger", "--ignore-not-found")
+        fairway.kubectl(
+            "--namespace=models", "delete", "md", "older", "younger", "--ignore-not-found"
+        )
 
 
 def posted(cluster: Cluster, document: dict[str, Any], *, deep: str) -> None:
     """Create the object with what stands for `@deep` in it, as no well-behaved client would."""
-    cluster.kubectl("create", "--raw", RAW, "--filename=-", input=json.dumps(document).replace('"@deep"', deep))
+    cluster.kubectl(
+        "create", "--raw", RAW, "--filename=-", input=json.dumps(document).replace('"@deep"', deep)
+    )
 
 
 def test_objects_nested_without_end_keep_nobody_from_being_looked_at(fairway, models):
@@ -141,7 +162,9 @@ def test_objects_nested_without_end_keep_nobody_from_being_looked_at(fairway, mo
         "fieldsType": "FieldsV1",
         "fieldsV1": "@deep",
     }
-    template, managed, command = (world.resource(name, models["A"], strategy=SHORT, paused=True) for name in names[:3])
+    template, managed, command = (
+        world.resource(name, models["A"], strategy=SHORT, paused=True) for name in names[:3]
+    )
     command["spec"]["paused"] = False
     template["spec"]["podTemplate"]["spec"]["affinity"] = "@deep"
     managed["metadata"]["managedFields"] = [entry]
@@ -152,10 +175,12 @@ def test_objects_nested_without_end_keep_nobody_from_being_looked_at(fairway, mo
         stored = fairway.kubectl("get", "--raw", RAW).stdout
         assert stored.count('"f:a"') > 1000
         assert '"a":{"a":' not in stored  # what the definition knows is no deeper than a pod
-        fairway.kubectl(*OPERATOR, "delete", "pods", "--grace-period=0", "--force")  # the next one lists them all
+        # the next one lists them all
+        fairway.kubectl(*OPERATOR, "delete", "pods", "--grace-period=0", "--force")
         world.apply(fairway, world.resource("neighbour", models["A"], strategy=SHORT))
         world.until(fairway, "neighbour", world.digest_in_service(models["A"]))
-        world.until(fairway, "deep-fields", lambda now: bool(now.get("conditions")))  # it is looked at like any other
+        # it is looked at like any other
+        world.until(fairway, "deep-fields", lambda now: bool(now.get("conditions")))
         told = fairway.kubectl(
             "--namespace=models",
             "get",
@@ -181,7 +206,10 @@ PLAIN: dict[str, Any] = {
 HOST: dict[str, tuple[dict[str, Any], str]] = {
     "the host's network": ({"hostNetwork": True}, "hostNetwork is set"),
     "the host's processes": ({"hostPID": True}, "hostPID or hostIPC is set"),
-    "the host's files": ({"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}, "a volume is a hostPath"),
+    "the host's files": (
+        {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]},
+        "a volume is a hostPath",
+    ),
     "the host's ports": (
         {"containers": [{"name": "side", "ports": [{"containerPort": 1, "hostPort": 80}]}]},
         "a container has a hostPort",
@@ -191,11 +219,19 @@ HOST: dict[str, tuple[dict[str, Any], str]] = {
         "a container is privileged",
     ),
     "privileges later": (
-        {"initContainers": [{"name": "fetch", "securityContext": {"allowPrivilegeEscalation": True}}]},
+        {
+            "initContainers": [
+                {"name": "fetch", "securityContext": {"allowPrivilegeEscalation": True}}
+            ]
+        },
         "a container is privileged",
     ),
     "a capability": (
-        {"containers": [{"name": "server", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]},
+        {
+            "containers": [
+                {"name": "server", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}
+            ]
+        },
         "a container is privileged",
     ),
 }
@@ -209,7 +245,12 @@ RUNS: dict[str, tuple[dict[str, Any], str]] = {  # what only who may create pods
     "a Secret's value": (
         {
             "containers": [
-                {"name": "server", "env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "key", "key": "k"}}}]}
+                {
+                    "name": "server",
+                    "env": [
+                        {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "key", "key": "k"}}}
+                    ],
+                }
             ]
         },
         "a Secret that you may not read",
@@ -219,11 +260,26 @@ RUNS: dict[str, tuple[dict[str, Any], str]] = {  # what only who may create pods
         "a Secret that you may not read",
     ),
     "a projected token": (
-        {"volumes": [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]},
+        {
+            "volumes": [
+                {
+                    "name": "token",
+                    "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]},
+                }
+            ]
+        },
         "has a volume of a kind",
     ),
     "a projected Secret behind a kind that is null": (
-        {"volumes": [{"name": "key", "emptyDir": None, "projected": {"sources": [{"secret": {"name": "key"}}]}}]},
+        {
+            "volumes": [
+                {
+                    "name": "key",
+                    "emptyDir": None,
+                    "projected": {"sources": [{"secret": {"name": "key"}}]},
+                }
+            ]
+        },
         "has a volume of a kind",
     ),
 }
@@ -239,7 +295,11 @@ def editors(fairway) -> Iterator[None]:
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "RoleBinding",
             "metadata": {"name": name, "namespace": world.NAMESPACE},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": role,
+            },
             "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}],
         }
 
@@ -251,15 +311,25 @@ def editors(fairway) -> Iterator[None]:
     for obj in bindings:
         world.apply(fairway, obj)
     yield
-    fairway.kubectl("--namespace=models", "delete", "rolebinding", *(obj["metadata"]["name"] for obj in bindings))
+    fairway.kubectl(
+        "--namespace=models",
+        "delete",
+        "rolebinding",
+        *(obj["metadata"]["name"] for obj in bindings),
+    )
 
 
 def asked(cluster: Cluster, user: str, spec: dict[str, Any]) -> str:
-    """Return what the API server says to a ModelDeployment with the pod's spec; nothing where it takes it."""
+    """Return what the API server says to a ModelDeployment with the pod's spec; nothing where it
+    takes it."""
     document = world.resource(
-        "asked", {"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"}, podTemplate={"spec": spec}
+        "asked",
+        {"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"},
+        podTemplate={"spec": spec},
     )
-    done = cluster.kubectl("create", "--dry-run=server", user, "--filename=-", input=json.dumps(document), check=False)
+    done = cluster.kubectl(
+        "create", "--dry-run=server", user, "--filename=-", input=json.dumps(document), check=False
+    )
     return "" if done.returncode == 0 else done.stderr
 
 
@@ -297,14 +367,23 @@ def test_a_command_and_a_new_package_ask_for_no_new_pod_and_are_not_refused(fair
             *common,
         )
         done = fairway.kubectl(
-            "patch", "md", "asked", "--type=merge", '--patch={"spec":{"image":"mine:1"}}', *common, check=False
+            "patch",
+            "md",
+            "asked",
+            "--type=merge",
+            '--patch={"spec":{"image":"mine:1"}}',
+            *common,
+            check=False,
         )
-        assert "names a service account" in done.stderr  # an image of one's own would run as that account
+        # an image of one's own would run as that account
+        assert "names a service account" in done.stderr
     finally:
         fairway.kubectl("--namespace=models", "delete", "md", "asked", "--ignore-not-found")
 
 
-def test_the_operator_s_account_writes_nothing_but_what_a_modeldeployment_controls(fairway, editors):
+def test_the_operator_s_account_writes_nothing_but_what_a_modeldeployment_controls(
+    fairway, editors
+):
     owner = {
         "apiVersion": "fairway.dev/v1alpha1",
         "kind": "ModelDeployment",
@@ -315,7 +394,10 @@ def test_the_operator_s_account_writes_nothing_but_what_a_modeldeployment_contro
     ours = {"labels": {"app.kubernetes.io/managed-by": "fairway"}, "ownerReferences": [owner]}
 
     def said(metadata: dict[str, Any], *, namespace: str = world.NAMESPACE, **pod: Any) -> str:
-        template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "a", "image": "a"}], **pod}}
+        template = {
+            "metadata": {"labels": {"app": "x"}},
+            "spec": {"containers": [{"name": "a", "image": "a"}], **pod},
+        }
         document = {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -323,7 +405,12 @@ def test_the_operator_s_account_writes_nothing_but_what_a_modeldeployment_contro
             "spec": {"selector": {"matchLabels": {"app": "x"}}, "template": template},
         }
         return fairway.kubectl(
-            "create", "--dry-run=server", OPERATOR_ACCOUNT, "--filename=-", input=json.dumps(document), check=False
+            "create",
+            "--dry-run=server",
+            OPERATOR_ACCOUNT,
+            "--filename=-",
+            input=json.dumps(document),
+            check=False,
         ).stderr
 
     assert said(ours) == ""
@@ -339,7 +426,8 @@ def test_the_operator_s_account_writes_nothing_but_what_a_modeldeployment_contro
             "spec": {"ports": [{"port": 80}]},
         }
     )
-    fairway.kubectl("create", "--dry-run=server", "--filename=-", input=elsewhere)  # whoever else writes is not bound
+    # whoever else writes is not bound
+    fairway.kubectl("create", "--dry-run=server", "--filename=-", input=elsewhere)
     policy = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -1,5 +1,5 @@
-"""A model's world on the cluster: a place where packages lie, requests from many users, and what `kubectl get md`
-says."""
+"""A model's world on the cluster: a place where packages lie, requests from many users, and what
+`kubectl get md` says."""
 
 import io
 import json
@@ -80,12 +80,15 @@ def store(cluster: Cluster) -> Store:
     """Return the store, installed where it is missing."""
     manifest = (Path(__file__).parent / "store.yaml").read_text().replace("${TAG}", images.tag())
     cluster.kubectl("apply", "--server-side", "--filename=-", input=manifest)
-    cluster.kubectl("--namespace", NAMESPACE, "rollout", "status", "deployment/store", "--timeout=180s")
+    cluster.kubectl(
+        "--namespace", NAMESPACE, "rollout", "status", "deployment/store", "--timeout=180s"
+    )
     return Store(cluster)
 
 
 def resource(name: str, model: dict[str, str], **spec: Any) -> dict[str, Any]:
-    """Return a ModelDeployment in a hurry: everything real, but for how long each stage lasts at least."""
+    """Return a ModelDeployment in a hurry: everything real, but for how long each stage lasts at
+    least."""
     return {
         "apiVersion": "fairway.dev/v1alpha1",
         "kind": "ModelDeployment",
@@ -97,7 +100,12 @@ def resource(name: str, model: dict[str, str], **spec: Any) -> dict[str, Any]:
             "serving": {"revealRevision": True},
             "podTemplate": {
                 "spec": {
-                    "containers": [{"name": "server", "resources": {"requests": {"cpu": "50m", "memory": "200Mi"}}}]
+                    "containers": [
+                        {
+                            "name": "server",
+                            "resources": {"requests": {"cpu": "50m", "memory": "200Mi"}},
+                        }
+                    ]
                 }
             },
             "strategy": {
@@ -118,13 +126,14 @@ def resource(name: str, model: dict[str, str], **spec: Any) -> dict[str, Any]:
 
 @dataclass
 class Traffic:
-    """Requests of many users to one deployment, one after the other from each client, counted by status and
-    revision."""
+    """Requests of many users to one deployment, one after the other from each client, counted by
+    status and revision."""
 
     url: str
     host: str
     body: Callable[[int], dict[str, Any]] = person
-    pause: float = 0.02  # seconds between a client's requests: the cluster has two cores, and a rollout more to do
+    # seconds between a client's requests: the cluster has two cores, and a rollout more to do
+    pause: float = 0.02
     counts: Counter[tuple[int, str]] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
     answered: list[tuple[str, str, str]] = field(default_factory=list)  # request id, revision, unit
@@ -133,7 +142,9 @@ class Traffic:
     @property
     def failed(self) -> int:
         """Return the requests that a user saw fail."""
-        return sum(count for (status, _), count in self.counts.items() if status >= 500) + len(self.broken)
+        return sum(count for (status, _), count in self.counts.items() if status >= 500) + len(
+            self.broken
+        )
 
     def run(self, number: int) -> None:
         with httpx.Client(headers={"host": self.host}, timeout=30) as client:
@@ -142,10 +153,18 @@ class Traffic:
                 turn += 1
                 unit = f"user-{number}-{turn % 25}"
                 try:
-                    answer = client.post(self.url, json=self.body(turn), headers={**CLAIMED, "x-fairway-unit": unit})
-                    self.counts[answer.status_code, answer.headers.get("x-fairway-revision", "")] += 1
+                    answer = client.post(
+                        self.url, json=self.body(turn), headers={**CLAIMED, "x-fairway-unit": unit}
+                    )
+                    self.counts[
+                        answer.status_code, answer.headers.get("x-fairway-revision", "")
+                    ] += 1
                     self.answered.append(
-                        (answer.headers.get("x-request-id", ""), answer.headers.get("x-fairway-revision", ""), unit)
+                        (
+                            answer.headers.get("x-request-id", ""),
+                            answer.headers.get("x-fairway-revision", ""),
+                            unit,
+                        )
                     )
                 except httpx.HTTPError as error:
                     self.broken.append(repr(error))
@@ -162,7 +181,9 @@ def traffic(
     pause: float = Traffic.pause,
 ) -> Iterator[Traffic]:
     """Return traffic that flows until the block ends."""
-    flowing = Traffic(f"{stack.gateway_url(cluster)}/v2/models/{model}/infer", host or f"{name}.test", body, pause)
+    flowing = Traffic(
+        f"{stack.gateway_url(cluster)}/v2/models/{model}/infer", host or f"{name}.test", body, pause
+    )
     threads = [threading.Thread(target=flowing.run, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()
@@ -183,7 +204,13 @@ class Labeller:
 
     def send(self, path: str, items: list[dict[str, Any]]) -> None:
         """Send them from the collector's own pod: it listens within the cluster alone."""
-        argv = ["--namespace=fairway-system", "exec", "--stdin", "deployment/fairway-collector", "--"]
+        argv = [
+            "--namespace=fairway-system",
+            "exec",
+            "--stdin",
+            "deployment/fairway-collector",
+            "--",
+        ]
         self.cluster.kubectl(*argv, "python", "-c", POST, path, self.token, input=json.dumps(items))
 
 
@@ -193,7 +220,9 @@ def labeller(cluster: Cluster, account: str) -> Labeller:
     role = ("--clusterrole=fairway-labeller", f"--serviceaccount={NAMESPACE}:{account}")
     cluster.kubectl(*argv, "serviceaccount", account, check=False)
     cluster.kubectl(*argv, "rolebinding", account, *role, check=False)
-    token = cluster.kubectl(*argv, "token", account, "--audience=fairway-collector", "--duration=1h")
+    token = cluster.kubectl(
+        *argv, "token", account, "--audience=fairway-collector", "--duration=1h"
+    )
     return Labeller(cluster, token.stdout.strip())
 
 
@@ -209,7 +238,9 @@ def apply(cluster: Cluster, document: dict[str, Any]) -> None:
 
 
 def status(cluster: Cluster, name: str) -> dict[str, Any]:
-    found = cluster.kubectl("--namespace", NAMESPACE, "get", "md", name, "--output=json", check=False)
+    found = cluster.kubectl(
+        "--namespace", NAMESPACE, "get", "md", name, "--output=json", check=False
+    )
     return dict(json.loads(found.stdout).get("status", {})) if found.returncode == 0 else {}
 
 
@@ -221,8 +252,8 @@ def until(
     seconds: float = 180,
     story: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Return the status that makes it true; fails with the last one. `story` takes down each phase and weight on the
-    way."""
+    """Return the status that makes it true; fails with the last one. `story` takes down each phase
+    and weight on the way."""
     deadline = time.monotonic() + seconds
     while True:
         now = status(cluster, name)
@@ -238,15 +269,20 @@ def until(
 
 
 def digest_in_service(model: dict[str, str]) -> Callable[[dict[str, Any]], bool]:
-    return lambda now: now.get("phase") == "Stable" and now.get("stable", {}).get("digest") == model["digest"]
+    return lambda now: (
+        now.get("phase") == "Stable" and now.get("stable", {}).get("digest") == model["digest"]
+    )
 
 
 def rolled_back(now: dict[str, Any]) -> bool:
     return now.get("phase") == "RolledBack"
 
 
-def package(folder: Path, *, seed: int = 0, fragile: bool = False, licence: str = "MIT") -> artifacts.Package:
-    """Return the package of a small model: the same seed answers the same, another licence is another digest."""
+def package(
+    folder: Path, *, seed: int = 0, fragile: bool = False, licence: str = "MIT"
+) -> artifacts.Package:
+    """Return the package of a small model: the same seed answers the same, another licence is
+    another digest."""
     from fairway.packaging import package as packages
 
     folder.mkdir(parents=True, exist_ok=True)

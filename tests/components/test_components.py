@@ -42,7 +42,9 @@ def test_a_component_says_what_it_gives(component):
 
 @EACH
 def test_a_component_installs_nothing_when_it_runs(component):
-    container = component.pipeline_spec.deployment_spec["executors"][f"exec-{component.name}"]["container"]
+    container = component.pipeline_spec.deployment_spec["executors"][f"exec-{component.name}"][
+        "container"
+    ]
     assert "pip install" not in " ".join(container["command"])
 
 
@@ -82,10 +84,16 @@ def made(tmp_path_factory):
     prepare.prepare.python_func(config=config, dataset=made["dataset"])
     train.train.python_func(config=config, dataset=made["dataset"], model=made["model"])
     names = ("dataset", "model", "evaluation", "metrics", "classes", "report")
-    evaluate.evaluate.python_func(config=config, champion="", **{name: made[name] for name in names})
-    made["promote"] = gate.gate.python_func(config=config, evaluation=made["evaluation"], decision=made["decision"])
+    evaluate.evaluate.python_func(
+        config=config, champion="", **{name: made[name] for name in names}
+    )
+    made["promote"] = gate.gate.python_func(
+        config=config, evaluation=made["evaluation"], decision=made["decision"]
+    )
     names = ("dataset", "model", "evaluation", "decision", "package")
-    made["folder"] = package.package.python_func(config=config, store="", **{name: made[name] for name in names})
+    made["folder"] = package.package.python_func(
+        config=config, store="", **{name: made[name] for name in names}
+    )
     return made
 
 
@@ -113,7 +121,12 @@ def test_the_gate_of_an_unreachable_floor_says_no_and_the_refusal_says_why(made,
     strict = json.loads(made["config"])
     strict["evaluation"]["gate"]["threshold"] = 0.9999
     decision = output(dsl.Artifact, tmp_path, "decision")
-    assert gate.gate.python_func(config=json.dumps(strict), evaluation=made["evaluation"], decision=decision) is False
+    assert (
+        gate.gate.python_func(
+            config=json.dumps(strict), evaluation=made["evaluation"], decision=decision
+        )
+        is False
+    )
     reason = gate.refuse.python_func(decision=decision)
     assert "0.9999" in reason
     assert reason in capsys.readouterr().out
@@ -125,13 +138,18 @@ def test_without_a_store_the_package_travels_in_its_artifact(made):
     assert made["package"].metadata["digest"] == f"sha256:{folder.name}"
 
 
-def test_deploying_finds_the_package_where_the_artifact_was_brought_and_twice_is_once(made, tmp_path):
+def test_deploying_finds_the_package_where_the_artifact_was_brought_and_twice_is_once(
+    made, tmp_path
+):
     elsewhere = made["package"].metadata | {
         "folder": f"{tmp_path}/gone/{Path(made['folder']).name}"
     }  # the folder of another machine
     brought = dsl.Model(name="package", uri=made["package"].uri, metadata=elsewhere)
     asked = [
-        deploy.deploy.python_func(config=made["config"], package=brought, home=str(tmp_path / "home")) for _ in range(2)
+        deploy.deploy.python_func(
+            config=made["config"], package=brought, home=str(tmp_path / "home")
+        )
+        for _ in range(2)
     ]
     assert asked[0] == asked[1]
     assert len(asked[0]) == 12

@@ -1,4 +1,5 @@
-"""The images' recipe, read: no daemon is at hand to build it, so what it promises is held to its text."""
+"""The images' recipe, read: no daemon is at hand to build it, so what it promises is held to its
+text."""
 
 import itertools
 import re
@@ -47,7 +48,9 @@ def test_the_base_is_one_argument_and_pinned_by_digest():
 
 
 def test_there_is_a_target_for_each_extra_that_an_image_needs():
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
     assert set(TARGETS) <= set(extras) & set(stages())
     for target in TARGETS:
         assert any(f"--extra {target}" in line for line in stages()[f"build-{target}"][1])
@@ -59,15 +62,22 @@ def test_an_image_runs_as_nobody_and_holds_no_installer(target):
     users = [line for line in lines if line.startswith("USER ")]
     assert users == ["USER 10001:10001"]
     last = lines.index(users[0])
-    assert not [line for line in lines[last:] if line.startswith("RUN ")]  # nothing is done after the user is nobody
-    installs = [line for line in lines if line.startswith(("RUN ", "CMD ", "ENTRYPOINT ")) and INSTALLERS.search(line)]
+    # nothing is done after the user is nobody
+    assert not [line for line in lines[last:] if line.startswith("RUN ")]
+    installs = [
+        line
+        for line in lines
+        if line.startswith(("RUN ", "CMD ", "ENTRYPOINT ")) and INSTALLERS.search(line)
+    ]
     assert [("uninstall" in line, " pip" in line) for line in installs] == [(True, True)]
     assert stages()[target][0] == "runtime"
     assert any(line == f"COPY --from=build-{target} /opt/fairway /opt/fairway" for line in lines)
 
 
 def test_all_that_is_installed_is_in_the_lock_with_its_hash():
-    installing = [line for _, own in stages().values() for line in own if re.search(r"pip\s+install", line)]
+    installing = [
+        line for _, own in stages().values() for line in own if re.search(r"pip\s+install", line)
+    ]
     assert installing
     for line in installing:
         assert "--require-hashes" in line or line.endswith("--no-deps /wheel/*.whl"), line
@@ -82,10 +92,19 @@ def test_a_stage_has_copied_each_file_that_it_uses():
                 there |= {Path(word).name for word in line.split()[1:-1]}
             elif line.startswith("RUN "):
                 used = {
-                    file for file in ("requirements.lock", "requirements-seldon.lock", "pyproject.toml") if file in line
+                    file
+                    for file in ("requirements.lock", "requirements-seldon.lock", "pyproject.toml")
+                    if file in line
                 }
                 used |= (
-                    {"pyproject.toml", "README.md", "LICENSE", "src", "training.yaml", "training-gpu.yaml"}
+                    {
+                        "pyproject.toml",
+                        "README.md",
+                        "LICENSE",
+                        "src",
+                        "training.yaml",
+                        "training-gpu.yaml",
+                    }
                     if "hatchling build" in line
                     else set()
                 )
@@ -103,7 +122,9 @@ def test_what_is_copied_from_the_clone_is_in_it():
 def test_the_versions_that_the_recipe_names_are_the_locked_ones():
     lock = (ROOT / "requirements.lock").read_text()
     text = "\n".join(instructions())
-    assert set(re.findall(r"kfp==[\d.]+", text)) == set(re.findall(r"^kfp==[\d.]+", lock, re.MULTILINE))
+    assert set(re.findall(r"kfp==[\d.]+", text)) == set(
+        re.findall(r"^kfp==[\d.]+", lock, re.MULTILINE)
+    )
     tools = re.search(r"\\\(([^)]*)\\\)==", text)
     assert tools is not None
     for tool in tools[1].split(r"\|"):
@@ -128,7 +149,11 @@ def test_seldons_image_has_an_environment_of_its_own_with_pins_and_hashes_only()
 
 def test_seldons_wrapper_obeys_sigterm_and_counts_in_one_process():
     settings = " ".join(line for line in stages()["seldon"][1] if line.startswith("ENV "))
-    assert {"GRPC_WORKERS=0", "GUNICORN_WORKERS=1", "INCLUDE_METRICS_IN_CLIENT_RESPONSE=false"} <= set(settings.split())
+    assert {
+        "GRPC_WORKERS=0",
+        "GUNICORN_WORKERS=1",
+        "INCLUDE_METRICS_IN_CLIENT_RESPONSE=false",
+    } <= set(settings.split())
 
 
 def test_the_pipelines_image_is_the_recipes_default_target():

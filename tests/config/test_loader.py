@@ -43,7 +43,9 @@ def test_a_group_wins_over_the_schema(write):
 
 
 def test_the_file_wins_over_its_groups(write):
-    config = loader.load(write("defaults: {data: digits, training: tabular}\ntraining: {batchSize: 7}"))
+    config = loader.load(
+        write("defaults: {data: digits, training: tabular}\ntraining: {batchSize: 7}")
+    )
     assert config.training.batch_size == 7
     assert config.training.hidden == (128, 64)
 
@@ -82,10 +84,15 @@ def test_an_override_may_hold_a_list_a_duration_or_a_map(write):
     assert config.name == "digits"
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.integers(1, 10_000), st.integers(1, 10_000))
 def test_the_override_wins_whatever_the_file_says(write, in_file, overridden):
-    config = loader.load(write(f"{DIGITS}training: {{epochs: {in_file}}}"), overrides=[f"training.epochs={overridden}"])
+    config = loader.load(
+        write(f"{DIGITS}training: {{epochs: {in_file}}}"),
+        overrides=[f"training.epochs={overridden}"],
+    )
     assert config.training.epochs == overridden
 
 
@@ -95,14 +102,20 @@ def test_loading_twice_gives_the_same_configuration(write):
 
 
 def test_a_dumped_configuration_loads_as_itself(write):
-    config = loader.load(write("defaults: {data: digits, training: convolutional}\nstrategy: {canary: {budget: 90m}}"))
+    config = loader.load(
+        write(
+            "defaults: {data: digits, training: convolutional}\nstrategy: {canary: {budget: 90m}}"
+        )
+    )
     assert loader.load(write(loader.dump(config))) == config
 
 
 @pytest.mark.parametrize("environment", loader.ENVIRONMENTS)
 @pytest.mark.parametrize("training", ["tabular", "convolutional"])
 def test_every_group_composes(write, environment, training):
-    config = loader.load(write(f"defaults: {{data: digits, training: {training}}}"), environment=environment)
+    config = loader.load(
+        write(f"defaults: {{data: digits, training: {training}}}"), environment=environment
+    )
     assert (config.environment, config.training.family) == (environment, training)
 
 
@@ -137,9 +150,15 @@ def test_an_unknown_key_is_named_with_its_path_and_the_page(write):
         ("data: {source: csv, path: a.csv, pth: b.csv}", "did you mean data.path?"),
         ("training: {batch_sizes: 5}", "did you mean training.batchSize?"),
         ("epochs: 5", "did you mean training.epochs?"),
-        ("strategy: {guards: [{name: a, type: errors, maxrates: 0.1}]}", "did you mean strategy.guards.0.maxRate?"),
+        (
+            "strategy: {guards: [{name: a, type: errors, maxrates: 0.1}]}",
+            "did you mean strategy.guards.0.maxRate?",
+        ),
         ("strategy: {canary: {stpes: []}}", "did you mean strategy.canary.steps?"),
-        ("training: {qqq: 5}", "training.qqq is no key that fairway knows; see docs/configuration.md for the keys"),
+        (
+            "training: {qqq: 5}",
+            "training.qqq is no key that fairway knows; see docs/configuration.md for the keys",
+        ),
     ],
     ids=[
         "section",
@@ -161,10 +180,14 @@ WRITTEN = st.text(st.sampled_from("${}\\abc.:?"), max_size=8) | st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(WRITTEN, WRITTEN)
 def test_a_name_is_what_is_written_and_never_another_keys_value(write, target, column):
-    path = write(yaml.safe_dump({"data": {"source": "digits", "target": target, "ignore": [column]}}))
+    path = write(
+        yaml.safe_dump({"data": {"source": "digits", "target": target, "ignore": [column]}})
+    )
     config = loader.load(path, overrides=["licence=" + yaml.safe_dump(column)])
     assert (config.data.target, config.data.ignore, config.licence) == (target, (column,), column)
 
@@ -175,18 +198,26 @@ def test_a_key_that_stands_twice_is_refused(write, text):
 
 
 def test_words_of_older_yaml_are_words_and_switches_can_still_be_written_with_them(write):
-    path = write("data: {source: digits, target: no, ignore: [010, yes, 12:30]}\nstrategy: {shadow: {enabled: off}}")
+    path = write(
+        "data: {source: digits, target: no, ignore: [010, yes, 12:30]}\nstrategy: {shadow: {enabled: off}}"
+    )
     config = loader.load(path, overrides=["licence=NO"])
     assert (config.data.target, config.data.ignore) == ("no", ("010", "yes", "12:30"))
     assert (config.strategy.shadow.enabled, config.licence) == (False, "NO")
 
 
-SECTIONS = [name for name, field in sections.Config.model_fields.items() if hasattr(field.annotation, "model_fields")]
+SECTIONS = [
+    name
+    for name, field in sections.Config.model_fields.items()
+    if hasattr(field.annotation, "model_fields")
+]
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_no_section_takes_an_unknown_key(write, section):
-    assert f"{section}.surprise is no key" in refusal(write(DIGITS + yaml.safe_dump({section: {"surprise": 1}})))
+    assert f"{section}.surprise is no key" in refusal(
+        write(DIGITS + yaml.safe_dump({section: {"surprise": 1}}))
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,7 +226,10 @@ def test_no_section_takes_an_unknown_key(write, section):
         ("training: {epochs: many}", ["training.epochs is 'many'", "valid integer"]),
         ("training: {epochs: 0}", ["training.epochs is 0", "greater than or equal to 1"]),
         ("strategy: {warmup: 5}", ["strategy.warmup is 5", "wanted a duration such as 250ms"]),
-        ("strategy: {canary: {steps: [{weight: 50}, {weight: 5}]}}", ["weights are [50, 5]", "wanted rising weights"]),
+        (
+            "strategy: {canary: {steps: [{weight: 50}, {weight: 5}]}}",
+            ["weights are [50, 5]", "wanted rising weights"],
+        ),
         ("data: {split: {test: 0.9}}", ["data.split.test is 0.9", "less than 0.5"]),
         ("name: Über", ["name is 'Über'"]),
         (
@@ -262,20 +296,26 @@ def test_bytes_that_are_no_text_are_said_to_be_no_yaml(tmp_path):
     assert "is not YAML" in refusal(path)
 
 
-@pytest.mark.parametrize("override", ["training.epochs", "=5", " =5", "training.epochs=[", ""], ids=repr)
+@pytest.mark.parametrize(
+    "override", ["training.epochs", "=5", " =5", "training.epochs=[", ""], ids=repr
+)
 def test_a_malformed_override_is_quoted(write, override):
     assert "--set" in refusal(write(DIGITS), overrides=[override])
 
 
 def test_an_override_of_an_unknown_key_is_refused(write):
-    assert "training.nonsense is no key" in refusal(write(DIGITS), overrides=["training.nonsense=1"])
+    assert "training.nonsense is no key" in refusal(
+        write(DIGITS), overrides=["training.nonsense=1"]
+    )
 
 
 def test_the_defaults_alone_ask_for_data():
     assert "the defaults" in refusal(None)
 
 
-LINES = st.text(st.characters(min_codepoint=32, blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=8)
+LINES = st.text(
+    st.characters(min_codepoint=32, blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=8
+)
 INNER_KEYS = LINES | st.sampled_from(["steps", "weight", "name"])
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | LINES | st.dates(),
@@ -309,7 +349,9 @@ def answer(path: Path, **keywords) -> sections.Config | str:
         return str(error)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(KEYS, ANYTHING)
 def test_whatever_a_key_holds_the_answer_is_a_configuration_or_one_sentence(write, key, value):
     plain: dict = {"defaults": {"data": "digits"}}
@@ -322,7 +364,9 @@ def test_whatever_a_key_holds_the_answer_is_a_configuration_or_one_sentence(writ
     assert isinstance(got, sections.Config) or "\n" not in got
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(KEYS | LINES, LINES | ANYTHING.map(yaml.safe_dump))
 @example("[", "")
 def test_whatever_an_override_says_the_answer_is_a_configuration_or_one_sentence(write, key, value):

@@ -25,7 +25,9 @@ def test_a_duration_in_whole_milliseconds_survives_being_written_and_read(millis
 
 @given(st.integers(min_value=0, max_value=10_000), st.sampled_from(sorted(UNITS)))
 def test_every_unit_means_what_it_says(number, unit):
-    assert sections.parse_duration(f"{number}{unit}") == timedelta(milliseconds=number * UNITS[unit])
+    assert sections.parse_duration(f"{number}{unit}") == timedelta(
+        milliseconds=number * UNITS[unit]
+    )
 
 
 @given(MILLISECONDS)
@@ -118,7 +120,10 @@ def test_a_configuration_survives_being_dumped_and_read():
     ("build", "sentence"),
     [
         (lambda: sections.Split(method="time"), "split method time needs split.column"),
-        (lambda: sections.Training.of(family="function"), "training.family function needs training.function"),
+        (
+            lambda: sections.Training.of(family="function"),
+            "training.family function needs training.function",
+        ),
         (lambda: sections.Canary(steps=()), "canary.steps is empty: wanted at least one step"),
         (
             lambda: sections.Canary(steps=({"weight": 25}, {"weight": 5})),
@@ -128,8 +133,14 @@ def test_a_configuration_survives_being_dumped_and_read():
             lambda: sections.Guard.of(name="slow", type="latency", max_rate=0.1),
             "guard slow of type latency needs a threshold",
         ),
-        (lambda: sections.Guard.of(name="errors", type="errors"), "guard errors gates canary: it needs maxRate"),
-        (lambda: sections.Guard.of(name="d", type="disagreement", gates="canary"), "can only gate shadow"),
+        (
+            lambda: sections.Guard.of(name="errors", type="errors"),
+            "guard errors gates canary: it needs maxRate",
+        ),
+        (
+            lambda: sections.Guard.of(name="d", type="disagreement", gates="canary"),
+            "can only gate shadow",
+        ),
         (
             lambda: sections.Strategy(guards=(sections.Guard.of(name="q", type="quality"),) * 2),
             "wanted different names",

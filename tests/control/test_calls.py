@@ -18,7 +18,9 @@ from tests import receiver
 from tests.serving import support
 
 WHO = calls.DeploymentName("models", "income")
-CALL = Call(id="b.preStep.gate.1", hook="gate", at="preStep", data={"revision": "b", "weight": 5}, due=1.0)
+CALL = Call(
+    id="b.preStep.gate.1", hook="gate", at="preStep", data={"revision": "b", "weight": 5}, due=1.0
+)
 
 
 def hook(url: str, **more: object) -> sections.Hook:
@@ -29,12 +31,18 @@ def post(known: sections.Hook) -> Answer:
     return calls.post(known, {}, place=calls.anywhere(WHO, known.url))
 
 
-def come(caller: calls.Calls, *calls: Call, known: sections.Hook, now: float = 2.0) -> dict[str, Answer]:
+def come(
+    caller: calls.Calls, *calls: Call, known: sections.Hook, now: float = 2.0
+) -> dict[str, Answer]:
     """Look until the answers of all calls have come."""
     found: dict[str, Answer] = {}
 
     def all_there() -> bool:
-        found.update(caller.answers(WHO, [call for call in calls if call.id not in found], known=[known], now=now))
+        found.update(
+            caller.answers(
+                WHO, [call for call in calls if call.id not in found], known=[known], now=now
+            )
+        )
         return len(found) == len(calls)
 
     support.eventually(all_there, seconds=10)
@@ -118,7 +126,9 @@ def test_one_deployment_s_hanging_hooks_keep_no_other_s_waiting() -> None:
     with receiver.receiver(slow=threading.Event()) as hanging, receiver.receiver() as quick:
         caller = calls.Calls()
         many = [replace(CALL, id=f"call-{number}") for number in range(3 * calls.AT_ONCE)]
-        caller.answers(calls.DeploymentName("models", "other"), many, known=[hook(hanging.url)], now=2.0)
+        caller.answers(
+            calls.DeploymentName("models", "other"), many, known=[hook(hanging.url)], now=2.0
+        )
         assert come(caller, CALL, known=hook(quick.url))[CALL.id].kind == "passed"
         support.eventually(lambda: len(hanging.told) == calls.AT_ONCE, seconds=10)
 
@@ -194,13 +204,21 @@ def test_a_deployment_that_is_gone_leaves_nothing() -> None:
         support.eventually(lambda: service.told, seconds=10)
         caller.forget(WHO)
         service.slow.set()
-        again = come(caller, CALL, known=hook(service.url))  # called anew: the first answer belongs to nobody
+        # called anew: the first answer belongs to nobody
+        again = come(caller, CALL, known=hook(service.url))
     assert again[CALL.id].kind == "passed"
     assert len(service.told) == 2
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/", "http://host.invalid/", "http://127.0.0.1:99999/", "http://-/", "http://a..b/"]
+    "url",
+    [
+        "http://127.0.0.1:1/",
+        "http://host.invalid/",
+        "http://127.0.0.1:99999/",
+        "http://-/",
+        "http://a..b/",
+    ],
 )
 def test_nobody_there_is_no_answer(url: str) -> None:
     answer = come(calls.Calls(), CALL, known=hook(url, timeout="2s"))[CALL.id]
@@ -253,7 +271,10 @@ def test_nothing_is_repeated_of_what_answers_in_another_language() -> None:
 def test_what_is_not_due_is_not_called() -> None:
     assert (
         calls.Calls().answers(
-            WHO, [replace(CALL, due=3.0), replace(CALL, passed=True)], known=[hook("http://host/")], now=2.0
+            WHO,
+            [replace(CALL, due=3.0), replace(CALL, passed=True)],
+            known=[hook("http://host/")],
+            now=2.0,
         )
         == {}
     )

@@ -42,13 +42,20 @@ def take(
         tallies=exposures or observe.Tallies(),
         timeout_seconds=1.0,
     )
-    seen = Seen(now=now, desired=state.candidate or state.stable, ready=frozenset(ready), partly=frozenset(partly))
+    seen = Seen(
+        now=now,
+        desired=state.candidate or state.stable,
+        ready=frozenset(ready),
+        partly=frozenset(partly),
+    )
     return observe.observe(seen, state, of=watched)
 
 
 def in_segment(*, start: float = made.START - 1, **changes) -> states.State:
     version = states.route(STATE, deployment="income", strategy=POLICY).version
-    return replace(STATE, segments=(Segment(start=start, end=None, weight=0.05, version=version),), **changes)
+    return replace(
+        STATE, segments=(Segment(start=start, end=None, weight=0.05, version=version),), **changes
+    )
 
 
 def canary(request_id: str, *, unit: str | None = None, **changes) -> dict:
@@ -71,9 +78,17 @@ def total(seen: Seen) -> tuple[int, int]:
     return sum(one.candidate for one in seen.exposed), sum(one.stable for one in seen.exposed)
 
 
-def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(events: archive.EventStore) -> None:
+def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(
+    events: archive.EventStore,
+) -> None:
     events.add(
-        [canary("r1", unit="u"), canary("r2", unit="u"), canary("r3"), canary("r4"), canary("r5", namespace="other")]
+        [
+            canary("r1", unit="u"),
+            canary("r2", unit="u"),
+            canary("r3"),
+            canary("r4"),
+            canary("r5", namespace="other"),
+        ]
     )
     counted = observe.Tallies()
     first = take(events.within("default"), in_segment(), counted)
@@ -85,10 +100,14 @@ def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(even
 def test_a_look_that_was_never_stored_is_taken_again(events: archive.EventStore) -> None:
     events.add([canary(f"r{number}", unit=f"u{number}") for number in range(7)])
     counted = observe.Tallies()
-    assert [total(take(events.within("default"), in_segment(), counted)) for _ in range(3)] == [(7, 0)] * 3
+    assert [total(take(events.within("default"), in_segment(), counted)) for _ in range(3)] == [
+        (7, 0)
+    ] * 3
 
 
-def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(events: archive.EventStore) -> None:
+def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(
+    events: archive.EventStore,
+) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="v")])
     counted = observe.Tallies()
     first = take(events.within("default"), in_segment(), counted)
@@ -98,7 +117,9 @@ def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(e
         Segment(start=made.START + 6, end=None, weight=0.25, version=version, cursor=2),
     )
     waiting = replace(STATE, step=1, segments=(ended,), cursors=first.cursors)
-    events.add([made.prediction("r0", role="canary", revision="bbb", unitId="x", at=made.START + 5)])
+    events.add(
+        [made.prediction("r0", role="canary", revision="bbb", unitId="x", at=made.START + 5)]
+    )
     between = take(events.within("default"), waiting, counted)
     events.add(
         [
@@ -128,20 +149,32 @@ def test_while_an_arm_has_no_capacity_nobody_is_counted_for_its_share_is_answere
     assert [total(seen) for seen in looks] == [(0, 0), (0, 0), (1, 1)]
 
 
-def test_a_candidate_that_lacks_a_pod_is_judged_by_what_the_others_answer(events: archive.EventStore) -> None:
-    """What is missing is no split that somebody made, and what came in is no draw at the weight that was asked for."""
+def test_a_candidate_that_lacks_a_pod_is_judged_by_what_the_others_answer(
+    events: archive.EventStore,
+) -> None:
+    """What is missing is no split that somebody made, and what came in is no draw at the weight
+    that was asked for."""
     counted, state = observe.Tallies(), in_segment()
-    state = replace(state, cursors=take(events.within("default"), state, counted, now=made.START - 1).cursors)
-    events.add([canary(f"r{n}", unit=f"u{n}", status=500 if n < 15 else 200, at=made.START + 1) for n in range(20)])
+    state = replace(
+        state, cursors=take(events.within("default"), state, counted, now=made.START - 1).cursors
+    )
+    events.add(
+        [
+            canary(f"r{n}", unit=f"u{n}", status=500 if n < 15 else 200, at=made.START + 1)
+            for n in range(20)
+        ]
+    )
     events.add([made.prediction(f"s{n}", unitId=f"v{n}", at=made.START + 1) for n in range(20)])
     seen = take(events.within("default"), state, counted, ready=("aaa",), partly=("bbb",))
-    assert [(one.candidate, one.stable, one.bad["errors"], one.shares["errors"]) for one in seen.counted] == [
-        (20, 20, (15, 0), 0.5)
-    ]
+    assert [
+        (one.candidate, one.stable, one.bad["errors"], one.shares["errors"]) for one in seen.counted
+    ] == [(20, 20, (15, 0), 0.5)]
     assert (total(seen), seen.exposed[0].new) == ((0, 0), (20, 20))
 
 
-def test_a_request_counts_by_the_weight_of_the_time_at_which_it_came(events: archive.EventStore) -> None:
+def test_a_request_counts_by_the_weight_of_the_time_at_which_it_came(
+    events: archive.EventStore,
+) -> None:
     events.add(
         [
             made.prediction("slow", unitId="u", latencySeconds=3.0, at=made.START + 1),
@@ -151,12 +184,19 @@ def test_a_request_counts_by_the_weight_of_the_time_at_which_it_came(events: arc
     assert total(take(events.within("default"), in_segment())) == (0, 1)
 
 
-def test_units_served_before_the_stretch_count_for_nothing_and_may_count_later(events: archive.EventStore) -> None:
+def test_units_served_before_the_stretch_count_for_nothing_and_may_count_later(
+    events: archive.EventStore,
+) -> None:
     events.add([canary("r1", unit="u")])
     counted, state = observe.Tallies(), in_segment(start=made.START + 5)
     early = take(events.within("default"), state, counted)
-    events.add([made.prediction("r2", role="canary", revision="bbb", unitId="u", at=made.START + 7)])
-    assert (total(early), total(take(events.within("default"), replace(state, cursors=early.cursors), counted))) == (
+    events.add(
+        [made.prediction("r2", role="canary", revision="bbb", unitId="u", at=made.START + 7)]
+    )
+    assert (
+        total(early),
+        total(take(events.within("default"), replace(state, cursors=early.cursors), counted)),
+    ) == (
         (0, 0),
         (1, 0),
     )
@@ -182,7 +222,9 @@ def test_units_are_compared_with_those_served_at_the_same_time_whenever_their_ev
 def test_what_a_unit_got_is_what_its_first_request_got(events: archive.EventStore) -> None:
     bad = canary("r1", unit="u")
     bad["data"] |= {"status": 500, "labels": None, "probabilities": None}
-    events.add([bad, canary("r2", unit="u"), canary("r3", unit="v"), made.prediction("r4", unitId="w")])
+    events.add(
+        [bad, canary("r2", unit="u"), canary("r3", unit="v"), made.prediction("r4", unitId="w")]
+    )
     seen = take(events.within("default"), in_segment())
     [exposed], [counted] = seen.exposed, seen.counted
     assert (exposed.candidate, exposed.stable, exposed.new) == (2, 1, (2, 1))
@@ -191,8 +233,12 @@ def test_what_a_unit_got_is_what_its_first_request_got(events: archive.EventStor
     assert sum(pair[1] for pair in exposed.answers.values()) == 1
 
 
-def test_a_user_with_many_labels_counts_once_by_the_share_of_rows_that_were_wrong(events: archive.EventStore) -> None:
-    rows = made.prediction("r1", role="canary", revision="bbb", unitId="u", label=["cat", "cat", "cat", "dog"])
+def test_a_user_with_many_labels_counts_once_by_the_share_of_rows_that_were_wrong(
+    events: archive.EventStore,
+) -> None:
+    rows = made.prediction(
+        "r1", role="canary", revision="bbb", unitId="u", label=["cat", "cat", "cat", "dog"]
+    )
     events.add(
         [
             rows,
@@ -217,7 +263,9 @@ def test_labels_come_by_slice_where_a_guard_asks_for_them(events: archive.EventS
     for number, sector in enumerate(["state", "private", "state"]):
         events.add(
             [
-                made.prediction(f"r{number}", role="canary", revision="bbb", inputs={"sector": [sector]}),
+                made.prediction(
+                    f"r{number}", role="canary", revision="bbb", inputs={"sector": [sector]}
+                ),
                 made.label(f"r{number}", "dog"),
             ]
         )
@@ -227,10 +275,14 @@ def test_labels_come_by_slice_where_a_guard_asks_for_them(events: archive.EventS
         ("private", (1, 1)),
         (None, (3, 3)),
     }
-    assert [found.slice for found in take(events.within("default"), in_segment()).labelled] == [None]
+    assert [found.slice for found in take(events.within("default"), in_segment()).labelled] == [
+        None
+    ]
 
 
-BUSINESS = sections.Strategy(guards=(sections.Guard.of(name="sales", type="business", outcome="purchase", upper=10),))
+BUSINESS = sections.Strategy(
+    guards=(sections.Guard.of(name="sales", type="business", outcome="purchase", upper=10),)
+)
 
 
 def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_once_though_restarted(
@@ -276,7 +328,11 @@ def test_after_a_restart_the_units_of_all_pages_are_known(
     events.add([canary(f"r{i}", unit=f"u{i % 4}") for i in range(7)])
     counted = observe.Tallies()
     seen = take(events.within("default"), in_segment(cursors=Cursors(exposure=5)), counted)
-    assert (total(seen), seen.cursors.exposure, len(counted.arrivals.met["exposure"].known)) == ((0, 0), 7, 4)
+    assert (total(seen), seen.cursors.exposure, len(counted.arrivals.met["exposure"].known)) == (
+        (0, 0),
+        7,
+        4,
+    )
 
 
 def test_after_a_restart_a_long_past_is_read_again_some_pages_a_look(
@@ -292,13 +348,19 @@ def test_after_a_restart_a_long_past_is_read_again_some_pages_a_look(
         "what was counted before the restart is read again: event 8 of 30",
         "what was counted before the restart is read again: event 16 of 30",
     ]
-    assert (total(looks[-1]), len(counted.arrivals.met["exposure"].known), looks[-1].cursors.exposure) == (
+    assert (
+        total(looks[-1]),
+        len(counted.arrivals.met["exposure"].known),
+        looks[-1].cursors.exposure,
+    ) == (
         (0, 0),
         30,
         30,
     )
     events.add([canary("r30", unit="u0"), canary("r31", unit="new")])
-    assert total(take(events.within("default"), replace(state, cursors=looks[-1].cursors), counted)) == (1, 0)
+    assert total(
+        take(events.within("default"), replace(state, cursors=looks[-1].cursors), counted)
+    ) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +382,12 @@ def test_a_store_that_was_replaced_is_read_anew_from_its_end_and_what_it_costs_i
     events.add([canary("r1", unit="u"), canary("r2"), canary("r3")])
     here = events.position().store
     state = in_segment(
-        cursors=Cursors(pairs=cursor, labels=cursor, exposure=cursor, store=here if identity is None else identity),
+        cursors=Cursors(
+            pairs=cursor,
+            labels=cursor,
+            exposure=cursor,
+            store=here if identity is None else identity,
+        ),
         ledger=bookkeeping.begin(POLICY, at=NOW),
     )
     seen = take(events.within("default"), state)
@@ -337,11 +404,27 @@ def test_a_store_that_was_replaced_is_read_anew_from_its_end_and_what_it_costs_i
     assert {segment.cursor for segment in after.state.segments} == {3}
 
 
-def test_what_the_gateway_counted_alone_is_passed_over_in_a_new_store_too(events: archive.EventStore) -> None:
+def test_what_the_gateway_counted_alone_is_passed_over_in_a_new_store_too(
+    events: archive.EventStore,
+) -> None:
     events.add([canary("r1")])
-    old = Cursors(exposure=900, ahead=900, settled=NOW - 1, alone_from=NOW - 60, alone_until=NOW - 5, store="0" * 32)
-    cursors = take(events.within("default"), in_segment(cursors=old, ledger=bookkeeping.begin(POLICY, at=NOW))).cursors
-    assert (cursors.alone_from, cursors.alone_until, cursors.exposure, cursors.ahead) == (NOW - 60, NOW - 5, 1, 0)
+    old = Cursors(
+        exposure=900,
+        ahead=900,
+        settled=NOW - 1,
+        alone_from=NOW - 60,
+        alone_until=NOW - 5,
+        store="0" * 32,
+    )
+    cursors = take(
+        events.within("default"), in_segment(cursors=old, ledger=bookkeeping.begin(POLICY, at=NOW))
+    ).cursors
+    assert (cursors.alone_from, cursors.alone_until, cursors.exposure, cursors.ahead) == (
+        NOW - 60,
+        NOW - 5,
+        1,
+        0,
+    )
 
 
 def test_units_of_a_store_that_was_replaced_are_counted_on_and_once_though_restarted(
@@ -350,9 +433,13 @@ def test_units_of_a_store_that_was_replaced_are_counted_on_and_once_though_resta
     events.add([canary("r1", unit="u"), canary("r2", unit="v")])
     counted, state = (
         observe.Tallies(),
-        in_segment(cursors=Cursors(exposure=900, store="0" * 32), ledger=bookkeeping.begin(POLICY, at=NOW)),
+        in_segment(
+            cursors=Cursors(exposure=900, store="0" * 32), ledger=bookkeeping.begin(POLICY, at=NOW)
+        ),
     )
-    state = strategy.advance(state, take(events.within("default"), state, counted), strategy=POLICY).state
+    state = strategy.advance(
+        state, take(events.within("default"), state, counted), strategy=POLICY
+    ).state
     events.add([canary("r3", unit="w"), canary("r4", unit="w")])
     first = take(events.within("default"), state, counted)
     events.add([canary("r5", unit="w")])

@@ -16,7 +16,8 @@ def section(**values: Any) -> sections.Data:
 
 
 def frame(rows: int = 300, *, seed: int = 0) -> pd.DataFrame:
-    """Return rows of two numbers (one with missing values), two categories (one with missing values) and a target."""
+    """Return rows of two numbers (one with missing values), two categories (one with missing
+    values) and a target."""
     rng = np.random.default_rng(seed)
     age = rng.integers(18, 90, rows)
     income = rng.lognormal(8, 1, rows)

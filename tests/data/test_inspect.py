@@ -21,7 +21,9 @@ def loaded(tmp_path, findings, **options):
     return loader.load(tmp_path / "fairway.yaml"), text
 
 
-@pytest.mark.parametrize(("file", "target", "classes"), [("adult.data", "income", 2), ("elec.csv", "class", 2)])
+@pytest.mark.parametrize(
+    ("file", "target", "classes"), [("adult.data", "income", 2), ("elec.csv", "class", 2)]
+)
 def test_a_real_file_gives_a_configuration_that_loads(tmp_path, file, target, classes):
     findings = inspect.inspect(made.SHARED / file, target=target)
     config, text = loaded(tmp_path, findings)
@@ -37,7 +39,9 @@ def test_a_real_file_gives_a_configuration_that_loads(tmp_path, file, target, cl
 def test_identifiers_constants_texts_and_leaks_are_left_out_with_a_reason(tmp_path, name):
     frame = made.frame(400)
     leak = (frame.label == "yes").astype(int)
-    frame = frame.assign(id=range(400), one=1, none=np.nan, note=[f"n{i}" for i in range(400)], leak=leak)
+    frame = frame.assign(
+        id=range(400), one=1, none=np.nan, note=[f"n{i}" for i in range(400)], leak=leak
+    )
     findings = inspect.inspect(written(tmp_path / name, frame), target="label")
     config, _ = loaded(tmp_path, findings)
     assert {column.name for column in findings.ignored} == {"id", "one", "none", "note", "leak"}
@@ -73,13 +77,25 @@ def test_a_column_that_was_left_out_can_be_used_as_its_line_says(tmp_path):
             continue
         assert column.name in prepare.prepare(data, out=tmp_path / column.name).features
         usable.append((column.name, bool(limit)))
-    assert usable == [("id", False), ("one", False), ("note", True), ("text", True), ("leak", False)]
-    assert "none".ljust(26) + "# no value in any row: nothing to learn from it; it cannot be used" in text
+    assert usable == [
+        ("id", False),
+        ("one", False),
+        ("note", True),
+        ("text", True),
+        ("leak", False),
+    ]
+    assert (
+        "none".ljust(26) + "# no value in any row: nothing to learn from it; it cannot be used"
+        in text
+    )
 
 
 def test_labels_beside_the_label_are_said_to_look_like_it(tmp_path):
     frame = made.frame(300).drop(columns="label")
-    moods = {name: (np.arange(300) * step % 7 < 3).astype(int) for step, name in enumerate(("sad", "calm", "glad"), 1)}
+    moods = {
+        name: (np.arange(300) * step % 7 < 3).astype(int)
+        for step, name in enumerate(("sad", "calm", "glad"), 1)
+    }
     findings = inspect.inspect(written(tmp_path / "a.csv", frame.assign(**moods)), target="calm")
     _, text = loaded(tmp_path, findings)
     said = "holds 0 and 1 beside calm, which does too: if it is another label of the same rows, add it to ignore"
@@ -89,20 +105,31 @@ def test_labels_beside_the_label_are_said_to_look_like_it(tmp_path):
 
 
 def test_one_switch_beside_the_label_is_a_property_like_any_other(tmp_path):
-    frame = made.frame(300).assign(member=np.arange(300) % 2, label=(np.arange(300) * 3 % 7 < 3).astype(int))
-    findings = inspect.inspect(written(tmp_path / "a.csv", frame[["age", "member", "label"]]), target="label")
-    assert [(column.name, column.why) for column in findings.features] == [("age", ""), ("member", "")]
+    frame = made.frame(300).assign(
+        member=np.arange(300) % 2, label=(np.arange(300) * 3 % 7 < 3).astype(int)
+    )
+    findings = inspect.inspect(
+        written(tmp_path / "a.csv", frame[["age", "member", "label"]]), target="label"
+    )
+    assert [(column.name, column.why) for column in findings.features] == [
+        ("age", ""),
+        ("member", ""),
+    ]
 
 
 def test_moments_suggest_a_split_by_time(tmp_path):
     frame = made.frame(200).assign(when=pd.date_range("2024-01-01", periods=200).astype(str))
-    config, _ = loaded(tmp_path, inspect.inspect(written(tmp_path / "a.csv", frame), target="label"))
+    config, _ = loaded(
+        tmp_path, inspect.inspect(written(tmp_path / "a.csv", frame), target="label")
+    )
     assert (config.data.split.method, config.data.split.column) == ("time", "when")
 
 
 def test_a_user_column_suggests_a_split_by_group(tmp_path):
     frame = made.frame(200).assign(user_id=np.arange(200) % 40)
-    config, _ = loaded(tmp_path, inspect.inspect(written(tmp_path / "a.csv", frame), target="label"))
+    config, _ = loaded(
+        tmp_path, inspect.inspect(written(tmp_path / "a.csv", frame), target="label")
+    )
     assert (config.data.split.method, config.data.split.column) == ("group", "user_id")
 
 
@@ -128,7 +155,8 @@ def test_names_and_values_of_the_file_cannot_break_the_yaml(tmp_path):
 @pytest.mark.parametrize("target", ["${x}", "no", "self", "2024-01-01", "010"])
 def test_a_target_may_have_any_name(tmp_path, target):
     findings = inspect.inspect(
-        written(tmp_path / "o.csv", made.frame(100).rename(columns={"label": target})), target=target
+        written(tmp_path / "o.csv", made.frame(100).rename(columns={"label": target})),
+        target=target,
     )
     config, _ = loaded(tmp_path, findings)
     assert config.data.target == target
@@ -137,7 +165,9 @@ def test_a_target_may_have_any_name(tmp_path, target):
 
 def test_a_text_column_with_many_values_and_many_rows_of_each_stays(tmp_path):
     frame = made.frame(4000).assign(city=[f"city {i % 150}" for i in range(4000)])
-    config, _ = loaded(tmp_path, inspect.inspect(written(tmp_path / "a.csv", frame), target="label"))
+    config, _ = loaded(
+        tmp_path, inspect.inspect(written(tmp_path / "a.csv", frame), target="label")
+    )
     assert config.data.max_categories == 150
     assert "city" not in config.data.ignore
 
@@ -166,7 +196,9 @@ def test_numbers_in_order_are_proposed_as_a_regression_with_the_reason(tmp_path)
 
 def test_quantities_with_decimal_commas_are_a_regression(tmp_path):
     written_so = [f"{euros}.{euros % 1000:03d},50" for euros in range(100, 500)]
-    findings = inspect.inspect(written(tmp_path / "a.csv", made.frame(400).assign(price=written_so)), target="price")
+    findings = inspect.inspect(
+        written(tmp_path / "a.csv", made.frame(400).assign(price=written_so)), target="price"
+    )
     config, _ = loaded(tmp_path, findings)
     assert config.data.task == "regression"
     assert findings.shown.startswith("100,100 to 499,500, ")
@@ -175,16 +207,22 @@ def test_quantities_with_decimal_commas_are_a_regression(tmp_path):
 
 def test_few_whole_numbers_are_classes_with_what_else_they_may_be(tmp_path):
     findings = inspect.inspect(
-        written(tmp_path / "a.csv", made.frame(400).assign(stars=np.arange(400) % 5)), target="stars"
+        written(tmp_path / "a.csv", made.frame(400).assign(stars=np.arange(400) % 5)),
+        target="stars",
     )
     assert findings.task == "classification"
-    assert findings.task_why.startswith("classes to tell apart: 5 different whole numbers; where they are counts")
+    assert findings.task_why.startswith(
+        "classes to tell apart: 5 different whole numbers; where they are counts"
+    )
 
 
 @pytest.mark.parametrize("joint", [" | ", ";", ", "])
 def test_several_labels_in_a_cell_are_seen_and_the_separator_is_named(tmp_path, joint):
     names = ["login", "bug", "bill", "parcel"]
-    tags = [joint.join(names[i] for i in range(4) if row >> i & 1) or names[0] for row in np.arange(400) % 16]
+    tags = [
+        joint.join(names[i] for i in range(4) if row >> i & 1) or names[0]
+        for row in np.arange(400) % 16
+    ]
     path = written(tmp_path / "a.csv", made.frame(400).assign(tags=tags))
     findings = inspect.inspect(path, target="tags")
     assert f"init with --separator {joint.strip()!r}" in inspect.summary(findings)
@@ -201,13 +239,19 @@ def test_too_many_classes_that_are_joined_labels_are_refused_with_the_separator(
 
 def test_classes_with_a_comma_in_their_names_are_no_several_labels(tmp_path):
     names = np.array(["Paris, France", "Rome, Italy", "Bonn, Germany"])[np.arange(400) % 3]
-    assert not inspect.inspect(written(tmp_path / "a.csv", made.frame(400).assign(city=names)), target="city").remark
+    assert not inspect.inspect(
+        written(tmp_path / "a.csv", made.frame(400).assign(city=names)), target="city"
+    ).remark
 
 
-@pytest.mark.parametrize(("value", "every", "seen"), [(-999, 20, True), (-999, 399, False), (-5, 20, False)])
+@pytest.mark.parametrize(
+    ("value", "every", "seen"), [(-999, 20, True), (-999, 399, False), (-5, 20, False)]
+)
 def test_a_number_that_may_stand_for_none_is_said(tmp_path, value, every, seen):
     age = np.where(np.arange(400) % every == 1, value, np.arange(400) % 70)
-    findings = inspect.inspect(written(tmp_path / "a.csv", made.frame(400).assign(years=age)), target="label")
+    findings = inspect.inspect(
+        written(tmp_path / "a.csv", made.frame(400).assign(years=age)), target="label"
+    )
     assert ("look at  years: -999 in 5.0 % of the rows" in inspect.summary(findings)) == seen
 
 
@@ -215,7 +259,10 @@ def test_the_metric_proposed_for_rare_classes_is_said_with_its_reason(tmp_path):
     rare = np.where(np.arange(2000) % 100 == 0, "yes", "no")
     frame = made.frame(2000).assign(fraud=rare)
     summary = inspect.summary(inspect.inspect(written(tmp_path / "a.csv", frame), target="fraud"))
-    assert "metric   average_precision: a model that never says the rarest class is right in 99.0 %" in summary
+    assert (
+        "metric   average_precision: a model that never says the rarest class is right in 99.0 %"
+        in summary
+    )
 
 
 def test_a_file_of_the_target_alone_is_refused(tmp_path):
@@ -224,6 +271,8 @@ def test_a_file_of_the_target_alone_is_refused(tmp_path):
 
 
 def test_the_terminal_says_how_free_text_is_used(tmp_path):
-    frame = made.frame(400).assign(story=[f"my parcel {i} came late and the box was open" for i in range(400)])
+    frame = made.frame(400).assign(
+        story=[f"my parcel {i} came late and the box was open" for i in range(400)]
+    )
     findings = inspect.inspect(written(tmp_path / "a.csv", frame), target="label")
     assert "to use it, say in kinds that it is text: {story: text}" in inspect.summary(findings)

@@ -30,7 +30,11 @@ def content(folder):
 @pytest.mark.parametrize(
     ("values", "rows", "shapes"),
     [
-        ({"path": made.SHARED / "adult.data", "target": "income"}, 30162, {"numbers": (6,), "categories": (8,)}),
+        (
+            {"path": made.SHARED / "adult.data", "target": "income"},
+            30162,
+            {"numbers": (6,), "categories": (8,)},
+        ),
         ({"path": made.SHARED / "elec.csv", "target": "class"}, 45312, {"numbers": (6,)}),
         ({"source": "digits", "target": "digit"}, 1797, {"image": (1, 8, 8)}),
         (
@@ -54,7 +58,10 @@ def test_real_data_is_prepared_and_read_back(tmp_path, values, rows, shapes):
     inputs = loaded.train.inputs()
     assert {name: value.shape[1:] for name, value in inputs.items()} == shapes
     assert all(np.isfinite(value).all() for value in inputs.values())
-    assert loaded.test.inputs("flat")["features"].shape == (record.rows["test"], loaded.preprocessor.width)
+    assert loaded.test.inputs("flat")["features"].shape == (
+        record.rows["test"],
+        loaded.preprocessor.width,
+    )
     assert loaded.schema.classes == record.classes
     assert set(loaded.train.target) == set(range(len(record.classes)))
 
@@ -74,11 +81,14 @@ def test_raw_values_come_back_as_they_were(tmp_path):
     source = frame.iloc[test.rows]
     np.testing.assert_array_equal(test.columns["income"], source.income)
     assert [value or None for value in test.columns["plan"]] == source.plan.tolist()
-    assert [splits.load(tmp_path / "d").schema.classes[index] for index in test.target] == source.label.tolist()
+    assert [
+        splits.load(tmp_path / "d").schema.classes[index] for index in test.target
+    ] == source.label.tolist()
 
 
 def test_preprocessing_is_fitted_on_the_training_rows_only(tmp_path):
-    frame = made.frame().assign(visit=range(300))  # divided by a column that does not change with the values
+    # divided by a column that does not change with the values
+    frame = made.frame().assign(visit=range(300))
     by_visit = {"ignore": ("visit",), "split": {"method": "group", "column": "visit"}}
     prepared(tmp_path, frame, **by_visit)
     held_out = splits.load(tmp_path / "d").test.rows[0]
@@ -99,7 +109,10 @@ def test_extra_rows_join_training_or_recent_unless_they_equal_a_held_out_row(tmp
     more = prepared(tmp_path, frame, extra=(tmp_path / "new.parquet",))
     assert more.rows["train"] + more.rows["recent"] == record.rows["train"] + 39
     assert more.rows["train"] > record.rows["train"]
-    assert (more.rows["validation"], more.rows["test"]) == (record.rows["validation"], record.rows["test"])
+    assert (more.rows["validation"], more.rows["test"]) == (
+        record.rows["validation"],
+        record.rows["test"],
+    )
     assert any(warning.startswith("5 of 45") for warning in more.warnings)
     assert any(warning.startswith("1 of 45") for warning in more.warnings)
     assert more.version != record.version
@@ -130,7 +143,11 @@ def test_the_limit_keeps_so_many_rows(tmp_path):
         ({"label": np.linspace(0, 1, 300)}, {"task": "classification"}, "quantity"),
         ({"age": np.inf}, {}, "is inf in row 0: wanted a finite number"),
         ({"town": [f"t{i}" for i in range(300)]}, {}, "identifier"),
-        ({"town": [*map(str, range(299)), "many"]}, {}, "feature town is a number in 299 rows, and 'many' in row 299"),
+        (
+            {"town": [*map(str, range(299)), "many"]},
+            {},
+            "feature town is a number in 299 rows, and 'many' in row 299",
+        ),
         ({}, {"ignore": ("agee",)}, "did you mean 'age'"),
         ({}, {"split": {"method": "group", "column": "towns"}}, "did you mean 'town'"),
         ({}, {"split": {"method": "time", "column": "town"}}, "not a moment"),
@@ -165,7 +182,9 @@ def test_copies_across_a_split_by_time_are_warned_of(tmp_path):
 
 def test_groups_across_a_random_split_are_warned_of(tmp_path):
     record = prepared(
-        tmp_path, made.frame().assign(user=np.arange(300) % 9), split={"method": "random", "column": "user"}
+        tmp_path,
+        made.frame().assign(user=np.arange(300) % 9),
+        split={"method": "random", "column": "user"},
     )
     assert any("share their user" in warning for warning in record.warnings)
 

@@ -1,4 +1,5 @@
-"""What strangers' files hold: each is read as what it is, or left out with a true reason and an advice that works."""
+"""What strangers' files hold: each is read as what it is, or left out with a true reason and an
+advice that works."""
 
 import datetime
 import re
@@ -20,7 +21,10 @@ ROWS = 600
 RANDOM = np.random.default_rng(0)
 NUMBERS = RANDOM.normal(1e4, 5e3, ROWS).round(2)
 AGES = RANDOM.integers(18, 90, ROWS)
-DAYS = [datetime.date(2020, 1, 1) + datetime.timedelta(days=int(day)) for day in RANDOM.integers(0, 1500, ROWS)]
+DAYS = [
+    datetime.date(2020, 1, 1) + datetime.timedelta(days=int(day))
+    for day in RANDOM.integers(0, 1500, ROWS)
+]
 LABELS = np.where(RANDOM.random(ROWS) < 0.5, "yes", "no")
 
 
@@ -63,13 +67,47 @@ ZONED = pd.to_datetime(pd.Series(DAYS)).dt.tz_localize("Asia/Tokyo")
 @pytest.mark.parametrize(
     ("file", "column", "kind", "values"),
     [
-        pytest.param("a.csv", [f"{v:,.2f}" for v in NUMBERS], "number", NUMBERS.tolist(), id="thousands"),
-        pytest.param("a.csv", [f"{v:.2f}".replace(".", ",") for v in NUMBERS], "number", NUMBERS.tolist(), id="comma"),
-        pytest.param("a.csv", [swapped(v) for v in NUMBERS], "number", NUMBERS.tolist(), id="points-and-a-comma"),
-        pytest.param("a.csv", [f"  {v} " for v in NUMBERS], "number", NUMBERS.tolist(), id="padded"),
-        pytest.param("a.csv", [f"{v}%" for v in AGES], "number", [float(f"{v}e-2") for v in AGES], id="percent"),
-        pytest.param("a.parquet", [Decimal(str(v)) for v in NUMBERS], "number", NUMBERS.tolist(), id="DECIMAL"),
-        pytest.param("a.parquet", [str(v).encode() for v in NUMBERS], "number", NUMBERS.tolist(), id="BINARY-numbers"),
+        pytest.param(
+            "a.csv", [f"{v:,.2f}" for v in NUMBERS], "number", NUMBERS.tolist(), id="thousands"
+        ),
+        pytest.param(
+            "a.csv",
+            [f"{v:.2f}".replace(".", ",") for v in NUMBERS],
+            "number",
+            NUMBERS.tolist(),
+            id="comma",
+        ),
+        pytest.param(
+            "a.csv",
+            [swapped(v) for v in NUMBERS],
+            "number",
+            NUMBERS.tolist(),
+            id="points-and-a-comma",
+        ),
+        pytest.param(
+            "a.csv", [f"  {v} " for v in NUMBERS], "number", NUMBERS.tolist(), id="padded"
+        ),
+        pytest.param(
+            "a.csv",
+            [f"{v}%" for v in AGES],
+            "number",
+            [float(f"{v}e-2") for v in AGES],
+            id="percent",
+        ),
+        pytest.param(
+            "a.parquet",
+            [Decimal(str(v)) for v in NUMBERS],
+            "number",
+            NUMBERS.tolist(),
+            id="DECIMAL",
+        ),
+        pytest.param(
+            "a.parquet",
+            [str(v).encode() for v in NUMBERS],
+            "number",
+            NUMBERS.tolist(),
+            id="BINARY-numbers",
+        ),
         pytest.param(
             "a.parquet",
             [[b"red", b" red"][v % 2] if v < 50 else b"blue" for v in AGES],
@@ -78,9 +116,15 @@ ZONED = pd.to_datetime(pd.Series(DAYS)).dt.tz_localize("Asia/Tokyo")
             id="BINARY-words",
         ),
         pytest.param(
-            "a.csv", [f"{v:05}" for v in AGES], "category", [f"{v:05}" for v in AGES], id="leading-zeros-are-a-word"
+            "a.csv",
+            [f"{v:05}" for v in AGES],
+            "category",
+            [f"{v:05}" for v in AGES],
+            id="leading-zeros-are-a-word",
         ),
-        pytest.param("a.csv", AGES < 40, "boolean", (AGES < 40).astype(float).tolist(), id="booleans"),
+        pytest.param(
+            "a.csv", AGES < 40, "boolean", (AGES < 40).astype(float).tolist(), id="booleans"
+        ),
         pytest.param(
             "a.csv",
             ["true" if v < 40 else "false" for v in AGES],
@@ -88,12 +132,26 @@ ZONED = pd.to_datetime(pd.Series(DAYS)).dt.tz_localize("Asia/Tokyo")
             (AGES < 40).astype(float).tolist(),
             id="true",
         ),
-        pytest.param("a.csv", [f"{day:%d/%m/%Y}" for day in DAYS], "datetime", UTC_SECONDS, id="day-first"),
-        pytest.param("a.csv", [f"{day:%m/%d/%y}" for day in DAYS], "datetime", UTC_SECONDS, id="month-first"),
         pytest.param(
-            "a.csv", [f"{day}T00:00:00+09:00" for day in DAYS], "datetime", [s - 32400 for s in UTC_SECONDS], id="zone"
+            "a.csv", [f"{day:%d/%m/%Y}" for day in DAYS], "datetime", UTC_SECONDS, id="day-first"
         ),
-        pytest.param("a.parquet", ZONED, "datetime", [s - 32400 for s in UTC_SECONDS], id="timestamps-with-zone"),
+        pytest.param(
+            "a.csv", [f"{day:%m/%d/%y}" for day in DAYS], "datetime", UTC_SECONDS, id="month-first"
+        ),
+        pytest.param(
+            "a.csv",
+            [f"{day}T00:00:00+09:00" for day in DAYS],
+            "datetime",
+            [s - 32400 for s in UTC_SECONDS],
+            id="zone",
+        ),
+        pytest.param(
+            "a.parquet",
+            ZONED,
+            "datetime",
+            [s - 32400 for s in UTC_SECONDS],
+            id="timestamps-with-zone",
+        ),
     ],
 )
 def test_a_column_is_read_as_what_it_is(tmp_path, file, column, kind, values):
@@ -125,7 +183,9 @@ def test_booleans_are_categories_where_the_user_says_so(tmp_path):
 
 
 def test_a_code_is_a_number_where_the_user_says_so(tmp_path):
-    feature, read = prepared(written(tmp_path / "a.csv", [f"{v:05}" for v in AGES]), kinds={"c": "number"})
+    feature, read = prepared(
+        written(tmp_path / "a.csv", [f"{v:05}" for v in AGES]), kinds={"c": "number"}
+    )
     assert (feature.kind, read) == ("number", AGES.astype(float).tolist())
 
 
@@ -133,7 +193,9 @@ def test_identifiers_beyond_what_a_float_holds_stay_what_they_are(tmp_path):
     identifiers = [2**53 + 1 + int(v) for v in AGES]
     for name in ("a.csv", "a.parquet"):
         column = [None, *identifiers[1:]] if name == "a.csv" else identifiers
-        path = written(tmp_path / name, pd.Series(column, dtype=object if None in column else "int64"))
+        path = written(
+            tmp_path / name, pd.Series(column, dtype=object if None in column else "int64")
+        )
         assert "cannot be told apart" in found(path).why
         feature, read = prepared(path, categorical=("c",), ignore=())
         assert read[1:] == [str(value) for value in identifiers[1:]]
@@ -187,7 +249,9 @@ def test_identifiers_beyond_what_a_float_holds_stay_what_they_are(tmp_path):
         ),
     ],
 )
-def test_what_only_a_person_can_decide_is_said_with_an_advice_that_works(tmp_path, column, why, advice, keys):
+def test_what_only_a_person_can_decide_is_said_with_an_advice_that_works(
+    tmp_path, column, why, advice, keys
+):
     path = written(tmp_path / "a.csv", column)
     said = found(path)
     assert (said.use, said.needs[: len(advice)]) == ("ignore", advice)
@@ -216,10 +280,20 @@ def test_one_enormous_value_spoils_neither_the_scale_nor_the_profile(tmp_path):
 @pytest.mark.parametrize(
     ("column", "sentence"),
     [
-        pytest.param([True, 2.5] * (ROWS // 2), "holds booleans among other values", id="booleans-and-numbers"),
+        pytest.param(
+            [True, 2.5] * (ROWS // 2),
+            "holds booleans among other values",
+            id="booleans-and-numbers",
+        ),
         pytest.param([[1, 2]] * ROWS, "holds values of type list", id="lists"),
-        pytest.param([{"a": 1}, "b"] * (ROWS // 2), "holds values of type dict and str", id="maps-and-words"),
-        pytest.param([b"\xff\xfe", b"\xff"] * (ROWS // 2), "holds values of type bytes", id="bytes-that-are-no-text"),
+        pytest.param(
+            [{"a": 1}, "b"] * (ROWS // 2), "holds values of type dict and str", id="maps-and-words"
+        ),
+        pytest.param(
+            [b"\xff\xfe", b"\xff"] * (ROWS // 2),
+            "holds values of type bytes",
+            id="bytes-that-are-no-text",
+        ),
     ],
 )
 def test_a_column_of_several_kinds_is_told(column, sentence):
@@ -256,8 +330,14 @@ def test_a_column_may_have_any_name(tmp_path, name):
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ({"kinds": {"agee": "number"}}, "data.kinds names 'agee', which is no column; did you mean 'age'"),
-        ({"kinds": {"age": "nunber"}}, "data.kinds.age is 'nunber', which is no kind; did you mean 'number'?"),
+        (
+            {"kinds": {"agee": "number"}},
+            "data.kinds names 'agee', which is no column; did you mean 'age'",
+        ),
+        (
+            {"kinds": {"age": "nunber"}},
+            "data.kinds.age is 'nunber', which is no kind; did you mean 'number'?",
+        ),
         ({"notations": {"age": "dayfirst"}}, "data.notations.age is 'dayfirst': wanted"),
         ({"kinds": {"town": "number"}}, "feature town is 'York' in row 0: wanted a finite number"),
     ],

@@ -61,14 +61,18 @@ def write(source: str, folder: Path) -> dict[str, object]:
         )
         return {"function": "rows_of_mine:rows"}
     if source == "idx":
-        images, labels = (made.SHARED / f"t10k-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1"))
+        images, labels = (
+            made.SHARED / f"t10k-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1")
+        )
         return {"path": images, "labels": labels}
     assert source == "digits", f"this test has no rows for source {source}: write some"
     return {}
 
 
 @pytest.mark.parametrize("source", sorted(sections.SOURCES.sections))
-def test_a_source_gives_rows_with_the_target_and_survives_the_configuration(source, tmp_path, monkeypatch):
+def test_a_source_gives_rows_with_the_target_and_survives_the_configuration(
+    source, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     section = sections.Data.of(source=source, **write(source, tmp_path))
@@ -84,9 +88,17 @@ def test_a_source_gives_rows_with_the_target_and_survives_the_configuration(sour
 
 
 def test_a_configuration_of_before_sources_had_keys_of_their_own_is_read():
-    before = {"source": "csv", "path": "rows.csv", "labels": None, "function": None, "target": "income"}
+    before = {
+        "source": "csv",
+        "path": "rows.csv",
+        "labels": None,
+        "function": None,
+        "target": "income",
+    }
     assert sections.Data.of(**before).target == "income"
-    assert sections.Data.of(source="digits", path=None, labels=None, function=None).source == "digits"
+    assert (
+        sections.Data.of(source="digits", path=None, labels=None, function=None).source == "digits"
+    )
     with pytest.raises(ValidationError, match="labels"):
         sections.Data.of(source="csv", path="rows.csv", labels="labels.idx")
 
@@ -94,20 +106,29 @@ def test_a_configuration_of_before_sources_had_keys_of_their_own_is_read():
 @pytest.mark.parametrize("source", sorted(sections.SOURCES.sections))
 def test_every_key_of_a_source_says_why(source):
     described = sections.SOURCES.sections[source].model_fields
-    assert [key for key, field in described.items() if not field.description and key != "split"] == []
+    assert [
+        key for key, field in described.items() if not field.description and key != "split"
+    ] == []
 
 
 @pytest.fixture
 def stranger(tmp_path: Path) -> Path:
     """Return the folder of an installed package with a source of its own."""
     modules, entries = {"fixed_width": STRANGER}, {"sources": {"fixed-width": "fixed_width"}}
-    return strangers.install(tmp_path, "fixed-width", version="1.2", modules=modules, groups=entries)
+    return strangers.install(
+        tmp_path, "fixed-width", version="1.2", modules=modules, groups=entries
+    )
 
 
-def test_a_strangers_source_is_prepared_listed_and_looked_at_without_a_line_of_ours(stranger, tmp_path):
+def test_a_strangers_source_is_prepared_listed_and_looked_at_without_a_line_of_ours(
+    stranger, tmp_path
+):
     rows = [
         "age   label",
-        *(f"{age:<6}{label}" for age, label in made.frame(300)[["age", "label"]].itertuples(index=False)),
+        *(
+            f"{age:<6}{label}"
+            for age, label in made.frame(300)[["age", "label"]].itertuples(index=False)
+        ),
     ]
     (tmp_path / "rows.fwf").write_text("\n".join(rows))
     script = f"""
@@ -129,7 +150,9 @@ print(json.dumps([sum(record.rows.values()), sources.of_file(rows), found.distri
 
 def test_check_says_which_package_a_source_is_of(stranger):
     done = strangers.python(stranger, "-m", "fairway", "check", "--home", str(stranger / "home"))
-    assert re.search(r"ok +sources +csv, digits, function, idx, parquet$", done.stdout, re.M), done.stdout
+    assert re.search(r"ok +sources +csv, digits, function, idx, parquet$", done.stdout, re.M), (
+        done.stdout
+    )
     assert re.search(r"ok +sources +fixed-width, of fixed-width 1.2$", done.stdout, re.M)
 
 

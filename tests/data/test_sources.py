@@ -32,7 +32,10 @@ def test_digits_come_as_images():
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_idx_is_read_gzipped_or_plain(tmp_path, packed):
-    images, labels = made.SHARED / "t10k-images-idx3-ubyte.gz", made.SHARED / "t10k-labels-idx1-ubyte.gz"
+    images, labels = (
+        made.SHARED / "t10k-images-idx3-ubyte.gz",
+        made.SHARED / "t10k-labels-idx1-ubyte.gz",
+    )
     if not packed:
         for name, source in (("i", images), ("l", labels)):
             (tmp_path / name).write_bytes(gzip.decompress(source.read_bytes()))
@@ -44,7 +47,9 @@ def test_idx_is_read_gzipped_or_plain(tmp_path, packed):
 
 
 def test_missing_values_and_spaces_around_them_are_taken_away(tmp_path):
-    frame = read(made.csv(tmp_path / "a.csv", "x, town,label\n1, Bath ,yes\n?, ? ,no\n3,York, yes\n")).frame
+    frame = read(
+        made.csv(tmp_path / "a.csv", "x, town,label\n1, Bath ,yes\n?, ? ,no\n3,York, yes\n")
+    ).frame
     assert frame.x.tolist()[::2] == [1.0, 3.0]
     assert frame.isna().sum().tolist() == [1, 1, 0]
     assert frame.town.tolist()[0] == "Bath"
@@ -95,7 +100,9 @@ def test_a_file_that_is_not_there_is_a_usage_error(tmp_path, source, keys):
 
 def test_a_file_that_is_no_parquet_is_told(tmp_path):
     with pytest.raises(errors.DataError, match="not a parquet file"):
-        sources.read(made.section(source="parquet", path=made.csv(tmp_path / "a.parquet", "a,label\n")))
+        sources.read(
+            made.section(source="parquet", path=made.csv(tmp_path / "a.parquet", "a,label\n"))
+        )
 
 
 @pytest.mark.parametrize(
@@ -129,13 +136,19 @@ def test_a_function_of_the_current_folder_gives_the_rows(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("body", "kind", "sentence"),
     [
-        ("def rows(section):\n    raise OSError('no disk')\n", errors.DataError, "raised OSError: no disk"),
+        (
+            "def rows(section):\n    raise OSError('no disk')\n",
+            errors.DataError,
+            "raised OSError: no disk",
+        ),
         ("1 / 0", errors.UsageError, "raised ZeroDivisionError"),
         ("def other(section): ...", errors.UsageError, "no function 'rows'"),
         ("def rows(section):\n    return [1]\n", errors.DataError, "returned a list"),
     ],
 )
-def test_a_function_that_fails_is_told_in_its_own_words(tmp_path, monkeypatch, body, kind, sentence):
+def test_a_function_that_fails_is_told_in_its_own_words(
+    tmp_path, monkeypatch, body, kind, sentence
+):
     with pytest.raises(kind, match=sentence):
         call(tmp_path, monkeypatch, body)
 

@@ -8,7 +8,9 @@ from fairway.config import sections
 from fairway.data import split
 
 
-def divide(*, rows=200, method="stratified", identity=None, column=None, seed=0, target=None, **shares):
+def divide(
+    *, rows=200, method="stratified", identity=None, column=None, seed=0, target=None, **shares
+):
     target = np.arange(rows) % 4 // 3 if target is None else target
     section = sections.Split(method=method, column="c" if column is not None else None, **shares)
     identity = np.arange(rows) if identity is None else identity
@@ -23,7 +25,10 @@ seeds = st.integers(0, 2**31 - 1)
 
 
 @given(
-    seed=seeds, rows=st.integers(60, 300), kinds=st.integers(30, 300), method=st.sampled_from(["stratified", "random"])
+    seed=seeds,
+    rows=st.integers(60, 300),
+    kinds=st.integers(30, 300),
+    method=st.sampled_from(["stratified", "random"]),
 )
 def test_every_row_is_in_one_split_and_equal_rows_are_in_the_same(seed, rows, kinds, method):
     identity = np.random.default_rng(seed).integers(0, kinds, rows)
@@ -38,7 +43,9 @@ def test_a_group_is_in_one_split(seed, groups):
     column = np.random.default_rng(seed).integers(0, groups, 300).astype(str).astype(object)
     parts = divide(rows=300, method="group", column=column, seed=seed)
     assert np.array_equal(np.sort(everyone(parts)), np.arange(300))
-    assert not set(column[parts.train]) & set(column[np.concatenate([parts.validation, parts.test])])
+    assert not set(column[parts.train]) & set(
+        column[np.concatenate([parts.validation, parts.test])]
+    )
     assert not set(column[parts.validation]) & set(column[parts.test])
 
 
@@ -61,13 +68,19 @@ def test_stratified_splits_keep_small_classes_shares_exactly_and_large_ones_with
 
 
 @given(seed=seeds, method=st.sampled_from(["stratified", "random"]), added=st.integers(1, 2000))
-def test_a_row_keeps_its_side_when_rows_are_added_and_when_they_come_in_another_order(seed, method, added):
+def test_a_row_keeps_its_side_when_rows_are_added_and_when_they_come_in_another_order(
+    seed, method, added
+):
     rng = np.random.default_rng(seed)
     rows = 1000 + added
     identity, target = rng.integers(0, 2**63, rows), np.arange(rows) % 2
-    before = divide(rows=1000, method=method, identity=identity[:1000], target=target[:1000], seed=seed)
+    before = divide(
+        rows=1000, method=method, identity=identity[:1000], target=target[:1000], seed=seed
+    )
     order = rng.permutation(rows)
-    after = divide(rows=rows, method=method, identity=identity[order], target=target[order], seed=seed)
+    after = divide(
+        rows=rows, method=method, identity=identity[order], target=target[order], seed=seed
+    )
     for name in split.SPLITS:
         known = set(identity[getattr(before, name)].tolist())
         assert known <= set(identity[order][getattr(after, name)].tolist())
@@ -75,8 +88,12 @@ def test_a_row_keeps_its_side_when_rows_are_added_and_when_they_come_in_another_
 
 def test_a_group_keeps_its_side_when_groups_are_added():
     names = np.array([f"shop {number % 400}" for number in range(2000)], dtype=object)
-    more = np.concatenate([names, np.array([f"new {number % 300}" for number in range(900)], dtype=object)])
-    before, after = (divide(rows=len(column), method="group", column=column) for column in (names, more))
+    more = np.concatenate(
+        [names, np.array([f"new {number % 300}" for number in range(900)], dtype=object)]
+    )
+    before, after = (
+        divide(rows=len(column), method="group", column=column) for column in (names, more)
+    )
     assert set(names[before.test]) <= set(more[after.test])
     assert set(names[before.train]) <= set(more[after.train])
 
@@ -88,7 +105,9 @@ def test_few_combinations_are_divided_and_the_classes_shares_hold(seed):
     target = (rng.random(4000) < combination / 17).astype(np.int64)
     parts = divide(rows=4000, identity=combination, target=target, seed=seed)
     assert parts.apart
-    assert [abs(target[getattr(parts, name)].mean() - target.mean()) < 0.08 for name in split.SPLITS] == [True] * 3
+    assert [
+        abs(target[getattr(parts, name)].mean() - target.mean()) < 0.08 for name in split.SPLITS
+    ] == [True] * 3
     assert set(combination[parts.test]) <= set(combination[parts.train])
 
 

@@ -29,7 +29,9 @@ def by_name(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in record["revisions"]}
 
 
-def test_no_request_fails_but_those_that_the_defective_model_answered(played: tuple[dict[str, Any], Path]) -> None:
+def test_no_request_fails_but_those_that_the_defective_model_answered(
+    played: tuple[dict[str, Any], Path],
+) -> None:
     record, _ = played
     assert record["requests"] >= 10_000
     assert record["failed_requests"] == 0
@@ -53,7 +55,9 @@ def test_each_model_ends_as_it_should_and_is_caught_by_the_guard_that_can_see_it
     assert all(row["reason"] and row["evidence"] for name, row in models.items() if name != "A")
 
 
-def test_the_shift_opens_a_ticket_with_features_and_effects_and_no_page(played: tuple[dict[str, Any], Path]) -> None:
+def test_the_shift_opens_a_ticket_with_features_and_effects_and_no_page(
+    played: tuple[dict[str, Any], Path],
+) -> None:
     drift = played[0]["drift"]
     assert drift["detected"]
     assert drift["windows"] >= 2
@@ -62,7 +66,9 @@ def test_the_shift_opens_a_ticket_with_features_and_effects_and_no_page(played: 
     assert drift["pages"] == []
 
 
-def test_labels_are_joined_retraining_starts_and_the_challenger_recovers(played: tuple[dict[str, Any], Path]) -> None:
+def test_labels_are_joined_retraining_starts_and_the_challenger_recovers(
+    played: tuple[dict[str, Any], Path],
+) -> None:
     record, _ = played
     assert record["labels"]["joined"] == record["labels"]["sent"] > 500
     assert record["retraining"]["started"]
@@ -72,10 +78,16 @@ def test_labels_are_joined_retraining_starts_and_the_challenger_recovers(played:
     assert accuracy["after_retraining"] > accuracy["after_shift"] + 0.05
 
 
-def test_the_reports_hold_the_record_and_nothing_is_left_running(played: tuple[dict[str, Any], Path]) -> None:
+def test_the_reports_hold_the_record_and_nothing_is_left_running(
+    played: tuple[dict[str, Any], Path],
+) -> None:
     record, out = played
     assert json.loads((out / "report.json").read_text()) == record
     page = (out / "report.html").read_text()
     assert all(row["revision"] in page for row in record["revisions"])
     assert "http://" not in page.replace("http://www.w3.org", "")
-    assert not [p.pid for p in psutil.process_iter(["cmdline"]) if "fairway-demo-" in " ".join(p.info["cmdline"] or [])]
+    assert not [
+        p.pid
+        for p in psutil.process_iter(["cmdline"])
+        if "fairway-demo-" in " ".join(p.info["cmdline"] or [])
+    ]

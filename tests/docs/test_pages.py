@@ -30,12 +30,16 @@ spec.loader.exec_module(generate)
 
 @pytest.mark.parametrize("name", generate.PAGES)
 def test_the_committed_page_is_what_the_code_says(name):
-    assert (ROOT / name).read_text(encoding="utf-8") == generate.PAGES[name](), "run `make docs` and commit the result"
+    assert (ROOT / name).read_text(encoding="utf-8") == generate.PAGES[name](), (
+        "run `make docs` and commit the result"
+    )
 
 
 def test_a_stale_page_is_named_with_the_command_that_mends_it(tmp_path):
     for folder in ("src", "docs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
     command = [sys.executable, tmp_path / "docs" / "generate.py"]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     assert subprocess.run([*command, "--check"], capture_output=True, timeout=120).returncode == 0
@@ -123,11 +127,16 @@ def test_commands_are_listed_with_those_under_them_and_hidden_ones_are_not():
     root = click.Group(
         "fairway",
         commands=[
-            click.Group("rollout", commands=[click.Command("pause"), click.Command("secret", hidden=True)]),
+            click.Group(
+                "rollout", commands=[click.Command("pause"), click.Command("secret", hidden=True)]
+            ),
             click.Command("up"),
         ],
     )
-    paths = [context.command_path for _, context in generate.commands(root, click.Context(root, info_name="fairway"))]
+    paths = [
+        context.command_path
+        for _, context in generate.commands(root, click.Context(root, info_name="fairway"))
+    ]
     assert paths == ["fairway rollout", "fairway rollout pause", "fairway up"]
 
 
@@ -139,8 +148,12 @@ def test_a_command_whose_module_is_absent_is_named():
         def get_command(self, ctx, cmd_name):
             raise ModuleNotFoundError("No module named 'gone'")
 
-    with pytest.raises(SystemExit, match="fairway gone cannot be described: No module named 'gone'"):
-        list(generate.commands(Lazy("fairway"), click.Context(Lazy("fairway"), info_name="fairway")))
+    with pytest.raises(
+        SystemExit, match="fairway gone cannot be described: No module named 'gone'"
+    ):
+        list(
+            generate.commands(Lazy("fairway"), click.Context(Lazy("fairway"), info_name="fairway"))
+        )
 
 
 # -- metrics ---------------------------------------------------------------------------------------
@@ -183,12 +196,17 @@ def declared(tmp_path, monkeypatch):
 )
 def test_a_metric_is_found_however_it_is_written(declared, text):
     assert declared(text) == [
-        generate.Series("n_total", "counter", ("deployment", "revision"), "Help.", "fairway.noun.module")
+        generate.Series(
+            "n_total", "counter", ("deployment", "revision"), "Help.", "fairway.noun.module"
+        )
     ]
 
 
 def test_a_counter_of_collections_is_no_metric(declared):
-    assert declared("import prometheus_client\nfrom collections import Counter\nX = Counter('abc')") == []
+    assert (
+        declared("import prometheus_client\nfrom collections import Counter\nX = Counter('abc')")
+        == []
+    )
 
 
 def test_a_metric_whose_name_is_computed_is_refused_with_its_line(declared):
@@ -200,7 +218,9 @@ def test_every_series_is_named_after_its_noun_and_says_what_it_counts():
     for file in (ROOT / "src" / "fairway").rglob("*.py"):
         for series in generate.declared(file):
             spoken_for = (
-                "rollout" if series.module == "fairway.operator.rolloutseries" else series.module.split(".")[1]
+                "rollout"
+                if series.module == "fairway.operator.rolloutseries"
+                else series.module.split(".")[1]
             )  # what it looks after, not itself
             assert series.name.startswith(f"fairway_{spoken_for}_"), series
             assert series.help.endswith("."), series
@@ -229,7 +249,12 @@ def test_the_page_lists_what_a_process_really_exports():
 
 def test_the_generator_reads_the_code_and_does_not_run_it():
     source = ast.parse((ROOT / "docs" / "generate.py").read_text(encoding="utf-8"))
-    top = {alias.name for node in source.body if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
+    top = {
+        alias.name
+        for node in source.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
     assert not {name for name in top if name.startswith("fairway")}
 
 
@@ -238,12 +263,16 @@ def test_the_generator_reads_the_code_and_does_not_run_it():
 
 def test_the_hooks_page_shows_what_is_read_and_what_is_sent():
     page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
-    example, sent = (page.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("yaml", "json"))
+    example, sent = (
+        page.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("yaml", "json")
+    )
     known = sections.Strategy.model_validate(yaml.safe_load(example)["strategy"]).hooks
     assert {at for hook in known for at in hook.at} == set(typing.get_args(sections.HookPoint))
     shown = json.loads(sent)
     data = {
-        name: value for name, value in shown["data"].items() if name not in ("hook", "at", "namespace", "deployment")
+        name: value
+        for name, value in shown["data"].items()
+        if name not in ("hook", "at", "namespace", "deployment")
     }
     call = hooks.Call(id=shown["id"], hook="freeze", at="preStep", data=data, due=0.0)
     assert calls.event(calls.DeploymentName("models", "income"), call, now=1767225600.0) == shown

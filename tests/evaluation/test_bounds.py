@@ -7,7 +7,9 @@ from fairway.evaluation import bounds
 
 @pytest.mark.parametrize(("count", "total"), [(0, 100), (3, 100), (50, 600), (99, 100), (100, 100)])
 def test_the_bound_is_clopper_and_pearson_s(count, total):
-    wanted = stats.binomtest(count, total, alternative="less").proportion_ci(0.99, method="exact").high
+    wanted = (
+        stats.binomtest(count, total, alternative="less").proportion_ci(0.99, method="exact").high
+    )
     assert bounds.upper_bound(count, total, confidence=0.99) == pytest.approx(wanted, abs=1e-6)
 
 
@@ -25,7 +27,10 @@ def test_the_bound_of_other_losses_is_missed_no_more_often_than_stated():
 
 
 def test_the_bound_of_a_sum_lies_between_the_exact_and_the_plain_one():
-    exact, known = bounds.upper_bound(20, 200, confidence=0.99), bounds.of_mean(20, 200, confidence=0.99)
+    exact, known = (
+        bounds.upper_bound(20, 200, confidence=0.99),
+        bounds.of_mean(20, 200, confidence=0.99),
+    )
     plain = 0.1 + np.sqrt(-np.log(0.01) / 400)
     assert exact < known < plain
     assert [bounds.of_mean(lost, 200, confidence=0.99) for lost in (0, 200)] == pytest.approx(

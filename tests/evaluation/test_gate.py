@@ -112,8 +112,12 @@ def recent(ours: float, theirs: float | None) -> dict:
             "accuracy on the newly labelled rows is 0.6000, wanted at least 0.8900",
             id="worse now",
         ),
-        pytest.param({}, {**against(0.84), **recent(0.9, 0.6)}, True, "all 4 checks passed", id="better now"),
-        pytest.param({}, recent(0.1, None), True, "all 2 checks passed", id="new rows without a champion"),
+        pytest.param(
+            {}, {**against(0.84), **recent(0.9, 0.6)}, True, "all 4 checks passed", id="better now"
+        ),
+        pytest.param(
+            {}, recent(0.1, None), True, "all 2 checks passed", id="new rows without a champion"
+        ),
         pytest.param(
             {"sliceThreshold": 0.8},
             {},
@@ -121,10 +125,20 @@ def recent(ours: float, theirs: float | None) -> dict:
             "accuracy where sex = F is 0.7000, wanted at least 0.8000 (sliceThreshold)",
             id="a bad slice",
         ),
-        pytest.param({"sliceThreshold": 0.6}, {}, True, "all 3 checks passed", id="small slices are not judged"),
+        pytest.param(
+            {"sliceThreshold": 0.6},
+            {},
+            True,
+            "all 3 checks passed",
+            id="small slices are not judged",
+        ),
         pytest.param({}, {"accuracy": math.nan}, False, "accuracy is nan", id="no number"),
         pytest.param(
-            {}, {"calibration_error": math.nan}, False, "calibration error is nan", id="calibration is no number"
+            {},
+            {"calibration_error": math.nan},
+            False,
+            "calibration error is nan",
+            id="calibration is no number",
         ),
         pytest.param(
             {"beatZeroRule": False, "maxCalibrationError": None},
@@ -143,7 +157,9 @@ def test_the_decision_follows_from_the_section_and_the_numbers(asked, measured, 
 
 
 def test_every_failed_check_is_in_the_reason():
-    decision = gate.decide(sections.Gate(threshold=0.9), evaluation=evaluated(calibration_error=0.5))
+    decision = gate.decide(
+        sections.Gate(threshold=0.9), evaluation=evaluated(calibration_error=0.5)
+    )
     assert "threshold" in decision.reason
     assert "maxCalibrationError" in decision.reason
     assert "\n" not in decision.reason

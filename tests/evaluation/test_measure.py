@@ -28,7 +28,11 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
 @pytest.fixture
 def evaluate(trained, tmp_path):
     def run(
-        *, champion: Path | None = None, dataset: Path = trained[0], checkpoint: Path = trained[1], **section
+        *,
+        champion: Path | None = None,
+        dataset: Path = trained[0],
+        checkpoint: Path = trained[1],
+        **section,
     ) -> artifacts.Evaluation:
         return measure.evaluate(
             sections.Evaluation.model_validate(section),
@@ -45,21 +49,31 @@ def test_the_record_is_written_and_adds_up(evaluate, trained, tmp_path):
     record = evaluate()
     confusion = np.array(record.confusion)
     assert (
-        artifacts.from_json(artifacts.Evaluation, artifacts.read_json(tmp_path / "out" / "evaluation.json")) == record
+        artifacts.from_json(
+            artifacts.Evaluation, artifacts.read_json(tmp_path / "out" / "evaluation.json")
+        )
+        == record
     )
     assert record.rows == len(splits.load(trained[0]).test) == confusion.sum()
     assert record.accuracy == pytest.approx(confusion.trace() / confusion.sum())
     assert record.loss == pytest.approx(1 - record.accuracy)
-    assert record.accuracy > max(record.baselines[name]["accuracy"] for name in ("zero_rule", "random"))
+    assert record.accuracy > max(
+        record.baselines[name]["accuracy"] for name in ("zero_rule", "random")
+    )
     assert sum(row["rows"] for row in record.per_class) == record.rows
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["evaluation.json", "report.html"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "evaluation.json",
+        "report.html",
+    ]
 
 
 def test_evaluating_again_gives_the_same_bytes(evaluate, tmp_path):
     evaluate()
     first = [(tmp_path / "out" / name).read_bytes() for name in ("evaluation.json", "report.html")]
     evaluate()
-    assert [(tmp_path / "out" / name).read_bytes() for name in ("evaluation.json", "report.html")] == first
+    assert [
+        (tmp_path / "out" / name).read_bytes() for name in ("evaluation.json", "report.html")
+    ] == first
 
 
 def test_categories_with_few_values_are_sliced_by_default(evaluate):
@@ -75,7 +89,9 @@ def test_a_column_is_sliced_where_it_is_named(evaluate):
 
 def test_the_champion_s_classes_are_mapped_by_name(evaluate, trained, tmp_path):
     dataset, checkpoint = trained
-    champion = made.package(tmp_path / "champion", dataset=dataset, checkpoint=checkpoint, classes=["yes", "no"])
+    champion = made.package(
+        tmp_path / "champion", dataset=dataset, checkpoint=checkpoint, classes=["yes", "no"]
+    )
     turned(champion / "model.onnx")
     same = evaluate(champion=champion)
     assert same.champion_disagreement == 0
@@ -88,16 +104,29 @@ def test_the_champion_s_classes_are_mapped_by_name(evaluate, trained, tmp_path):
     [
         ({"configuration": {"data": {"seed": 0}}}, None),
         ({"configuration": {"data": {"source": "csv"}}}, "was packaged by an earlier version"),
-        ({"configuration": {"data": {"seed": 7}}}, "rows that data.seed 7 divided, and these are divided by 0"),
+        (
+            {"configuration": {"data": {"seed": 7}}},
+            "rows that data.seed 7 divided, and these are divided by 0",
+        ),
         ({"codeVersion": "0.1.0"}, None),
         (None, None),
     ],
-    ids=["divided alike", "an earlier version's", "another seed", "trained elsewhere", "no lineage"],
+    ids=[
+        "divided alike",
+        "an earlier version's",
+        "another seed",
+        "trained elsewhere",
+        "no lineage",
+    ],
 )
-def test_a_champion_that_may_have_learnt_from_the_test_rows_is_said_to(evaluate, trained, tmp_path, lineage, said):
+def test_a_champion_that_may_have_learnt_from_the_test_rows_is_said_to(
+    evaluate, trained, tmp_path, lineage, said
+):
     champion = made.package(tmp_path / "champion", dataset=trained[0], checkpoint=trained[1])
     manifest = artifacts.read_json(champion / "manifest.json")
-    artifacts.write_json(champion / "manifest.json", {**manifest, **({"lineage": lineage} if lineage else {})})
+    artifacts.write_json(
+        champion / "manifest.json", {**manifest, **({"lineage": lineage} if lineage else {})}
+    )
     record = evaluate(champion=champion)
     assert [said in note for note in record.notes] == ([True] if said else [])
     assert artifacts.read_json(tmp_path / "out" / "evaluation.json")["notes"] == list(record.notes)
@@ -108,7 +137,9 @@ def test_a_champion_that_may_have_learnt_from_the_test_rows_is_said_to(evaluate,
 
 
 def test_a_champion_with_the_opposite_opinion_differs_on_every_row(evaluate, trained, tmp_path):
-    champion = made.package(tmp_path / "champion", dataset=trained[0], checkpoint=trained[1], classes=["yes", "no"])
+    champion = made.package(
+        tmp_path / "champion", dataset=trained[0], checkpoint=trained[1], classes=["yes", "no"]
+    )
     record = evaluate(champion=champion)
     assert record.champion_disagreement == record.champion_disagreement_bound == 1
     assert record.baselines["champion"]["accuracy"] == pytest.approx(1 - record.accuracy)
@@ -118,11 +149,15 @@ def test_a_champion_with_the_opposite_opinion_differs_on_every_row(evaluate, tra
 
 
 def test_a_champion_s_class_that_the_data_has_not_is_a_wrong_answer(evaluate, trained, tmp_path):
-    champion = made.package(tmp_path / "champion", dataset=trained[0], checkpoint=trained[1], classes=["no", "perhaps"])
+    champion = made.package(
+        tmp_path / "champion", dataset=trained[0], checkpoint=trained[1], classes=["no", "perhaps"]
+    )
     record = evaluate(champion=champion)
     said_yes = sum(row[1] for row in record.confusion)
     assert record.champion_disagreement == pytest.approx(said_yes / record.rows)
-    assert record.baselines["champion"]["accuracy"] == pytest.approx(record.confusion[0][0] / record.rows)
+    assert record.baselines["champion"]["accuracy"] == pytest.approx(
+        record.confusion[0][0] / record.rows
+    )
 
 
 def turned(model: Path) -> None:
@@ -131,14 +166,18 @@ def turned(model: Path) -> None:
     for node in proto.graph.node:
         node.output[:] = ["straight" if name == "probabilities" else name for name in node.output]
     proto.graph.initializer.append(numpy_helper.from_array(np.array([1, 0]), "order"))
-    proto.graph.node.append(onnx.helper.make_node("Gather", ["straight", "order"], ["probabilities"], axis=1))
+    proto.graph.node.append(
+        onnx.helper.make_node("Gather", ["straight", "order"], ["probabilities"], axis=1)
+    )
     onnx.save(proto, model)
 
 
 def test_disagreement_is_measured_on_the_newly_labelled_rows_where_there_are_any(trained, tmp_path):
     made.table(600).to_csv(tmp_path / "rows.csv", index=False)
     made.table(100, seed=9).to_parquet(tmp_path / "new.parquet")
-    section = sections.Data.of(source="csv", path=tmp_path / "rows.csv", extra=(tmp_path / "new.parquet",))
+    section = sections.Data.of(
+        source="csv", path=tmp_path / "rows.csv", extra=(tmp_path / "new.parquet",)
+    )
     dataset = tmp_path / "data"
     prepare.prepare(section, out=dataset)
     fit.fit(made.training(), dataset=dataset, out=tmp_path / "checkpoint")
@@ -152,7 +191,9 @@ def test_disagreement_is_measured_on_the_newly_labelled_rows_where_there_are_any
     )
     rows = len(splits.load(dataset).recent)
     assert record.recent["rows"] == rows
-    assert (record.champion_disagreement * rows) == pytest.approx(round(record.champion_disagreement * rows))
+    assert (record.champion_disagreement * rows) == pytest.approx(
+        round(record.champion_disagreement * rows)
+    )
     assert record.champion_disagreement_bound > record.champion_disagreement
 
 
@@ -176,13 +217,19 @@ def without(package: Path, *, name: str) -> Path:
             id="no package",
         ),
         pytest.param(
-            lambda d, c, f: {"champion": without(made.package(f / "p", dataset=d, checkpoint=c), name="model.onnx")},
+            lambda d, c, f: {
+                "champion": without(
+                    made.package(f / "p", dataset=d, checkpoint=c), name="model.onnx"
+                )
+            },
             errors.ModelError,
             "the model in service .* is no ONNX graph",
             id="a package without its graph",
         ),
         pytest.param(
-            lambda d, c, f: {"champion": made.package(f / "p", dataset=d, checkpoint=c, classes=["a", "b", "c"])},
+            lambda d, c, f: {
+                "champion": made.package(f / "p", dataset=d, checkpoint=c, classes=["a", "b", "c"])
+            },
             errors.ModelError,
             r"answers with shape \[\d+, 2\]: wanted \[\d+, 3\]",
             id="another number of classes",
@@ -213,7 +260,9 @@ def without(package: Path, *, name: str) -> Path:
         ),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused_with_a_sentence(spoil, error, said, evaluate, trained, tmp_path):
+def test_what_cannot_be_evaluated_is_refused_with_a_sentence(
+    spoil, error, said, evaluate, trained, tmp_path
+):
     with pytest.raises(error, match=said):
         evaluate(**spoil(*trained, tmp_path))
     assert not (tmp_path / "out").exists()
@@ -223,7 +272,9 @@ def test_what_cannot_be_evaluated_is_refused_with_a_sentence(spoil, error, said,
     ("change", "said"),
     [
         pytest.param(
-            lambda table: table.drop(columns="pay"), "needs the feature 'pay', which this dataset has not", id="absent"
+            lambda table: table.drop(columns="pay"),
+            "needs the feature 'pay', which this dataset has not",
+            id="absent",
         ),
         pytest.param(
             lambda table: table.assign(pay=np.where(table["pay"] > 0, "high", "low")),
@@ -235,7 +286,9 @@ def test_what_cannot_be_evaluated_is_refused_with_a_sentence(spoil, error, said,
 def test_a_champion_of_other_features_cannot_be_compared(change, said, trained, tmp_path):
     champion = made.package(tmp_path / "champion", dataset=trained[0], checkpoint=trained[1])
     change(made.table()).to_csv(tmp_path / "rows.csv", index=False)
-    prepare.prepare(sections.Data.of(source="csv", path=tmp_path / "rows.csv"), out=tmp_path / "data")
+    prepare.prepare(
+        sections.Data.of(source="csv", path=tmp_path / "rows.csv"), out=tmp_path / "data"
+    )
     fit.fit(made.training(epochs=1), dataset=tmp_path / "data", out=tmp_path / "checkpoint")
     with pytest.raises(errors.DataError, match=said):
         measure.evaluate(
@@ -249,7 +302,11 @@ def test_a_champion_of_other_features_cannot_be_compared(change, said, trained, 
 
 def test_an_image_cannot_be_sliced(tmp_path):
     dataset = made.digits(tmp_path)
-    fit.fit(made.training(family="convolutional", epochs=1), dataset=dataset, out=tmp_path / "checkpoint")
+    fit.fit(
+        made.training(family="convolutional", epochs=1),
+        dataset=dataset,
+        out=tmp_path / "checkpoint",
+    )
     with pytest.raises(errors.DataError, match="names 'image', which is an image"):
         measure.evaluate(
             sections.Evaluation(slices=("image",)),
@@ -268,7 +325,11 @@ def test_a_test_split_without_rows_is_refused(trained, tmp_path):
     pd.read_parquet(dataset / "test.parquet").iloc[:0].to_parquet(dataset / "test.parquet")
     with pytest.raises(errors.DataError, match=r"the test split of .* has no rows"):
         measure.evaluate(
-            sections.Evaluation(), dataset=dataset, checkpoint=trained[1], champion=None, out=tmp_path / "out"
+            sections.Evaluation(),
+            dataset=dataset,
+            checkpoint=trained[1],
+            champion=None,
+            out=tmp_path / "out",
         )
 
 
@@ -283,7 +344,9 @@ class Page(HTMLParser):
         self.loads += [
             value
             for name, value in attrs
-            if name in ("src", "href", "xlink:href", "action") and value and not value.startswith(("#", "data:"))
+            if name in ("src", "href", "xlink:href", "action")
+            and value
+            and not value.startswith(("#", "data:"))
         ]
 
 
@@ -304,7 +367,9 @@ def test_names_from_the_data_are_escaped_in_the_report(tmp_path):
     table["town"] = np.where(table["town"] == "Rye", "<script>alert(1)</script>", table["town"])
     table["label"] = np.where(table["label"] == "yes", r"<b>&$\frac$", "no")
     table.to_csv(tmp_path / "rows.csv", index=False)
-    prepare.prepare(sections.Data.of(source="csv", path=tmp_path / "rows.csv"), out=tmp_path / "data")
+    prepare.prepare(
+        sections.Data.of(source="csv", path=tmp_path / "rows.csv"), out=tmp_path / "data"
+    )
     fit.fit(made.training(epochs=1), dataset=tmp_path / "data", out=tmp_path / "checkpoint")
     measure.evaluate(
         sections.Evaluation(),
@@ -323,11 +388,19 @@ def test_a_champion_without_intervals_is_compared_with_a_model_that_has_some(tmp
     made.table(400).to_csv(tmp_path / "rows.csv", index=False)
     for name, coverage in (("with", 0.9), ("without", None)):
         data = sections.Data.of(
-            source="csv", path=tmp_path / "rows.csv", target="pay", task="regression", coverage=coverage
+            source="csv",
+            path=tmp_path / "rows.csv",
+            target="pay",
+            task="regression",
+            coverage=coverage,
         )
         prepare.prepare(data, out=tmp_path / name)
         fit.fit(made.training(), dataset=tmp_path / name, out=tmp_path / f"{name}-checkpoint")
-        made.package(tmp_path / f"{name}-champion", dataset=tmp_path / name, checkpoint=tmp_path / f"{name}-checkpoint")
+        made.package(
+            tmp_path / f"{name}-champion",
+            dataset=tmp_path / name,
+            checkpoint=tmp_path / f"{name}-checkpoint",
+        )
     for name, champion in (("with", "without"), ("without", "with")):
         record = measure.evaluate(
             sections.Evaluation(),

@@ -1,8 +1,8 @@
-"""Documents that were good once: values replaced, left out, repeated and nested; then bytes cut, flipped and
-compressed.
+"""Documents that were good once: values replaced, left out, repeated and nested; then bytes cut,
+flipped and compressed.
 
-All is chosen by a `Choices`: hypothesis's, which finds the smallest example that fails, or random numbers', which are a
-hundred times as fast.
+All is chosen by a `Choices`: hypothesis's, which finds the smallest example that fails, or random
+numbers', which are a hundred times as fast.
 """
 
 import copy
@@ -124,7 +124,9 @@ class Rolled:
 
     def text(self, longest: int) -> str:
         codes = (
-            self._random.choice((self._random.randrange(128), self._random.randrange(0xD800), 0x1F600))
+            self._random.choice(
+                (self._random.randrange(128), self._random.randrange(0xD800), 0x1F600)
+            )
             for _ in range(self.whole(0, longest))
         )
         return "".join(map(chr, codes))
@@ -166,7 +168,9 @@ def table(choices: Choices, good: Sequence[str]) -> list[str]:
     for _ in range(choices.whole(0, 4)):
         number = choices.whole(0, len(lines) - 1)
         cells = lines[number].split(",")
-        cells[choices.whole(0, len(cells) - 1)] = choices.text(8) if choices.whole(0, 4) == 1 else _one(choices, CELLS)
+        cells[choices.whole(0, len(cells) - 1)] = (
+            choices.text(8) if choices.whole(0, 4) == 1 else _one(choices, CELLS)
+        )
         lines[number] = ",".join(cells)
         if choices.whole(0, 1):
             lines.insert(choices.whole(0, len(lines)), lines[number])
@@ -175,7 +179,9 @@ def table(choices: Choices, good: Sequence[str]) -> list[str]:
 
 def text(made: Any) -> bytes:
     """Return the document as JSON, with what is nested too deep for any writer spliced in."""
-    return DEEP.sub(lambda found: b"[" * int(found[1]) + b"]" * int(found[1]), json.dumps(made).encode())
+    return DEEP.sub(
+        lambda found: b"[" * int(found[1]) + b"]" * int(found[1]), json.dumps(made).encode()
+    )
 
 
 def _changed(choices: Choices, made: Any) -> Any:

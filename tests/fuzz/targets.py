@@ -1,5 +1,5 @@
-"""What is fuzzed: the model server's application, the collector's, packages and recorded counts. Each returns how it
-answered."""
+"""What is fuzzed: the model server's application, the collector's, packages and recorded counts.
+Each returns how it answered."""
 
 import asyncio
 import json
@@ -24,7 +24,10 @@ from tests.serving import support
 ORIGIN = eventlog.Origin(namespace="models", deployment="income", revision="0123456789ab")
 TABLE = [
     ",".join(replay.COLUMNS),
-    *(f"{10 * step},{10 * step + 10},errors,{900 + step},{100 + step},{9 + step},{1 + step}" for step in range(6)),
+    *(
+        f"{10 * step},{10 * step + 10},errors,{900 + step},{100 + step},{9 + step},{1 + step}"
+        for step in range(6)
+    ),
 ]
 GUARDS = (sections.Guard.of(name="errors", type="errors", max_rate=0.02),)
 
@@ -33,7 +36,11 @@ class Application:
     """One server's application without a server around it: what a client's bytes reach."""
 
     def __init__(
-        self, package: Path, *, kind: type[app.Application] = app.Application, serving: sections.Serving | None = None
+        self,
+        package: Path,
+        *,
+        kind: type[app.Application] = app.Application,
+        serving: sections.Serving | None = None,
     ) -> None:
         self.model = predictor.Predictor.load(package)
         settings = serving or sections.Serving()
@@ -60,7 +67,12 @@ class Application:
             (name.encode(), value.encode())
             for name, value in {"content-length": str(len(body)), **(headers or {})}.items()
         ]
-        scope = {"type": "http", "method": "POST", "path": "/v2/models/income/infer", "headers": fields}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v2/models/income/infer",
+            "headers": fields,
+        }
         self._loop.run(self.app(scope, receive, send))
         return sent[0]["status"], sent[1]["body"]
 
@@ -85,7 +97,9 @@ class Collector:
     def ask(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Return the status of a POST."""
         answer = self._loop.run(
-            self._client.post(path, content=body, headers={"content-type": "application/json", **(headers or {})})
+            self._client.post(
+                path, content=body, headers={"content-type": "application/json", **(headers or {})}
+            )
         )
         return answer.status_code
 
@@ -96,8 +110,8 @@ class Collector:
 
 
 def load_changed(package: Path, *, name: str, content: bytes, into: Path) -> str:
-    """Load the package with one file's content replaced and its digest made right again: what the author of a package
-    may write."""
+    """Load the package with one file's content replaced and its digest made right again: what the
+    author of a package may write."""
     shutil.rmtree(into, ignore_errors=True)
     shutil.copytree(package, into)
     (into / name).unlink(missing_ok=True)
@@ -119,7 +133,11 @@ def load_changed(package: Path, *, name: str, content: bytes, into: Path) -> str
 def replayed(lines: list[str]) -> str:
     """Replay a table of counts."""
     try:
-        return str(replay.run(replay.read(lines, guards=GUARDS), sections.Strategy(guards=GUARDS))["verdict"])
+        return str(
+            replay.run(replay.read(lines, guards=GUARDS), sections.Strategy(guards=GUARDS))[
+                "verdict"
+            ]
+        )
     except errors.FairwayError as error:
         return str(error)
 
@@ -162,7 +180,9 @@ def good_file(package: Path, name: str) -> Any:
 def read_message(body: bytes, *, features: Mapping[str, Feature]) -> str:
     """Read a message of Seldon's as its server does."""
     try:
-        protocol.read(seldon_message.read(body, features=features).request, features=features, outputs={})
+        protocol.read(
+            seldon_message.read(body, features=features).request, features=features, outputs={}
+        )
     except protocol.Invalid:
         return "refused"
     return "read"

@@ -1,4 +1,5 @@
-"""Nothing that is sent is a server's error, takes long or stays in memory. The examples are the same in every run."""
+"""Nothing that is sent is a server's error, takes long or stays in memory. The examples are the
+same in every run."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from tests.serving import support
 
 SECONDS = 2.0  # of a processor for one answer: neighbours on the machine do not count
 GROWTH = 64 << 20  # bytes, while thousands of bodies are answered
-fixed = settings(derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+fixed = settings(
+    derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
 SHORT = (
     ("/v1/labels?deployment=income", [{"requestId": "r1", "label": ["cat", None]}]),
     ("/v1/outcomes?deployment=income", [{"requestId": "r1", "outcome": "purchase", "value": 2}]),
@@ -61,7 +64,9 @@ def test_no_request_is_the_server_s_error(server: targets.Application, sent: Any
 
 @given(sent=mutations.strategy(mutations.body, targets.good_messages()))
 @settings(fixed, max_examples=150)
-def test_no_message_of_seldon_s_is_the_server_s_error(server: targets.Application, sent: Any) -> None:
+def test_no_message_of_seldon_s_is_the_server_s_error(
+    server: targets.Application, sent: Any
+) -> None:
     began = time.process_time()
     assert targets.read_message(sent[0], features=server.model.features) in ("read", "refused")
     assert time.process_time() - began < SECONDS
@@ -75,7 +80,9 @@ def test_no_event_is_the_collector_s_error(collector: targets.Collector, sent: A
 
 
 @pytest.mark.parametrize(("path", "items"), SHORT)
-def test_no_label_and_no_outcome_is_the_collector_s_error(collector: targets.Collector, path: str, items: Any) -> None:
+def test_no_label_and_no_outcome_is_the_collector_s_error(
+    collector: targets.Collector, path: str, items: Any
+) -> None:
     @given(sent=mutations.strategy(mutations.body, [items]))
     @settings(fixed, max_examples=60)
     def sends(sent: Any) -> None:
@@ -85,9 +92,17 @@ def test_no_label_and_no_outcome_is_the_collector_s_error(collector: targets.Col
     sends()
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "golden.json", "preprocessing.json", "evaluation.json"])
-def test_no_package_is_more_than_refused_with_a_sentence(package: Path, tmp_path: Path, name: str) -> None:
-    @given(content=mutations.strategy(mutations.document, [targets.good_file(package, name)]).map(mutations.text))
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "golden.json", "preprocessing.json", "evaluation.json"]
+)
+def test_no_package_is_more_than_refused_with_a_sentence(
+    package: Path, tmp_path: Path, name: str
+) -> None:
+    @given(
+        content=mutations.strategy(mutations.document, [targets.good_file(package, name)]).map(
+            mutations.text
+        )
+    )
     @settings(fixed, max_examples=40)
     def loads(content: bytes) -> None:
         began = time.process_time()
@@ -108,7 +123,8 @@ def test_no_table_of_counts_is_more_than_refused_with_a_sentence(lines: list[str
 def test_of_thousands_of_requests_and_events_none_is_an_error_and_none_stays_in_memory(
     server: targets.Application, collector: targets.Collector
 ) -> None:
-    """By random numbers, which are faster than hypothesis; `python -m tests.fuzz` sends as many as it is told to."""
+    """By random numbers, which are faster than hypothesis; `python -m tests.fuzz` sends as many as
+    it is told to."""
     for seed in range(3_000):
         began = time.process_time()
         answered(
@@ -119,7 +135,9 @@ def test_of_thousands_of_requests_and_events_none_is_an_error_and_none_stays_in_
     for seed in range(1_000):
         began = time.process_time()
         answered(
-            collector.ask("/v1/events", *mutations.body(mutations.Rolled(seed), [targets.good_events()])),
+            collector.ask(
+                "/v1/events", *mutations.body(mutations.Rolled(seed), [targets.good_events()])
+            ),
             since=began,
             among={202, 400, 413, 415},
         )

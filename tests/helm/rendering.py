@@ -23,11 +23,16 @@ CANARY = {
 }
 ALL_ON: Mapping[str, Any] = {  # every option that brings objects or fields
     "imagePullSecrets": ["registry"],
-    "operator": {"replicas": 2, "image": {"registry": "registry.example:5000", "digest": "sha256:" + "0" * 64}},
+    "operator": {
+        "replicas": 2,
+        "image": {"registry": "registry.example:5000", "digest": "sha256:" + "0" * 64},
+    },
     "server": {"image": {"registry": "registry.example", "tag": "1.2.3"}},
     "collector": {"persistence": {"storageClass": "fast"}},
     "networkPolicy": {
-        "collectorFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+        "collectorFrom": [
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+        ]
     },
     "monitoring": {
         "serviceMonitors": True,
@@ -47,7 +52,9 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "defaults": {},
     "all on": ALL_ON,
     "namespaced": {"rbac": {"namespaced": True}, "namespaces": ["models", "research"]},
-    "postgresql": {"collector": {"persistence": {"enabled": False}, "postgresql": {"secretName": "events"}}},
+    "postgresql": {
+        "collector": {"persistence": {"enabled": False}, "postgresql": {"secretName": "events"}}
+    },
     "in memory": {"collector": {"persistence": {"enabled": False}}},
     "any user": {"runAsUser": None},
     "bare": {"networkPolicy": {"enabled": False}, "rbac": {"userRoles": False}},
@@ -74,15 +81,36 @@ def helm(
     values: Mapping[str, Any],
     namespace: str = NAMESPACE,
 ) -> subprocess.CompletedProcess[str]:
-    command = [binaries / "helm", verb, *arguments, CHART, "--namespace", namespace, "--values", "-"]
-    return subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, check=False)
+    command = [
+        binaries / "helm",
+        verb,
+        *arguments,
+        CHART,
+        "--namespace",
+        namespace,
+        "--values",
+        "-",
+    ]
+    return subprocess.run(
+        command, input=json.dumps(values), capture_output=True, text=True, check=False
+    )
 
 
 def render(
-    binaries: Path, values: Mapping[str, Any] = PROMETHEUS, *options: str, namespace: str = NAMESPACE
+    binaries: Path,
+    values: Mapping[str, Any] = PROMETHEUS,
+    *options: str,
+    namespace: str = NAMESPACE,
 ) -> list[Object]:
     """Return the objects of a release, its test included."""
-    done = helm(binaries, "template", "fairway", *options, values={**PROMETHEUS, **values}, namespace=namespace)
+    done = helm(
+        binaries,
+        "template",
+        "fairway",
+        *options,
+        values={**PROMETHEUS, **values},
+        namespace=namespace,
+    )
     assert done.returncode == 0, done.stderr
     return objects(done.stdout)
 

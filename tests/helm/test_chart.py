@@ -1,4 +1,5 @@
-"""The chart: what it renders, what it refuses and with which sentence, and what its pods and roles may."""
+"""The chart: what it renders, what it refuses and with which sentence, and what its pods and roles
+may."""
 
 import json
 import subprocess
@@ -40,7 +41,10 @@ REFUSED = {
         {"rbac": {"namespaced": True}},
         "at '/namespaces': value must be 'at least one name where rbac.namespaced is true",
     ),
-    "a namespace that is none": ({"namespaces": ["Models"]}, "at '/namespaces/0': 'Models' does not match"),
+    "a namespace that is none": (
+        {"namespaces": ["Models"]},
+        "at '/namespaces/0': 'Models' does not match",
+    ),
     "two stores": (
         {"collector": {"postgresql": {"secretName": "events"}}},
         "at '/collector/persistence/enabled': value must be 'false where postgresql.secretName is set",
@@ -74,7 +78,10 @@ REFUSED = {
         },
         "at '/collector/tls/servers': maxProperties: got 2, want 1",
     ),
-    "neither tokens nor certificates": ({"collector": {"identity": ""}}, "at '/collector/identity': value must be one"),
+    "neither tokens nor certificates": (
+        {"collector": {"identity": ""}},
+        "at '/collector/identity': value must be one",
+    ),
     "peers without a policy": (
         {"networkPolicy": {"enabled": False, "collectorFrom": [{"podSelector": {}}]}},
         "at '/networkPolicy/collectorFrom': value must be '[] while networkPolicy.enabled is false",
@@ -103,13 +110,19 @@ REFUSED = {
         {"monitoring": {"runbooks": "runbooks"}},
         "at '/monitoring/runbooks': 'runbooks' does not match",
     ),
-    "a third operator": ({"operator": {"replicas": 3}}, "at '/operator/replicas': maximum: got 3, want 2"),
+    "a third operator": (
+        {"operator": {"replicas": 3}},
+        "at '/operator/replicas': maximum: got 3, want 2",
+    ),
     "a tag as a digest": (
         {"operator": {"image": {"digest": "latest"}}},
         "at '/operator/image/digest': 'latest' does not match",
     ),
     "root": ({"runAsUser": 0}, "at '/runAsUser': minimum: got 0, want 1"),
-    "an unknown value": ({"operator": {"replica": 2}}, "at '/operator': additional properties 'replica' not allowed"),
+    "an unknown value": (
+        {"operator": {"replica": 2}},
+        "at '/operator': additional properties 'replica' not allowed",
+    ),
 }
 
 
@@ -119,18 +132,21 @@ def rendered(binaries, request):
 
 
 def test_lint_finds_nothing(binaries):
-    done = subprocess.run([binaries / "helm", "lint", "--strict", CHART], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [binaries / "helm", "lint", "--strict", CHART], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_defaults_give_one_operator_and_one_collector_with_a_volume(binaries):
     found = rendering.render(binaries)
     assert sorted(
-        (obj["metadata"]["name"], obj["spec"]["replicas"]) for obj in rendering.of_kind(found, "Deployment")
+        (obj["metadata"]["name"], obj["spec"]["replicas"])
+        for obj in rendering.of_kind(found, "Deployment")
     ) == [("fairway-collector", 1), ("fairway-operator", 1)]
-    assert [obj["metadata"]["annotations"] for obj in rendering.of_kind(found, "PersistentVolumeClaim")] == [
-        {"helm.sh/resource-policy": "keep"}
-    ]
+    assert [
+        obj["metadata"]["annotations"] for obj in rendering.of_kind(found, "PersistentVolumeClaim")
+    ] == [{"helm.sh/resource-policy": "keep"}]
     assert not rendering.of_kind(
         found, "PodDisruptionBudget", "ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap"
     )
@@ -162,17 +178,33 @@ def test_the_operator_writes_only_what_it_owns(binaries):
         "poddisruptionbudgets",
         "seldondeployments",
     }
-    assert {verb for _, resource, verb in allowed if resource == "modeldeployments"} == {"get", "list", "watch"}
-    assert {verb for _, resource, verb in allowed if resource == "leases"} == {"create", "get", "update"}
+    assert {verb for _, resource, verb in allowed if resource == "modeldeployments"} == {
+        "get",
+        "list",
+        "watch",
+    }
+    assert {verb for _, resource, verb in allowed if resource == "leases"} == {
+        "create",
+        "get",
+        "update",
+    }
     assert ("", "pods", "delete") not in allowed
 
 
-def test_a_namespaced_release_has_nothing_cluster_wide_but_the_right_to_ask_whose_a_token_is(binaries):
+def test_a_namespaced_release_has_nothing_cluster_wide_but_the_right_to_ask_whose_a_token_is(
+    binaries,
+):
     found = rendering.render(binaries, VARIANTS["namespaced"])
     [binding] = [obj for obj in found if obj["kind"].startswith("Cluster")]
-    assert (binding["kind"], binding["roleRef"]["name"]) == ("ClusterRoleBinding", "system:auth-delegator")
+    assert (binding["kind"], binding["roleRef"]["name"]) == (
+        "ClusterRoleBinding",
+        "system:auth-delegator",
+    )
     assert [subject["name"] for subject in binding["subjects"]] == ["fairway-collector"]
-    roles = {(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in rendering.of_kind(found, "Role")}
+    roles = {
+        (obj["metadata"]["namespace"], obj["metadata"]["name"])
+        for obj in rendering.of_kind(found, "Role")
+    }
     assert roles == {
         ("fairway-system", "fairway-operator-lease"),
         *(
@@ -181,7 +213,9 @@ def test_a_namespaced_release_has_nothing_cluster_wide_but_the_right_to_ask_whos
             for who in ("operator", "editor", "viewer", "collector", "evidence-reader", "labeller")
         ),
     }
-    [container] = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"]["spec"]["containers"]
+    [container] = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"][
+        "spec"
+    ]["containers"]
     assert [argument for argument in container["args"] if argument.startswith("--namespace=")] == [
         "--namespace=models",
         "--namespace=research",
@@ -209,16 +243,28 @@ def test_users_roles_add_to_edit_and_view(binaries):
 def test_admission_is_on_unless_nothing_cluster_wide_may_be_made(binaries):
     kinds = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
     on = rendering.of_kind(rendering.render(binaries), *kinds)
-    assert sorted(obj["metadata"]["name"] for obj in on) == ["fairway-modeldeployments"] * 2 + ["fairway-operator"] * 2
+    assert (
+        sorted(obj["metadata"]["name"] for obj in on)
+        == ["fairway-modeldeployments"] * 2 + ["fairway-operator"] * 2
+    )
     assert all(obj["spec"]["failurePolicy"] == "Fail" for obj in on if obj["kind"] == kinds[0])
-    assert all(obj["spec"]["validationActions"] == ["Deny"] for obj in on if obj["kind"] == kinds[1])
-    for values in ({"admission": {"enabled": False}}, {"rbac": {"namespaced": True}, "namespaces": ["models"]}):
+    assert all(
+        obj["spec"]["validationActions"] == ["Deny"] for obj in on if obj["kind"] == kinds[1]
+    )
+    for values in (
+        {"admission": {"enabled": False}},
+        {"rbac": {"namespaced": True}, "namespaces": ["models"]},
+    ):
         assert not rendering.of_kind(rendering.render(binaries, {**PROMETHEUS, **values}), *kinds)
 
 
 def test_what_admission_lets_pass_is_the_chart_s_to_say(binaries):
     values = {
-        "admission": {"hostAccess": True, "serviceAccounts": ["reader"], "hostnameDomain": "example.com"},
+        "admission": {
+            "hostAccess": True,
+            "serviceAccounts": ["reader"],
+            "hostnameDomain": "example.com",
+        },
         "namespaces": ["models"],
     }
     found = rendering.render(binaries, {**PROMETHEUS, **values})
@@ -234,9 +280,9 @@ def test_what_admission_lets_pass_is_the_chart_s_to_say(binaries):
 
 def test_the_operator_may_write_every_kind_that_admission_binds_it_to(binaries):
     found = rendering.render(binaries)
-    [rule] = rendering.one(found, "ValidatingAdmissionPolicy", "fairway-operator")["spec"]["matchConstraints"][
-        "resourceRules"
-    ]
+    [rule] = rendering.one(found, "ValidatingAdmissionPolicy", "fairway-operator")["spec"][
+        "matchConstraints"
+    ]["resourceRules"]
     written = {
         resource
         for _, resource, verb in rendering.rules(found, "fairway-operator")
@@ -247,11 +293,22 @@ def test_the_operator_may_write_every_kind_that_admission_binds_it_to(binaries):
 
 def test_queries_and_networks_reach_the_operator(binaries):
     query = 'sum(a{ns="{namespace}",service="{service}"})'
-    values = {"operator": {"counts": {"istio": {"requests": query, "errors": query}}, "hookNetworks": ["10.20.0.0/16"]}}
-    deployment = rendering.one(rendering.render(binaries, {**PROMETHEUS, **values}), "Deployment", "fairway-operator")
+    values = {
+        "operator": {
+            "counts": {"istio": {"requests": query, "errors": query}},
+            "hookNetworks": ["10.20.0.0/16"],
+        }
+    }
+    deployment = rendering.one(
+        rendering.render(binaries, {**PROMETHEUS, **values}), "Deployment", "fairway-operator"
+    )
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     assert "--hook-network=10.20.0.0/16" in container["args"]
-    [given] = [argument.removeprefix("--counts=") for argument in container["args"] if argument.startswith("--counts=")]
+    [given] = [
+        argument.removeprefix("--counts=")
+        for argument in container["args"]
+        if argument.startswith("--counts=")
+    ]
     assert counts.templates(given)["istio"].requests == query
 
 
@@ -264,13 +321,20 @@ def test_evidence_is_read_by_the_operator_alone_and_labels_are_a_role_of_their_o
     assert rights == {
         "collector": {("pods", "get")},
         "evidence-reader": {("modeldeployments/evidence", "get")},
-        "labeller": {("modeldeployments/labels", "create"), ("modeldeployments/outcomes", "create")},
+        "labeller": {
+            ("modeldeployments/labels", "create"),
+            ("modeldeployments/outcomes", "create"),
+        },
     }
     bound = {
         obj["roleRef"]["name"]: [subject["name"] for subject in obj["subjects"]]
         for obj in rendering.of_kind(found, "ClusterRoleBinding")
     }
-    assert (bound["fairway-evidence-reader"], bound["fairway-collector"], "fairway-labeller" in bound) == (
+    assert (
+        bound["fairway-evidence-reader"],
+        bound["fairway-collector"],
+        "fairway-labeller" in bound,
+    ) == (
         ["fairway-operator"],
         ["fairway-collector"],
         False,
@@ -281,8 +345,13 @@ def test_evidence_is_read_by_the_operator_alone_and_labels_are_a_role_of_their_o
 def test_the_collector_asks_the_api_server_only_where_it_tells_callers_apart(binaries, auth, asks):
     found = rendering.render(binaries, {"collector": {"auth": auth}})
     pod = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"]["spec"]
-    assert (f"--auth={auth}" in pod["containers"][0]["args"], pod["automountServiceAccountToken"]) == (True, asks)
-    assert ("fairway-collector-reviews-fairway-system" in {obj["metadata"]["name"] for obj in found}) is asks
+    assert (
+        f"--auth={auth}" in pod["containers"][0]["args"],
+        pod["automountServiceAccountToken"],
+    ) == (True, asks)
+    assert (
+        "fairway-collector-reviews-fairway-system" in {obj["metadata"]["name"] for obj in found}
+    ) is asks
 
 
 def volumes(found, deployment):
@@ -291,19 +360,32 @@ def volumes(found, deployment):
 
 
 def test_with_certificates_nobody_has_a_token_and_nothing_is_sent_in_clear(binaries):
-    found = rendering.render(binaries, {**VARIANTS["certificates"], "monitoring": {"serviceMonitors": True}})
+    found = rendering.render(
+        binaries, {**VARIANTS["certificates"], "monitoring": {"serviceMonitors": True}}
+    )
     for name, volume in (("collector", "certificates"), ("operator", "collector-certificates")):
         held = volumes(found, f"fairway-{name}")
         assert held[volume] == {"secret": {"secretName": f"fairway-{name}-tls"}}
         assert "serviceAccountToken" not in json.dumps(held)
-    [operators] = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"]["spec"]["containers"]
-    assert {"name": "COLLECTOR_URL", "value": "https://fairway-collector.$(NAMESPACE).svc:8080"} in operators["env"]
-    assert '--server-certificates={"secret":{"secretName":"fairway-server-tls"}}' in operators["args"]
-    [collectors] = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"]["spec"]["containers"]
+    [operators] = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"][
+        "spec"
+    ]["containers"]
+    assert {
+        "name": "COLLECTOR_URL",
+        "value": "https://fairway-collector.$(NAMESPACE).svc:8080",
+    } in operators["env"]
+    assert (
+        '--server-certificates={"secret":{"secretName":"fairway-server-tls"}}' in operators["args"]
+    )
+    [collectors] = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"][
+        "spec"
+    ]["containers"]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert collectors[probe]["httpGet"]["scheme"] == "HTTPS"
     [endpoint] = rendering.one(found, "ServiceMonitor", "fairway-collector")["spec"]["endpoints"]
-    assert endpoint["tlsConfig"]["ca"] == {"secret": {"name": "fairway-collector-tls", "key": "ca.crt"}}
+    assert endpoint["tlsConfig"]["ca"] == {
+        "secret": {"name": "fairway-collector-tls", "key": "ca.crt"}
+    }
     [test] = rendering.one(found, "Pod", "fairway-test")["spec"]["containers"]
     assert test["args"][-1] == "https://fairway-collector:8080/healthz"
     assert "http://fairway-collector" not in json.dumps(found)
@@ -311,24 +393,39 @@ def test_with_certificates_nobody_has_a_token_and_nothing_is_sent_in_clear(binar
 
 def test_certificates_are_made_for_the_names_that_they_are_checked_by(binaries):
     found = rendering.render(binaries, VARIANTS["certificates that are made"])
-    made = {obj["spec"]["secretName"]: obj["spec"] for obj in rendering.of_kind(found, "Certificate")}
+    made = {
+        obj["spec"]["secretName"]: obj["spec"] for obj in rendering.of_kind(found, "Certificate")
+    }
     assert made.keys() == {"fairway-collector-tls", "fairway-operator-tls"}
     assert "fairway-collector.fairway-system.svc" in made["fairway-collector-tls"]["dnsNames"]
-    assert made["fairway-operator-tls"]["uris"] == ["spiffe://example.org/ns/fairway-system/sa/fairway-operator"]
+    assert made["fairway-operator-tls"]["uris"] == [
+        "spiffe://example.org/ns/fairway-system/sa/fairway-operator"
+    ]
     assert {spec["issuerRef"]["name"] for spec in made.values()} == {"mesh"}
-    [collectors] = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"]["spec"]["containers"]
+    [collectors] = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"][
+        "spec"
+    ]["containers"]
     assert "--trust-domain=example.org" in collectors["args"]
-    [operators] = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"]["spec"]["containers"]
-    assert '--server-certificates={"csi":{"driver":"spiffe.csi.cert-manager.io","readOnly":true}}' in operators["args"]
+    [operators] = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"][
+        "spec"
+    ]["containers"]
+    assert (
+        '--server-certificates={"csi":{"driver":"spiffe.csi.cert-manager.io","readOnly":true}}'
+        in operators["args"]
+    )
 
 
 @pytest.mark.parametrize("of", ["collector", "operator"])
 def test_a_volume_that_is_named_is_taken_and_none_is_made_for_it(binaries, of):
-    source = {"projected": {"sources": [{"secret": {"name": "mine"}}, {"configMap": {"name": "bundle"}}]}}
+    source = {
+        "projected": {"sources": [{"secret": {"name": "mine"}}, {"configMap": {"name": "bundle"}}]}
+    }
     values = {"collector": {"identity": "mtls", "tls": {"issuer": {"name": "mesh"}, of: source}}}
     found = rendering.render(binaries, values)
     assert source in volumes(found, f"fairway-{of}").values()
-    assert f"fairway-{of}" not in [obj["metadata"]["name"] for obj in rendering.of_kind(found, "Certificate")]
+    assert f"fairway-{of}" not in [
+        obj["metadata"]["name"] for obj in rendering.of_kind(found, "Certificate")
+    ]
 
 
 def test_every_container_is_bounded_and_owns_nothing(rendered):
@@ -341,10 +438,18 @@ def test_every_container_is_bounded_and_owns_nothing(rendered):
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
-        assert set(container["resources"]["limits"]) == set(container["resources"]["requests"]) == {"cpu", "memory"}
+        assert (
+            set(container["resources"]["limits"])
+            == set(container["resources"]["requests"])
+            == {"cpu", "memory"}
+        )
         mounted = {mount["name"] for mount in container["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod["volumes"]}
-        assert container["workingDir"] == "/tmp" in {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert (
+            container["workingDir"]
+            == "/tmp"
+            in {mount["mountPath"] for mount in container["volumeMounts"]}
+        )
 
 
 def test_every_deployment_is_probed(rendered):
@@ -356,12 +461,16 @@ def test_every_deployment_is_probed(rendered):
 
 
 def test_only_who_speaks_to_the_api_server_has_a_token(rendered):
-    named = {pod["containers"][0]["name"] for pod in rendering.pods(rendered) if pod["automountServiceAccountToken"]}
+    named = {
+        pod["containers"][0]["name"]
+        for pod in rendering.pods(rendered)
+        if pod["automountServiceAccountToken"]
+    }
     asked = (
         "--auth=kubernetes"
-        in rendering.one(rendered, "Deployment", "fairway-collector")["spec"]["template"]["spec"]["containers"][0][
-            "args"
-        ]
+        in rendering.one(rendered, "Deployment", "fairway-collector")["spec"]["template"]["spec"][
+            "containers"
+        ][0]["args"]
     )
     assert named - {"canary"} == {
         "operator",
@@ -374,10 +483,14 @@ def test_selectors_of_one_part_do_not_match_the_other(rendered):
         obj["metadata"]["name"]: obj["spec"]["template"]["metadata"]["labels"]
         for obj in rendering.of_kind(rendered, "Deployment")
     }
-    for obj in rendering.of_kind(rendered, "Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"):
+    for obj in rendering.of_kind(
+        rendered, "Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"
+    ):
         selector = obj["spec"].get("selector") or obj["spec"]["podSelector"]
         wanted = selector.get("matchLabels", selector).items()
-        assert [name for name, has in labels.items() if wanted <= has.items()] == [obj["metadata"]["name"]]
+        assert [name for name, has in labels.items() if wanted <= has.items()] == [
+            obj["metadata"]["name"]
+        ]
 
 
 def test_options_reach_the_objects(binaries):
@@ -399,14 +512,19 @@ def test_options_reach_the_objects(binaries):
         ("PodMonitor", "fairway-gateway"),
     }
     assert {
-        obj["metadata"]["labels"].get("release") for obj in rendering.of_kind(found, "ServiceMonitor", "PodMonitor")
+        obj["metadata"]["labels"].get("release")
+        for obj in rendering.of_kind(found, "ServiceMonitor", "PodMonitor")
     } == {"prometheus"}
 
 
 @pytest.mark.parametrize(
     ("variant", "volume", "store"),
     [
-        ("defaults", {"persistentVolumeClaim": {"claimName": "fairway-collector"}}, {"value": "/data/events.db"}),
+        (
+            "defaults",
+            {"persistentVolumeClaim": {"claimName": "fairway-collector"}},
+            {"value": "/data/events.db"},
+        ),
         ("in memory", {"emptyDir": {"sizeLimit": "10Gi"}}, {"value": "/data/events.db"}),
         ("postgresql", None, {"valueFrom": {"secretKeyRef": {"name": "events", "key": "url"}}}),
     ],
@@ -438,7 +556,9 @@ def test_rules_are_the_canonical_ones_and_name_the_runbooks_that_are_asked_for(b
     assert {obj["metadata"]["labels"]["release"] for obj in found} == {"prometheus"}
     for obj in found:
         name = obj["metadata"]["name"].removeprefix("fairway-")
-        text = (ROOT / "manifests" / "monitoring" / "rules" / f"{name}.yaml").read_text(encoding="utf-8")
+        text = (ROOT / "manifests" / "monitoring" / "rules" / f"{name}.yaml").read_text(
+            encoding="utf-8"
+        )
         assert text.count("/manifests/monitoring/runbooks/") == text.count("runbook_url") > 0
         wanted = text.replace(
             "https://github.com/fairway-ml/fairway/blob/main/manifests/monitoring/runbooks",
@@ -451,13 +571,19 @@ def test_rules_are_the_canonical_ones_and_name_the_runbooks_that_are_asked_for(b
 def test_dashboards_are_the_canonical_ones_and_found_by_grafana(binaries):
     found = rendering.of_kind(rendering.render(binaries, VARIANTS["all on"]), "ConfigMap")
     assert {obj["metadata"]["labels"]["grafana_dashboard"] for obj in found} == {"1"}
-    shown = {name.removeprefix("fairway-"): json.loads(text) for obj in found for name, text in obj["data"].items()}
+    shown = {
+        name.removeprefix("fairway-"): json.loads(text)
+        for obj in found
+        for name, text in obj["data"].items()
+    }
     canonical = (ROOT / "manifests" / "monitoring" / "dashboards").iterdir()
     assert shown == {path.name: json.loads(path.read_text(encoding="utf-8")) for path in canonical}
 
 
 def test_the_canary_may_touch_its_own_deployment_only_and_its_rights_go_with_it(binaries):
-    found = rendering.render(binaries, {"tests": {"canary": {**rendering.CANARY, "namespace": "models"}}})
+    found = rendering.render(
+        binaries, {"tests": {"canary": {**rendering.CANARY, "namespace": "models"}}}
+    )
     role = rendering.one(found, "Role", "fairway-canary")
     assert role["metadata"]["namespace"] == "models"
     assert {(resource, verb) for _, resource, verb in rendering.rules(found, "fairway-canary")} == {
@@ -474,7 +600,9 @@ def test_the_canarys_arguments_are_the_commands_own(binaries):
     [container] = rendering.one(
         rendering.render(binaries, {"tests": {"canary": rendering.CANARY}}), "Pod", "fairway-canary"
     )["spec"]["containers"]
-    options = {name: parameter.required for parameter in trial.trial.params for name in parameter.opts}
+    options = {
+        name: parameter.required for parameter in trial.trial.params for name in parameter.opts
+    }
     given = dict(argument.split("=", 1) for argument in container["args"])
     assert container["command"] == ["fairway", "trial"]
     assert (
@@ -487,7 +615,9 @@ def test_the_canarys_arguments_are_the_commands_own(binaries):
 
 
 @pytest.mark.parametrize("variant", ["defaults", "certificates"])
-@pytest.mark.parametrize("command", [collector.collector, operator.operator], ids=["collector", "operator"])
+@pytest.mark.parametrize(
+    "command", [collector.collector, operator.operator], ids=["collector", "operator"]
+)
 def test_the_arguments_are_the_commands_own(binaries, command, variant):
     found = rendering.render(binaries, VARIANTS[variant])
     deployment = rendering.one(found, "Deployment", f"fairway-{command.name}")
@@ -495,7 +625,12 @@ def test_the_arguments_are_the_commands_own(binaries, command, variant):
     options = {name: parameter.required for parameter in command.params for name in parameter.opts}
     variables = {entry["name"] for entry in container["env"]}
     given = {argument.partition("=")[0] for argument in container["args"]}
-    given |= {name for parameter in command.params if parameter.envvar in variables for name in parameter.opts}
+    given |= {
+        name
+        for parameter in command.params
+        if parameter.envvar in variables
+        for name in parameter.opts
+    }
     assert container["command"] == ["fairway", command.name]
     assert {name for name, required in options.items() if required} <= given <= options.keys()
 
@@ -510,14 +645,21 @@ def test_notes_say_what_to_do_next_and_name_the_licence(binaries):
 
 def test_notes_warn_of_a_collector_that_forgets(binaries):
     done = rendering.helm(
-        binaries, "install", "fairway", "--dry-run=client", values={**PROMETHEUS, **VARIANTS["in memory"]}
+        binaries,
+        "install",
+        "fairway",
+        "--dry-run=client",
+        values={**PROMETHEUS, **VARIANTS["in memory"]},
     )
     assert "WARNING: events live as long as the collector's pod" in done.stdout
 
 
 def test_the_readme_is_what_the_values_say():
     done = subprocess.run(
-        [sys.executable, ROOT / "helm" / "readme.py", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "helm" / "readme.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
@@ -554,7 +696,8 @@ def test_an_api_server_takes_every_object(binaries, cluster, namespace, variant)
     found = [
         obj
         for obj in rendering.render(binaries, values, namespace=namespace)
-        if obj["apiVersion"].partition("/")[0] not in OTHERS or f".{obj['apiVersion'].partition('/')[0]}" in served
+        if obj["apiVersion"].partition("/")[0] not in OTHERS
+        or f".{obj['apiVersion'].partition('/')[0]}" in served
     ]
     done = cluster.kubectl(
         "apply",
@@ -572,10 +715,12 @@ def test_an_api_server_takes_every_object(binaries, cluster, namespace, variant)
 
 @pytest.fixture
 def release(cluster, namespace):
-    """Return the values of a release in one namespace, installed; its pods may never start, for the images may be
-    nowhere."""
+    """Return the values of a release in one namespace, installed; its pods may never start, for the
+    images may be nowhere."""
     values = {**PROMETHEUS, "rbac": {"namespaced": True}, "namespaces": [namespace]}
-    cluster.helm("install", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(values)}")
+    cluster.helm(
+        "install", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(values)}"
+    )
     yield values
     cluster.helm("uninstall", "fairway", f"--namespace={namespace}", "--ignore-not-found")
 
@@ -605,9 +750,13 @@ def test_the_operator_may_do_its_work_in_its_namespaces_only(cluster, namespace,
     assert not may("get", "modeldeployments.fairway.dev", user="fairway-collector")
 
 
-def test_an_upgrade_changes_what_is_asked_and_an_uninstall_keeps_what_is_the_users(cluster, namespace, release):
+def test_an_upgrade_changes_what_is_asked_and_an_uninstall_keeps_what_is_the_users(
+    cluster, namespace, release
+):
     values = {**release, "operator": {"replicas": 2}, "monitoring": {"interval": "1m"}}
-    cluster.helm("upgrade", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(values)}")
+    cluster.helm(
+        "upgrade", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(values)}"
+    )
     found = cluster.kubectl(
         "--namespace",
         namespace,
@@ -617,10 +766,19 @@ def test_an_upgrade_changes_what_is_asked_and_an_uninstall_keeps_what_is_the_use
     ).stdout
     assert found == "1 2"
     cluster.helm("rollback", "fairway", "1", f"--namespace={namespace}")
-    assert cluster.kubectl("--namespace", namespace, "get", "poddisruptionbudgets", "--output=name").stdout == ""
+    assert (
+        cluster.kubectl(
+            "--namespace", namespace, "get", "poddisruptionbudgets", "--output=name"
+        ).stdout
+        == ""
+    )
     cluster.helm("uninstall", "fairway", f"--namespace={namespace}")
     kept = cluster.kubectl(
-        "--namespace", namespace, "get", "deployments,services,roles,persistentvolumeclaims", "--output=name"
+        "--namespace",
+        namespace,
+        "get",
+        "deployments,services,roles,persistentvolumeclaims",
+        "--output=name",
     ).stdout.split()
     assert kept == ["persistentvolumeclaim/fairway-collector"]
     assert cluster.kubectl("get", "crd", "modeldeployments.fairway.dev", "--output=name").stdout
@@ -652,14 +810,18 @@ def models(fairway, tmp_path_factory):
 
 @pytest.fixture
 def halfway(fairway, models):
-    """Return the traffic to a deployment whose next revision has a quarter of the users; afterwards the release is as
-    it was."""
+    """Return the traffic to a deployment whose next revision has a quarter of the users; afterwards
+    the release is as it was."""
     world.apply(fairway, world.resource("upgraded", models["A"], strategy=STRATEGY))
     world.until(fairway, "upgraded", world.digest_in_service(models["A"]))
     try:
         with world.traffic(fairway, "upgraded") as traffic:
             world.apply(fairway, world.resource("upgraded", models["B"], strategy=STRATEGY))
-            world.until(fairway, "upgraded", lambda now: (now.get("phase"), now.get("weight")) == ("Canary", 25))
+            world.until(
+                fairway,
+                "upgraded",
+                lambda now: (now.get("phase"), now.get("weight")) == ("Canary", 25),
+            )
             yield traffic
     finally:
         stack.install_fairway(fairway)
@@ -672,7 +834,8 @@ def arms(cluster):
 
 
 def upgrade(cluster, *options):
-    """Upgrade the release; a number of replicas that somebody has set by `kubectl scale` is the chart's again."""
+    """Upgrade the release; a number of replicas that somebody has set by `kubectl scale` is the
+    chart's again."""
     cluster.helm(
         "upgrade",
         "fairway",
@@ -687,9 +850,13 @@ def upgrade(cluster, *options):
 
 
 @pytest.mark.timeout(600)
-def test_an_upgrade_and_its_rollback_in_mid_rollout_leave_the_rollout_alone(fairway, models, halfway):
+def test_an_upgrade_and_its_rollback_in_mid_rollout_leave_the_rollout_alone(
+    fairway, models, halfway
+):
     before = arms(fairway)
-    release = json.loads(fairway.helm("history", "fairway", SYSTEM, "--output=json").stdout)[-1]["revision"]
+    release = json.loads(fairway.helm("history", "fairway", SYSTEM, "--output=json").stdout)[-1][
+        "revision"
+    ]
     upgrade(fairway, "--set=operator.replicas=2,server.image.tag=another,podAnnotations.note=new")
     assert arms(fairway) == before
     fairway.helm("rollback", "fairway", str(release), SYSTEM, "--wait", "--timeout=3m")
@@ -700,7 +867,9 @@ def test_an_upgrade_and_its_rollback_in_mid_rollout_leave_the_rollout_alone(fair
 
 
 @pytest.mark.timeout(600)
-def test_an_uninstall_in_mid_rollout_keeps_what_serves_and_an_install_goes_on_with_it(fairway, models, halfway):
+def test_an_uninstall_in_mid_rollout_keeps_what_serves_and_an_install_goes_on_with_it(
+    fairway, models, halfway
+):
     before = arms(fairway)
     fairway.helm("uninstall", "fairway", SYSTEM, "--wait", "--timeout=3m")
     assert fairway.kubectl("get", "crd", "modeldeployments.fairway.dev", "--output=name").stdout
@@ -717,7 +886,8 @@ def test_an_uninstall_in_mid_rollout_keeps_what_serves_and_an_install_goes_on_wi
 
 @pytest.fixture
 def canary(fairway, models):
-    """Return what makes `helm test` run a canary on this cluster; afterwards the release is as it was."""
+    """Return what makes `helm test` run a canary on this cluster; afterwards the release is as it
+    was."""
     services = (
         "get",
         "services",
@@ -749,7 +919,9 @@ def left(cluster):
         "--selector=app.kubernetes.io/component=canary",
         "--output=name",
     )
-    deployments = cluster.kubectl("--namespace=models", "get", "md", "--selector=fairway.dev/trial", "--output=name")
+    deployments = cluster.kubectl(
+        "--namespace=models", "get", "md", "--selector=fairway.dev/trial", "--output=name"
+    )
     return (rights.stdout + deployments.stdout).split()
 
 
@@ -764,7 +936,9 @@ def test_helm_test_promotes_a_revision_without_a_failed_request_and_leaves_nothi
 
 @pytest.mark.timeout(600)
 def test_a_canary_that_cannot_be_fails_with_a_sentence_and_leaves_nothing(fairway, canary, models):
-    status, said = helm_test(fairway, {**canary, "model": {**models["A"], "digest": models["B"]["digest"]}})
+    status, said = helm_test(
+        fairway, {**canary, "model": {**models["A"], "digest": models["B"]["digest"]}}
+    )
     assert status != 0
     assert "another package was put in its place" in said
     assert left(fairway) == []

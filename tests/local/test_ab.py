@@ -1,4 +1,5 @@
-"""An A/B test on one machine: half of the users each, outcomes that come late, and a verdict that names the effect."""
+"""An A/B test on one machine: half of the users each, outcomes that come late, and a verdict that
+names the effect."""
 
 import contextlib
 import sqlite3
@@ -41,8 +42,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @contextlib.contextmanager
 def shop(platform: World, *, mean: dict[str, float], others: float) -> Iterator[None]:
-    """Send what each request came to, as the shop's books say it: 10 or nothing, on average `mean` where the revision
-    has one.
+    """Send what each request came to, as the shop's books say it: 10 or nothing, on average `mean`
+    where the revision has one.
     """
     rng = np.random.default_rng(4)
     served = (
@@ -66,7 +67,11 @@ def arms_by_unit(platform: World, *, candidate: str) -> dict[str, set[str]]:
             "SELECT unit, revision, role FROM events WHERE type='prediction' ORDER BY seq"
         ).fetchall()
     first = next(number for number, (_, _, role) in enumerate(rows) if role == "canary")
-    last = max(number for number, (_, revision, role) in enumerate(rows) if revision != candidate and role != "shadow")
+    last = max(
+        number
+        for number, (_, revision, role) in enumerate(rows)
+        if revision != candidate and role != "shadow"
+    )
     arms = defaultdict[str, set[str]](set)
     for unit, revision, role in rows[first:last]:
         arms[unit].add("canary" if revision == candidate else role)
@@ -82,12 +87,13 @@ def test_what_sells_more_is_promoted_with_the_effect_and_what_sells_less_is_take
     assert ended.state.stable == better
     assert "purchase is" in ended.state.reason
     assert "better than stable's" in ended.state.reason
-    low, high = next(row for row in reversed(ended.state.history) if row["phase"] == "Promoting")["evidence"]["sales"][
-        "intervals"
-    ]["effect"]
+    low, high = next(row for row in reversed(ended.state.history) if row["phase"] == "Promoting")[
+        "evidence"
+    ]["sales"]["intervals"]["effect"]
     assert low < 6.0 < high
     units = arms_by_unit(platform, candidate=better)
-    assert sum(len(arms) == 1 for arms in units.values()) / len(units) > 0.9  # the first look and the last may see both
+    # the first look and the last may see both
+    assert sum(len(arms) == 1 for arms in units.values()) / len(units) > 0.9
     worse = platform.deploy(concurrency=202, strategy=TEST)
     with shop(platform, mean={worse: 2.0}, others=8.0):
         ended = platform.ended(worse)

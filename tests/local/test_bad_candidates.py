@@ -1,4 +1,5 @@
-"""Candidates and platforms that cannot start: one sentence, the right exit status, and the service goes on."""
+"""Candidates and platforms that cannot start: one sentence, the right exit status, and the service
+goes on."""
 
 import contextlib
 import json
@@ -30,7 +31,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def with_other_golden_answers(package: Path, *, store: Path) -> Path:
-    """Return a package that is whole by its digests, and whose golden rows its own graph does not reproduce."""
+    """Return a package that is whole by its digests, and whose golden rows its own graph does not
+    reproduce."""
     known = artifacts.read_json(package / "manifest.json")
     folder = store / "making"
     folder.mkdir(parents=True)
@@ -46,11 +48,17 @@ def with_other_golden_answers(package: Path, *, store: Path) -> Path:
     return place
 
 
-def test_a_server_that_does_not_reproduce_its_golden_rows_never_serves(platform: World, tmp_path: Path) -> None:
+def test_a_server_that_does_not_reproduce_its_golden_rows_never_serves(
+    platform: World, tmp_path: Path
+) -> None:
     package = with_other_golden_answers(platform.package, store=tmp_path)
     stable = platform.deployment().state.stable
-    revision, _ = client.deploy(platform.home, package, config=worlds.configuration(), now=time.time())
-    ended = client.follow(platform.home, worlds.NAME, revision=revision.revision, timeout_seconds=worlds.PATIENCE).state
+    revision, _ = client.deploy(
+        platform.home, package, config=worlds.configuration(), now=time.time()
+    )
+    ended = client.follow(
+        platform.home, worlds.NAME, revision=revision.revision, timeout_seconds=worlds.PATIENCE
+    ).state
     assert ended.phase is Phase.ROLLED_BACK
     assert ended.stable == stable
     assert "did not become ready" in ended.reason
@@ -58,7 +66,9 @@ def test_a_server_that_does_not_reproduce_its_golden_rows_never_serves(platform:
     assert platform.users.failed() == []
 
 
-def test_a_package_that_was_changed_is_refused_when_it_is_deployed(platform: World, tmp_path: Path) -> None:
+def test_a_package_that_was_changed_is_refused_when_it_is_deployed(
+    platform: World, tmp_path: Path
+) -> None:
     place = tmp_path / platform.package.name
     place.mkdir()
     for file in platform.package.iterdir():
@@ -76,7 +86,16 @@ def test_up_on_a_taken_port_says_so_and_leaves_nothing_running(tmp_path: Path) -
         holder.listen()
         port = holder.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, "-m", "fairway", "up", "--port", str(port), "--home", str(tmp_path / "home")],
+            [
+                sys.executable,
+                "-m",
+                "fairway",
+                "up",
+                "--port",
+                str(port),
+                "--home",
+                str(tmp_path / "home"),
+            ],
             capture_output=True,
             text=True,
             timeout=60,
@@ -91,7 +110,16 @@ def test_up_on_a_taken_port_says_so_and_leaves_nothing_running(tmp_path: Path) -
 def test_up_twice_finds_the_platform_running_and_down_twice_finds_nothing(tmp_path: Path) -> None:
     def fairway(*arguments: str) -> dict[str, object]:
         done = subprocess.run(
-            [sys.executable, "-m", "fairway", *arguments, "--home", str(tmp_path / "home"), "--output", "json"],
+            [
+                sys.executable,
+                "-m",
+                "fairway",
+                *arguments,
+                "--home",
+                str(tmp_path / "home"),
+                "--output",
+                "json",
+            ],
             capture_output=True,
             text=True,
             timeout=90,

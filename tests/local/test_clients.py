@@ -39,13 +39,22 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made
 
 
-def send(platform: World, *, unit: str, revision: str, document: object = support.ONE) -> httpx.Response:
+def send(
+    platform: World, *, unit: str, revision: str, document: object = support.ONE
+) -> httpx.Response:
     """Ask as a client that claims what only the gateway may say."""
     headers = {**CLAIMED, "x-fairway-unit": unit, "x-fairway-revision": revision}
-    return httpx.post(f"{platform.users.url}/v2/models/{worlds.NAME}/infer", json=document, headers=headers, timeout=10)
+    return httpx.post(
+        f"{platform.users.url}/v2/models/{worlds.NAME}/infer",
+        json=document,
+        headers=headers,
+        timeout=10,
+    )
 
 
-def test_a_client_that_claims_ids_and_arms_and_aims_at_the_candidate_moves_nothing(platform: World) -> None:
+def test_a_client_that_claims_ids_and_arms_and_aims_at_the_candidate_moves_nothing(
+    platform: World,
+) -> None:
     candidate = platform.deploy(concurrency=201, strategy=GUARDED, reveal=True)  # it is even told
     support.eventually(lambda: platform.deployment().state.phase is Phase.SHADOW, seconds=60)
     copied = [
@@ -54,8 +63,15 @@ def test_a_client_that_claims_ids_and_arms_and_aims_at_the_candidate_moves_nothi
     assert len({answer.headers["x-request-id"] for answer in copied}) == 20
     platform.until_mid_canary()
     tries = (send(platform, unit=f"x{number}", revision=candidate) for number in range(60))
-    unit = next(number for number, answer in enumerate(tries) if answer.headers.get("x-fairway-revision") == candidate)
-    refused = [send(platform, unit=f"x{unit}", revision=candidate, document={"inputs": []}) for _ in range(42)]
+    unit = next(
+        number
+        for number, answer in enumerate(tries)
+        if answer.headers.get("x-fairway-revision") == candidate
+    )
+    refused = [
+        send(platform, unit=f"x{unit}", revision=candidate, document={"inputs": []})
+        for _ in range(42)
+    ]
     assert {answer.status_code for answer in refused} == {400}
     ended = platform.ended(candidate).state
     assert (ended.phase, ended.stable) == (Phase.STABLE, candidate)
@@ -64,14 +80,21 @@ def test_a_client_that_claims_ids_and_arms_and_aims_at_the_candidate_moves_nothi
     assert seen >= len(refused)
 
 
-def test_a_candidate_that_refuses_what_stable_takes_is_rolled_back(platform: World, tmp_path: Path) -> None:
+def test_a_candidate_that_refuses_what_stable_takes_is_rolled_back(
+    platform: World, tmp_path: Path
+) -> None:
     stable = platform.deployment().state.stable
     asks_more = support.packaged(
-        tmp_path, name=worlds.NAME, also=[{"name": "zip", "kind": "category", "categories": ["1010"]}]
+        tmp_path,
+        name=worlds.NAME,
+        also=[{"name": "zip", "kind": "category", "categories": ["1010"]}],
     )
     strategy = {**GUARDED, "shadow": {"enabled": False}}
     made, _ = client.deploy(
-        platform.home, Path(asks_more.path), config=worlds.configuration(strategy=strategy), now=time.time()
+        platform.home,
+        Path(asks_more.path),
+        config=worlds.configuration(strategy=strategy),
+        now=time.time(),
     )
     ended = platform.ended(made.revision).state
     assert (ended.phase, ended.stable) == (Phase.ROLLED_BACK, stable)

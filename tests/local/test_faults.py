@@ -1,7 +1,8 @@
-"""Kills in mid-canary, a locked store, counts that cannot be read: the right outcome, no acknowledged event and no
-evidence lost.
+"""Kills in mid-canary, a locked store, counts that cannot be read: the right outcome, no
+acknowledged event and no evidence lost.
 
-Real Envoy, real BentoML servers, real clients. Requests in flight on a killed process may fail; they are counted.
+Real Envoy, real BentoML servers, real clients. Requests in flight on a killed process may fail;
+they are counted.
 """
 
 import os
@@ -73,13 +74,18 @@ def test_a_killed_stable_server_loses_no_request_but_those_in_flight(platform: W
     platform.kill(f"server-{platform.deployment().state.stable}")
     assert platform.ended(revision).state.stable == revision
     assert len(platform.users.failed()) - failed <= worlds.CLIENTS
-    platform.every_answer_is_stored()  # it writes ahead, too: it was the candidate of the test before
+    # it writes ahead, too: it was the candidate of the test before
+    platform.every_answer_is_stored()
 
 
 def test_a_killed_gateway_comes_back_on_its_port_and_the_rollout_goes_on(platform: World) -> None:
     revision = platform.deploy(concurrency=104)
     platform.until_mid_canary()
-    url, counted, failed = client.need(platform.home).gateway, platform.evidence(), len(platform.users.failed())
+    url, counted, failed = (
+        client.need(platform.home).gateway,
+        platform.evidence(),
+        len(platform.users.failed()),
+    )
     platform.kill("envoy")
     support.eventually(lambda: platform.processes().alive("envoy"))
     answered = len(platform.users.answered())
@@ -93,8 +99,11 @@ def test_a_killed_gateway_comes_back_on_its_port_and_the_rollout_goes_on(platfor
     platform.every_answer_is_stored(but=60)
 
 
-def test_a_clock_that_is_set_by_an_hour_in_every_phase_moves_nothing(platform: World, tmp_path: Path) -> None:
-    """The supervisor's alone: what servers date by theirs is not counted meanwhile, and the reason says so."""
+def test_a_clock_that_is_set_by_an_hour_in_every_phase_moves_nothing(
+    platform: World, tmp_path: Path
+) -> None:
+    """The supervisor's alone: what servers date by theirs is not counted meanwhile, and the reason
+    says so."""
     hour = 3600.0
     slow = {
         "steps": [{"weight": 20, "minDuration": "25s"}, {"weight": 50}]
@@ -109,7 +118,9 @@ def test_a_clock_that_is_set_by_an_hour_in_every_phase_moves_nothing(platform: W
         def wrong_in(phase: Phase, seconds: float) -> None:
             support.eventually(lambda: platform.deployment().state.phase is phase, seconds=60)
             set_by(seconds)
-            support.eventually(lambda: "this controller's clock" in platform.deployment().state.reason)
+            support.eventually(
+                lambda: "this controller's clock" in platform.deployment().state.reason
+            )
             assert platform.deployment().state.phase is phase
             set_by(0.0)
 
@@ -135,7 +146,9 @@ def test_a_killed_collector_loses_no_event_that_was_answered(platform: World) ->
     platform.every_answer_is_stored(but=60)
 
 
-def test_a_locked_store_holds_everything_and_nothing_is_lost_when_it_is_free_again(platform: World) -> None:
+def test_a_locked_store_holds_everything_and_nothing_is_lost_when_it_is_free_again(
+    platform: World,
+) -> None:
     revision = platform.deploy(concurrency=106)
     platform.until_mid_canary()
     failed = len(platform.users.failed())
@@ -156,7 +169,10 @@ def test_counts_that_cannot_be_read_hold_the_rollout_until_they_can(platform: Wo
     support.eventually(lambda: "cannot be read" in platform.deployment().state.reason)
     held = platform.deployment().state
     assert worlds.stays(
-        lambda: platform.deployment().state.step == held.step and platform.deployment().state.phase is Phase.CANARY,
+        lambda: (
+            platform.deployment().state.step == held.step
+            and platform.deployment().state.phase is Phase.CANARY
+        ),
         seconds=4,
     )
     artifacts.write_json(file, known)
@@ -170,17 +186,27 @@ def test_down_leaves_nothing_running_and_a_package_that_was_changed_meanwhile_is
         os.kill(made.supervisor(), signal.SIGKILL)
         support.eventually(lambda: client.running(made.home) is None)
     assert not [
-        p.pid for p in psutil.process_iter(["cmdline"]) if str(made.home.root) in " ".join(p.info["cmdline"] or [])
+        p.pid
+        for p in psutil.process_iter(["cmdline"])
+        if str(made.home.root) in " ".join(p.info["cmdline"] or [])
     ]
-    assert "nothing runs; before that: " in fairway("status", "--home", ".", where=made.home.root).stdout
+    assert (
+        "nothing runs; before that: "
+        in fairway("status", "--home", ".", where=made.home.root).stdout
+    )
     model = next(made.home.packages.glob("*/model.onnx"))
     model.chmod(0o644)
     model.write_bytes(model.read_bytes() + b"x")
     try:
         for verb in ("up", "status"):
             assert_one_sentence(
-                fairway(verb, "--home", ".", where=made.home.root), status=1, words="is not started any more: "
+                fairway(verb, "--home", ".", where=made.home.root),
+                status=1,
+                words="is not started any more: ",
             )
-        assert "is not started any more: " in fairway("check", "--home", ".", where=made.home.root).stdout
+        assert (
+            "is not started any more: "
+            in fairway("check", "--home", ".", where=made.home.root).stdout
+        )
     finally:
         client.down(made.home)

@@ -13,20 +13,31 @@ import pytest
 from tests.serving import support
 
 ADULT = Path(__file__).parents[2].parent / "shared" / "data" / "adult.data"
-OWN_MOUNTS = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
+OWN_MOUNTS = (
+    ["unshare", "--mount"]
+    if os.geteuid() == 0
+    else ["unshare", "--user", "--map-root-user", "--mount"]
+)
 
 if subprocess.run([*OWN_MOUNTS, "true"], capture_output=True).returncode != 0:
-    pytest.skip("this machine lets nobody mount a small disk: it has no namespaces of mounts", allow_module_level=True)
+    pytest.skip(
+        "this machine lets nobody mount a small disk: it has no namespaces of mounts",
+        allow_module_level=True,
+    )
 
 
-def on_small_disk(commands: str, *, where: Path, kibibytes: int) -> subprocess.CompletedProcess[str]:
+def on_small_disk(
+    commands: str, *, where: Path, kibibytes: int
+) -> subprocess.CompletedProcess[str]:
     """Run the commands with `where` mounted as a disk of this size; lists what they left on it."""
     where.mkdir()
     script = (
         f"mount -t tmpfs -o size={kibibytes}k none {where} && cd {where} && {{ {commands}; }}; status=$?; find . -type "
         "f | sort; exit $status"
     )
-    return subprocess.run([*OWN_MOUNTS, "bash", "-c", script], capture_output=True, text=True, timeout=200)
+    return subprocess.run(
+        [*OWN_MOUNTS, "bash", "-c", script], capture_output=True, text=True, timeout=200
+    )
 
 
 def test_prepare_on_a_full_disk_says_so_and_leaves_no_dataset(tmp_path: Path) -> None:
@@ -44,7 +55,9 @@ def test_prepare_on_a_full_disk_says_so_and_leaves_no_dataset(tmp_path: Path) ->
     assert done.stdout.splitlines() == ["./fairway.yaml"]
 
 
-def test_a_state_store_on_a_full_disk_keeps_what_it_had_and_takes_more_when_there_is_room(tmp_path: Path) -> None:
+def test_a_state_store_on_a_full_disk_keeps_what_it_had_and_takes_more_when_there_is_room(
+    tmp_path: Path,
+) -> None:
     program = """
 import sys, os
 from pathlib import Path
@@ -73,13 +86,16 @@ assert [e.type for _, e in store.story("income")][-1] == "Promoted"
 store.close()
 """
     (tmp_path / "program.py").write_text(program)
-    done = on_small_disk(f"{sys.executable} {tmp_path / 'program.py'}", where=tmp_path / "disk", kibibytes=600)
+    done = on_small_disk(
+        f"{sys.executable} {tmp_path / 'program.py'}", where=tmp_path / "disk", kibibytes=600
+    )
     assert done.returncode == 0, done.stderr
     assert "free the disk" in done.stdout
 
 
 def test_a_server_starts_and_answers_while_the_disk_of_its_home_is_full(tmp_path: Path) -> None:
-    """Its metrics are mapped files: on a full disk the first touch of one would end it (SIGBUS), at each start."""
+    """Its metrics are mapped files: on a full disk the first touch of one would end it (SIGBUS), at
+    each start."""
     program = """
 import os, sys
 from pathlib import Path

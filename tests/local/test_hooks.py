@@ -1,5 +1,5 @@
-"""Hooks on one machine: a real service is asked before each step, its no takes a revision back, and it is told how it
-ended.
+"""Hooks on one machine: a real service is asked before each step, its no takes a revision back, and
+it is told how it ended.
 """
 
 import os
@@ -37,9 +37,12 @@ def asking(service: receiver.Receiver, *at: str, **more: Any) -> dict[str, Any]:
 def test_a_freeze_holds_a_rollout_that_a_killed_supervisor_does_not_forget(platform: World) -> None:
     with receiver.receiver(status=409, body=b'{"message": "a freeze until Monday"}') as service:
         wanted = platform.deploy(
-            concurrency=210, strategy=asking(service, "preRollout", "preStep", "prePromotion", "postPromotion")
+            concurrency=210,
+            strategy=asking(service, "preRollout", "preStep", "prePromotion", "postPromotion"),
         )
-        support.eventually(lambda: "a freeze until Monday" in platform.deployment().state.reason, seconds=60)
+        support.eventually(
+            lambda: "a freeze until Monday" in platform.deployment().state.reason, seconds=60
+        )
         before = platform.deployment().state
         assert (before.phase, before.stable != wanted) == (Phase.STARTING, True)
         os.kill(platform.supervisor(), signal.SIGKILL)
@@ -49,7 +52,10 @@ def test_a_freeze_holds_a_rollout_that_a_killed_supervisor_does_not_forget(platf
         ended = platform.ended(wanted)
         support.eventually(lambda: service.at("postPromotion"), seconds=30)
     assert ended.state.stable == wanted
-    asked = {(event["subject"], event["data"]["phase"], event["data"]["weight"]) for event in service.told}
+    asked = {
+        (event["subject"], event["data"]["phase"], event["data"]["weight"])
+        for event in service.told
+    }
     assert asked == {
         ("preRollout", "Canary", 20),
         ("preStep", "Canary", 20),
@@ -63,11 +69,14 @@ def test_a_freeze_holds_a_rollout_that_a_killed_supervisor_does_not_forget(platf
     assert platform.users.failed() == []
 
 
-def test_a_smoke_test_s_no_takes_the_revision_back_and_its_silence_does_not(platform: World) -> None:
+def test_a_smoke_test_s_no_takes_the_revision_back_and_its_silence_does_not(
+    platform: World,
+) -> None:
     stable = platform.deployment().state.stable
     with receiver.receiver(status=503) as service:
         wanted = platform.deploy(
-            concurrency=211, strategy=asking(service, "prePromotion", "postRollback", onRefusal="rollback")
+            concurrency=211,
+            strategy=asking(service, "prePromotion", "postRollback", onRefusal="rollback"),
         )
         support.eventually(lambda: len(service.at("prePromotion")) > 1, seconds=90)
         assert platform.deployment().state.phase is Phase.CANARY

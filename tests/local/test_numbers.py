@@ -1,4 +1,5 @@
-"""A regression in service: a defective revision is taken back by its own answers, and by what they lose."""
+"""A regression in service: a defective revision is taken back by its own answers, and by what they
+lose."""
 
 import contextlib
 import json
@@ -43,7 +44,9 @@ def truth(age: float) -> float:
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("numbers")
-    with worlds.world(folder, package=support.packaged_numbers(folder / "good", slope=SLOPE, spread=SPREAD)) as made:
+    with worlds.world(
+        folder, package=support.packaged_numbers(folder / "good", slope=SLOPE, spread=SPREAD)
+    ) as made:
         yield made
 
 
@@ -58,19 +61,26 @@ def labellers(platform: World) -> Iterator[None]:
 
     def known(row: tuple[Any, ...]) -> dict[str, Any]:
         _, request, inputs = row
-        return {"requestId": request, "label": truth(json.loads(inputs)["age"][0]) + float(rng.normal(0, 3))}
+        return {
+            "requestId": request,
+            "label": truth(json.loads(inputs)["age"][0]) + float(rng.normal(0, 3)),
+        }
 
     with worlds.reporting(platform, "labels", served=served, tell=known):
         yield
 
 
-def deployed(platform: World, package: Path, *, concurrency: int, strategy: dict[str, object]) -> str:
+def deployed(
+    platform: World, package: Path, *, concurrency: int, strategy: dict[str, object]
+) -> str:
     config = worlds.configuration(concurrency=concurrency, strategy=strategy)
     revision, _ = client.deploy(platform.home, package, config=config, now=time.time())
     return revision.revision
 
 
-def test_a_revision_of_numbers_that_is_off_is_taken_back_by_its_own_loss(platform: World, tmp_path: Path) -> None:
+def test_a_revision_of_numbers_that_is_off_is_taken_back_by_its_own_loss(
+    platform: World, tmp_path: Path
+) -> None:
     stable = platform.deployment().state.stable
     bad = support.packaged_numbers(tmp_path / "bad", slope=SLOPE, spread=SPREAD, off=20.0)
     with labellers(platform):
@@ -82,7 +92,9 @@ def test_a_revision_of_numbers_that_is_off_is_taken_back_by_its_own_loss(platfor
     assert platform.users.failed() == []
 
 
-def test_a_shadow_of_numbers_that_is_off_is_taken_back_by_how_far(platform: World, tmp_path: Path) -> None:
+def test_a_shadow_of_numbers_that_is_off_is_taken_back_by_how_far(
+    platform: World, tmp_path: Path
+) -> None:
     stable = platform.deployment().state.stable
     bad = support.packaged_numbers(tmp_path / "bad", slope=SLOPE, spread=SPREAD, off=-30.0)
     asked = deployed(platform, bad, concurrency=202, strategy=SHADOW)
@@ -106,12 +118,20 @@ def test_a_late_number_is_sent_however_it_is_written_and_a_word_is_refused(platf
     platform.every_answer_is_stored(but=50)
     request = sorted(platform.users.answered() & platform.stored())[0]
     sent = requests.send_labels(
-        platform.home, worlds.NAME, namespace="default", labels=[(request, " 123.50 ")], now=time.time()
+        platform.home,
+        worlds.NAME,
+        namespace="default",
+        labels=[(request, " 123.50 ")],
+        now=time.time(),
     )
     assert (sent.sent, sent.new, sent.unknown) == (1, 1, 0)
     with pytest.raises(errors.UsageError, match=r"is 'much': wanted a number; nothing was sent"):
         requests.send_labels(
-            platform.home, worlds.NAME, namespace="default", labels=[(request, "much")], now=time.time()
+            platform.home,
+            worlds.NAME,
+            namespace="default",
+            labels=[(request, "much")],
+            now=time.time(),
         )
     refused = httpx.post(
         f"{client.need(platform.home).collector}/v1/labels?deployment={worlds.NAME}",
@@ -119,4 +139,6 @@ def test_a_late_number_is_sent_however_it_is_written_and_a_word_is_refused(platf
         headers=access.authorization(platform.home.token),
     )
     assert refused.status_code == 400
-    assert refused.json()["error"].startswith(f'the label of request {request} is "much": wanted a number, or null')
+    assert refused.json()["error"].startswith(
+        f'the label of request {request} is "much": wanted a number, or null'
+    )

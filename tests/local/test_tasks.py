@@ -1,4 +1,5 @@
-"""Each task from a stranger's file to a canary: the five commands, and a defect found by the task's own loss."""
+"""Each task from a stranger's file to a canary: the five commands, and a defect found by the task's
+own loss."""
 
 import contextlib
 import json
@@ -47,14 +48,16 @@ STRATEGY = {
 
 @dataclass(frozen=True)
 class Story:
-    """A file of a stranger, what `init` is told of it, and how requests and their truth are made of its rows."""
+    """A file of a stranger, what `init` is told of it, and how requests and their truth are made of
+    its rows."""
 
     frame: Callable[[], pd.DataFrame]
     init: tuple[str, ...]
     task: str
     answer: Callable[[Any], bool]  # whether an answer has the form of the task's
     truth: Callable[[pd.DataFrame], list[Any]]
-    wrong: Callable[[pd.DataFrame], dict[str, Any]]  # the columns of the truth, as a defective model learns them
+    # the columns of the truth, as a defective model learns them
+    wrong: Callable[[pd.DataFrame], dict[str, Any]]
     rows: int = 1  # of a request
     init_says: str = ""
 
@@ -70,7 +73,9 @@ def diabetes() -> pd.DataFrame:
 
 def several() -> pd.DataFrame:
     pixels, digit = digits()
-    return pixels.assign(even=digit % 2 == 0, large=digit >= 5, round=digit.isin([0, 6, 8, 9]).astype(int))
+    return pixels.assign(
+        even=digit % 2 == 0, large=digit >= 5, round=digit.isin([0, 6, 8, 9]).astype(int)
+    )
 
 
 def tree() -> pd.DataFrame:
@@ -85,7 +90,13 @@ def search() -> pd.DataFrame:
     worth = match + 0.5 * fresh + 0.8 * (site == "shop") + 0.4 * rng.normal(size=3000)
     relevance = np.clip(np.round(worth + 1), 0, 4).astype(int)
     return pd.DataFrame(
-        {"query": np.repeat(np.arange(300), 10), "match": match, "fresh": fresh, "site": site, "relevance": relevance}
+        {
+            "query": np.repeat(np.arange(300), 10),
+            "match": match,
+            "fresh": fresh,
+            "site": site,
+            "relevance": relevance,
+        }
     )
 
 
@@ -130,17 +141,25 @@ STORIES = {
         ("--target", "even", "--target", "large", "--target", "round"),
         "multilabel",
         lambda answer: set(answer) <= {"even", "large", "round"},
-        lambda rows: [[name for name in ("even", "large", "round") if row[name]] for _, row in rows.iterrows()],
+        lambda rows: [
+            [name for name in ("even", "large", "round") if row[name]] for _, row in rows.iterrows()
+        ],
         lambda rows: {name: 1 - rows[name].astype(int) for name in ("even", "large", "round")},
         init_says="several labels a row",
     ),
     "tree-of-digits": Story(
         tree,
-        ("--target", "digit", *(word for pair in (EVEN | ODD).items() for word in ("--parent", "=".join(pair)))),
+        (
+            "--target",
+            "digit",
+            *(word for pair in (EVEN | ODD).items() for word in ("--parent", "=".join(pair))),
+        ),
         "hierarchical",
         lambda answer: answer in {*NAMES, "even", "odd"},
         lambda rows: rows.digit.tolist(),
-        lambda rows: {"digit": rows.digit.map(dict(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True)))},
+        lambda rows: {
+            "digit": rows.digit.map(dict(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True)))
+        },
         init_says="10 classes have a parent",
     ),
     "search": Story(
@@ -167,13 +186,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 
 @contextlib.contextmanager
-def traffic(home: Home, name: str, story: Story, rows: pd.DataFrame, *, features: Sequence[Feature]) -> Iterator[None]:
+def traffic(
+    home: Home, name: str, story: Story, rows: pd.DataFrame, *, features: Sequence[Feature]
+) -> Iterator[None]:
     """Send the rows again and again, and the truth of each request as soon as it was answered."""
     addresses, closing = client.need(home), threading.Event()
     authorised = access.authorization(home.token)
 
     def send(session: httpx.Client, number: int) -> None:
-        chosen = rows.iloc[[(number * story.rows + place) % len(rows) for place in range(story.rows)]]
+        chosen = rows.iloc[
+            [(number * story.rows + place) % len(rows) for place in range(story.rows)]
+        ]
         columns = [
             requests.tensor({str(key): value for key, value in row.items()}, feature)
             for _, row in chosen.iterrows()
@@ -181,7 +204,9 @@ def traffic(home: Home, name: str, story: Story, rows: pd.DataFrame, *, features
         ]
         merged: dict[str, dict[str, Any]] = {}
         for tensor in columns:
-            known = merged.setdefault(tensor["name"], {**tensor, "data": [], "shape": [len(chosen)]})
+            known = merged.setdefault(
+                tensor["name"], {**tensor, "data": [], "shape": [len(chosen)]}
+            )
             known["data"].extend(tensor["data"])
         answered = session.post(
             f"{addresses.gateway}/v2/models/{name}/infer",
@@ -192,7 +217,9 @@ def traffic(home: Home, name: str, story: Story, rows: pd.DataFrame, *, features
             label = story.truth(chosen)
             item = {"requestId": answered.headers["x-request-id"], "label": label}
             session.post(
-                f"{addresses.collector}/v1/labels?deployment={name}", json=[item], headers=authorised
+                f"{addresses.collector}/v1/labels?deployment={name}",
+                json=[item],
+                headers=authorised,
             ).raise_for_status()
 
     def run() -> None:

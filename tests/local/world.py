@@ -37,7 +37,10 @@ QUICK = {
     "warmup": "500ms",
     "progressDeadline": "60s",
     "shadow": {"minPairs": 100, "budget": BUDGET},
-    "canary": {"steps": [{"weight": 20, "minDuration": "2s"}, {"weight": 50, "minDuration": "2s"}], "budget": BUDGET},
+    "canary": {
+        "steps": [{"weight": 20, "minDuration": "2s"}, {"weight": 50, "minDuration": "2s"}],
+        "budget": BUDGET,
+    },
     "bake": {"weight": 10, "duration": "2s"},
     "guards": [
         {"name": "disagreement", "type": "disagreement"},
@@ -48,7 +51,11 @@ QUICK = {
 
 
 def configuration(
-    *, concurrency: int = 256, strategy: dict[str, Any] = QUICK, write_ahead: bool = False, reveal: bool = False
+    *,
+    concurrency: int = 256,
+    strategy: dict[str, Any] = QUICK,
+    write_ahead: bool = False,
+    reveal: bool = False,
 ) -> sections.Config:
     """Return the configuration; another `concurrency` makes another revision of the same package."""
     return sections.Config.model_validate(
@@ -56,7 +63,11 @@ def configuration(
             "name": NAME,
             "data": {"source": "csv", "path": "unused.csv"},
             "strategy": strategy,
-            "serving": {"maxConcurrency": concurrency, "revealRevision": reveal, "events": {"writeAhead": write_ahead}},
+            "serving": {
+                "maxConcurrency": concurrency,
+                "revealRevision": reveal,
+                "events": {"writeAhead": write_ahead},
+            },
             "retraining": {"enabled": False},
             "platform": {"scrapeInterval": "500ms"},
         }
@@ -99,7 +110,9 @@ class Users:
         while not self._stopping.is_set():
             due = time.monotonic() + CLIENTS / RATE
             request, at, status = "", time.time(), 0
-            body = json.dumps(support.tensors([int(rng.integers(18, 89))], [int(rng.integers(2, 98))], ["state"]))
+            body = json.dumps(
+                support.tensors([int(rng.integers(18, 89))], [int(rng.integers(2, 98))], ["state"])
+            )
             try:
                 async with session.post(
                     f"{self.url}/v2/models/{NAME}/infer",
@@ -123,9 +136,16 @@ class World:
     users: Users
 
     def deploy(
-        self, *, concurrency: int, strategy: dict[str, Any] = QUICK, write_ahead: bool = False, reveal: bool = False
+        self,
+        *,
+        concurrency: int,
+        strategy: dict[str, Any] = QUICK,
+        write_ahead: bool = False,
+        reveal: bool = False,
     ) -> str:
-        asked = configuration(concurrency=concurrency, strategy=strategy, write_ahead=write_ahead, reveal=reveal)
+        asked = configuration(
+            concurrency=concurrency, strategy=strategy, write_ahead=write_ahead, reveal=reveal
+        )
         revision, _ = client.deploy(self.home, self.package, config=asked, now=time.time())
         return revision.revision
 
@@ -185,7 +205,8 @@ class World:
 
 @contextlib.contextmanager
 def wrong_clock(platform: World, file: Path) -> Iterator[Callable[[float], None]]:
-    """Return the platform a supervisor whose clock is wrong, and a function that sets it: by so many seconds."""
+    """Return the platform a supervisor whose clock is wrong, and a function that sets it: by so
+    many seconds."""
 
     def set_by(seconds: float) -> None:
         files.write_bytes(file, str(seconds).encode())
@@ -208,7 +229,8 @@ def wrong_clock(platform: World, file: Path) -> Iterator[Callable[[float], None]
 
 
 def _replace_supervisor(platform: World, argv: list[str] | None) -> None:
-    """Kill the supervisor and starts another, by default an ordinary one; servers and gateway run on."""
+    """Kill the supervisor and starts another, by default an ordinary one; servers and gateway run
+    on."""
     old = platform.supervisor()
     os.kill(old, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
@@ -234,7 +256,8 @@ def kill_tree(pid: int) -> None:
 
 @contextlib.contextmanager
 def world(folder: Path, *, package: Path | None = None) -> Iterator[World]:
-    """Return a platform with a first revision in service and users at work; stops everything at the end."""
+    """Return a platform with a first revision in service and users at work; stops everything at the
+    end."""
     home = Home(folder / "home")
     served = package or Path(support.packaged(folder / "model", name=NAME).path)
     client.up(home)
@@ -254,8 +277,8 @@ def world(folder: Path, *, package: Path | None = None) -> Iterator[World]:
 def reporting(
     platform: World, kind: str, *, served: str, tell: Callable[[tuple[Any, ...]], dict[str, Any]]
 ) -> Iterator[None]:
-    """Send labels or outcomes as those who know the truth: what `tell` says of each new row of the events that the
-    query `served` gives, its number first."""
+    """Send labels or outcomes as those who know the truth: what `tell` says of each new row of the
+    events that the query `served` gives, its number first."""
     closing = threading.Event()
 
     def send() -> None:

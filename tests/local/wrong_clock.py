@@ -13,4 +13,6 @@ from fairway.platforms.local.home import Home
 
 if __name__ == "__main__":
     home, wrong_by = Home(Path(sys.argv[2])), Path(sys.argv[3])
-    supervisor.run(home, port=0, source=clocks.Source(wall=lambda: time.time() + float(wrong_by.read_text())))
+    supervisor.run(
+        home, port=0, source=clocks.Source(wall=lambda: time.time() + float(wrong_by.read_text()))
+    )

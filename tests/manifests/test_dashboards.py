@@ -29,7 +29,10 @@ def queries(dashboard):
 
 
 def test_there_is_one_of_rollouts_and_one_of_serving():
-    assert {dashboard["uid"] for dashboard in DASHBOARDS.values()} == {"fairway-rollouts", "fairway-serving"}
+    assert {dashboard["uid"] for dashboard in DASHBOARDS.values()} == {
+        "fairway-rollouts",
+        "fairway-serving",
+    }
 
 
 def test_every_query_reads_what_is_exported(dashboard):
@@ -42,12 +45,18 @@ def test_a_query_of_what_nobody_exports_is_found():
     assert series.mistakes('sum(rate(fairway_serving_requests{cod="1"}[5m]))', known) == [
         "fairway_serving_requests is exported by nobody"
     ]
-    assert series.mistakes('fairway_rollout_phase{fase="Canary"}', known) == ["fairway_rollout_phase has no label fase"]
+    assert series.mistakes('fairway_rollout_phase{fase="Canary"}', known) == [
+        "fairway_rollout_phase has no label fase"
+    ]
 
 
 def test_every_series_of_rollouts_is_on_the_dashboard_of_rollouts():
     shown = " ".join(queries(DASHBOARDS["rollouts"]))
-    assert [name for name in series.exported() if name.startswith("fairway_rollout_") and name not in shown] == []
+    assert [
+        name
+        for name in series.exported()
+        if name.startswith("fairway_rollout_") and name not in shown
+    ] == []
 
 
 def test_variables_are_those_that_the_dashboard_has(dashboard):
@@ -60,12 +69,15 @@ def test_panels_do_not_overlap_and_have_a_title_and_a_unit(dashboard):
     taken = set()
     for panel in dashboard["panels"]:
         at = panel["gridPos"]
-        cells = set(itertools.product(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])))
+        cells = set(
+            itertools.product(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"]))
+        )
         assert at["x"] + at["w"] <= 24
         assert not cells & taken, panel["title"]
         taken |= cells
     assert all(
-        panel["title"] and panel["fieldConfig"]["defaults"]["unit"] and panel["targets"] for panel in panels(dashboard)
+        panel["title"] and panel["fieldConfig"]["defaults"]["unit"] and panel["targets"]
+        for panel in panels(dashboard)
     )
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
@@ -85,6 +97,9 @@ def test_every_query_is_promql(dashboard, tmp_path):
         yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}), encoding="utf-8"
     )
     done = subprocess.run(
-        [promtool, "check", "rules", tmp_path / "queries.yaml"], capture_output=True, text=True, check=False
+        [promtool, "check", "rules", tmp_path / "queries.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

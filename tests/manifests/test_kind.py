@@ -1,5 +1,5 @@
-"""`make kind-up`: what it runs, in which order, what it says where something is missing; by programs that only take
-notes."""
+"""`make kind-up`: what it runs, in which order, what it says where something is missing; by
+programs that only take notes."""
 
 import os
 import shlex
@@ -30,7 +30,13 @@ sys.exit(3 if "{fails}" and "{fails}" in line else 0)
 def program(folder: Path, name: str, *, fails: str = "") -> None:
     path = folder / name
     path.write_text(
-        NOTES.format(python=sys.executable, name=name, log=folder / "log", there=folder / "there", fails=fails)
+        NOTES.format(
+            python=sys.executable,
+            name=name,
+            log=folder / "log",
+            there=folder / "there",
+            fails=fails,
+        )
     )
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
@@ -65,7 +71,11 @@ def test_up_makes_the_cluster_and_everything_on_it_in_order(tools):
     assert done.returncode == 0, done.stderr
     assert "fairway is up: curl" in done.stdout
     verbs = [
-        " ".join(line.replace("--context kind-fairway ", "").replace("--namespace=models ", "").split()[:3])
+        " ".join(
+            line.replace("--context kind-fairway ", "")
+            .replace("--namespace=models ", "")
+            .split()[:3]
+        )
         for line in ran(tools)
     ]
     assert verbs == [
@@ -97,8 +107,12 @@ def test_what_is_printed_is_what_is_run(tools):
     printed = run("up", "--dry-run", path=tools)
     assert ran(tools) == []
     assert run("up", path=tools).returncode == 0
-    lines = [" ".join(shlex.split(line.removesuffix(" < INPUT"))) for line in printed.stdout.splitlines()]
-    assert lines == [line for line in ran(tools) if line not in ("docker info", "kind get clusters")]
+    lines = [
+        " ".join(shlex.split(line.removesuffix(" < INPUT"))) for line in printed.stdout.splitlines()
+    ]
+    assert lines == [
+        line for line in ran(tools) if line not in ("docker info", "kind get clusters")
+    ]
 
 
 def test_every_image_is_named_by_what_it_is_made_of_and_loaded(tools):
@@ -117,7 +131,9 @@ def test_podmans_images_come_by_an_archive(tools):
     program(tools, "rm")
     done = run("up", path=tools)
     assert done.returncode == 0, done.stderr
-    assert len([line for line in ran(tools) if line.startswith("kind load image-archive")]) == len(images.OWN)
+    assert len([line for line in ran(tools) if line.startswith("kind load image-archive")]) == len(
+        images.OWN
+    )
     assert not [line for line in ran(tools) if "docker-image" in line]
 
 
@@ -140,7 +156,10 @@ def test_no_engine_and_one_that_does_not_run_are_said(tools):
     asleep = run("up", path=tools)
     (tools / "docker").unlink()
     absent = run("up", path=tools)
-    assert (asleep.returncode, asleep.stderr) == (1, "kind: docker cannot reach an engine: start it and try again\n")
+    assert (asleep.returncode, asleep.stderr) == (
+        1,
+        "kind: docker cannot reach an engine: start it and try again\n",
+    )
     assert (absent.returncode, absent.stderr.partition(":")[2].strip().partition(":")[0]) == (
         1,
         "there is neither docker nor podman on PATH",
@@ -158,7 +177,11 @@ def test_a_step_that_fails_ends_it_with_one_sentence(tools):
 
 def test_the_cluster_is_the_one_that_kind_config_names():
     config = yaml.safe_load((ROOT / "kind-config.yaml").read_text(encoding="utf-8"))
-    ports = [mapping["containerPort"] for node in config["nodes"] for mapping in node.get("extraPortMappings", ())]
+    ports = [
+        mapping["containerPort"]
+        for node in config["nodes"]
+        for mapping in node.get("extraPortMappings", ())
+    ]
     assert config["name"] == kind.NAME == kind.CONTEXT.removeprefix("kind-")
     assert kind.HTTP_PORT in ports
 
@@ -177,7 +200,9 @@ def test_its_objects_are_the_tests_own_with_images_that_can_be_pulled():
 @pytest.mark.cluster
 def test_an_api_server_takes_them_and_the_sample(fairway):
     documents = [document for document in kind.objects() if document["kind"] != "Namespace"]
-    documents.append(kind.deployment(kind.Sample({"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"}, b"")))
+    documents.append(
+        kind.deployment(kind.Sample({"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"}, b""))
+    )
     done = fairway.kubectl(
         "apply",
         "--server-side",

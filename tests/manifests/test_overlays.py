@@ -37,7 +37,11 @@ def plain(found):
     for obj in found:
         metadata = obj["metadata"]
         for part in ("labels", "annotations"):
-            kept = {key: value for key, value in (metadata.pop(part, None) or {}).items() if key not in HELMS_OWN}
+            kept = {
+                key: value
+                for key, value in (metadata.pop(part, None) or {}).items()
+                if key not in HELMS_OWN
+            }
             metadata.update({part: kept} if kept else {})
         result[obj["kind"], metadata.get("namespace"), metadata["name"]] = obj
     return result
@@ -45,10 +49,13 @@ def plain(found):
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_chart_and_overlay_give_the_same_objects(binaries, overlay):
-    values = yaml.safe_load((ROOT / "manifests" / "overlays" / overlay / "values.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load(
+        (ROOT / "manifests" / "overlays" / overlay / "values.yaml").read_text(encoding="utf-8")
+    )
     chart = plain(rendering.render(binaries, values, "--include-crds", "--no-hooks"))
     manifests = plain(kustomize(binaries, overlay))
-    namespace = manifests.pop(("Namespace", None, rendering.NAMESPACE))  # helm's is --create-namespace
+    # helm's is --create-namespace
+    namespace = manifests.pop(("Namespace", None, rendering.NAMESPACE))
     assert namespace["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
     assert manifests.keys() == chart.keys()
     for name, obj in manifests.items():
@@ -70,7 +77,13 @@ def test_production_is_more_than_kind(binaries):
 
 def test_what_comes_from_the_chart_is_up_to_date(binaries):
     done = subprocess.run(
-        [sys.executable, ROOT / "manifests" / "generate.py", "--check", "--helm", binaries / "helm"],
+        [
+            sys.executable,
+            ROOT / "manifests" / "generate.py",
+            "--check",
+            "--helm",
+            binaries / "helm",
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -97,7 +110,9 @@ def test_an_overlay_holds_differences_only(binaries, overlay):
     for patch in customization.get("patches", ()):
         for obj in rendering.objects((folder / patch["path"]).read_text(encoding="utf-8")):
             name = obj["kind"], obj["metadata"]["namespace"], obj["metadata"]["name"]
-            assert result.get(name) != base[name], f"{overlay}/{patch['path']} changes nothing of {name}"
+            assert result.get(name) != base[name], (
+                f"{overlay}/{patch['path']} changes nothing of {name}"
+            )
 
 
 @pytest.mark.parametrize(
@@ -110,7 +125,11 @@ def test_an_overlay_holds_differences_only(binaries, overlay):
 )
 def test_kind_reads_its_configuration_before_it_looks_for_an_engine(binaries, tmp_path, edit, says):
     text = (ROOT / "kind-config.yaml").read_text(encoding="utf-8").replace(*edit)
-    no_engine = {"PATH": str(tmp_path), "HOME": str(tmp_path), "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+    no_engine = {
+        "PATH": str(tmp_path),
+        "HOME": str(tmp_path),
+        "KIND_EXPERIMENTAL_PROVIDER": "docker",
+    }
     done = subprocess.run(
         [Path(binaries / "kind").resolve(), "create", "cluster", "--config=-"],
         input=text,

@@ -22,7 +22,8 @@ SHAPE = (1, 2, 2)
 
 @dataclass(frozen=True)
 class Spelled:
-    """What one kind's values are, and how each can be written; a file's cells are written in the ways that are text."""
+    """What one kind's values are, and how each can be written; a file's cells are written in the
+    ways that are text."""
 
     values: strategies.SearchStrategy[Any]
     ways: Callable[[Any], Sequence[Any]]
@@ -37,7 +38,14 @@ def number(value: float | None) -> Sequence[Any]:
     ways: list[Any] = [value, repr(value), f" {value!r}  ", Decimal(repr(value)), np.float64(value)]
     if value.is_integer() and abs(value) < 2**53:
         whole = int(value)
-        ways += [whole, str(whole), f"{whole}.0", f"{whole:,}".replace(",", " "), np.int64(whole), f"{whole}.00"]
+        ways += [
+            whole,
+            str(whole),
+            f"{whole}.0",
+            f"{whole:,}".replace(",", " "),
+            np.int64(whole),
+            f"{whole}.00",
+        ]
     if f"{float(np.float32(value))!r}" == repr(value):
         ways.append(np.float32(value))
     return ways
@@ -66,7 +74,16 @@ def boolean(value: bool | None) -> Sequence[Any]:
     if value is None:
         return NONE
     word = str(value)
-    return [value, np.bool_(value), word, word.lower(), f" {word.upper()} ", int(value), float(value), word.encode()]
+    return [
+        value,
+        np.bool_(value),
+        word,
+        word.lower(),
+        f" {word.upper()} ",
+        int(value),
+        float(value),
+        word.encode(),
+    ]
 
 
 def moment(at: datetime | None) -> Sequence[Any]:
@@ -103,7 +120,9 @@ pixel = strategies.floats(0, 1, width=32)
 SPELLED = {
     "number": Spelled(
         values=strategies.none()
-        | strategies.floats(-1e12, 1e12).map(lambda value: value + 0.0).filter(lambda value: value != -999)
+        | strategies.floats(-1e12, 1e12)
+        .map(lambda value: value + 0.0)
+        .filter(lambda value: value != -999)
         | strategies.integers(-1000, 10**9).map(float).filter(lambda value: value != -999),
         ways=number,
         fixed=(1.5, 7.0, -2.0, None),
@@ -115,21 +134,29 @@ SPELLED = {
         ways=category,
         fixed=("b", "3", "00501", None),
     ),
-    "boolean": Spelled(values=strategies.sampled_from([True, False, None]), ways=boolean, fixed=(True, False, None)),
+    "boolean": Spelled(
+        values=strategies.sampled_from([True, False, None]), ways=boolean, fixed=(True, False, None)
+    ),
     "datetime": Spelled(
         values=strategies.none()
-        | strategies.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1), timezones=strategies.just(UTC))
-        | strategies.datetimes(datetime(2000, 1, 1), datetime(2030, 1, 1), timezones=strategies.just(UTC)).map(
-            lambda at: at.replace(microsecond=0)
-        ),
+        | strategies.datetimes(
+            datetime(1900, 1, 1), datetime(2100, 1, 1), timezones=strategies.just(UTC)
+        )
+        | strategies.datetimes(
+            datetime(2000, 1, 1), datetime(2030, 1, 1), timezones=strategies.just(UTC)
+        ).map(lambda at: at.replace(microsecond=0)),
         ways=moment,
-        fixed=(datetime(2024, 5, 31, tzinfo=UTC), datetime(2023, 12, 1, 17, 5, 9, tzinfo=UTC), None),
+        fixed=(
+            datetime(2024, 5, 31, tzinfo=UTC),
+            datetime(2023, 12, 1, 17, 5, 9, tzinfo=UTC),
+            None,
+        ),
     ),
     "text": Spelled(
         values=strategies.none()
-        | strategies.lists(strategies.sampled_from(["late", "Never", "zu spät", "ok,", "fine!"]), min_size=2).map(
-            " ".join
-        ),
+        | strategies.lists(
+            strategies.sampled_from(["late", "Never", "zu spät", "ok,", "fine!"]), min_size=2
+        ).map(" ".join),
         ways=text,
         fixed=("late again", "never late", None),
         said=True,
@@ -144,7 +171,8 @@ SPELLED = {
 
 
 def frame(section: sections.Data) -> pd.DataFrame:
-    """Return the rows of a JSON file as they are written, values of several types side by side: `data.function`."""
+    """Return the rows of a JSON file as they are written, values of several types side by side:
+    `data.function`."""
     assert isinstance(section.path, Path)  # type: ignore[attr-defined]
     rows = json.loads(section.path.read_text())  # type: ignore[attr-defined]
     made = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in rows.items()})

@@ -13,8 +13,12 @@ PREDICTED = PROBABILITIES.argmax(axis=1)
 def test_the_numbers_are_scikit_learn_s():
     table = metrics.confusion(PREDICTED, TRUTH, classes=3)
     precision, recall, f1, support = oracle.precision_recall_fscore_support(TRUTH, PREDICTED)
-    assert metrics.accuracy(PROBABILITIES, TRUTH) == pytest.approx(oracle.accuracy_score(TRUTH, PREDICTED))
-    assert metrics.log_loss(PROBABILITIES, TRUTH) == pytest.approx(oracle.log_loss(TRUTH, PROBABILITIES))
+    assert metrics.accuracy(PROBABILITIES, TRUTH) == pytest.approx(
+        oracle.accuracy_score(TRUTH, PREDICTED)
+    )
+    assert metrics.log_loss(PROBABILITIES, TRUTH) == pytest.approx(
+        oracle.log_loss(TRUTH, PROBABILITIES)
+    )
     assert np.array_equal(table, oracle.confusion_matrix(TRUTH, PREDICTED))
     for i, row in enumerate(metrics.per_class(table, names=["a", "b", "c"])):
         assert (row["rows"], row["precision"], row["recall"], row["f1"]) == pytest.approx(
@@ -23,7 +27,9 @@ def test_the_numbers_are_scikit_learn_s():
 
 
 def test_a_class_without_rows_scores_nothing_and_breaks_nothing():
-    rows = metrics.per_class(metrics.confusion(np.array([0, 0]), np.array([0, 0]), classes=2), names=["a", "b"])
+    rows = metrics.per_class(
+        metrics.confusion(np.array([0, 0]), np.array([0, 0]), classes=2), names=["a", "b"]
+    )
     assert rows[1] == {"class": "b", "rows": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
 
 

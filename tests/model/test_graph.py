@@ -21,18 +21,32 @@ def save(path, *nodes, inputs, outputs):
     given = [helper.make_tensor_value_info(name, *described) for name, described in inputs.items()]
     made = [helper.make_tensor_value_info(name, *described) for name, described in outputs.items()]
     body = helper.make_graph(list(nodes), "made", given, made)
-    onnx.save(helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+    onnx.save(
+        helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path
+    )
     return path
 
 
-def same(path, *, given=TensorProto.FLOAT, made=TensorProto.FLOAT, name="features", output="probabilities", width=2):
+def same(
+    path,
+    *,
+    given=TensorProto.FLOAT,
+    made=TensorProto.FLOAT,
+    name="features",
+    output="probabilities",
+    width=2,
+):
     """Write a graph that answers with what it is given."""
     node = helper.make_node("Cast", [name], [output], to=made)
-    return save(path, node, inputs={name: (given, [None, width])}, outputs={output: (made, [None, width])})
+    return save(
+        path, node, inputs={name: (given, [None, width])}, outputs={output: (made, [None, width])}
+    )
 
 
 def run(path, inputs=None, *, width=2):
-    return graph.run(path, {"features": ROWS} if inputs is None else inputs, output="probabilities", width=width)
+    return graph.run(
+        path, {"features": ROWS} if inputs is None else inputs, output="probabilities", width=width
+    )
 
 
 @pytest.mark.parametrize("given", TYPES)
@@ -48,15 +62,24 @@ def test_answers_are_float32_whatever_the_graph_computes_in(made, tmp_path):
 
 
 def test_an_output_of_whole_numbers_is_no_table_of_answers(tmp_path):
-    with pytest.raises(errors.ModelError, match="wanted one named probabilities, a table of floats"):
+    with pytest.raises(
+        errors.ModelError, match="wanted one named probabilities, a table of floats"
+    ):
         run(same(tmp_path / "g.onnx", made=TensorProto.INT64))
 
 
 def test_an_input_of_words_is_refused(tmp_path):
     words = {"features": (TensorProto.STRING, [None, 2])}
     node = helper.make_node("Cast", ["features"], ["probabilities"], to=TensorProto.FLOAT)
-    path = save(tmp_path / "g.onnx", node, inputs=words, outputs={"probabilities": (TensorProto.FLOAT, [None, 2])})
-    with pytest.raises(errors.ModelError, match=r"the input features of tensor\(string\): wanted one of"):
+    path = save(
+        tmp_path / "g.onnx",
+        node,
+        inputs=words,
+        outputs={"probabilities": (TensorProto.FLOAT, [None, 2])},
+    )
+    with pytest.raises(
+        errors.ModelError, match=r"the input features of tensor\(string\): wanted one of"
+    ):
         run(path)
 
 
@@ -86,9 +109,15 @@ def test_the_layout_is_seen_from_the_names_of_the_inputs(tmp_path):
     def layout(path):
         return graph.Graph(path, output="probabilities", width=2).layout
 
-    assert layout(two_inputs(tmp_path / "named.onnx")) == layout(same(tmp_path / "n.onnx", name="numbers")) == "named"
+    assert (
+        layout(two_inputs(tmp_path / "named.onnx"))
+        == layout(same(tmp_path / "n.onnx", name="numbers"))
+        == "named"
+    )
     assert layout(same(tmp_path / "flat.onnx", name="X")) == "flat"
-    with pytest.raises(errors.ModelError, match="has the inputs a, b: wanted some of numbers, categories, image"):
+    with pytest.raises(
+        errors.ModelError, match="has the inputs a, b: wanted some of numbers, categories, image"
+    ):
         layout(two_inputs(tmp_path / "neither.onnx", "a", "b"))
 
 
@@ -98,7 +127,12 @@ def test_of_two_tables_the_one_of_the_name_or_else_of_the_width_is_taken(tmp_pat
         helper.make_node("ReduceSum", ["features"], ["second"]),
     ]
     tables = {"first": (TensorProto.FLOAT, [None, 2]), "second": (TensorProto.FLOAT, [1, 1])}
-    path = save(tmp_path / "g.onnx", *nodes, inputs={"features": (TensorProto.FLOAT, [None, 2])}, outputs=tables)
+    path = save(
+        tmp_path / "g.onnx",
+        *nodes,
+        inputs={"features": (TensorProto.FLOAT, [None, 2])},
+        outputs=tables,
+    )
     assert graph.Graph(path, output="probabilities", width=2).output == "first"
     assert graph.Graph(path, output="second", width=2).output == "second"
 
@@ -131,7 +165,12 @@ def test_no_rows_get_no_answers(tmp_path):
 def test_one_column_may_come_without_its_axis(tmp_path):
     nodes = [helper.make_node("Squeeze", ["features"], ["probabilities"])]
     made = {"probabilities": (TensorProto.FLOAT, [None])}
-    path = save(tmp_path / "g.onnx", *nodes, inputs={"features": (TensorProto.FLOAT, [None, 1])}, outputs=made)
+    path = save(
+        tmp_path / "g.onnx",
+        *nodes,
+        inputs={"features": (TensorProto.FLOAT, [None, 1])},
+        outputs=made,
+    )
     assert run(path, {"features": ROWS[:, :1]}, width=1).tolist() == [[1.0], [3.0], [5.0]]
 
 
@@ -140,7 +179,9 @@ def test_another_number_of_columns_is_refused(tmp_path):
         run(same(tmp_path / "g.onnx"), width=3)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300], ids=["nan", "infinite", "beyond float32"])
+@pytest.mark.parametrize(
+    "value", [np.nan, np.inf, 1e300], ids=["nan", "infinite", "beyond float32"]
+)
 def test_an_answer_that_is_no_finite_number_is_refused(value, tmp_path):
     path = same(tmp_path / "g.onnx", given=TensorProto.DOUBLE, made=TensorProto.DOUBLE)
     with pytest.raises(graph.NotFinite, match="NaN or infinity in 1 of 2 rows"):
@@ -162,7 +203,9 @@ def test_the_same_columns_give_the_same_answers_named_and_flat(tmp_path):
     columns = {"a": np.array([1.0, 3.0]), "b": np.array([5.0, 7.0])}
     answers = []
     for layout, name in (("named", "numbers"), ("flat", "X")):
-        opened = graph.Graph(same(tmp_path / f"{layout}.onnx", name=name), output="probabilities", width=2)
+        opened = graph.Graph(
+            same(tmp_path / f"{layout}.onnx", name=name), output="probabilities", width=2
+        )
         answers.append(composed.Composed(prepared, opened, layout=layout)(columns).tolist())
     assert answers[0] == answers[1] == [[0.0, 2.0], [1.0, 3.0]]
 

@@ -34,7 +34,11 @@ NUMBER, CATEGORY = Feature(name="age", kind="number"), Feature(name="town", kind
         pytest.param(np.array([5.0, 5.0, 5.0]), ["age = 5"], id="constant"),
         pytest.param(np.array([0.0, 1.0, 1.0, np.nan]), ["age = 0", "age = 1"], id="a flag"),
         pytest.param(np.array([np.nan, np.nan]), [], id="all missing"),
-        pytest.param(np.array([0.0] * 90 + [1.0, 2.0, 3.0, 4.0, 5.0]), ["age from 0 to 5"], id="nearly constant"),
+        pytest.param(
+            np.array([0.0] * 90 + [1.0, 2.0, 3.0, 4.0, 5.0]),
+            ["age from 0 to 5"],
+            id="nearly constant",
+        ),
     ],
 )
 def test_a_number_is_cut_so_that_every_row_is_in_one_part(column, labels):
@@ -46,7 +50,11 @@ def test_a_number_is_cut_so_that_every_row_is_in_one_part(column, labels):
 
 
 def test_a_category_has_a_part_for_each_value_and_one_for_missing():
-    parts = dict(kinds.of(CATEGORY).parts(np.array(["York", "", "Bath", "York", None], dtype=object), CATEGORY))
+    parts = dict(
+        kinds.of(CATEGORY).parts(
+            np.array(["York", "", "Bath", "York", None], dtype=object), CATEGORY
+        )
+    )
     assert {label: int(inside.sum()) for label, inside in parts.items()} == {
         "town = York": 2,
         "town = Bath": 1,
@@ -56,7 +64,8 @@ def test_a_category_has_a_part_for_each_value_and_one_for_missing():
 
 @dataclass(frozen=True)
 class Example:
-    """What the contract of a kind is held against: spellings in groups that mean the same, and a value that is none."""
+    """What the contract of a kind is held against: spellings in groups that mean the same, and a
+    value that is none."""
 
     feature: Feature
     same: tuple[tuple[Any, ...], ...]
@@ -77,7 +86,13 @@ EXAMPLES = {
         none="three",
     ),
     "category": Example(
-        Feature(name="x", kind="category", categories=("3", "b", "True"), nullable=True, missing=("-1", "?")),
+        Feature(
+            name="x",
+            kind="category",
+            categories=("3", "b", "True"),
+            nullable=True,
+            missing=("-1", "?"),
+        ),
         same=(
             ("b", " b", "b ", b"b"),
             (3, 3.0, "3", "3.0", " 3.", np.float64(3), Decimal("3.00")),
@@ -119,12 +134,19 @@ EXAMPLES = {
     ),
     "text": Example(
         Feature(name="x", kind="text", nullable=True, missing=("n/a",)),
-        same=(("Late again.", " Late again. ", b"Late again."), ("3", 3, 3.0, "3.0"), (None, math.nan, "", " n/a ")),
+        same=(
+            ("Late again.", " Late again. ", b"Late again."),
+            ("3", 3, 3.0, "3.0"),
+            (None, math.nan, "", " n/a "),
+        ),
         none={"a": 1},
     ),
     "image": Example(
         Feature(name="x", kind="image", shape=(1, 2, 2)),
-        same=((PICTURE, [0, 1, 2, 3], json.dumps(PICTURE), np.arange(4.0)), ([9.0] * 4, np.full((1, 2, 2), 9))),
+        same=(
+            (PICTURE, [0, 1, 2, 3], json.dumps(PICTURE), np.arange(4.0)),
+            ([9.0] * 4, np.full((1, 2, 2), 9)),
+        ),
         none=[1.0, 2.0],
     ),
 }
@@ -150,12 +172,15 @@ def column(kind, example) -> np.ndarray:
 @pytest.fixture
 def learnt(kind, column, example) -> Feature:
     """Return the feature that the rows show."""
-    present = kind.read([group[0] for group in example.same if not kinds.is_missing(group[0])], example.feature)
+    present = kind.read(
+        [group[0] for group in example.same if not kinds.is_missing(group[0])], example.feature
+    )
     return kind.learn("x", present, nullable=example.feature.nullable)
 
 
 def same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Say whether two columns are alike bit for bit, whether pixels lie side by side or in their block."""
+    """Say whether two columns are alike bit for bit, whether pixels lie side by side or in their
+    block."""
     return one.dtype == other.dtype and repr(one.ravel().tolist()) == repr(other.ravel().tolist())
 
 
@@ -167,7 +192,11 @@ def test_every_spelling_of_a_value_is_read_as_the_same(kind, example):
 
 def test_a_word_that_a_model_knows_with_its_spaces_is_read_with_them():
     feature = Feature(name="x", kind="category", categories=(" Private", "Gov"))
-    assert kinds.of(feature).read([" Private", " Gov", "Private"], feature).tolist() == [" Private", "Gov", " Private"]
+    assert kinds.of(feature).read([" Private", " Gov", "Private"], feature).tolist() == [
+        " Private",
+        "Gov",
+        " Private",
+    ]
 
 
 def test_booleans_are_numbers_among_themselves_and_mistakes_among_numbers():
@@ -181,13 +210,17 @@ def test_different_values_are_read_as_different(kind, example):
     assert not any(same(rows[0], row) for row in rows[1:])
 
 
-def test_a_value_that_is_none_is_missing_and_said_where_the_reading_is_lenient(kind, column, example):
+def test_a_value_that_is_none_is_missing_and_said_where_the_reading_is_lenient(
+    kind, column, example
+):
     lost: list[int] = []
     if kind.absent is None:
         with pytest.raises(kinds.Unreadable):
             kind.read([example.none], example.feature, lost=lost)
         return
-    read = kind.read([example.same[0][0], example.none, example.same[1][0]], example.feature, lost=lost)
+    read = kind.read(
+        [example.same[0][0], example.none, example.same[1][0]], example.feature, lost=lost
+    )
     assert lost == [1]
     assert kind.gaps(read)[1]
     assert same(read[[0, 2]], kind.read([group[0] for group in example.same[:2]], example.feature))
@@ -198,7 +231,9 @@ def test_what_was_read_is_read_as_itself(kind, column, example):
     assert same(kind.read(column.tolist(), example.feature), column)
 
 
-@pytest.mark.parametrize("empty", [[], np.array([]), np.array([], dtype=object)], ids=["list", "floats", "objects"])
+@pytest.mark.parametrize(
+    "empty", [[], np.array([]), np.array([], dtype=object)], ids=["list", "floats", "objects"]
+)
 def test_no_rows_are_read_as_no_rows(kind, column, example, empty):
     rows = kind.read(empty, example.feature)
     assert rows.shape == (0, *column.shape[1:])
@@ -224,14 +259,17 @@ def test_rows_sent_as_bytes_arrive_as_they_were_read(kind, column, example):
         raw = b"".join(len(word).to_bytes(4, "little") + word for word in words)
     else:
         raw = column.tobytes()
-    datatype = "FP64" if kind.datatype == "BOOL" else kind.datatype  # booleans have no missing value
+    # booleans have no missing value
+    datatype = "FP64" if kind.datatype == "BOOL" else kind.datatype
     arrived = kind.from_binary(memoryview(raw), datatype, len(column), example.feature)
     assert same(kind.read(arrived, example.feature), column)
 
 
 @pytest.mark.parametrize("cut", [1, -1], ids=["too few", "too many"])
 def test_another_number_of_bytes_than_the_shape_says_is_refused(kind, column, example, cut):
-    raw = memoryview(column.tobytes() if kind.datatype != "BYTES" else b"".join(b"\1\0\0\0b" for _ in column))
+    raw = memoryview(
+        column.tobytes() if kind.datatype != "BYTES" else b"".join(b"\1\0\0\0b" for _ in column)
+    )
     with pytest.raises(kinds.Unfit):
         kind.from_binary(raw, kind.datatype, len(column) + cut, example.feature)
 
@@ -261,14 +299,25 @@ def test_a_claim_that_cannot_be_is_refused_by_its_key(kind, learnt, key):
 def test_rows_of_training_are_prepared_as_finite_numbers_in_the_kind_s_input(kind, learnt, column):
     known = Schema(target="t", classes=("a", "b"), features=(learnt,))
     fitted = preprocessing.fit({"x": column}, schema=known)
-    named = preprocessing.Preprocessor.load(json.loads(json.dumps(fitted.dump()))).transform({"x": column})
+    named = preprocessing.Preprocessor.load(json.loads(json.dumps(fitted.dump()))).transform(
+        {"x": column}
+    )
     assert list(named) == [kind.input]
     assert np.isfinite(named[kind.input]).all()
     assert preprocessing.flat(named).shape == (len(column), fitted.width)
     assert len(set(fitted.columns("flat"))) == fitted.width
     assert fitted.number_columns == (named[kind.input].shape[1] if kind.input == "numbers" else 0)
-    usual = [{"name": "x", "kind": kind.name, "shape": list(learnt.shape), "steps": kind.usual_steps(learnt)}]
-    assert len(preprocessing.Preprocessor(usual).transform({"x": column})[kind.input]) == len(column)
+    usual = [
+        {
+            "name": "x",
+            "kind": kind.name,
+            "shape": list(learnt.shape),
+            "steps": kind.usual_steps(learnt),
+        }
+    ]
+    assert len(preprocessing.Preprocessor(usual).transform({"x": column})[kind.input]) == len(
+        column
+    )
 
 
 def test_a_profile_is_plain_json(kind, column):
@@ -312,7 +361,8 @@ def test_enormous_numbers_are_far_where_no_range_is_known():
 
 
 def test_no_module_but_a_kind_s_own_compares_the_kind_of_a_feature():
-    """A kind is added in model/kinds alone: what asks for its name elsewhere would have to be found and changed."""
+    """A kind is added in model/kinds alone: what asks for its name elsewhere would have to be found
+    and changed."""
     allowed = {"model/kinds/__init__.py"}
     found = [
         f"{path.relative_to(SRC)}: {line.strip()}"

@@ -32,7 +32,9 @@ from fairway.model import labels
         ("1.10", ("1.1", "1.10"), "1.10"),
     ],
 )
-def test_a_label_is_the_class_that_it_means_or_none(text: str, classes: tuple[str, ...], meant: str | None) -> None:
+def test_a_label_is_the_class_that_it_means_or_none(
+    text: str, classes: tuple[str, ...], meant: str | None
+) -> None:
     assert labels.read(text, classes) == meant
 
 
@@ -43,7 +45,9 @@ def test_a_label_is_the_class_that_it_means_or_none(text: str, classes: tuple[st
         *(("", None), (None, None), ([1], None), (float("nan"), None)),
     ],
 )
-def test_a_value_of_json_names_a_class_as_a_column_of_it_would(value: object, word: str | None) -> None:
+def test_a_value_of_json_names_a_class_as_a_column_of_it_would(
+    value: object, word: str | None
+) -> None:
     assert labels.word(value) == word
 
 

@@ -1,5 +1,5 @@
-"""A value means the same to training, to a server (JSON and binary), to a batch, in golden rows and to drift, however
-it is written: bit for bit."""
+"""A value means the same to training, to a server (JSON and binary), to a batch, in golden rows and
+to drift, however it is written: bit for bit."""
 
 import csv
 import json
@@ -30,7 +30,10 @@ from tests.model import spelled
 ROWS = 24
 JSON = (str, int, float, bool, list, type(None))
 BYTES = {  # how a client packs values of these types into a binary tensor
-    "BYTES": ((str, bytes), lambda values: b"".join(struct.pack("<I", len(one)) + one for one in map(_bytes, values))),
+    "BYTES": (
+        (str, bytes),
+        lambda values: b"".join(struct.pack("<I", len(one)) + one for one in map(_bytes, values)),
+    ),
     "FP64": ((float,), lambda values: np.array(values, dtype="<f8").tobytes()),
     "FP32": ((np.float32,), lambda values: np.array(values, dtype="<f4").tobytes()),
     "INT64": ((int, np.int64), lambda values: np.array(values, dtype="<i8").tobytes()),
@@ -49,38 +52,62 @@ def test_every_kind_has_its_spellings_here():
 
 
 @pytest.mark.parametrize("source", ["csv", "function"])
-@settings(max_examples=10, deadline=None, phases=[Phase.generate])  # to shrink an example, each of 0.3 s, takes minutes
+# to shrink an example, each of 0.3 s, takes minutes
+@settings(max_examples=10, deadline=None, phases=[Phase.generate])
 @given(data=strategies.data(), seed=strategies.integers(0, 2**32))
 def test_a_value_is_the_same_bits_wherever_and_however_it_is_written(source, data, seed):
     draw = random.Random(seed).choice
-    chosen = {name: one for name, one in spelled.SPELLED.items() if one.inferred or source == "function"}
+    chosen = {
+        name: one for name, one in spelled.SPELLED.items() if one.inferred or source == "function"
+    }
     rows = {
-        name: [*one.fixed, *data.draw(strategies.lists(one.values, min_size=ROWS, max_size=ROWS))][:ROWS]
+        name: [*one.fixed, *data.draw(strategies.lists(one.values, min_size=ROWS, max_size=ROWS))][
+            :ROWS
+        ]
         for name, one in chosen.items()
     }
 
     def write(name: str, *types: type) -> list[Any]:
         """Write a column, each value in one of its ways, of these types where some are named."""
-        every = [[way for way in chosen[name].ways(value) if not types or type(way) in types] for value in rows[name]]
-        return [draw([way for way in ways if types != JSON or way == way]) for ways in every]  # JSON has no NaN
+        every = [
+            [way for way in chosen[name].ways(value) if not types or type(way) in types]
+            for value in rows[name]
+        ]
+        # JSON has no NaN
+        return [draw([way for way in ways if types != JSON or way == way]) for ways in every]
 
     with tempfile.TemporaryDirectory() as folder:
-        trained = prepared(Path(folder), {name: write(name, *CELLS[source]) for name in rows}, source=source)
+        trained = prepared(
+            Path(folder), {name: write(name, *CELLS[source]) for name in rows}, source=source
+        )
         server = targets.Application(packaged(Path(folder)))
         features = server.model.features
         try:
-            wanted = server.model.predict(golden.columns_of(trained, features=server.model.package.features))
-            sent = json.dumps(tensors({name: write(name, *JSON) for name in rows}, features)).encode()
+            wanted = server.model.predict(
+                golden.columns_of(trained, features=server.model.package.features)
+            )
+            sent = json.dumps(
+                tensors({name: write(name, *JSON) for name in rows}, features)
+            ).encode()
             packed, length = binary(rows, write, draw=draw, features=features)
-            told = [server.ask(sent), server.ask(packed, {"inference-header-content-length": str(length)})]
+            told = [
+                server.ask(sent),
+                server.ask(packed, {"inference-header-content-length": str(length)}),
+            ]
             (chunk,) = batch.predict(server.model, [{name: write(name) for name in rows}])
             arrived = [
                 protocol.parse(sent, features=features, outputs=server.model.outputs).columns,
-                protocol.parse(packed, features=features, outputs=server.model.outputs, header_length=length).columns,
+                protocol.parse(
+                    packed, features=features, outputs=server.model.outputs, header_length=length
+                ).columns,
             ]
         finally:
             server.close()
-        for columns in (*arrived, golden_rows(trained, features), window_of(arrived[0], trained, wanted)):
+        for columns in (
+            *arrived,
+            golden_rows(trained, features),
+            window_of(arrived[0], trained, wanted),
+        ):
             assert {name: bits(values) for name, values in columns.items()} == {
                 name: bits(values) for name, values in trained.items()
             }
@@ -92,7 +119,8 @@ CELLS = {"csv": (str,), "function": JSON}
 
 
 def bits(values: Any) -> list[str]:
-    """Return a column's values to the last bit; a picture's numbers as a server has them, side by side."""
+    """Return a column's values to the last bit; a picture's numbers as a server has them, side by
+    side."""
     return [repr(value) for value in np.asarray(values).ravel().tolist()]
 
 
@@ -114,7 +142,11 @@ def prepared(place: Path, rows: dict[str, list[Any]], *, source: str) -> dict[st
         section = sections.Data.of(path=place / "rows.csv", kinds=kinds_said, **common)
     else:
         (place / "rows.json").write_text(json.dumps(labelled))
-        own = {"source": "function", "function": "tests.model.spelled:frame", "path": place / "rows.json"}
+        own = {
+            "source": "function",
+            "function": "tests.model.spelled:frame",
+            "path": place / "rows.json",
+        }
         section = sections.Data.of(**own, kinds={name: name for name in rows}, **common)
     prepare.prepare(section, out=place / "dataset")
     assert {one.name: one.kind for one in splits.load(place / "dataset").schema.features} == {
@@ -128,8 +160,12 @@ def prepared(place: Path, rows: dict[str, list[Any]], *, source: str) -> dict[st
 def packaged(place: Path) -> Path:
     """Return the package of a graph whose answer moves with each of its inputs."""
     data = splits.load(place / "dataset")
-    wide = sum(values.reshape(len(values), -1).shape[1] for values in data.train.inputs("flat").values())
-    weights = numpy_helper.from_array(np.random.default_rng(0).normal(0, 0.1, (wide, 2)).astype(np.float32), "w")
+    wide = sum(
+        values.reshape(len(values), -1).shape[1] for values in data.train.inputs("flat").values()
+    )
+    weights = numpy_helper.from_array(
+        np.random.default_rng(0).normal(0, 0.1, (wide, 2)).astype(np.float32), "w"
+    )
     nodes = [
         helper.make_node("MatMul", ["features", "w"], ["l"]),
         helper.make_node("Softmax", ["l"], ["probabilities"]),
@@ -139,19 +175,27 @@ def packaged(place: Path) -> Path:
         for name, width in (("features", wide), ("probabilities", 2))
     ]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [weights])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), place / "model.onnx")
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9),
+        place / "model.onnx",
+    )
     kept = ("name", "kind", "dtype", "shape", "categories", "nullable", "missing", "notation")
     said = [one.to_json() for one in data.schema.features]
     described = {
         "classes": ["no", "yes"],
         "features": [
-            {key: one[key] for key in kept} | ({"range": [one["min"], one["max"]]} if one["min"] is not None else {})
+            {key: one[key] for key in kept}
+            | ({"range": [one["min"], one["max"]]} if one["min"] is not None else {})
             for one in said
         ],
-        "preprocessing": {one["name"]: one["steps"] for one in data.preprocessor.dump()["features"]},
+        "preprocessing": {
+            one["name"]: one["steps"] for one in data.preprocessor.dump()["features"]
+        },
     }
     (place / "schema.json").write_text(json.dumps(described))
-    made = package.import_onnx(place / "model.onnx", schema=place / "schema.json", name="income", out=place / "store")
+    made = package.import_onnx(
+        place / "model.onnx", schema=place / "schema.json", name="income", out=place / "store"
+    )
     return Path(made.path)
 
 
@@ -175,8 +219,11 @@ def pictures(values: Sequence[Any]) -> list[float]:
     return [number for block in blocks for number in np.ravel(block).tolist()]
 
 
-def binary(rows: Columns, write: Draw, *, draw: Any, features: Mapping[str, Any]) -> tuple[bytes, int]:
-    """Return a request with binary tensors, each of a datatype that all of its values can be written in."""
+def binary(
+    rows: Columns, write: Draw, *, draw: Any, features: Mapping[str, Any]
+) -> tuple[bytes, int]:
+    """Return a request with binary tensors, each of a datatype that all of its values can be
+    written in."""
     inputs, blobs = [], []
     for name in rows:
         ways = [spelled.SPELLED[name].ways(value) for value in rows[name]]
@@ -210,10 +257,18 @@ def window_of(columns: Columns, trained: Columns, probabilities: Any) -> Columns
         "r", None, "stable", 200, 0.0, 0.0, None, ROWS, dict(columns), ["no"] * ROWS, probabilities
     )
     said = json.loads(eventlog.encode(record, origin=targets.ORIGIN, sample=1.0))["data"]
-    prediction = answers.Prediction(1, "r", 0.0, ROWS, said["inputs"], said["labels"], said["probabilities"])
-    window = windows.assemble([prediction], reference={**trained, golden.ANSWERS: probabilities}, rows=ROWS)
+    prediction = answers.Prediction(
+        1, "r", 0.0, ROWS, said["inputs"], said["labels"], said["probabilities"]
+    )
+    window = windows.assemble(
+        [prediction], reference={**trained, golden.ANSWERS: probabilities}, rows=ROWS
+    )
     assert window is not None
-    return {name: values.astype(trained[name].dtype) for name, values in window.arrays.items() if name in trained}
+    return {
+        name: values.astype(trained[name].dtype)
+        for name, values in window.arrays.items()
+        if name in trained
+    }
 
 
 def answered(body: bytes) -> list[float]:

@@ -47,7 +47,10 @@ def stranger(tmp_path: Path) -> Path:
 
 def test_a_model_with_a_strangers_kind_is_packaged_and_answers_requests(stranger):
     strangers.declare(stranger, {"kinds": {"percent": "percent:Percent"}})
-    features = [{**one, "kind": "percent"} if one["name"] == "hours" else one for one in support.SCHEMA["features"]]
+    features = [
+        {**one, "kind": "percent"} if one["name"] == "hours" else one
+        for one in support.SCHEMA["features"]
+    ]
     (stranger / "schema.json").write_text(json.dumps(support.SCHEMA | {"features": features}))
     support.onnx_model(stranger / "model.onnx")
     done = strangers.python(

@@ -19,8 +19,17 @@ STEPS = [
     {"op": "scale", "mean": 1.0, "std": 2.0},
 ]
 NUMBER = {"name": "x", "kind": "number", "steps": STEPS}
-CATEGORY = {"name": "c", "kind": "category", "steps": [{"op": "encode", "categories": ["a", "b"], "missing": 3}]}
-IMAGE = {"name": "i", "kind": "image", "shape": [1, 2, 2], "steps": [{"op": "scale", "offset": 0.0, "factor": 0.25}]}
+CATEGORY = {
+    "name": "c",
+    "kind": "category",
+    "steps": [{"op": "encode", "categories": ["a", "b"], "missing": 3}],
+}
+IMAGE = {
+    "name": "i",
+    "kind": "image",
+    "shape": [1, 2, 2],
+    "steps": [{"op": "scale", "offset": 0.0, "factor": 0.25}],
+}
 
 
 def load(*entries):
@@ -46,7 +55,9 @@ def test_an_order_of_its_own_is_kept_beside_the_usual_one():
     assert seen[0, 1] == 1.0
 
 
-@pytest.mark.parametrize(("value", "index"), [("a", 1), ("b", 2), ("z", 0), (None, 3), ("", 3), (float("nan"), 3)])
+@pytest.mark.parametrize(
+    ("value", "index"), [("a", 1), ("b", 2), ("z", 0), (None, 3), ("", 3), (float("nan"), 3)]
+)
 def test_a_category_is_known_unknown_or_missing(value, index):
     assert load(CATEGORY).transform({"c": words(value)})["categories"].tolist() == [[index]]
 
@@ -71,7 +82,9 @@ def test_the_named_layout_has_no_key_for_what_is_not_there():
 def test_the_flat_layout_is_numbers_then_one_hot_then_pixels():
     preprocessor = load(IMAGE, CATEGORY, NUMBER)
     images = np.ones((2, 4), dtype=np.float32)
-    named = preprocessor.transform({"x": np.array([2.0, 2.0]), "c": words("b", "unheard"), "i": images})
+    named = preprocessor.transform(
+        {"x": np.array([2.0, 2.0]), "c": words("b", "unheard"), "i": images}
+    )
     flat = preprocessing.flat(named)
     assert flat.shape == (2, preprocessor.width)
     np.testing.assert_array_equal(flat[:, 1:4], [[0, 1, 0], [0, 0, 0]])
@@ -113,7 +126,9 @@ def test_damaged_preprocessing_is_refused_in_one_sentence(data, sentence):
         preprocessing.Preprocessor.load(data)
 
 
-numbers = npst.arrays(np.float64, st.integers(1, 40), elements=st.one_of(st.just(np.nan), st.floats(-1e9, 1e9)))
+numbers = npst.arrays(
+    np.float64, st.integers(1, 40), elements=st.one_of(st.just(np.nan), st.floats(-1e9, 1e9))
+)
 texts = st.one_of(st.none(), st.sampled_from(["a", "b", "c", "d e"]))
 
 

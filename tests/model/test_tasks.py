@@ -52,7 +52,8 @@ EXAMPLES = {
         spelled=[3, "4.5", " 2 "],
         labels=[3.0, 4.5, 2.0],
         refused=np.full(ROWS, 7.0),
-        raw=(PRICES + RNG.normal(0, 40, ROWS))[:, None].astype(np.float32) + np.array([0, -35, 35], dtype=np.float32),
+        raw=(PRICES + RNG.normal(0, 40, ROWS))[:, None].astype(np.float32)
+        + np.array([0, -35, 35], dtype=np.float32),
         best=PRICES[:, None].astype(np.float32) + np.array([0, -1, 1], dtype=np.float32),
         unlearnable=np.full(20, 7.0),
         declared=tasks.Declared(target="t", coverage=0.9),
@@ -84,7 +85,9 @@ EXAMPLES = {
         raw=RNG.dirichlet([1, 1, 1], ROWS).astype(np.float32),
         best=np.eye(3, dtype=np.float32)[PLACES],
         unlearnable=np.array(["a"] * 20, dtype=object),
-        declared=tasks.Declared(target="t", parents={"a": "vowel", "b": "consonant", "c": "consonant"}),
+        declared=tasks.Declared(
+            target="t", parents={"a": "vowel", "b": "consonant", "c": "consonant"}
+        ),
     ),
     "classification": Example(
         column=WORDS.astype(object),
@@ -112,7 +115,9 @@ def task(example) -> tasks.Task:
 @pytest.fixture
 def schema(task, example) -> Schema:
     facts = task.learn(example.column, example.declared)
-    return Schema.from_json({"target": "t", "task": task.name, "features": [], "classes": [], **facts})
+    return Schema.from_json(
+        {"target": "t", "task": task.name, "features": [], "classes": [], **facts}
+    )
 
 
 @pytest.fixture
@@ -209,14 +214,21 @@ def test_two_answers_differ_alike_in_either_order_and_never_from_themselves(task
     assert ((task.differ(one, other, schema) >= 0) & (task.differ(one, other, schema) <= 1)).all()
 
 
-def test_every_metric_is_measured_and_the_best_answers_rank_above_others(task, example, target, schema):
-    best, other = task.measure(example.best, target, schema), task.measure(example.raw, target, schema)
+def test_every_metric_is_measured_and_the_best_answers_rank_above_others(
+    task, example, target, schema
+):
+    best, other = (
+        task.measure(example.best, target, schema),
+        task.measure(example.raw, target, schema),
+    )
     assert list(best) == [metric.name for metric in task.metrics]
     assert all(np.isfinite(value) for value in (*best.values(), *other.values()))
     assert task.rank(best, by=task.metric(None)) > task.rank(other, by=task.metric(None))
 
 
-def test_baselines_are_compared_by_the_same_metrics_and_named_in_words(task, example, target, schema):
+def test_baselines_are_compared_by_the_same_metrics_and_named_in_words(
+    task, example, target, schema
+):
     rules = task.baselines(target, target, schema)
     assert rules.keys() == task.rules.keys()
     assert "zero_rule" in rules, "the gate wants it beaten"
@@ -241,8 +253,13 @@ def test_the_outputs_have_the_shapes_and_datatypes_that_the_metadata_names(task,
 
 def test_an_answer_takes_no_more_bytes_than_the_task_says(task, example, schema):
     labels = task.answers(example.raw, schema)
-    row = [task.value(output.name, raw=example.raw, labels=labels)[0] for output in task.outputs(schema)]
-    plain = json.dumps([value.tolist() if hasattr(value, "tolist") else value for value in row]).encode()
+    row = [
+        task.value(output.name, raw=example.raw, labels=labels)[0]
+        for output in task.outputs(schema)
+    ]
+    plain = json.dumps(
+        [value.tolist() if hasattr(value, "tolist") else value for value in row]
+    ).encode()
     assert task.row_bytes(schema, number=24) >= len(plain) - 2 * len(row)
 
 
@@ -267,7 +284,9 @@ def test_training_has_its_side_of_the_task(task, example, schema, target):
 
     side = losses.of(schema)
     outputs = torch.zeros((ROWS, side.width), requires_grad=True)
-    side.loss(sections.Training(), target=torch.from_numpy(target))(outputs, torch.from_numpy(target)).backward()
+    side.loss(sections.Training(), target=torch.from_numpy(target))(
+        outputs, torch.from_numpy(target)
+    ).backward()
     assert outputs.grad.abs().sum() > 0
     assert side.improper(side.answer(outputs).detach().numpy()) is None
     assert "validation_loss" in side.measure(outputs.detach(), torch.from_numpy(target))
@@ -305,9 +324,17 @@ def test_classes_of_another_model_are_translated_by_name():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        pytest.param(np.arange(300), "different numbers, which looks like a quantity", id="numbers"),
-        pytest.param(np.linspace(0, 1, 300), "different fractions, which looks like a quantity", id="fractions"),
-        pytest.param(np.array([f"c{i}" for i in range(30)], dtype=object), "three rows a class", id="names"),
+        pytest.param(
+            np.arange(300), "different numbers, which looks like a quantity", id="numbers"
+        ),
+        pytest.param(
+            np.linspace(0, 1, 300),
+            "different fractions, which looks like a quantity",
+            id="fractions",
+        ),
+        pytest.param(
+            np.array([f"c{i}" for i in range(30)], dtype=object), "three rows a class", id="names"
+        ),
         pytest.param(np.array([], dtype=object), "has no value at all", id="nothing"),
     ],
 )
@@ -318,13 +345,20 @@ def test_what_is_no_class_is_refused(values, said):
 
 @pytest.mark.parametrize(
     "values",
-    [np.array([1, 2, 10]), np.array([1.0, 2.0, 10.0]), np.array([1.0, 10.0, 2.0, np.nan]), np.array(["1", "2", "10"])],
+    [
+        np.array([1, 2, 10]),
+        np.array([1.0, 2.0, 10.0]),
+        np.array([1.0, 10.0, 2.0, np.nan]),
+        np.array(["1", "2", "10"]),
+    ],
     ids=["whole", "fractions that are whole", "with a missing one", "texts"],
 )
 def test_classes_that_are_numbers_are_ordered_and_named_as_a_person_would(values):
     task = tasks.named("classification")
     known = [value for value in task.read(values.astype(object)) if value]
-    assert task.learn(np.array(known * 10, dtype=object), tasks.Declared(target="t")) == {"classes": ["1", "2", "10"]}
+    assert task.learn(np.array(known * 10, dtype=object), tasks.Declared(target="t")) == {
+        "classes": ["1", "2", "10"]
+    }
 
 
 @pytest.mark.parametrize(
@@ -336,7 +370,12 @@ def test_classes_that_are_numbers_are_ordered_and_named_as_a_person_would(values
             {"name": "regression", "spread": 2.0},
         ),
         (
-            Schema(target="t", features=(), task="hierarchical", facts={"parents": {"a" * 300: "b" * 70_000}}),
+            Schema(
+                target="t",
+                features=(),
+                task="hierarchical",
+                facts={"parents": {"a" * 300: "b" * 70_000}},
+            ),
             {"name": "hierarchical"},
         ),
     ],
@@ -360,36 +399,53 @@ def test_numbers_of_any_size_are_said_as_a_person_reads_them(value, said):
     assert tasks.base.figure(value) == said
 
 
-@pytest.mark.parametrize(("share", "said"), [(1.0, "100.0 %"), (0.9999, "over 99.9 %"), (0.0001, "under 0.1 %")])
+@pytest.mark.parametrize(
+    ("share", "said"), [(1.0, "100.0 %"), (0.9999, "over 99.9 %"), (0.0001, "under 0.1 %")]
+)
 def test_a_share_is_not_said_to_be_all(share, said):
     assert tasks.base.percent(share) == said
 
 
 def test_rows_of_one_score_share_their_places_whatever_order_they_came_in() -> None:
     """scikit-learn's ndcg_score says the same of ties."""
-    task, schema = tasks.named("ranking"), Schema(target="t", features=(), task="ranking", facts={"spread": 3.0})
+    task, schema = (
+        tasks.named("ranking"),
+        Schema(target="t", features=(), task="ranking", facts={"spread": 3.0}),
+    )
     rng = np.random.default_rng(0)
     groups, relevance = np.repeat(np.arange(40), 15), rng.integers(0, 4, 600).astype(float)
     scores = np.round(rng.random(600), 1)
-    expected = [metrics.ndcg_score([2 ** relevance[groups == i] - 1], [scores[groups == i]], k=10) for i in range(40)]
+    expected = [
+        metrics.ndcg_score([2 ** relevance[groups == i] - 1], [scores[groups == i]], k=10)
+        for i in range(40)
+    ]
     measured = task.measure(scores[:, None], np.column_stack([groups, relevance]), schema)
     assert measured["ndcg"] == pytest.approx(np.mean(expected))
 
 
 def test_no_order_at_all_ranks_no_better_than_any_order() -> None:
-    task, schema = tasks.named("ranking"), Schema(target="t", features=(), task="ranking", facts={"spread": 3.0})
+    task, schema = (
+        tasks.named("ranking"),
+        Schema(target="t", features=(), task="ranking", facts={"spread": 3.0}),
+    )
     sorted_rows = np.column_stack([np.repeat(np.arange(5), 4), np.tile([3.0, 2.0, 1.0, 0.0], 5)])
     any_order = task.baselines(sorted_rows, sorted_rows, schema)["zero_rule"]
     assert task.measure(np.zeros((20, 1)), sorted_rows, schema) == pytest.approx(any_order)
-    assert task.loss([0.0] * 4, [3.0, 2.0, 1.0, 0.0], schema) == pytest.approx(1 - any_order["ndcg"])
+    assert task.loss([0.0] * 4, [3.0, 2.0, 1.0, 0.0], schema) == pytest.approx(
+        1 - any_order["ndcg"]
+    )
 
 
 def hierarchy(*classes: str, **parents: str) -> Schema:
-    return Schema(target="t", classes=classes, features=(), task="hierarchical", facts={"parents": parents})
+    return Schema(
+        target="t", classes=classes, features=(), task="hierarchical", facts={"parents": parents}
+    )
 
 
 def test_a_class_with_classes_below_is_as_likely_as_all_of_them_and_itself() -> None:
-    schema = hierarchy("animal", "cat", "dog", "fern", cat="animal", dog="animal", animal="being", fern="being")
+    schema = hierarchy(
+        "animal", "cat", "dog", "fern", cat="animal", dog="animal", animal="being", fern="being"
+    )
     raw = np.array([[0.25, 0.35, 0.1, 0.3], [0.45, 0.1, 0.05, 0.4], [0.3, 0.05, 0.05, 0.6]])
     assert tasks.of(schema).answers(raw, schema) == ["animal", "animal", "fern"]
 
@@ -404,25 +460,38 @@ def test_a_champion_that_answers_a_class_of_its_own_is_wrong_there() -> None:
 
 def test_a_branch_has_an_end() -> None:
     chain = {f"c{i}": f"c{i + 1}" for i in range(5000)}
-    refused = tasks.named("hierarchical").refuse({"classes": ["c0", "c1"], "facts": {"parents": chain}})
+    refused = tasks.named("hierarchical").refuse(
+        {"classes": ["c0", "c1"], "facts": {"parents": chain}}
+    )
     assert refused is not None
     assert refused[2] == "no class among its ancestors, fewer than 100 of them"
     learnt = tasks.Declared(target="t", parents=chain)
-    with pytest.raises(errors.DataError, match="'c0' is among its own ancestors, or has 100 of them"):
+    with pytest.raises(
+        errors.DataError, match="'c0' is among its own ancestors, or has 100 of them"
+    ):
         tasks.named("hierarchical").learn(np.array(["c0", "c1"] * 20), learnt)
 
 
 @pytest.mark.parametrize("column", [1e9 + PRICES / 100, PRICES * 1e300, PRICES * 1e-200])
 def test_a_quantity_that_float32_cannot_answer_is_refused(column: np.ndarray) -> None:
-    with pytest.raises(errors.DataError, match="which 32-bit answers do not tell apart: take a constant from it"):
+    with pytest.raises(
+        errors.DataError, match="which 32-bit answers do not tell apart: take a constant from it"
+    ):
         tasks.named("regression").learn(column, tasks.Declared(target="t"))
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(None, 0.9), (0.9, None), (0.8, 0.9)])
-def test_a_champion_with_other_intervals_is_compared_by_its_values(ours: float | None, theirs: float | None) -> None:
+def test_a_champion_with_other_intervals_is_compared_by_its_values(
+    ours: float | None, theirs: float | None
+) -> None:
     task = tasks.named("regression")
     wanted, given = (
-        Schema(target="t", features=(), task="regression", facts={"mean": 50.0, "std": 9.0, "coverage": coverage})
+        Schema(
+            target="t",
+            features=(),
+            task="regression",
+            facts={"mean": 50.0, "std": 9.0, "coverage": coverage},
+        )
         for coverage in (ours, theirs)
     )
     raw = EXAMPLES["regression"].raw[:, : task.width(given)]

@@ -72,7 +72,12 @@ def outcome(
 
 
 def label(
-    request_id: str, truth: Any, *, at: float = START, deployment: str = "income", namespace: str = "default"
+    request_id: str,
+    truth: Any,
+    *,
+    at: float = START,
+    deployment: str = "income",
+    namespace: str = "default",
 ) -> dict[str, Any]:
     return {
         "specversion": "1.0",
@@ -80,14 +85,27 @@ def label(
         "id": request_id,
         "source": "/fairway/default/income/labels",
         "time": stamp(at),
-        "data": {"requestId": request_id, "deployment": deployment, "namespace": namespace, "label": truth},
+        "data": {
+            "requestId": request_id,
+            "deployment": deployment,
+            "namespace": namespace,
+            "label": truth,
+        },
     }
 
 
 SPREAD = {"name": "regression", "spread": 10.0}
 
 
-def answered(request_id: str, answers: list[Any], *, task: Any = SPREAD, **data: Any) -> dict[str, Any]:
-    """Return a prediction of another task than classes, by default of numbers whose errors count by tenths."""
-    rows = {"rows": len(answers), "inputs": {"age": [39.0] * len(answers)}, "labels": answers, "task": task}
+def answered(
+    request_id: str, answers: list[Any], *, task: Any = SPREAD, **data: Any
+) -> dict[str, Any]:
+    """Return a prediction of another task than classes, by default of numbers whose errors count by
+    tenths."""
+    rows = {
+        "rows": len(answers),
+        "inputs": {"age": [39.0] * len(answers)},
+        "labels": answers,
+        "task": task,
+    }
     return prediction(request_id, label=None, **{**rows, **data})

@@ -1,4 +1,5 @@
-"""Certificates as a pod has them: the files of a Secret, in a folder where the kubelet replaces them."""
+"""Certificates as a pod has them: the files of a Secret, in a folder where the kubelet replaces
+them."""
 
 import os
 from pathlib import Path
@@ -8,7 +9,8 @@ from tests.cluster.certificates import Authority
 
 
 def secret(authority: Authority, **asked: Any) -> dict[str, bytes]:
-    """Return the files of a new certificate, as cert-manager names them; `asked` as for `Authority.issue`."""
+    """Return the files of a new certificate, as cert-manager names them; `asked` as for
+    `Authority.issue`."""
     file = authority.issue("issued", common_name="a test's", **asked)
     files = {"tls.crt": file, "tls.key": file.with_suffix(".key"), "ca.crt": authority.certificate}
     return {name: path.read_bytes() for name, path in files.items()}

@@ -59,7 +59,9 @@ def started(module: str, *arguments: str, **environment: str) -> Iterator[Runnin
 def collector(path: Path | str, *arguments: str) -> Iterator[Running]:
     """Start a collector; without a `--token-file` everybody may do everything."""
     access = () if "--token-file" in arguments else ("--auth", "none")
-    with started("fairway.monitoring.eventstore.collector", "--store", str(path), *access, *arguments) as running:
+    with started(
+        "fairway.monitoring.eventstore.collector", "--store", str(path), *access, *arguments
+    ) as running:
         eventually(lambda: _healthy(running.url))
         yield running
 

@@ -17,7 +17,14 @@ import pytest
 
 from fairway import clocks, errors
 from fairway.monitoring.eventstore import access, answers, places, remote, versions
-from fairway.monitoring.eventstore.collector import bodies, collecting, listening, parsing, taking, tending
+from fairway.monitoring.eventstore.collector import (
+    bodies,
+    collecting,
+    listening,
+    parsing,
+    taking,
+    tending,
+)
 from tests.monitoring import made, processes
 
 BATCH = {"content-type": "application/cloudevents-batch+json"}
@@ -44,7 +51,11 @@ def stored(path: Path) -> set[tuple[str, str]]:
 
 
 def metric(running: processes.Running, start: str) -> list[str]:
-    return [line for line in httpx.get(running.url + "/metrics").text.splitlines() if line.startswith(start)]
+    return [
+        line
+        for line in httpx.get(running.url + "/metrics").text.splitlines()
+        if line.startswith(start)
+    ]
 
 
 def test_events_and_labels_are_stored_once_counted_and_readable_elsewhere(
@@ -52,19 +63,29 @@ def test_events_and_labels_are_stored_once_counted_and_readable_elsewhere(
 ) -> None:
     answer = send(running, made.prediction("r1"), made.label("r1", "dog"))
     assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "new": 2})
-    assert send(running, made.prediction("r1"), made.prediction("r2")).json() == {"accepted": 2, "new": 1}
+    assert send(running, made.prediction("r1"), made.prediction("r2")).json() == {
+        "accepted": 2,
+        "new": 1,
+    }
     reader = places.opened(path)
     assert [(x.request_id, x.wrong) for x in reader.labelled("income", after=0)[1]] == [("r1", 1)]
     reader.close()
     arm = '{deployment="income",namespace="default",revision="aaa",role="stable",type="prediction"}'
     for name, value in (("events_total", 2.0), ("events_duplicate_total", 1.0)):
-        assert metric(running, f"fairway_monitoring_{name}{arm}") == [f"fairway_monitoring_{name}{arm} {value}"]
+        assert metric(running, f"fairway_monitoring_{name}{arm}") == [
+            f"fairway_monitoring_{name}{arm} {value}"
+        ]
 
 
 @pytest.mark.parametrize("query", ["?deployment=income", ""], ids=["in the query", "in the item"])
-def test_labels_may_be_sent_in_their_short_form(running: processes.Running, path: Path, query: str) -> None:
+def test_labels_may_be_sent_in_their_short_form(
+    running: processes.Running, path: Path, query: str
+) -> None:
     short = {"requestId": "r1", "label": "dog", **({} if query else {"deployment": "income"})}
-    assert send(running, short, made.label("r2", ["a", None]), to="/v1/labels" + query).status_code == 202
+    assert (
+        send(running, short, made.label("r2", ["a", None]), to="/v1/labels" + query).status_code
+        == 202
+    )
     assert stored(path) == {("label", "r1"), ("label", "r2")}
 
 
@@ -76,7 +97,9 @@ def test_labels_of_requests_that_no_server_told_of_are_said_to_be_so_and_a_numbe
     assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "new": 2, "unknown": 1})
     assert send(running, made.label("r1", "0"), to="/v1/labels").json() == {"accepted": 1, "new": 1}
     reader = places.opened(path)
-    assert [(one.request_id, one.wrong) for one in reader.labelled("income", after=0)[1]] == [("r1", 1)]
+    assert [(one.request_id, one.wrong) for one in reader.labelled("income", after=0)[1]] == [
+        ("r1", 1)
+    ]
     reader.close()
 
 
@@ -90,7 +113,11 @@ def test_labels_of_requests_that_no_server_told_of_are_said_to_be_so_and_a_numbe
             400,
             'event 1: data.role is "boss"',
         ),
-        (json.dumps([{**made.prediction("r"), "type": "x"}]).encode(), 400, 'event 0: type is "x": wanted dev.fairway'),
+        (
+            json.dumps([{**made.prediction("r"), "type": "x"}]).encode(),
+            400,
+            'event 0: type is "x": wanted dev.fairway',
+        ),
         (
             json.dumps([{**made.prediction("r"), "time": "noon"}]).encode(),
             400,
@@ -128,20 +155,30 @@ def test_a_locked_store_is_answered_503_and_takes_the_same_batch_afterwards(
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert "locked" in answer.json()["error"]
         assert httpx.get(running.url + "/healthz").status_code == 200
-        assert metric(running, "fairway_monitoring_store_busy") == ["fairway_monitoring_store_busy 1.0"]
+        assert metric(running, "fairway_monitoring_store_busy") == [
+            "fairway_monitoring_store_busy 1.0"
+        ]
         other.execute("ROLLBACK")
     assert send(running, made.prediction("r1")).json() == {"accepted": 1, "new": 1}
     assert metric(running, "fairway_monitoring_store_busy") == ["fairway_monitoring_store_busy 0.0"]
 
 
 def keep_sending(
-    running: processes.Running, name: str, acknowledged: set[tuple[str, str]], enough: threading.Event
+    running: processes.Running,
+    name: str,
+    acknowledged: set[tuple[str, str]],
+    enough: threading.Event,
 ) -> None:
     """Send batches over one connection until the collector is gone; notes what it acknowledged."""
-    with httpx.Client(headers=BATCH, timeout=10) as client, contextlib.suppress(httpx.TransportError):
+    with (
+        httpx.Client(headers=BATCH, timeout=10) as client,
+        contextlib.suppress(httpx.TransportError),
+    ):
         for number in range(100_000):
             ids = [f"{name}-{number}-{i}" for i in range(20)]
-            answer = client.post(running.url + "/v1/events", content=json.dumps([made.prediction(i) for i in ids]))
+            answer = client.post(
+                running.url + "/v1/events", content=json.dumps([made.prediction(i) for i in ids])
+            )
             assert answer.status_code == 202
             acknowledged.update(("prediction", i) for i in ids)
             if len(acknowledged) >= 400:
@@ -154,7 +191,8 @@ def test_every_acknowledged_event_survives_the_collector(path: Path, how: signal
     enough = threading.Event()
     with processes.collector(path) as running:
         senders = [
-            threading.Thread(target=keep_sending, args=(running, f"s{i}", acknowledged, enough)) for i in range(3)
+            threading.Thread(target=keep_sending, args=(running, f"s{i}", acknowledged, enough))
+            for i in range(3)
         ]
         for sender in senders:
             sender.start()
@@ -180,13 +218,20 @@ def test_a_port_that_is_taken_is_named(
     assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
 
 
-def test_what_a_rollout_reads_over_http_is_what_the_store_says(running: processes.Running, path: Path) -> None:
+def test_what_a_rollout_reads_over_http_is_what_the_store_says(
+    running: processes.Running, path: Path
+) -> None:
     both = [
         made.prediction("r1", unitId="u\u00e9"),
         made.prediction("r1", role="shadow", revision="bbb", label="dog"),
         made.label("r1", ["dog"]),
     ]
-    send(running, *both, made.prediction("r1", namespace="other"), made.prediction("r2", role="canary", revision="bbb"))
+    send(
+        running,
+        *both,
+        made.prediction("r1", namespace="other"),
+        made.prediction("r2", role="canary", revision="bbb"),
+    )
     there, here = remote.RemoteEvidence(running.url + "/", "default"), places.opened(path)
     asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
     assert there.cursor() == here.cursor() == 5
@@ -197,10 +242,16 @@ def test_what_a_rollout_reads_over_http_is_what_the_store_says(running: processe
     assert there.exposure("income", after=0) == here.exposure("income", after=0)
     assert len(there.exposure("income", after=0)[1]) == 2
     short = {"requestId": "r1", "outcome": "visit", "value": 3}
-    assert send(running, short, made.outcome("r2", 2.5), to="/v1/outcomes?deployment=income").json()["new"] == 2
+    assert (
+        send(running, short, made.outcome("r2", 2.5), to="/v1/outcomes?deployment=income").json()[
+            "new"
+        ]
+        == 2
+    )
     assert there.outcomes("income", after=0) == here.outcomes("income", after=0)
     assert [
-        (found.name, found.unit, found.revision, found.value) for found in there.outcomes("income", after=0)[1]
+        (found.name, found.unit, found.revision, found.value)
+        for found in there.outcomes("income", after=0)[1]
     ] == [("visit", "u\u00e9", "aaa", 3.0), ("purchase", None, "bbb", 2.5)]
     here.close()
 
@@ -209,11 +260,15 @@ def test_a_cursor_of_another_store_is_answered_410(running: processes.Running, p
     send(running, made.prediction("r1"))
     there, here = remote.RemoteEvidence(running.url, "default"), places.opened(path)
     assert there.position() == here.position() == answers.Position(here.position().store, 1)
-    assert there.of(here.position().store).exposure("income", after=0) == here.exposure("income", after=0)
+    assert there.of(here.position().store).exposure("income", after=0) == here.exposure(
+        "income", after=0
+    )
     for evidence in (there, here.within("default")):
         with pytest.raises(errors.StoreReplaced, match="is another one now"):
             evidence.of("0" * 32).cursor()
-        with pytest.raises(errors.StoreReplaced, match="was set back: its newest event is 1, and 7 was read before"):
+        with pytest.raises(
+            errors.StoreReplaced, match="was set back: its newest event is 1, and 7 was read before"
+        ):
             evidence.labelled("income", after=7)
     here.close()
 
@@ -232,10 +287,16 @@ def test_a_store_keeps_its_identity_and_a_new_one_has_another(tmp_path: Path) ->
     [
         ("exposure?namespace=default&after=0", "the query's deployment is missing: wanted a name"),
         ("exposure?deployment=d&after=0", "the query's namespace is missing"),
-        ("labelled?deployment=d&namespace=n&after=-1", 'the query\'s after is "-1": wanted the cursor'),
+        (
+            "labelled?deployment=d&namespace=n&after=-1",
+            'the query\'s after is "-1": wanted the cursor',
+        ),
         ("labelled?deployment=d&namespace=n", "the query's after is missing"),
         ("pairs?deployment=d&namespace=n&after=0&stable=a", "the query's candidate is missing"),
-        (f"exposure?deployment={'d' * 257}&namespace=n&after=0", "wanted a name of 1 to 256 characters"),
+        (
+            f"exposure?deployment={'d' * 257}&namespace=n&after=0",
+            "wanted a name of 1 to 256 characters",
+        ),
         ("exposure?deployment=%00&namespace=n&after=0", "wanted a name"),
         (f"exposure?deployment=d&namespace=n&after={'9' * 19}", "the query's after is"),
     ],
@@ -258,7 +319,9 @@ def test_events_that_are_older_than_the_retention_are_let_go(path: Path) -> None
 
 
 @pytest.mark.parametrize("hours", [2, -2], ids=["ahead", "behind"])
-def test_a_collector_whose_clock_is_hours_wrong_lets_no_event_go_before_its_time(path: Path, hours: int) -> None:
+def test_a_collector_whose_clock_is_hours_wrong_lets_no_event_go_before_its_time(
+    path: Path, hours: int
+) -> None:
     opened = places.opened(path)
     opened.add([made.prediction(f"r{i}") for i in range(3000)])
     opened.close()
@@ -322,7 +385,9 @@ def test_what_was_stored_is_acknowledged_although_the_store_cannot_tell_of_which
     async def answered() -> httpx.Response:
         async with in_process(path) as running:
             transport = httpx.ASGITransport(app=running.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://collector") as client:
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://collector"
+            ) as client:
                 return await client.post("/v1/labels", json=[made.label("r1", "dog")])
 
     answer = asyncio.run(answered())
@@ -330,7 +395,9 @@ def test_what_was_stored_is_acknowledged_although_the_store_cannot_tell_of_which
     assert stored(path) == {("label", "r1")}
 
 
-def test_a_clock_that_fails_ends_a_round_and_not_the_upkeep(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_fails_ends_a_round_and_not_the_upkeep(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tending, "UPKEEP_SECONDS", 0.02)
     one_old(path)
     broken = [False]
@@ -342,15 +409,25 @@ def test_a_clock_that_fails_ends_a_round_and_not_the_upkeep(path: Path, monkeypa
 
     async def play() -> None:
         broken[0] = True
-        async with in_process(path, keep=timedelta(hours=1), source=clocks.Source(wall=wall)) as running:
-            await comes_true(lambda: rounds('fairway_monitoring_rounds_failed_total{loop="upkeep"}', running) >= 2)
+        async with in_process(
+            path, keep=timedelta(hours=1), source=clocks.Source(wall=wall)
+        ) as running:
+            await comes_true(
+                lambda: (
+                    rounds('fairway_monitoring_rounds_failed_total{loop="upkeep"}', running) >= 2
+                )
+            )
             broken[0] = False
-            await comes_true(lambda: rounds('fairway_monitoring_events_pruned_total{reason="age"}', running) == 1)
+            await comes_true(
+                lambda: rounds('fairway_monitoring_events_pruned_total{reason="age"}', running) == 1
+            )
 
     asyncio.run(play())
 
 
-def test_a_table_that_is_away_ends_a_round_and_not_the_upkeep(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_is_away_ends_a_round_and_not_the_upkeep(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tending, "UPKEEP_SECONDS", 0.02)
     one_old(path)
 
@@ -358,9 +435,18 @@ def test_a_table_that_is_away_ends_a_round_and_not_the_upkeep(path: Path, monkey
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             async with in_process(path, keep=timedelta(hours=1)) as running:
                 other.execute("ALTER TABLE events RENAME TO elsewhere")
-                await comes_true(lambda: rounds('fairway_monitoring_rounds_failed_total{loop="upkeep"}', running) >= 2)
+                await comes_true(
+                    lambda: (
+                        rounds('fairway_monitoring_rounds_failed_total{loop="upkeep"}', running)
+                        >= 2
+                    )
+                )
                 other.execute("ALTER TABLE elsewhere RENAME TO events")
-                await comes_true(lambda: rounds('fairway_monitoring_events_pruned_total{reason="age"}', running) == 1)
+                await comes_true(
+                    lambda: (
+                        rounds('fairway_monitoring_events_pruned_total{reason="age"}', running) == 1
+                    )
+                )
 
     asyncio.run(play())
 
@@ -368,7 +454,9 @@ def test_a_table_that_is_away_ends_a_round_and_not_the_upkeep(path: Path, monkey
 def held_upload(running: processes.Running, *, source: str, length: int) -> socket.socket:
     """Return a connection from that address whose request has its head and no body yet."""
     port = int(running.url.rsplit(":", 1)[1])
-    connection = socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(source, 0))
+    connection = socket.create_connection(
+        ("127.0.0.1", port), timeout=30, source_address=(source, 0)
+    )
     head = (
         "POST /v1/events HTTP/1.1",
         "host: localhost",
@@ -385,7 +473,8 @@ def test_uploads_that_one_caller_holds_take_its_own_places(running: processes.Ru
         slow = held.enter_context(held_upload(running, source="127.0.0.1", length=len(body)))
         slow.sendall(body[:10])
         others = [
-            held.enter_context(held_upload(running, source="127.0.0.2", length=1000)) for _ in range(bodies.MOST + 5)
+            held.enter_context(held_upload(running, source="127.0.0.2", length=1000))
+            for _ in range(bodies.MOST + 5)
         ]
         assert others[0].recv(12) == b"HTTP/1.1 503"  # the oldest of that caller gave way
         assert send(running, made.prediction("quick")).status_code == 202
@@ -395,8 +484,12 @@ def test_uploads_that_one_caller_holds_take_its_own_places(running: processes.Ru
 
 def test_mirrored_copies_without_their_original_are_counted(path: Path) -> None:
     opened = places.opened(path)
-    opened.add([made.prediction("r1", role="shadow", revision="bbb"), made.prediction("r1")], at=100)
-    opened.add([made.prediction(f"lost{i}", role="shadow", revision="bbb") for i in range(3)], at=100)
+    opened.add(
+        [made.prediction("r1", role="shadow", revision="bbb"), made.prediction("r1")], at=100
+    )
+    opened.add(
+        [made.prediction(f"lost{i}", role="shadow", revision="bbb") for i in range(3)], at=100
+    )
     opened.add([made.prediction("new")])  # the collector's clock goes on from here
     opened.close()
     with processes.collector(path) as running:

@@ -31,7 +31,9 @@ def numbers(seed: int, *, rows: int = 300, features: int = 5) -> dict[str, np.nd
     return {f"x{i}": values[:, i] for i in range(features)}
 
 
-def test_numbers_are_tested_as_scipy_tests_them_with_one_bonferroni_correction(detector: base.Detector) -> None:
+def test_numbers_are_tested_as_scipy_tests_them_with_one_bonferroni_correction(
+    detector: base.Detector,
+) -> None:
     reference, window = numbers(1), numbers(2, rows=200)
     window["x3"] = window["x3"] + 0.4
     result = detector.check(reference, window)
@@ -40,7 +42,9 @@ def test_numbers_are_tested_as_scipy_tests_them_with_one_bonferroni_correction(d
         assert feature.p_value == pytest.approx(oracle.pvalue, rel=1e-4)
         assert feature.statistic == pytest.approx(oracle.statistic, rel=1e-4)
         assert feature.drifted == (oracle.pvalue < 0.01 / 5)
-    smallest = min(stats.ks_2samp(reference[n], window[n], method="asymp").pvalue for n in reference)
+    smallest = min(
+        stats.ks_2samp(reference[n], window[n], method="asymp").pvalue for n in reference
+    )
     assert result.p_value == pytest.approx(min(1.0, 5 * smallest), rel=1e-4)
     assert result.drifted == (result.p_value < result.threshold)
 
@@ -53,7 +57,9 @@ def test_a_category_is_tested_as_scipy_tests_it(detector: base.Detector) -> None
     table = [[(side["job"] == v).sum() for v in ("a", "b", "c")] for side in (reference, window)]
     assert feature.p_value == pytest.approx(stats.chi2_contingency(table).pvalue, rel=1e-4)
     assert feature.drifted
-    assert feature.effect == pytest.approx(abs(np.array(table[0]) / 400 - np.array(table[1]) / 200).sum() / 2)
+    assert feature.effect == pytest.approx(
+        abs(np.array(table[0]) / 400 - np.array(table[1]) / 200).sum() / 2
+    )
 
 
 def test_a_new_category_is_found(detector: base.Detector) -> None:
@@ -82,12 +88,16 @@ def test_the_engines_say_the_same_of_the_same_windows() -> None:
             [feature.name for feature in other.moved],
         )
         for ours, theirs in zip(one.features, other.features, strict=True):
-            assert (ours.p_value, ours.statistic) == pytest.approx((theirs.p_value, theirs.statistic), rel=1e-4)
+            assert (ours.p_value, ours.statistic) == pytest.approx(
+                (theirs.p_value, theirs.statistic), rel=1e-4
+            )
 
 
 def test_a_code_that_comes_back_as_a_float_is_the_same_category(engine: str) -> None:
     detector = detectors.load(
-        engine, p_value=0.01, schema=Schema(target="t", features=(Feature(name="code", kind="category"),))
+        engine,
+        p_value=0.01,
+        schema=Schema(target="t", features=(Feature(name="code", kind="category"),)),
     )
     rng = np.random.default_rng(5)
     reference, window = rng.integers(0, 4, 300), rng.integers(0, 4, 200).astype(float)
@@ -119,7 +129,9 @@ def test_a_feature_that_goes_missing_altogether_is_found(detector: base.Detector
     assert [feature.name for feature in detector.check(reference, window).moved] == ["x2 (missing)"]
 
 
-def test_constant_columns_are_left_out_and_a_constant_that_moves_is_found(detector: base.Detector) -> None:
+def test_constant_columns_are_left_out_and_a_constant_that_moves_is_found(
+    detector: base.Detector,
+) -> None:
     still = detector.check({"x": np.ones(300)}, {"x": np.ones(200)})
     assert (still.drifted, still.p_value, still.features) == (False, 1.0, ())
     (moved,) = detector.check({"x": np.ones(300)}, {"x": np.zeros(200)}).moved
@@ -133,7 +145,11 @@ def test_predicted_probabilities_are_tested_by_the_name_of_their_class(engine: s
     rng = np.random.default_rng(12)
     before, after = rng.dirichlet([1, 1, 1], 300), rng.dirichlet([8, 1, 1], 200)
     result = detector.check({base.ANSWERS: before}, {base.ANSWERS: after})
-    assert {feature.name for feature in result.moved} == {"probability[cat]", "probability[dog]", "probability[eel]"}
+    assert {feature.name for feature in result.moved} == {
+        "probability[cat]",
+        "probability[dog]",
+        "probability[eel]",
+    }
 
 
 def test_a_feature_that_was_not_logged_is_named(detector: base.Detector) -> None:
@@ -171,14 +187,21 @@ def test_turned_digits_are_found_and_upright_ones_are_not(
     assert detector.check({"image": reference}, {"image": turned}) == found
 
 
-def test_clean_windows_raise_false_alarms_no_more_often_than_stated(detector: base.Detector) -> None:
-    alarms = sum(detector.check(numbers(2 * seed), numbers(2 * seed + 1, rows=200)).drifted for seed in range(200))
+def test_clean_windows_raise_false_alarms_no_more_often_than_stated(
+    detector: base.Detector,
+) -> None:
+    alarms = sum(
+        detector.check(numbers(2 * seed), numbers(2 * seed + 1, rows=200)).drifted
+        for seed in range(200)
+    )
     # P(more than 8 of 200 at a rate of 1 %) is 0.0003.
     assert alarms <= 8
 
 
 @pytest.mark.parametrize(
-    "value", [1.7976931348623157e308, -1.7976931348623157e308, np.inf, -np.inf, np.nan, 5e-324], ids=str
+    "value",
+    [1.7976931348623157e308, -1.7976931348623157e308, np.inf, -np.inf, np.nan, 5e-324],
+    ids=str,
 )
 def test_a_value_at_the_end_of_what_a_float_holds_leaves_every_figure_finite(
     detector: base.Detector, value: float
@@ -188,7 +211,10 @@ def test_a_value_at_the_end_of_what_a_float_holds_leaves_every_figure_finite(
     picture = {"image": np.full((300, 1, 64, 64), 0.5)}, {"image": np.full((200, 1, 64, 64), 0.5)}
     picture[1]["image"][:2] = value
     result = detector.check({**reference, **picture[0]}, {**window, **picture[1]})
-    assert all(np.isfinite([feature.p_value, feature.effect, feature.statistic]).all() for feature in result.features)
+    assert all(
+        np.isfinite([feature.p_value, feature.effect, feature.statistic]).all()
+        for feature in result.features
+    )
 
 
 STRANGER = """
@@ -206,7 +232,9 @@ DETECTOR = Means
 """
 
 
-def test_a_strangers_detector_is_configured_and_asked_without_a_line_of_ours(tmp_path: Path) -> None:
+def test_a_strangers_detector_is_configured_and_asked_without_a_line_of_ours(
+    tmp_path: Path,
+) -> None:
     modules, entries = {"means": STRANGER}, {"detectors": {"means": "means"}}
     folder = strangers.install(tmp_path, "means", version="0.3", modules=modules, groups=entries)
     script = """

@@ -1,4 +1,5 @@
-"""Answers that are no classes: the store measures pairs and labels as their task does, by what travels with them."""
+"""Answers that are no classes: the store measures pairs and labels as their task does, by what
+travels with them."""
 
 import logging
 from collections.abc import Iterator
@@ -28,16 +29,27 @@ def pairs(events: archive.EventStore) -> answers.Pairs:
 
 
 def losses(events: archive.EventStore, **asked: Any) -> list[tuple[str, int, float]]:
-    return [(one.request_id, one.rows, one.wrong) for one in events.labelled("income", after=0, **asked)[1]]
+    return [
+        (one.request_id, one.rows, one.wrong)
+        for one in events.labelled("income", after=0, **asked)[1]
+    ]
 
 
 @pytest.mark.parametrize(
     ("stable", "shadow", "expected"),
     [
         pytest.param([5.0], [5.0], {"compared": 1, "measured": 1}, id="the same"),
-        pytest.param([5.0], [7.5], {"compared": 1, "measured": 1, "disagreements": 0.25}, id="a quarter of the spread"),
         pytest.param(
-            [5.0, 5.0], [6.0, 95.0], {"compared": 1, "measured": 1, "disagreements": 0.55}, id="the mean of the rows"
+            [5.0],
+            [7.5],
+            {"compared": 1, "measured": 1, "disagreements": 0.25},
+            id="a quarter of the spread",
+        ),
+        pytest.param(
+            [5.0, 5.0],
+            [6.0, 95.0],
+            {"compared": 1, "measured": 1, "disagreements": 0.55},
+            id="the mean of the rows",
         ),
         pytest.param([5.0], [5.0, 6.0], {"incomparable": 1}, id="other rows"),
     ],
@@ -49,12 +61,23 @@ def test_a_pair_of_numbers_is_as_far_apart_as_its_task_says(
     assert pairs(events) == answers.Pairs(**expected)
 
 
-def test_pairs_of_classes_of_numbers_and_of_refusals_are_added_up(events: archive.EventStore) -> None:
+def test_pairs_of_classes_of_numbers_and_of_refusals_are_added_up(
+    events: archive.EventStore,
+) -> None:
     events.add([made.prediction(f"r{i}") for i in range(3)])
-    events.add([made.prediction(f"r{i}", label=name, **SHADOW) for i, name in enumerate(("cat", "dog", "cat"))])
+    events.add(
+        [
+            made.prediction(f"r{i}", label=name, **SHADOW)
+            for i, name in enumerate(("cat", "dog", "cat"))
+        ]
+    )
     events.add([made.answered("n", [1.0]), made.answered("n", [2.0], **SHADOW)])
-    events.add([made.answered("no", [1.0]), made.answered("no", [1.0], labels=None, status=422, **SHADOW)])
-    assert pairs(events) == answers.Pairs(compared=5, measured=1, disagreements=pytest.approx(1 + 1 + 0.1))  # type: ignore[arg-type]
+    events.add(
+        [made.answered("no", [1.0]), made.answered("no", [1.0], labels=None, status=422, **SHADOW)]
+    )
+    assert pairs(events) == answers.Pairs(
+        compared=5, measured=1, disagreements=pytest.approx(1 + 1 + 0.1)
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -69,12 +92,20 @@ def test_pairs_of_classes_of_numbers_and_of_refusals_are_added_up(events: archiv
     ids=["no such task", "no facts", "nothing", "a word", "less than nothing"],
 )
 def test_what_no_task_here_measures_is_incomparable_and_said_once(
-    events: archive.EventStore, caplog: pytest.LogCaptureFixture, task: dict[str, Any], sentence: str
+    events: archive.EventStore,
+    caplog: pytest.LogCaptureFixture,
+    task: dict[str, Any],
+    sentence: str,
 ) -> None:
     for said in (gauges.read, gauges.say):
         said.cache_clear()  # by other tests
     for i in range(3):
-        events.add([made.answered(f"r{i}", [1.0], task=task), made.answered(f"r{i}", [2.0], task=task, **SHADOW)])
+        events.add(
+            [
+                made.answered(f"r{i}", [1.0], task=task),
+                made.answered(f"r{i}", [2.0], task=task, **SHADOW),
+            ]
+        )
         events.add([made.label(f"r{i}", 4)])
     with caplog.at_level(logging.WARNING):
         assert pairs(events) == answers.Pairs(incomparable=3)
@@ -83,7 +114,9 @@ def test_what_no_task_here_measures_is_incomparable_and_said_once(
     assert len([record for record in caplog.records if sentence in record.getMessage()]) == 1
 
 
-def test_both_halves_are_measured_as_of_stable_and_other_tasks_are_incomparable(events: archive.EventStore) -> None:
+def test_both_halves_are_measured_as_of_stable_and_other_tasks_are_incomparable(
+    events: archive.EventStore,
+) -> None:
     wide = {"name": "regression", "spread": 1000.0}
     events.add([made.answered("r", [1.0]), made.answered("r", [2.0], task=wide, **SHADOW)])
     events.add([made.answered("s", [1.0]), made.prediction("s", label="1", **SHADOW)])
@@ -93,7 +126,12 @@ def test_both_halves_are_measured_as_of_stable_and_other_tasks_are_incomparable(
 
 def test_both_arms_labels_are_measured_as_of_one_revision(events: archive.EventStore) -> None:
     wide = {"name": "regression", "spread": 1000.0}
-    events.add([made.answered("r", [1.0]), made.answered("s", [1.0], task=wide, role="canary", revision="bbb")])
+    events.add(
+        [
+            made.answered("r", [1.0]),
+            made.answered("s", [1.0], task=wide, role="canary", revision="bbb"),
+        ]
+    )
     events.add([made.label("r", 3), made.label("s", 3)])
     assert losses(events) == [("r", 1, 0.2), ("s", 1, 0.002)]
     assert losses(events, gauge="aaa") == [("r", 1, 0.2), ("s", 1, 0.2)]
@@ -107,7 +145,9 @@ def test_a_number_is_read_however_it_is_written(events: archive.EventStore, trut
     assert losses(events) == [("before", 1, 0.3), ("after", 1, 0.3)]
 
 
-def test_realised_loss_is_the_task_s_and_the_newest_label_counts(events: archive.EventStore) -> None:
+def test_realised_loss_is_the_task_s_and_the_newest_label_counts(
+    events: archive.EventStore,
+) -> None:
     events.add([made.answered("r", [1.0, 2.0, 3.0]), made.label("r", [2.0, None, 93])])
     assert events.history.realised("income", "aaa") == answers.RealisedLoss(
         task="regression", rows=2, lost=1.1, first_at=made.START, last_at=made.START
@@ -121,7 +161,10 @@ def test_labels_of_numbers_are_given_by_the_values_of_a_feature(events: archive.
     inputs = {"sector": ["state", "private", "state"]}
     events.add([made.answered("r", [1.0, 1.0, 1.0], inputs=inputs), made.label("r", [2, 3, None])])
     found = events.labelled("income", after=0, by="sector")[1]
-    assert [(one.slice, one.rows, one.wrong) for one in found] == [("state", 1, 0.1), ("private", 1, 0.2)]
+    assert [(one.slice, one.rows, one.wrong) for one in found] == [
+        ("state", 1, 0.1),
+        ("private", 1, 0.2),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +175,8 @@ def test_labels_of_numbers_are_given_by_the_values_of_a_feature(events: archive.
         (TREE, "cat", "fern", 1.0),
         (TREE, "cat", "stone", 1.0),
         ({"name": "hierarchical", "parents": {"1": "few", "2": "few"}}, "1", "2.0", 0.5),
-        ({"name": "hierarchical", "parents": {"1": "2", "2": "1"}}, "1", "3", 1.0),  # a server's mistake ends no look
+        # a server's mistake ends no look
+        ({"name": "hierarchical", "parents": {"1": "2", "2": "1"}}, "1", "3", 1.0),
         (SEVERAL, ["a", "b"], [["b", "a"]], 0.0),
         (SEVERAL, ["a", "b"], [["b"]], 0.5),
         (SEVERAL, ["a", "b"], "a", 0.5),
@@ -154,7 +198,12 @@ def test_a_label_of_words_loses_what_its_task_says(
     [
         (made.SPREAD, 1.0, "much", 'the label of request r is "much": wanted a number, or null'),
         (made.SPREAD, 1.0, [["4"]], 'the label of request r is ["4"]: wanted a number'),
-        (made.SPREAD, 1.0, [4, 5], "wanted a list with 1 entries, one for each row that was answered"),
+        (
+            made.SPREAD,
+            1.0,
+            [4, 5],
+            "wanted a list with 1 entries, one for each row that was answered",
+        ),
         (SEVERAL, ["a", "b"], ["a", "b"], "wanted a list with 1 entries"),  # [["a", "b"]] was meant
         (TREE, "cat", [["cat"]], 'the label of request r is ["cat"]: wanted the name of a class'),
     ],
@@ -169,7 +218,10 @@ def test_a_label_that_the_task_cannot_read_is_refused_once_its_answer_is_there(
     assert sentence in str(refused.value)
     assert str(refused.value).endswith("nothing of this batch was stored")
     assert events.cursor() == 1
-    assert [events.add([one]) for one in (made.label("later", truth), made.answered("later", [answer], task=task))]
+    assert [
+        events.add([one])
+        for one in (made.label("later", truth), made.answered("later", [answer], task=task))
+    ]
     assert losses(events) == []
 
 
@@ -183,7 +235,9 @@ def test_a_list_is_no_label_of_a_class(events: archive.EventStore) -> None:
 
 
 def test_only_words_are_answers_to_be_counted(events: archive.EventStore) -> None:
-    events.add([made.answered("n", [1.5]), made.answered("s", [["a"]], task=SEVERAL), made.prediction("c")])
+    events.add(
+        [made.answered("n", [1.5]), made.answered("s", [["a"]], task=SEVERAL), made.prediction("c")]
+    )
     assert [one.answer for one in events.exposure("income", after=0)[1]] == [None, None, "cat"]
     events.add([made.label("n", 2), made.label("c", "dog")])
     joined = events.labelled("income", after=0)[1]
@@ -214,16 +268,20 @@ def test_answers_and_tasks_are_bounded_and_of_their_types(change: dict[str, Any]
         cloudevents.parse(made.answered("r", [1.0], **{"task": made.SPREAD, **change}))
 
 
-@pytest.mark.parametrize("truth", [[], None, {}, [[None]], [["a", ["b"]]], float("nan"), [[1] * 10_001]], ids=str)
+@pytest.mark.parametrize(
+    "truth", [[], None, {}, [[None]], [["a", ["b"]]], float("nan"), [[1] * 10_001]], ids=str
+)
 def test_what_is_no_label_of_any_task_is_refused(truth: Any) -> None:
-    with pytest.raises(errors.DataError, match=r"data\.label is .*wanted a class name or a number, or a list"):
+    with pytest.raises(
+        errors.DataError, match=r"data\.label is .*wanted a class name or a number, or a list"
+    ):
         cloudevents.parse(made.label("r", truth))
 
 
 @pytest.mark.timeout(20)
 def test_what_a_server_makes_up_is_measured_in_no_long_time(events: archive.EventStore) -> None:
-    """10,000 names against 10,000 others took two minutes and a half, a chain of parents for 1,000 rows seven seconds,
-    in which nothing else was read."""
+    """10,000 names against 10,000 others took two minutes and a half, a chain of parents for 1,000
+    rows seven seconds, in which nothing else was read."""
     said = [str(i) for i in range(cloudevents.MOST_WORDS)]
     chain = {str(i): str(i + 1) for i in range(4500)}
     rows = 2000
@@ -233,5 +291,13 @@ def test_what_a_server_makes_up_is_measured_in_no_long_time(events: archive.Even
             made.answered("deep", said[:rows], task={"name": "hierarchical", "parents": chain}),
         ]
     )
-    events.add([made.label("wide", [[f"{name}x" for name in said]]), made.label("deep", said[1 : rows + 1])])
-    assert [(request, count) for request, count, _ in losses(events)] == [("wide", 1), ("deep", rows)]
+    events.add(
+        [
+            made.label("wide", [[f"{name}x" for name in said]]),
+            made.label("deep", said[1 : rows + 1]),
+        ]
+    )
+    assert [(request, count) for request, count, _ in losses(events)] == [
+        ("wide", 1),
+        ("deep", rows),
+    ]

@@ -28,7 +28,8 @@ def rows(count: int, *, shift: float = 0.0) -> list[dict[str, Any]]:
     ages, hours = RNG.normal(40 + 10 * shift, 10, count), RNG.normal(40, 10, count)
     sectors = RNG.choice(["private", "state"], count)
     return [
-        {"age": float(a), "hours": float(h), "sector": str(s)} for a, h, s in zip(ages, hours, sectors, strict=True)
+        {"age": float(a), "hours": float(h), "sector": str(s)}
+        for a, h, s in zip(ages, hours, sectors, strict=True)
     ]
 
 
@@ -37,12 +38,17 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("package")
     declared = {**support.SCHEMA, "reference": "reference.json"}
     declared["features"] = [
-        {**feature, "range": [-100, 200]} if "range" in feature else feature for feature in support.SCHEMA["features"]
+        {**feature, "range": [-100, 200]} if "range" in feature else feature
+        for feature in support.SCHEMA["features"]
     ]
     (folder / "schema.json").write_text(json.dumps(declared))
     (folder / "reference.json").write_text(json.dumps(rows(300)))
     made_of = support.onnx_model(folder / "model.onnx")
-    return Path(package.import_onnx(made_of, schema=folder / "schema.json", name="income", out=folder / "store").path)
+    return Path(
+        package.import_onnx(
+            made_of, schema=folder / "schema.json", name="income", out=folder / "store"
+        ).path
+    )
 
 
 class Stage:
@@ -53,7 +59,9 @@ class Stage:
         self.events = places.opened(home / "events.db")
         self.watch()
 
-    def watch(self, *, revision: str = "aaa", path: Path | None = None, also: tuple[str, ...] = ()) -> None:
+    def watch(
+        self, *, revision: str = "aaa", path: Path | None = None, also: tuple[str, ...] = ()
+    ) -> None:
         artifacts.write_json(
             self.home / "monitor.json",
             {
@@ -88,7 +96,9 @@ class Stage:
             self.sent += 1
             batch.append(
                 made.prediction(
-                    f"r{self.sent}", revision=revision, **{"inputs": inputs, "probabilities": [chances], **data}
+                    f"r{self.sent}",
+                    revision=revision,
+                    **{"inputs": inputs, "probabilities": [chances], **data},
                 )
             )
         self.events.add(batch, at=received)
@@ -114,7 +124,9 @@ def test_two_drifted_windows_open_a_ticket_and_two_clean_ones_resolve_it(stage: 
     for shift in (0.0, 1.0, 1.0, 0.0, 0.0):
         stage.serve(shift=shift)
         assert looking.look(now=NOW) == 1
-        verdicts.append((stage.events.conclusions.drift("income")[-1]["drifted"], len(stage.tickets())))
+        verdicts.append(
+            (stage.events.conclusions.drift("income")[-1]["drifted"], len(stage.tickets()))
+        )
     assert verdicts == [(False, 0), (True, 0), (True, 1), (False, 1), (False, 0)]
     (ticket,) = stage.events.conclusions.alerts()
     assert (ticket.name, ticket.severity) == ("InputDrift", "ticket")
@@ -153,7 +165,9 @@ def test_a_new_revision_starts_anew_and_closes_the_ticket_of_the_old(stage: Stag
     looking.look(now=NOW)
     assert stage.tickets() == []
     assert "bbb is in service now" in (stage.events.conclusions.alerts()[0].resolution or "")
-    assert [record["inARow"] for record in stage.events.conclusions.drift("income", revision="bbb")] == [1]
+    assert [
+        record["inARow"] for record in stage.events.conclusions.drift("income", revision="bbb")
+    ] == [1]
 
 
 def test_inputs_that_do_not_fit_are_skipped_with_a_sentence_and_the_next_window_is_tested(
@@ -169,12 +183,23 @@ def test_inputs_that_do_not_fit_are_skipped_with_a_sentence_and_the_next_window_
 
 HOSTILE = [
     pytest.param(
-        {"inputs": {"age": [1.7976931348623157e308], "hours": [-1.7976931348623157e308], "sector": ["state"]}},
+        {
+            "inputs": {
+                "age": [1.7976931348623157e308],
+                "hours": [-1.7976931348623157e308],
+                "sector": ["state"],
+            }
+        },
         id="ends-of-the-floats",
     ),
-    pytest.param({"inputs": {"age": [40.0], "hours": [40.0], "sector": ["x" * 2_000_000]}}, id="word-of-2-MB"),
+    pytest.param(
+        {"inputs": {"age": [40.0], "hours": [40.0], "sector": ["x" * 2_000_000]}}, id="word-of-2-MB"
+    ),
     pytest.param({"inputs": {"age": [None], "hours": [None], "sector": [None]}}, id="missing"),
-    pytest.param({"inputs": {"age": [40.0] * 3, "hours": [[[[40.0]]]], "sector": [[["a"]]]}}, id="other-shapes"),
+    pytest.param(
+        {"inputs": {"age": [40.0] * 3, "hours": [[[[40.0]]]], "sector": [[["a"]]]}},
+        id="other-shapes",
+    ),
 ]
 
 
@@ -194,14 +219,19 @@ class Failing:
         raise RecursionError("too deep")
 
 
-def test_whatever_a_window_ends_with_it_is_passed_and_told_and_other_deployments_are_watched(stage: Stage) -> None:
+def test_whatever_a_window_ends_with_it_is_passed_and_told_and_other_deployments_are_watched(
+    stage: Stage,
+) -> None:
     looking, working = fresh(stage), {}
     stage.watch(also=("other",))
     looking.look(now=NOW)
     for watched, subject in looking._subjects.items():
         if watched.deployment == "income":
             working = {watched: subject}
-            looking._subjects = {**looking._subjects, watched: dataclasses.replace(subject, detector=Failing())}
+            looking._subjects = {
+                **looking._subjects,
+                watched: dataclasses.replace(subject, detector=Failing()),
+            }
     stage.serve()
     stage.serve(deployment="other")
     assert looking.look(now=NOW + 1) == 1  # the other's
@@ -230,8 +260,12 @@ def test_a_package_that_is_not_there_is_named_and_watched_when_it_is(
     assert looking.look(now=NOW) == 1
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"deployments": {"income": {}}}', '{"deployments": 3}'])
-def test_a_file_that_cannot_be_read_changes_nothing(stage: Stage, caplog: pytest.LogCaptureFixture, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"deployments": {"income": {}}}', '{"deployments": 3}']
+)
+def test_a_file_that_cannot_be_read_changes_nothing(
+    stage: Stage, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
     looking = fresh(stage)
     stage.serve()
     looking.look(now=NOW)
@@ -255,7 +289,8 @@ def test_the_process_tickets_a_shift_exports_it_and_ends_on_sigterm(stage: Stage
         for number, shift in enumerate((0.0, 1.0, 1.0), start=1):
             stage.serve(shift=shift)
             processes.eventually(
-                lambda number=number: len(stage.events.conclusions.drift("income")) == number, seconds=120
+                lambda number=number: len(stage.events.conclusions.drift("income")) == number,
+                seconds=120,
             )
         assert len(stage.tickets()) == 1
         arm = 'deployment="income",{}namespace="default",revision="aaa",role="stable"'
@@ -264,12 +299,16 @@ def test_the_process_tickets_a_shift_exports_it_and_ends_on_sigterm(stage: Stage
             lambda: drifted in httpx.get(running.url + "/metrics").text, seconds=30
         )  # counted after it is stored
         text = httpx.get(running.url + "/metrics").text
-        assert "fairway_monitoring_windows_total{" + arm.format('drifted="false",') + "} 1.0" in text
+        assert (
+            "fairway_monitoring_windows_total{" + arm.format('drifted="false",') + "} 1.0" in text
+        )
         assert "fairway_monitoring_ticket_open{" + arm.format("") + "} 1.0" in text
         assert running.end() == 0
 
 
-@pytest.mark.parametrize("wrong", [3, {}, {"monitoring": {"engine": "gone"}}], ids=["no object", "empty", "an engine"])
+@pytest.mark.parametrize(
+    "wrong", [3, {}, {"monitoring": {"engine": "gone"}}], ids=["no object", "empty", "an engine"]
+)
 def test_a_deployment_that_is_described_wrongly_keeps_no_other_from_being_watched(
     stage: Stage, caplog: pytest.LogCaptureFixture, wrong: Any
 ) -> None:

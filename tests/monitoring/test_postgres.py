@@ -1,5 +1,5 @@
-"""The store in PostgreSQL, on a real server: what the other tests say of a store, and that it answers as SQLite
-does."""
+"""The store in PostgreSQL, on a real server: what the other tests say of a store, and that it
+answers as SQLite does."""
 
 import contextlib
 import itertools
@@ -20,7 +20,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairway import errors
-from fairway.monitoring.eventstore import archive, cloudevents, databases, places, postgres_sql, sqlite_sql
+from fairway.monitoring.eventstore import (
+    archive,
+    cloudevents,
+    databases,
+    places,
+    postgres_sql,
+    sqlite_sql,
+)
 from tests.monitoring import made, processes
 from tests.monitoring import test_store as sqlite
 from tests.monitoring.test_gauges import (  # noqa: F401 - as are these
@@ -55,9 +62,12 @@ from tests.monitoring.test_store import (  # noqa: F401 - collected here with th
     test_windows_are_the_newest_rows_and_share_none,
 )
 
-pytestmark = pytest.mark.cluster  # the database is a package of the machine's, as those of the test cluster are
+# the database is a package of the machine's, as those of the test cluster are
+pytestmark = pytest.mark.cluster
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 DEBIAN = "/usr/lib/postgresql"
 
 
@@ -79,13 +89,25 @@ class Server:
         log = (self.folder / "log").open("ab")
         with log:
             return subprocess.Popen(
-                [self.binaries / command[0], *command[1:]], user=user, stdout=log, stderr=log, cwd=self.folder
+                [self.binaries / command[0], *command[1:]],
+                user=user,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
             )
 
     def start(self) -> None:
         data = str(self.folder / "data")
         self.process = self.run(
-            "postgres", "-D", data, "-k", str(self.folder), "-c", "listen_addresses=", "-c", "fsync=off"
+            "postgres",
+            "-D",
+            data,
+            "-k",
+            str(self.folder),
+            "-c",
+            "listen_addresses=",
+            "-c",
+            "fsync=off",
         )
         processes.eventually(self.answers)
 
@@ -112,9 +134,12 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    found = shutil.which("initdb") or next(map(str, sorted(Path(DEBIAN).glob("*/bin/initdb"), reverse=True)), None)
+    found = shutil.which("initdb") or next(
+        map(str, sorted(Path(DEBIAN).glob("*/bin/initdb"), reverse=True)), None
+    )
     assert found, "no initdb: install PostgreSQL (Debian: apt-get install postgresql)"
-    with tempfile.TemporaryDirectory(prefix="fairway-pg-") as name:  # short: a socket's path has 107 characters at most
+    # short: a socket's path has 107 characters at most
+    with tempfile.TemporaryDirectory(prefix="fairway-pg-") as name:
         running = Server(Path(name), Path(found).parent)
         if os.getuid() == 0:
             os.chown(name, pwd.getpwnam("nobody").pw_uid, -1)
@@ -143,8 +168,8 @@ def events(server: Server) -> Iterator[archive.EventStore]:
 
 
 def answers(events: archive.EventStore) -> list[object]:
-    """Everything that a store can be asked, with numbers left out: PostgreSQL counts on where SQLite had a
-    duplicate."""
+    """Everything that a store can be asked, with numbers left out: PostgreSQL counts on where
+    SQLite had a duplicate."""
     asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
     return [
         events.pairs("income", **asked)[1],
@@ -160,16 +185,22 @@ def answers(events: archive.EventStore) -> list[object]:
 
 @QUICK
 @given(
-    batch=sqlite.UNIQUE, cuts=st.lists(st.integers(0, 30), max_size=4), again=st.lists(st.integers(0, 29), max_size=5)
+    batch=sqlite.UNIQUE,
+    cuts=st.lists(st.integers(0, 30), max_size=4),
+    again=st.lists(st.integers(0, 29), max_size=5),
 )
-def test_it_answers_as_sqlite_does(server: Server, batch: list[dict], cuts: list[int], again: list[int]) -> None:
+def test_it_answers_as_sqlite_does(
+    server: Server, batch: list[dict], cuts: list[int], again: list[int]
+) -> None:
     server.empty()
     bounds = [0, *sorted(min(cut, len(batch)) for cut in cuts), len(batch)]
     parts = [batch[start:end] for start, end in itertools.pairwise(bounds)] + [
         [batch[i] for i in again if i < len(batch)]
     ]
     with sqlite.fresh() as one, contextlib.closing(server.open()) as two:
-        assert [one.add(part, at=100) for part in parts] == [two.add(part, at=100) for part in parts]
+        assert [one.add(part, at=100) for part in parts] == [
+            two.add(part, at=100) for part in parts
+        ]
         assert answers(one) == answers(two)
 
 
@@ -210,24 +241,44 @@ def said(store: archive.EventStore, dialect: databases.Dialect, name: str) -> ob
         for i in range(3)
         for role, revision in (("stable", "aaa"), ("shadow", "bbb"))
     ]
-    store.add([*answered, made.prediction("lost", role="shadow", revision="bbb"), made.outcome("r1", 2.5)], at=100)
+    store.add(
+        [
+            *answered,
+            made.prediction("lost", role="shadow", revision="bbb"),
+            made.outcome("r1", 2.5),
+        ],
+        at=100,
+    )
     store.add([made.label(f"r{i}", "cat") for i in range(3)], at=200)
-    alert = {"name": "MonitoringDrift", "deployment": "income", "severity": "ticket", "summary": "s"}
+    alert = {
+        "name": "MonitoringDrift",
+        "deployment": "income",
+        "severity": "ticket",
+        "summary": "s",
+    }
     store.conclusions.open_alert(**alert, description="before", at=1)
     store.conclusions.resolve_alert(name="MonitoringDrift", deployment="income", at=2)
     if name != "OPEN_ALERT":
         store.conclusions.open_alert(**alert, description="now", at=3)
     for at in (1.0, 2.0):
-        store.conclusions.add_drift({"deployment": "income", "revision": "aaa", "at": at, "drifted": True})
+        store.conclusions.add_drift(
+            {"deployment": "income", "revision": "aaa", "at": at, "drifted": True}
+        )
     store.conclusions.set_mark("here", 7)
     with store.writing() as connection:
         if name == "REMOVE_PAYLOADS":
             connection.execute(dialect.REMOVE_EVENTS, VALUES)
         result = connection.execute(getattr(dialect, name), VALUES)
-        return result.rowcount if name.startswith(WRITES) else [tuple(row) for row in result.fetchall()]
+        return (
+            result.rowcount
+            if name.startswith(WRITES)
+            else [tuple(row) for row in result.fetchall()]
+        )
 
 
-@pytest.mark.parametrize("name", [name for name in databases.Dialect.__annotations__ if name != "IDENTITY"])
+@pytest.mark.parametrize(
+    "name", [name for name in databases.Dialect.__annotations__ if name != "IDENTITY"]
+)
 def test_a_statement_gives_the_same_in_both_dialects(server: Server, name: str) -> None:
     server.empty()
     with sqlite.fresh() as one, contextlib.closing(server.open()) as two:
@@ -244,24 +295,36 @@ def test_a_store_has_an_identity_of_32_digits_in_both(events: archive.EventStore
 def test_the_newest_label_counts_and_what_it_corrects_is_kept(events: archive.EventStore) -> None:
     events.add([made.prediction("r", label="cat"), made.label("r", "dog")])
     before, _ = events.labelled("income", after=0)
-    assert [events.add([made.label("r", truth)]) for truth in ("cat", "cat", "bird", "cat")] == [1, 0, 1, 1]
+    assert [events.add([made.label("r", truth)]) for truth in ("cat", "cat", "bird", "cat")] == [
+        1,
+        0,
+        1,
+        1,
+    ]
     assert events.history.realised("income", "aaa").lost == 0
     assert events.labelled("income", after=before)[1] == []
     assert [one.wrong for one in events.labelled("income", after=0)[1]] == [0]
-    assert events.unanswered([cloudevents.parse(made.label(name, "cat")) for name in ("r", "other")]) == 1
+    assert (
+        events.unanswered([cloudevents.parse(made.label(name, "cat")) for name in ("r", "other")])
+        == 1
+    )
 
 
 def test_pruning_removes_the_old_and_the_cursor_does_not_fall(events: archive.EventStore) -> None:
     events.add([made.prediction(f"old{i}") for i in range(3000)], at=100)
     events.add([made.prediction("young")], at=300)
     assert events.prune(200) == 3000
-    assert [w.request_id for w in events.history.window("income", revision="aaa", limit=10)] == ["young"]
+    assert [w.request_id for w in events.history.window("income", revision="aaa", limit=10)] == [
+        "young"
+    ]
     assert (events.prune(400), events.cursor()) == (1, 3001)
     with events.reading() as connection:
         assert connection.execute("SELECT count(*) FROM payloads").fetchone() == (0,)
 
 
-def test_a_reader_misses_nothing_while_several_write(server: Server, events: archive.EventStore) -> None:
+def test_a_reader_misses_nothing_while_several_write(
+    server: Server, events: archive.EventStore
+) -> None:
     def write(name: str) -> None:
         with contextlib.closing(server.open()) as mine:
             for i in range(40):
@@ -290,18 +353,24 @@ def test_processes_that_open_a_new_store_at_once_all_succeed(server: Server) -> 
         one.close()
 
 
-def test_a_store_of_a_newer_fairway_is_left_alone(server: Server, events: archive.EventStore) -> None:
+def test_a_store_of_a_newer_fairway_is_left_alone(
+    server: Server, events: archive.EventStore
+) -> None:
     with events.writing() as connection:
         connection.execute("INSERT INTO format VALUES (99)")
     with pytest.raises(errors.PlatformError, match="has format 99"):
         server.open()
 
 
-def test_a_server_that_is_away_is_busy_and_is_found_again(server: Server, events: archive.EventStore) -> None:
+def test_a_server_that_is_away_is_busy_and_is_found_again(
+    server: Server, events: archive.EventStore
+) -> None:
     events.add([made.prediction("before")])
     server.stop()
     try:
-        with pytest.raises(errors.StoreBusy, match=r"cannot be used now .*; nothing was stored, try again"):
+        with pytest.raises(
+            errors.StoreBusy, match=r"cannot be used now .*; nothing was stored, try again"
+        ):
             events.add([made.prediction("during")])
     finally:
         server.start()
@@ -321,9 +390,13 @@ def test_a_server_that_takes_no_writes_is_busy_until_it_takes_them_again(
             return str(error)
         return ""
 
-    with psycopg.connect(server.url, autocommit=True, options="-c default_transaction_read_only=off") as connection:
+    with psycopg.connect(
+        server.url, autocommit=True, options="-c default_transaction_read_only=off"
+    ) as connection:
         for read_only in (True, False):
-            connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if read_only else 'off'}")
+            connection.execute(
+                f"ALTER SYSTEM SET default_transaction_read_only = {'on' if read_only else 'off'}"
+            )
             connection.execute("SELECT pg_reload_conf()")
             processes.eventually(lambda wanted=read_only: ("read-only" in said()) == wanted)
     assert events.cursor() == 1
@@ -340,7 +413,9 @@ def test_a_writer_that_holds_the_lock_makes_the_others_busy_and_readers_go_on(
 
 
 @pytest.mark.parametrize("analysed", [False, True], ids=["a young table", "with statistics"])
-def test_only_new_rows_and_their_other_halves_are_read(events: archive.EventStore, analysed: bool) -> None:
+def test_only_new_rows_and_their_other_halves_are_read(
+    events: archive.EventStore, analysed: bool
+) -> None:
     for start in range(0, 20_000, 10_000):
         events.add(
             [
@@ -375,19 +450,27 @@ def test_only_new_rows_and_their_other_halves_are_read(events: archive.EventStor
         postgres_sql.TRAINING,
     ):
         with events.reading() as connection:
-            plan = [line for (line,) in connection.execute("EXPLAIN (ANALYZE, TIMING OFF) " + query, values)]
+            plan = [
+                line
+                for (line,) in connection.execute("EXPLAIN (ANALYZE, TIMING OFF) " + query, values)
+            ]
         rows = [
             int(found[1]) * int(found[2])
             for line in plan
             if (found := re.search(r"actual rows=(\d+) loops=(\d+)", line))
         ]
         assert max(rows) < 1000, "\n".join(plan)
-        assert not [line for line in plan if "Seq Scan" in line and "payloads" not in line], "\n".join(plan)
+        assert not [line for line in plan if "Seq Scan" in line and "payloads" not in line], (
+            "\n".join(plan)
+        )
 
 
 def test_of_a_long_history_the_newest_rows_are_brought(events: archive.EventStore) -> None:
     events.add([made.prediction(f"r{i}") for i in range(5000)])
-    assert [w.request_id for w in events.history.window("income", revision="aaa", limit=2)] == ["r4998", "r4999"]
+    assert [w.request_id for w in events.history.window("income", revision="aaa", limit=2)] == [
+        "r4998",
+        "r4999",
+    ]
     assert events.history.realised("income", "aaa", limit=5).rows == 0
 
 
@@ -422,11 +505,16 @@ def test_the_collector_stores_to_it_and_says_where_without_the_password(
 ) -> None:
     url = server.url.replace("postgresql:///", "postgresql://fairway:hush@/")
     with processes.collector(url, "--retention", "1d") as running:
-        answer = httpx.post(running.url + "/v1/events", json=[made.prediction("r"), made.label("r", "dog")])
+        answer = httpx.post(
+            running.url + "/v1/events", json=[made.prediction("r"), made.label("r", "dog")]
+        )
         assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "new": 2})
         found = httpx.get(
-            running.url + "/v1/labelled", params={"namespace": "default", "deployment": "income", "after": 0}
+            running.url + "/v1/labelled",
+            params={"namespace": "default", "deployment": "income", "after": 0},
         ).json()
-        assert [dict(zip(found["fields"], row, strict=True))["wrong"] for row in found["rows"]] == [1]
+        assert [dict(zip(found["fields"], row, strict=True))["wrong"] for row in found["rows"]] == [
+            1
+        ]
         assert "hush" not in running.said
     assert len(events.labelled("income", after=0)[1]) == 1

@@ -48,10 +48,22 @@ PAIRS = asdict(answers.Pairs())
             id="busy",
         ),
         pytest.param(
-            404, b"not found", errors.Unavailable, "answered 404 to /v1/exposure: not found", id="something else"
+            404,
+            b"not found",
+            errors.Unavailable,
+            "answered 404 to /v1/exposure: not found",
+            id="something else",
         ),
-        pytest.param(200, b"<html>", errors.Unavailable, "wanted a collector of the same version", id="no JSON"),
-        pytest.param(200, [], errors.Unavailable, "wanted a collector of the same version", id="a list"),
+        pytest.param(
+            200,
+            b"<html>",
+            errors.Unavailable,
+            "wanted a collector of the same version",
+            id="no JSON",
+        ),
+        pytest.param(
+            200, [], errors.Unavailable, "wanted a collector of the same version", id="a list"
+        ),
         pytest.param(
             200,
             {"cursor": "1", "fields": list(answers.Exposure._fields), "rows": []},
@@ -83,7 +95,9 @@ def test_an_answer_that_is_no_evidence_is_named(
 
 
 @pytest.mark.parametrize(
-    "pairs", [None, {}, {**PAIRS, "compared": "1"}, {**PAIRS, "more": 1}], ids=["missing", "empty", "text", "unknown"]
+    "pairs",
+    [None, {}, {**PAIRS, "compared": "1"}, {**PAIRS, "more": 1}],
+    ids=["missing", "empty", "text", "unknown"],
 )
 def test_pairs_in_another_form_are_no_evidence(pairs: object) -> None:
     with (
@@ -95,12 +109,17 @@ def test_pairs_in_another_form_are_no_evidence(pairs: object) -> None:
 
 def test_an_answer_is_read_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "LARGEST_ANSWER", 100)
-    with answering(200, b" " * 101) as evidence, pytest.raises(errors.Unavailable, match="more than 100 bytes"):
+    with (
+        answering(200, b" " * 101) as evidence,
+        pytest.raises(errors.Unavailable, match="more than 100 bytes"),
+    ):
         evidence.cursor()
 
 
 def test_a_collector_that_does_not_answer_is_unavailable() -> None:
     with answering(200, {}) as evidence:
         pass
-    with pytest.raises(errors.Unavailable, match=rf"the collector {evidence.url} does not answer: .*refused"):
+    with pytest.raises(
+        errors.Unavailable, match=rf"the collector {evidence.url} does not answer: .*refused"
+    ):
         evidence.cursor()

@@ -15,7 +15,9 @@ from fairway.cli import alerts
 from fairway.monitoring.eventstore import answers, archive, cloudevents, places, sqlite_sql
 from tests.monitoring import made
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @contextlib.contextmanager
@@ -39,7 +41,11 @@ IDS = st.sampled_from([f"r{i}" for i in range(6)])
 
 def answer(request_id: str, arm: tuple[str, str], label: str, status: int) -> dict:
     return made.prediction(
-        request_id, role=arm[0], revision=arm[1], label=label if status == 200 else None, status=status
+        request_id,
+        role=arm[0],
+        revision=arm[1],
+        label=label if status == 200 else None,
+        status=status,
     )
 
 
@@ -51,7 +57,9 @@ PREDICTIONS = st.builds(
     st.sampled_from([200, 200, 200, 422, 500]),
 )
 LABELS = st.builds(made.label, IDS, st.sampled_from(["cat", "dog"]))
-OUTCOMES = st.builds(made.outcome, IDS, st.sampled_from([0.0, 2.5]), name=st.sampled_from(["purchase", "visit"]))
+OUTCOMES = st.builds(
+    made.outcome, IDS, st.sampled_from([0.0, 2.5]), name=st.sampled_from(["purchase", "visit"])
+)
 UNIQUE = st.lists(
     st.one_of(PREDICTIONS, LABELS, OUTCOMES),
     max_size=30,
@@ -79,7 +87,9 @@ def test_pairs_and_labels_do_not_depend_on_the_order_or_number_of_deliveries(
         for event in other_order:
             two.add([event])
         assert all_pairs(one) == all_pairs(two)
-        assert sorted(one.labelled("income", after=0)[1]) == sorted(two.labelled("income", after=0)[1])
+        assert sorted(one.labelled("income", after=0)[1]) == sorted(
+            two.labelled("income", after=0)[1]
+        )
         assert met(one) == met(two)
         assert sorted(one.outcomes("income", after=0)[1], key=repr) == sorted(
             two.outcomes("income", after=0)[1], key=repr
@@ -89,7 +99,9 @@ def test_pairs_and_labels_do_not_depend_on_the_order_or_number_of_deliveries(
 
 @QUICK
 @given(batch=UNIQUE, cuts=st.lists(st.integers(0, 30), max_size=5))
-def test_a_reader_with_a_cursor_sees_every_join_exactly_once(batch: list[dict], cuts: list[int]) -> None:
+def test_a_reader_with_a_cursor_sees_every_join_exactly_once(
+    batch: list[dict], cuts: list[int]
+) -> None:
     bounds = [0, *sorted(min(c, len(batch)) for c in cuts), len(batch)]
     with fresh() as events:
         pairs, joined, met, became = answers.Pairs(), [], [], []
@@ -110,26 +122,53 @@ def test_a_reader_with_a_cursor_sees_every_join_exactly_once(batch: list[dict], 
         assert became == events.outcomes("income", after=0)[1]
 
 
-def test_a_deployment_of_the_same_name_in_another_namespace_is_another(events: archive.EventStore) -> None:
-    events.add([made.prediction("r"), made.prediction("r", role="shadow", revision="bbb"), made.label("r", "cat")])
+def test_a_deployment_of_the_same_name_in_another_namespace_is_another(
+    events: archive.EventStore,
+) -> None:
+    events.add(
+        [
+            made.prediction("r"),
+            made.prediction("r", role="shadow", revision="bbb"),
+            made.label("r", "cat"),
+        ]
+    )
     assert (
-        events.add([made.prediction("r", namespace="models", unitId="u"), made.label("r", "dog", namespace="models")])
+        events.add(
+            [
+                made.prediction("r", namespace="models", unitId="u"),
+                made.label("r", "dog", namespace="models"),
+            ]
+        )
         == 2
     )
     here, there = events.within("default"), events.within("models")
     asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
     assert [reader.pairs("income", **asked)[1].compared for reader in (here, there)] == [1, 0]
-    assert [[x.wrong for x in reader.labelled("income", after=0)[1]] for reader in (here, there)] == [[0], [1]]
-    assert [[x.unit for x in reader.exposure("income", after=0)[1]] for reader in (here, there)] == [[None], ["u"]]
-    assert [events.history.realised("income", "aaa", namespace=name).lost for name in ("default", "models")] == [0, 1]
     assert [
-        len(events.history.window("income", namespace=name, revision="aaa", limit=9)) for name in ("default", "models")
+        [x.wrong for x in reader.labelled("income", after=0)[1]] for reader in (here, there)
+    ] == [[0], [1]]
+    assert [
+        [x.unit for x in reader.exposure("income", after=0)[1]] for reader in (here, there)
+    ] == [[None], ["u"]]
+    assert [
+        events.history.realised("income", "aaa", namespace=name).lost
+        for name in ("default", "models")
+    ] == [0, 1]
+    assert [
+        len(events.history.window("income", namespace=name, revision="aaa", limit=9))
+        for name in ("default", "models")
     ] == [1, 1]
-    assert [row.labels for row in events.history.training_rows("income", namespace="models", limit=9)] == [["dog"]]
+    assert [
+        row.labels for row in events.history.training_rows("income", namespace="models", limit=9)
+    ] == [["dog"]]
 
 
-def test_labels_are_given_by_the_values_of_a_feature_where_its_inputs_were_logged(events: archive.EventStore) -> None:
-    three = made.prediction("r1", label=["cat", "cat", "dog"], inputs={"sector": ["state", "private", "state"]})
+def test_labels_are_given_by_the_values_of_a_feature_where_its_inputs_were_logged(
+    events: archive.EventStore,
+) -> None:
+    three = made.prediction(
+        "r1", label=["cat", "cat", "dog"], inputs={"sector": ["state", "private", "state"]}
+    )
     unlogged = made.prediction("r2", label=["cat"], inputs=None)
     other = made.prediction("r3", label=["cat"], inputs={"age": [39.0]})
     events.add(
@@ -150,7 +189,8 @@ def test_labels_are_given_by_the_values_of_a_feature_where_its_inputs_were_logge
         ("r3", None, 1, 0),
     ]
     assert [
-        (label.request_id, label.slice, label.rows, label.wrong) for label in events.labelled("income", after=0)[1]
+        (label.request_id, label.slice, label.rows, label.wrong)
+        for label in events.labelled("income", after=0)[1]
     ] == [("r1", None, 2, 1), ("r2", None, 1, 1), ("r3", None, 1, 0)]
 
 
@@ -198,10 +238,19 @@ def test_a_query_reads_no_table_from_end_to_end(events: archive.EventStore, name
         "sliced": True,
     }
     with events.reading() as connection:
-        steps = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + getattr(sqlite_sql, name), values)]
-    scanned = [step for step in steps if step.startswith("SCAN") and step != "SCAN pair" and "CONSTANT" not in step]
+        steps = [
+            row[3]
+            for row in connection.execute("EXPLAIN QUERY PLAN " + getattr(sqlite_sql, name), values)
+        ]
+    scanned = [
+        step
+        for step in steps
+        if step.startswith("SCAN") and step != "SCAN pair" and "CONSTANT" not in step
+    ]
     assert not scanned
-    assert not [step for step in steps if "event_" in step and "namespace=? AND deployment=?" not in step]
+    assert not [
+        step for step in steps if "event_" in step and "namespace=? AND deployment=?" not in step
+    ]
 
 
 @pytest.mark.parametrize(
@@ -210,16 +259,32 @@ def test_a_query_reads_no_table_from_end_to_end(events: archive.EventStore, name
         pytest.param({}, {}, {"compared": 1}, id="agree"),
         pytest.param({}, {"label": "dog"}, {"compared": 1, "disagreements": 1}, id="another label"),
         pytest.param(
-            {"label": ["a", "b"]}, {"label": ["a", "c"]}, {"compared": 1, "disagreements": 1}, id="in one row"
+            {"label": ["a", "b"]},
+            {"label": ["a", "c"]},
+            {"compared": 1, "disagreements": 1},
+            id="in one row",
         ),
-        pytest.param({}, {"label": None, "status": 422}, {"compared": 1, "disagreements": 1}, id="candidate refuses"),
-        pytest.param({}, {"label": None, "status": 503}, {"candidate_failures": 1}, id="candidate fails"),
         pytest.param(
-            {}, {"label": None, "status": 503, "inputDigest": None}, {"candidate_failures": 1}, id="fails unread"
+            {},
+            {"label": None, "status": 422},
+            {"compared": 1, "disagreements": 1},
+            id="candidate refuses",
+        ),
+        pytest.param(
+            {}, {"label": None, "status": 503}, {"candidate_failures": 1}, id="candidate fails"
+        ),
+        pytest.param(
+            {},
+            {"label": None, "status": 503, "inputDigest": None},
+            {"candidate_failures": 1},
+            id="fails unread",
         ),
         pytest.param({"label": None, "status": 500}, {}, {"stable_failures": 1}, id="stable fails"),
         pytest.param(
-            {"label": None, "status": 500}, {"label": None, "status": 500}, {"both_failed": 1}, id="both fail"
+            {"label": None, "status": 500},
+            {"label": None, "status": 500},
+            {"both_failed": 1},
+            id="both fail",
         ),
         pytest.param({"label": None, "status": 400}, {}, {"incomparable": 1}, id="stable refuses"),
         pytest.param({}, {"inputDigest": "f" * 16}, {"mismatched_inputs": 1}, id="other inputs"),
@@ -228,7 +293,12 @@ def test_a_query_reads_no_table_from_end_to_end(events: archive.EventStore, name
 def test_a_pair_is_judged_by_both_answers(
     events: archive.EventStore, stable: dict, shadow: dict, expected: dict
 ) -> None:
-    events.add([made.prediction("r", **stable), made.prediction("r", role="shadow", revision="bbb", **shadow)])
+    events.add(
+        [
+            made.prediction("r", **stable),
+            made.prediction("r", role="shadow", revision="bbb", **shadow),
+        ]
+    )
     assert all_pairs(events) == answers.Pairs(**expected)
 
 
@@ -236,7 +306,10 @@ def test_a_copy_without_its_original_is_counted_once_and_the_young_are_looked_at
     events: archive.EventStore,
 ) -> None:
     copy = {"role": "shadow", "revision": "bbb"}
-    events.add([made.prediction("alone"), made.prediction("paired"), made.prediction("paired", **copy)], at=100)
+    events.add(
+        [made.prediction("alone"), made.prediction("paired"), made.prediction("paired", **copy)],
+        at=100,
+    )
     events.add([made.prediction("lost", **copy)], at=100)
     events.add([made.prediction("late", **copy)], at=200)
     assert events.count_unpaired(before=150) == [("default", "income", "bbb", 1)]
@@ -247,11 +320,17 @@ def test_a_copy_without_its_original_is_counted_once_and_the_young_are_looked_at
     assert events.count_unpaired(before=250) is None
 
 
-def test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow(events: archive.EventStore) -> None:
+def test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow(
+    events: archive.EventStore,
+) -> None:
     events.add([made.label("early", "dog"), made.prediction("early", unitId="u1")])
     events.add([made.prediction("early", role="shadow", revision="bbb")])
     events.add(
-        [made.prediction("late", role="canary", revision="bbb"), made.label("late", "cat"), made.label("never", "cat")]
+        [
+            made.prediction("late", role="canary", revision="bbb"),
+            made.label("late", "cat"),
+            made.label("never", "cat"),
+        ]
     )
     joined = events.labelled("income", after=0)[1]
     seen = [(x.request_id, x.unit, x.role, x.wrong) for x in joined]
@@ -263,16 +342,32 @@ def test_the_newest_label_counts_and_what_it_corrects_is_kept(events: archive.Ev
 
     def wrong() -> tuple[int, float, list[list[str | None]]]:
         known = events.history.realised("income", "aaa")
-        return known.rows, known.lost, [one.labels for one in events.history.training_rows("income", limit=9)]
+        return (
+            known.rows,
+            known.lost,
+            [one.labels for one in events.history.training_rows("income", limit=9)],
+        )
 
     seen = [wrong()]
     for truth, new in (("cat", 1), ("cat", 0), ("dog", 1), ("cat", 1)):
         assert events.add([made.label("r", truth)]) == new
         seen.append(wrong())
-    assert seen == [(1, 1, [["dog"]]), *[(1, 0, [["cat"]])] * 2, (1, 1, [["dog"]]), (1, 0, [["cat"]])]
+    assert seen == [
+        (1, 1, [["dog"]]),
+        *[(1, 0, [["cat"]])] * 2,
+        (1, 1, [["dog"]]),
+        (1, 0, [["cat"]]),
+    ]
     with events.reading() as connection:
-        kept = connection.execute("SELECT version, labels FROM events WHERE type = 'label' ORDER BY seq").fetchall()
-    assert [tuple(row) for row in kept] == [(0, '["dog"]'), (1, '["cat"]'), (2, '["dog"]'), (3, '["cat"]')]
+        kept = connection.execute(
+            "SELECT version, labels FROM events WHERE type = 'label' ORDER BY seq"
+        ).fetchall()
+    assert [tuple(row) for row in kept] == [
+        (0, '["dog"]'),
+        (1, '["cat"]'),
+        (2, '["dog"]'),
+        (3, '["cat"]'),
+    ]
 
 
 def test_corrections_within_one_batch_follow_each_other(events: archive.EventStore) -> None:
@@ -293,7 +388,12 @@ def test_a_rollout_meets_a_corrected_label_once_and_as_it_reads_when_it_is_met(
     _, since = events.labelled("income", after=before)
     _, anew = events.labelled("income", after=0)
     _, then = events.labelled("income", after=0, until=before)
-    assert [[one.wrong for one in some] for some in (met_before, since, anew, then)] == [[1], [], [0], [1]]
+    assert [[one.wrong for one in some] for some in (met_before, since, anew, then)] == [
+        [1],
+        [],
+        [0],
+        [1],
+    ]
 
 
 def test_labels_of_requests_that_no_server_has_told_of_are_said_and_count_once_it_has(
@@ -309,7 +409,15 @@ def test_labels_of_requests_that_no_server_has_told_of_are_said_and_count_once_i
 
 @pytest.mark.parametrize(
     ("answer", "truth", "wrong"),
-    [("1", "1.0", 0), ("True", "true", 0), ("1", " 1 ", 0), ("0", "1", 1), ("01", "1", 1), ("1", True, 1), ("1", 1, 0)],
+    [
+        ("1", "1.0", 0),
+        ("True", "true", 0),
+        ("1", " 1 ", 0),
+        ("0", "1", 1),
+        ("01", "1", 1),
+        ("1", True, 1),
+        ("1", 1, 0),
+    ],
 )
 def test_a_label_is_right_however_it_is_written(
     events: archive.EventStore, answer: str, truth: object, wrong: int
@@ -322,7 +430,9 @@ def test_a_label_is_right_however_it_is_written(
 def test_a_label_counts_the_rows_it_knows(events: archive.EventStore) -> None:
     events.add([made.prediction("r", label=["a", "b", "c"]), made.label("r", ["a", "x", None])])
     events.add([made.prediction("short", label=["a", "b"]), made.label("short", ["a"])])
-    assert [(x.request_id, x.rows, x.wrong) for x in events.labelled("income", after=0)[1]] == [("r", 2, 1)]
+    assert [(x.request_id, x.rows, x.wrong) for x in events.labelled("income", after=0)[1]] == [
+        ("r", 2, 1)
+    ]
     assert events.history.realised("income", "aaa") == answers.RealisedLoss(
         rows=2, lost=1, first_at=made.START, last_at=made.START
     )
@@ -345,7 +455,13 @@ def test_windows_are_the_newest_rows_and_share_none(events: archive.EventStore) 
 
 
 def test_training_rows_are_labelled_and_count_once(events: archive.EventStore) -> None:
-    events.add([made.prediction("r1"), made.prediction("r1", role="canary", revision="bbb"), made.label("r1", "dog")])
+    events.add(
+        [
+            made.prediction("r1"),
+            made.prediction("r1", role="canary", revision="bbb"),
+            made.label("r1", "dog"),
+        ]
+    )
     events.add([made.prediction("r2", inputs=None), made.label("r2", "dog"), made.prediction("r3")])
     (row,) = events.history.training_rows("income", limit=10)
     assert (row.request_id, row.inputs, row.labels) == ("r1", {"age": [39.0]}, ["dog"])
@@ -359,7 +475,10 @@ def test_training_rows_are_labelled_and_count_once(events: archive.EventStore) -
             'event 1: data.role is "boss": wanted stable, canary or shadow; nothing of this batch was stored',
         ),
         ({"status": 7}, "event 1: data.status is 7: wanted a whole number from 100 to 599"),
-        ({"labels": ["a", "b"]}, 'event 1: data.labels is ["a", "b"]: wanted a list of 1 class names'),
+        (
+            {"labels": ["a", "b"]},
+            'event 1: data.labels is ["a", "b"]: wanted a list of 1 class names',
+        ),
         ({"requestId": ""}, 'event 1: data.requestId is "": wanted a string'),
         ({"requestId": "\ud800"}, "lone surrogates"),
         ({"latencySeconds": -1}, "event 1: data.latencySeconds is -1"),
@@ -386,11 +505,14 @@ def test_a_locked_store_is_busy_and_takes_the_batch_afterwards(events: archive.E
     assert events.add([made.prediction("r")]) == 1
 
 
-def test_a_full_disk_is_busy_stores_nothing_of_the_batch_and_recovers(events: archive.EventStore) -> None:
+def test_a_full_disk_is_busy_stores_nothing_of_the_batch_and_recovers(
+    events: archive.EventStore,
+) -> None:
     events.add([made.prediction("kept")])
     with events.writing() as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count={pages + 4}")  # SQLite's own SQLITE_FULL, as on a full disk
+        # SQLite's own SQLITE_FULL, as on a full disk
+        connection.execute(f"PRAGMA max_page_count={pages + 4}")
     batch = [made.prediction(f"r{i}", inputs={"age": [0.5] * 500}) for i in range(100)]
     with pytest.raises(errors.StoreBusy, match="full"):
         events.add(batch)
@@ -409,7 +531,10 @@ def write_some(path: Path, name: str, number: int) -> None:
 
 def test_processes_that_open_a_new_store_at_once_all_write(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=write_some, args=(tmp_path / "events.db", f"w{i}", 50)) for i in range(3)]
+    writers = [
+        context.Process(target=write_some, args=(tmp_path / "events.db", f"w{i}", 50))
+        for i in range(3)
+    ]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -430,7 +555,9 @@ def test_threads_of_one_process_may_share_a_store(events: archive.EventStore) ->
         thread.start()
     for thread in threads:
         thread.join()
-    assert events.counts("income") == [answers.ArmCount(deployment="income", revision="aaa", role="stable", events=80)]
+    assert events.counts("income") == [
+        answers.ArmCount(deployment="income", revision="aaa", role="stable", events=80)
+    ]
 
 
 def test_pruning_removes_the_old_and_the_cursor_does_not_fall(events: archive.EventStore) -> None:
@@ -438,7 +565,9 @@ def test_pruning_removes_the_old_and_the_cursor_does_not_fall(events: archive.Ev
     events.add([made.prediction("young")], at=300)
     cursor = events.cursor()
     assert events.prune(200) == 3000
-    assert [w.request_id for w in events.history.window("income", revision="aaa", limit=10)] == ["young"]
+    assert [w.request_id for w in events.history.window("income", revision="aaa", limit=10)] == [
+        "young"
+    ]
     assert events.prune(400) == 1
     assert events.cursor() == cursor
     with events.reading() as connection:
@@ -450,18 +579,29 @@ def test_an_alert_is_opened_once_until_it_is_resolved(events: archive.EventStore
     assert events.conclusions.open_alert(**said, description="first", at=1)
     assert not events.conclusions.open_alert(**said, description="second", at=2)
     (alert,) = events.conclusions.alerts(open_only=True)
-    assert (alert.description, alert.opened_at, alert.updated_at, alert.times) == ("second", 1, 2, 2)
-    assert events.conclusions.resolve_alert(name="MonitoringDrift", deployment="income", at=3, resolution="clean again")
+    assert (alert.description, alert.opened_at, alert.updated_at, alert.times) == (
+        "second",
+        1,
+        2,
+        2,
+    )
+    assert events.conclusions.resolve_alert(
+        name="MonitoringDrift", deployment="income", at=3, resolution="clean again"
+    )
     assert not events.conclusions.resolve_alert(name="MonitoringDrift", deployment="income", at=4)
     assert events.conclusions.alerts(open_only=True) == []
     assert events.conclusions.open_alert(**said, description="third", at=5)
     assert [a.resolved_at for a in events.conclusions.alerts()] == [None, 3]
 
 
-def test_a_verdict_and_the_mark_after_it_are_stored_together_or_not_at_all(events: archive.EventStore) -> None:
+def test_a_verdict_and_the_mark_after_it_are_stored_together_or_not_at_all(
+    events: archive.EventStore,
+) -> None:
     def conclude() -> None:
         with events.writing():
-            events.conclusions.add_drift({"deployment": "income", "revision": "aaa", "at": 1.0, "drifted": True})
+            events.conclusions.add_drift(
+                {"deployment": "income", "revision": "aaa", "at": 1.0, "drifted": True}
+            )
             events.conclusions.set_mark("after", 7)
             raise RuntimeError("killed here")
 
@@ -473,8 +613,13 @@ def test_a_verdict_and_the_mark_after_it_are_stored_together_or_not_at_all(event
 
 def test_drift_records_come_back_oldest_first_with_their_number(events: archive.EventStore) -> None:
     for i in range(3):
-        events.conclusions.add_drift({"deployment": "income", "revision": "aaa", "at": float(i), "drifted": i == 1})
-    assert [(r["id"], r["drifted"]) for r in events.conclusions.drift("income", limit=2)] == [(2, True), (3, False)]
+        events.conclusions.add_drift(
+            {"deployment": "income", "revision": "aaa", "at": float(i), "drifted": i == 1}
+        )
+    assert [(r["id"], r["drifted"]) for r in events.conclusions.drift("income", limit=2)] == [
+        (2, True),
+        (3, False),
+    ]
 
 
 def test_a_reader_leaves_a_store_of_an_earlier_version_as_it_is(tmp_path: Path) -> None:
@@ -509,7 +654,9 @@ def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> No
 
 
 def test_realised_loss_is_of_one_revision_and_its_newest_labels(events: archive.EventStore) -> None:
-    events.add([made.prediction("a"), made.label("a", "dog"), made.prediction("b"), made.label("b", "cat")])
+    events.add(
+        [made.prediction("a"), made.label("a", "dog"), made.prediction("b"), made.label("b", "cat")]
+    )
     events.add([made.prediction("c", revision="bbb"), made.label("c", "dog")])
     known = [
         events.history.realised("income", "aaa"),
@@ -528,6 +675,8 @@ def test_a_store_of_a_newer_fairway_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
-    (tmp_path / "events.db").write_bytes(b"not a database at all, but long enough to be taken for one" * 20)
+    (tmp_path / "events.db").write_bytes(
+        b"not a database at all, but long enough to be taken for one" * 20
+    )
     with pytest.raises(errors.PlatformError, match="is damaged"):
         places.opened(tmp_path / "events.db")

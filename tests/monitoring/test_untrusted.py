@@ -1,4 +1,5 @@
-"""What a sender of events may cost the collector: in proportion to its bytes, and never an error of its own."""
+"""What a sender of events may cost the collector: in proportion to its bytes, and never an error of
+its own."""
 
 import gzip
 import os
@@ -27,7 +28,9 @@ def opened(tmp_path: Path) -> Iterator[targets.Collector]:
 
 
 def nested(depth: int) -> bytes:
-    return orjson.dumps([made.prediction("r1", inputs={"age": ["@"]})]).replace(b'"@"', b"[" * depth + b"]" * depth)
+    return orjson.dumps([made.prediction("r1", inputs={"age": ["@"]})]).replace(
+        b'"@"', b"[" * depth + b"]" * depth
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,11 +38,16 @@ def nested(depth: int) -> bytes:
     [
         pytest.param(gzip.compress(orjson.dumps([made.prediction("r1")])), "gzip", 202, id="gzip"),
         pytest.param(gzip.compress(b" " * (100 << 20)), "gzip", 413, id="bomb"),
-        pytest.param(gzip.compress(b"[[" + b"[]," * parsing.MAX_HEAVY + b"[]]]", 1), "gzip", 413, id="lists"),
+        pytest.param(
+            gzip.compress(b"[[" + b"[]," * parsing.MAX_HEAVY + b"[]]]", 1), "gzip", 413, id="lists"
+        ),
         pytest.param(b"[[" + b"7," * parsing.MAX_VALUES + b"7]]", "", 413, id="numbers"),
         pytest.param(
             orjson.dumps(
-                [made.prediction(f"r{i}", inputs={f"feature {j}": [39.5] for j in range(30)}) for i in range(10_000)]
+                [
+                    made.prediction(f"r{i}", inputs={f"feature {j}": [39.5] for j in range(30)})
+                    for i in range(10_000)
+                ]
             ),
             "",
             202,
@@ -50,14 +58,26 @@ def nested(depth: int) -> bytes:
         pytest.param(nested(10), "", 400, id="nested"),
         pytest.param(nested(1_000), "", 400, id="nested-deep"),
         pytest.param(nested(100_000), "", 400, id="nested-deeper-than-any"),
-        pytest.param(orjson.dumps([{**made.prediction("r1"), "type": ["a"]}]), "", 400, id="a-list-for-a-type"),
         pytest.param(
-            orjson.dumps([made.prediction("r1", probabilities=[["x"]])]), "", 400, id="words-for-probabilities"
+            orjson.dumps([{**made.prediction("r1"), "type": ["a"]}]),
+            "",
+            400,
+            id="a-list-for-a-type",
+        ),
+        pytest.param(
+            orjson.dumps([made.prediction("r1", probabilities=[["x"]])]),
+            "",
+            400,
+            id="words-for-probabilities",
         ),
     ],
 )
-def test_an_event_is_stored_or_refused(opened: targets.Collector, body: bytes, encoding: str, status: int) -> None:
-    assert opened.ask("/v1/events", body, {"content-encoding": encoding} if encoding else {}) == status
+def test_an_event_is_stored_or_refused(
+    opened: targets.Collector, body: bytes, encoding: str, status: int
+) -> None:
+    assert (
+        opened.ask("/v1/events", body, {"content-encoding": encoding} if encoding else {}) == status
+    )
 
 
 def test_what_waits_to_be_stored_counts_as_large_as_it_is_unpacked(
@@ -65,7 +85,10 @@ def test_what_waits_to_be_stored_counts_as_large_as_it_is_unpacked(
 ) -> None:
     body = gzip.compress(orjson.dumps([made.prediction("r1", inputs={"age": [0.5] * 10_000})]))
     monkeypatch.setattr(taking, "MAX_BYTES_IN_WORK", 20_000)
-    assert (len(body) < 1000, opened.ask("/v1/events", body, {"content-encoding": "gzip"})) == (True, 503)
+    assert (len(body) < 1000, opened.ask("/v1/events", body, {"content-encoding": "gzip"})) == (
+        True,
+        503,
+    )
     monkeypatch.undo()
     assert opened.ask("/v1/events", body, {"content-encoding": "gzip"}) == 202
 
@@ -73,7 +96,10 @@ def test_what_waits_to_be_stored_counts_as_large_as_it_is_unpacked(
 def test_a_logged_word_is_kept_up_to_a_bound(opened: targets.Collector, tmp_path: Path) -> None:
     assert (
         opened.ask(
-            "/v1/events", orjson.dumps([made.prediction("r1", inputs={"sector": ["x" * 2_000_000], "age": [1.5]})])
+            "/v1/events",
+            orjson.dumps(
+                [made.prediction("r1", inputs={"sector": ["x" * 2_000_000], "age": [1.5]})]
+            ),
         )
         == 202
     )
@@ -102,7 +128,10 @@ def test_a_large_body_stops_nobody_while_it_is_read(tmp_path: Path) -> None:
         asker.start()
         began = time.monotonic()
         answer = httpx.post(
-            running.url + "/v1/events", content=numbers, headers={"content-type": "application/json"}, timeout=60
+            running.url + "/v1/events",
+            content=numbers,
+            headers={"content-type": "application/json"},
+            timeout=60,
         )
         took = time.monotonic() - began
         done.set()
@@ -124,7 +153,9 @@ def test_a_body_is_refused_alike_wherever_it_is_read(
 
 
 def test_a_reader_of_large_bodies_that_was_killed_is_replaced() -> None:
-    form = parsing.Form(kind="events", encoding="", largest=1 << 20, deployment=None, namespace="default", now=0.0)
+    form = parsing.Form(
+        kind="events", encoding="", largest=1 << 20, deployment=None, namespace="default", now=0.0
+    )
     parser, body = parsing.Parser(), orjson.dumps([made.prediction("r1")])
     assert [row.request_id for row in parser.parsed(body, form)] == ["r1"]
     assert parser.number is not None

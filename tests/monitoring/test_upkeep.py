@@ -1,5 +1,5 @@
-"""A store within its bounds: by size, on a disk that is full, and damaged. The disk is a real, tiny tmpfs in a
-namespace of its own."""
+"""A store within its bounds: by size, on a disk that is full, and damaged. The disk is a real, tiny
+tmpfs in a namespace of its own."""
 
 import json
 import os
@@ -14,8 +14,14 @@ from fairway.monitoring.eventstore import archive, places
 from fairway.monitoring.eventstore.collector import upkeep
 from tests.monitoring import made, processes
 
-OWN_MOUNTS = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
-SMALL_DISKS = subprocess.run([*OWN_MOUNTS, "true"], capture_output=True, check=False).returncode == 0
+OWN_MOUNTS = (
+    ["unshare", "--mount"]
+    if os.geteuid() == 0
+    else ["unshare", "--user", "--map-root-user", "--mount"]
+)
+SMALL_DISKS = (
+    subprocess.run([*OWN_MOUNTS, "true"], capture_output=True, check=False).returncode == 0
+)
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,7 +33,14 @@ def filled(path: Path, number: int) -> archive.EventStore:
 
 @pytest.mark.parametrize(
     ("text", "bytes_"),
-    [("8Gi", 8 * 2**30), ("500M", 500_000_000), ("4096", 4096), ("1Ki", 1024), ("2k", 2000), ("1T", 10**12)],
+    [
+        ("8Gi", 8 * 2**30),
+        ("500M", 500_000_000),
+        ("4096", 4096),
+        ("1Ki", 1024),
+        ("2k", 2000),
+        ("1T", 10**12),
+    ],
 )
 def test_a_size_is_a_quantity_as_kubernetes_writes_it(text: str, bytes_: int) -> None:
     assert upkeep.parse_bytes(text) == bytes_
@@ -35,7 +48,9 @@ def test_a_size_is_a_quantity_as_kubernetes_writes_it(text: str, bytes_: int) ->
 
 @pytest.mark.parametrize("text", ["", "0", "8G1", "-1", "8 Gi", "1.5Gi", "8gb"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no size: wanted bytes, or a number with Ki, Mi, Gi or Ti"):
+    with pytest.raises(
+        ValueError, match="is no size: wanted bytes, or a number with Ki, Mi, Gi or Ti"
+    ):
         upkeep.parse_bytes(text)
 
 
@@ -87,7 +102,10 @@ def test_a_damaged_store_is_unwell_and_takes_nothing_more(tmp_path: Path) -> Non
         processes.eventually(lambda: httpx.get(running.url + "/healthz").status_code == 503)
         assert "is damaged" in httpx.get(running.url + "/healthz").json()["error"]
         answer = httpx.post(running.url + "/v1/events", json=[made.prediction("new")])
-        assert (answer.status_code, "move it away, a new one is made" in answer.json()["error"]) == (503, True)
+        assert (
+            answer.status_code,
+            "move it away, a new one is made" in answer.json()["error"],
+        ) == (503, True)
         assert httpx.get(running.url + "/livez").status_code == 200
 
 
@@ -118,7 +136,8 @@ print(json.dumps({"statuses": statuses, "pruned": pruned, "newest": newest, "lef
 
 
 @pytest.mark.skipif(
-    not SMALL_DISKS, reason="this machine lets nobody mount a small disk: it has no namespaces of mounts"
+    not SMALL_DISKS,
+    reason="this machine lets nobody mount a small disk: it has no namespaces of mounts",
 )
 def test_a_collector_whose_disk_is_full_makes_room_and_goes_on(tmp_path: Path) -> None:
     disk, program = tmp_path / "disk", tmp_path / "program.py"

@@ -14,10 +14,13 @@ SCHEMA = Schema(target="t", classes=("a", "b"), features=(Feature(name="job", ki
 
 
 def play(verdicts: str, *, consecutive: int = 2) -> list[str | None]:
-    """Play windows, d drifted and c clean, a minute each; gives what became of the ticket after each."""
+    """Play windows, d drifted and c clean, a minute each; gives what became of the ticket after
+    each."""
     streak, actions = windows.Streak(), []
     for minute, verdict in enumerate(verdicts):
-        decision = windows.decide(streak, drifted=verdict == "d", began=60.0 * minute, consecutive=consecutive)
+        decision = windows.decide(
+            streak, drifted=verdict == "d", began=60.0 * minute, consecutive=consecutive
+        )
         streak = decision.streak
         actions.append(decision.action)
     return actions
@@ -29,12 +32,21 @@ def play(verdicts: str, *, consecutive: int = 2) -> list[str | None]:
         pytest.param("cdcdcd", 2, [None] * 6, id="single windows open nothing"),
         pytest.param("cdd", 2, [None, None, "open"], id="two in a row open"),
         pytest.param("ddd", 2, [None, "open", "refresh"], id="more of it refreshes"),
-        pytest.param("ddcdcc", 2, [None, "open", None, "refresh", None, "resolve"], id="two clean in a row resolve"),
-        pytest.param("ddccdd", 2, [None, "open", None, "resolve", None, "open"], id="it opens again"),
+        pytest.param(
+            "ddcdcc",
+            2,
+            [None, "open", None, "refresh", None, "resolve"],
+            id="two clean in a row resolve",
+        ),
+        pytest.param(
+            "ddccdd", 2, [None, "open", None, "resolve", None, "open"], id="it opens again"
+        ),
         pytest.param("dcd", 1, ["open", "resolve", "open"], id="one is enough where configured"),
     ],
 )
-def test_the_ticket_follows_the_windows_in_a_row(verdicts: str, consecutive: int, actions: list[str | None]) -> None:
+def test_the_ticket_follows_the_windows_in_a_row(
+    verdicts: str, consecutive: int, actions: list[str | None]
+) -> None:
     assert play(verdicts, consecutive=consecutive) == actions
 
 
@@ -60,7 +72,9 @@ def logged(rows: int = 1, **inputs: object) -> answers.Prediction:
 
 
 def test_logged_inputs_become_arrays_that_fit_the_reference() -> None:
-    window = windows.assemble([logged(rows=2, age=[3, 4.5], job=["a", "b"]), logged()], reference=REFERENCE, rows=3)
+    window = windows.assemble(
+        [logged(rows=2, age=[3, 4.5], job=["a", "b"]), logged()], reference=REFERENCE, rows=3
+    )
     assert window is not None
     assert math.isnan(window.arrays["age"][0])
     assert window.arrays["age"][1:].tolist() == [3.0, 4.5]
@@ -101,9 +115,14 @@ def test_fewer_rows_than_wanted_are_no_window_yet() -> None:
 
 def test_a_long_word_widens_no_other() -> None:
     """Of numpy's own words, 2,000 would be as wide as this one each: 8 MB a row."""
-    long, reference = logged(job=["x" * 2_000_000]), {**REFERENCE, "job": np.array(["a", "b"] * 100)}
+    long, reference = (
+        logged(job=["x" * 2_000_000]),
+        {**REFERENCE, "job": np.array(["a", "b"] * 100)},
+    )
     tracemalloc.start()
-    window = windows.assemble([long, *(logged(job=["a"]) for _ in range(1_999))], reference=reference, rows=2_000)
+    window = windows.assemble(
+        [long, *(logged(job=["a"]) for _ in range(1_999))], reference=reference, rows=2_000
+    )
     tested = columns.columns(reference, window.arrays, schema=SCHEMA) if window else []
     assert tracemalloc.get_traced_memory()[1] < 16 << 20
     tracemalloc.stop()
@@ -122,8 +141,12 @@ def test_a_reference_without_features_is_refused() -> None:
 
 
 def test_a_ticket_says_what_moved_since_when_what_was_done_and_what_is_next() -> None:
-    age = base.FeatureDrift(name="age", kind="number", p_value=1e-9, effect=1.25, statistic=0.5, drifted=True)
-    job = base.FeatureDrift(name="job", kind="category", p_value=0.4, effect=0.02, statistic=1.0, drifted=False)
+    age = base.FeatureDrift(
+        name="age", kind="number", p_value=1e-9, effect=1.25, statistic=0.5, drifted=True
+    )
+    job = base.FeatureDrift(
+        name="job", kind="category", p_value=0.4, effect=0.02, statistic=1.0, drifted=False
+    )
     result = base.DriftResult(drifted=True, p_value=2e-9, threshold=0.01, features=(age, job))
     summary = windows.summary(result, deployment="income", streak=windows.Streak(drifted=2))
     text = windows.description(result, revision="aaa", rows=200, since="2026-01-01 00:00:00 UTC")

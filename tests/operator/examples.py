@@ -1,5 +1,5 @@
-"""A ModelDeployment that is right, changes that leave it so, and changes that do not, with the sentence that refuses
-each.
+"""A ModelDeployment that is right, changes that leave it so, and changes that do not, with the
+sentence that refuses each.
 """
 
 import copy
@@ -48,7 +48,11 @@ def guard(type: str, **fields: Any) -> Change:
 
 
 def hook(**fields: Any) -> Change:
-    return {"spec.strategy.hooks": [{"name": "gate", "url": "http://gate.models.svc/", "at": ["preStep"], **fields}]}
+    return {
+        "spec.strategy.hooks": [
+            {"name": "gate", "url": "http://gate.models.svc/", "at": ["preStep"], **fields}
+        ]
+    }
 
 
 def weights(*steps: int) -> Change:
@@ -80,25 +84,35 @@ ACCEPTED: dict[str, Change] = {
     "quality that gates the bake": guard("quality", gates="bake", maxLossIncrease=0.01),
     "disagreement in shadow": guard("disagreement", gates="shadow"),
     "errors counted by unit": guard("errors", count="units", maxRate=0.02),
-    "latency counted by request": guard("latency", count="requests", threshold="50ms", maxRate=0.05),
+    "latency counted by request": guard(
+        "latency", count="requests", threshold="50ms", maxRate=0.05
+    ),
     "rejections": guard("rejections"),
     "a limit by stable's rate": guard("errors", maxRatio=1.5),
     "a tolerance, and requests that share a fate": guard(
         "errors", count="requests", maxRate=0.02, tolerance=1.2, requestsPerUnit=10
     ),
     "quality in every slice": guard("quality", sliceBy="sector"),
-    "an A/B test of outcomes": guard("business", gates="canary", outcome="purchase", upper=100, maxLossIncrease=0),
+    "an A/B test of outcomes": guard(
+        "business", gates="canary", outcome="purchase", upper=100, maxLossIncrease=0
+    ),
     "outcomes that should be small": guard(
         "business", outcome="minutes of waiting", lower=-1, upper=60, higherIsBetter=False
     ),
     "drift of the answers": guard("drift", maxShift=0.1),
-    "fused with an objective and a budget of bad requests": guard("errors", maxRate=0.1, objective=0.01)
+    "fused with an objective and a budget of bad requests": guard(
+        "errors", maxRate=0.1, objective=0.01
+    )
     | {"spec.strategy.mode": "fused", "spec.strategy.badRequests": 50},
     "fused, where a limit rolls back by itself": guard("errors", gates="watch", maxRate=0.1)
     | {"spec.strategy.mode": "fused"},
     "hooks that are asked and told": {
         "spec.strategy.hooks": [
-            {"name": "freeze", "url": "http://freeze.models.svc:8080/", "at": ["preRollout", "preStep"]},
+            {
+                "name": "freeze",
+                "url": "http://freeze.models.svc:8080/",
+                "at": ["preRollout", "preStep"],
+            },
             {
                 "name": "smoke",
                 "url": "https://smoke.example.com/?suite=all",
@@ -115,7 +129,8 @@ ACCEPTED: dict[str, Change] = {
 
 @dataclass(frozen=True)
 class Refused:
-    """A change, and what the API server and the models say of it; None where the models let it pass."""
+    """A change, and what the API server and the models say of it; None where the models let it
+    pass."""
 
     change: Change
     says: str
@@ -128,7 +143,8 @@ CERTIFY = (
     "(or maxRatio)"
 )
 SERVICES = (
-    "metadata.name names Services: wanted lower-case letters, digits and hyphens, a letter first and no hyphen last"
+    "metadata.name names Services: wanted lower-case letters, digits and hyphens, "
+    "a letter first and no hyphen last"
 )
 DURATION = "should match '^([0-9]{1,12}(?:\\.[0-9]{1,6})?)(ms|s|m|h|d)$'"
 A_DURATION = "wanted a duration such as 250ms, 30s, 10m, 6h or 2d"
@@ -138,10 +154,16 @@ REFUSED: dict[str, Refused] = {
     "equal weights": Refused(weights(5, 5), RISE, "wanted rising weights"),
     "falling weights": Refused(weights(5, 50, 25), RISE, "wanted rising weights"),
     "no steps": Refused(
-        weights(), "canary.steps is empty: wanted at least one step", "canary.steps is empty: wanted at least one step"
+        weights(),
+        "canary.steps is empty: wanted at least one step",
+        "canary.steps is empty: wanted at least one step",
     ),
-    "too many steps": Refused(weights(*range(1, 18)), "must have at most 16 items", "at most 16 items"),
-    "a step of nothing": Refused(weights(0, 50), "should be greater than or equal to 1", "greater than or equal to 1"),
+    "too many steps": Refused(
+        weights(*range(1, 18)), "must have at most 16 items", "at most 16 items"
+    ),
+    "a step of nothing": Refused(
+        weights(0, 50), "should be greater than or equal to 1", "greater than or equal to 1"
+    ),
     "a bake over half": Refused(
         {"spec.strategy.bake.weight": 51},
         "bake.weight is above 50: the old revision would keep more than it gives up",
@@ -158,14 +180,22 @@ REFUSED: dict[str, Refused] = {
         "scaling.maxReplicas 6 is below scaling.minReplicas 7",
     ),
     "a watch guard with a limit": Refused(
-        guard("errors", gates="watch", maxRate=0.1), "a guard that only watches certifies nothing", None
+        guard("errors", gates="watch", maxRate=0.1),
+        "a guard that only watches certifies nothing",
+        None,
     ),
     "latency without a threshold": Refused(
-        guard("latency", maxRate=0.05), "a guard of type latency needs a threshold", "needs a threshold"
+        guard("latency", maxRate=0.05),
+        "a guard of type latency needs a threshold",
+        "needs a threshold",
     ),
-    "errors without a limit": Refused(guard("errors"), CERTIFY, "guard one gates canary: it needs maxRate"),
+    "errors without a limit": Refused(
+        guard("errors"), CERTIFY, "guard one gates canary: it needs maxRate"
+    ),
     "latency in the bake without a limit": Refused(
-        guard("latency", gates="bake", threshold="50ms"), CERTIFY, "guard one gates bake: it needs maxRate"
+        guard("latency", gates="bake", threshold="50ms"),
+        CERTIFY,
+        "guard one gates bake: it needs maxRate",
     ),
     "disagreement in the canary": Refused(
         guard("disagreement", gates="canary"),
@@ -193,10 +223,14 @@ REFUSED: dict[str, Refused] = {
         "wanted one feature",
     ),
     "two kinds of limit": Refused(
-        guard("errors", maxRate=0.1, maxRatio=2), "maxRatio goes instead of maxRate", "wanted it instead of maxRate"
+        guard("errors", maxRate=0.1, maxRatio=2),
+        "maxRatio goes instead of maxRate",
+        "wanted it instead of maxRate",
     ),
     "business without an outcome": Refused(
-        guard("business", upper=10), "a guard of type business needs outcome, and upper above lower", "needs outcome"
+        guard("business", upper=10),
+        "a guard of type business needs outcome, and upper above lower",
+        "needs outcome",
     ),
     "business with bounds the wrong way": Refused(
         guard("business", outcome="purchase", lower=10, upper=1),
@@ -222,35 +256,58 @@ REFUSED: dict[str, Refused] = {
         "only errors and latency can",
     ),
     "rejections with a limit": Refused(
-        guard("rejections", maxRate=0.1), "a guard of type rejections can only watch", "can only watch"
+        guard("rejections", maxRate=0.1),
+        "a guard of type rejections can only watch",
+        "can only watch",
     ),
     "a budget of nothing": Refused(
-        {"spec.strategy.badRequests": 0}, "should be greater than or equal to 1", "greater than or equal to 1"
+        {"spec.strategy.badRequests": 0},
+        "should be greater than or equal to 1",
+        "greater than or equal to 1",
     ),
     "two hooks of one name": Refused(
-        {"spec.strategy.hooks": [hook()["spec.strategy.hooks"][0], hook(at=["postPause"])["spec.strategy.hooks"][0]]},
+        {
+            "spec.strategy.hooks": [
+                hook()["spec.strategy.hooks"][0],
+                hook(at=["postPause"])["spec.strategy.hooks"][0],
+            ]
+        },
         "two hooks have the same name: wanted different names",
         "wanted different names",
     ),
-    "a hook that is never called": Refused(hook(at=[]), "should have at least 1 items", "at least 1 item"),
+    "a hook that is never called": Refused(
+        hook(at=[]), "should have at least 1 items", "at least 1 item"
+    ),
     "a hook that is called at no point": Refused(
         hook(at=["preFinish"]), 'Unsupported value: "preFinish"', "Input should be 'preRollout'"
     ),
     "a hook that is called twice": Refused(
-        hook(at=["preStep", "preStep"]), "a hook names a point of the rollout twice", "wanted each once"
+        hook(at=["preStep", "preStep"]),
+        "a hook names a point of the rollout twice",
+        "wanted each once",
     ),
     "a hook that takes an hour": Refused(
-        hook(timeout="1h"), "a hook's timeout is not above 0 and 1m at most", "wanted above 0, and 1m at most"
+        hook(timeout="1h"),
+        "a hook's timeout is not above 0 and 1m at most",
+        "wanted above 0, and 1m at most",
     ),
     "a hook that takes a day": Refused(
-        hook(timeout="1d"), "a hook's timeout is not above 0 and 1m at most", "wanted above 0, and 1m at most"
+        hook(timeout="1d"),
+        "a hook's timeout is not above 0 and 1m at most",
+        "wanted above 0, and 1m at most",
     ),
     "a hook that takes no time": Refused(
-        hook(timeout="0s"), "a hook's timeout is not above 0 and 1m at most", "wanted above 0, and 1m at most"
+        hook(timeout="0s"),
+        "a hook's timeout is not above 0 and 1m at most",
+        "wanted above 0, and 1m at most",
     ),
-    "a hook with a password": Refused(hook(url="http://user:secret@gate/"), "should match", PATTERN),
+    "a hook with a password": Refused(
+        hook(url="http://user:secret@gate/"), "should match", PATTERN
+    ),
     "a hook that is told and refuses": Refused(
-        hook(at=["postRollback"], onRefusal="rollback"), "a hook that is only told has onRefusal rollback", "only told"
+        hook(at=["postRollback"], onRefusal="rollback"),
+        "a hook that is only told has onRefusal rollback",
+        "only told",
     ),
     "an unknown guard": Refused(
         guard("taste"),
@@ -258,19 +315,32 @@ REFUSED: dict[str, Refused] = {
         "wanted a type of guard that is installed: business, disagreement, drift, errors, latency, quality, rejections",
     ),
     "two guards of one name": Refused(
-        {"spec.strategy.guards": [{"name": "one", "type": "quality"}, {"name": "one", "type": "disagreement"}]},
+        {
+            "spec.strategy.guards": [
+                {"name": "one", "type": "quality"},
+                {"name": "one", "type": "disagreement"},
+            ]
+        },
         "two guards have the same name: wanted different names",
         "wanted different names",
     ),
     "no gateway": Refused(
-        {"spec.gateway": GONE}, "routing gateway needs gateway.parentRefs", "routing gateway needs gateway.parentRefs"
+        {"spec.gateway": GONE},
+        "routing gateway needs gateway.parentRefs",
+        "routing gateway needs gateway.parentRefs",
     ),
-    "no parent": Refused({"spec.gateway.parentRefs": []}, "should have at least 1 items", "at least 1 item"),
+    "no parent": Refused(
+        {"spec.gateway.parentRefs": []}, "should have at least 1 items", "at least 1 item"
+    ),
     "seldon's routing without seldon": Refused(
-        {"spec.routing": "seldon"}, "routing seldon needs runtime seldon", "routing seldon needs runtime seldon"
+        {"spec.routing": "seldon"},
+        "routing seldon needs runtime seldon",
+        "routing seldon needs runtime seldon",
     ),
     "seldon's routing without counts": Refused(
-        OWN_ROUTING | {"spec.counts": GONE}, "routing seldon needs counts", "routing seldon needs counts"
+        OWN_ROUTING | {"spec.counts": GONE},
+        "routing seldon needs counts",
+        "routing seldon needs counts",
     ),
     "seldon's routing with a shadow": Refused(
         OWN_ROUTING | {"spec.strategy.shadow": {}},
@@ -282,14 +352,24 @@ REFUSED: dict[str, Refused] = {
         'unknown field "spec.counts.requests"',
         "Extra inputs are not permitted",
     ),
-    "no name of queries": Refused({"spec.counts": {}}, "spec.counts.template: Required value", "Field required"),
-    "an unknown runtime": Refused(
-        {"spec.runtime": "triton"}, 'Unsupported value: "triton"', "Input should be 'bentoml' or 'seldon'"
+    "no name of queries": Refused(
+        {"spec.counts": {}}, "spec.counts.template: Required value", "Field required"
     ),
-    "no digest": Refused({"spec.model.digest": GONE}, "spec.model.digest: Required value", "Field required"),
-    "a short digest": Refused({"spec.model.digest": "sha256:0123"}, "should match '^sha256:[0-9a-f]{64}$'", PATTERN),
+    "an unknown runtime": Refused(
+        {"spec.runtime": "triton"},
+        'Unsupported value: "triton"',
+        "Input should be 'bentoml' or 'seldon'",
+    ),
+    "no digest": Refused(
+        {"spec.model.digest": GONE}, "spec.model.digest: Required value", "Field required"
+    ),
+    "a short digest": Refused(
+        {"spec.model.digest": "sha256:0123"}, "should match '^sha256:[0-9a-f]{64}$'", PATTERN
+    ),
     "a path for an address": Refused(
-        {"spec.model.uri": "models/income"}, "should match '^(s3|https?|oci|pvc)://[^\\s]+$'", PATTERN
+        {"spec.model.uri": "models/income"},
+        "should match '^(s3|https?|oci|pvc)://[^\\s]+$'",
+        PATTERN,
     ),
     "a password in the address": Refused(
         {"spec.model.uri": "https://user:password@models.example.com/income"},
@@ -297,27 +377,37 @@ REFUSED: dict[str, Refused] = {
         "wanted no credentials",
     ),
     "a user in the address": Refused(
-        {"spec.model.uri": "s3://user@models"}, "model.uri has credentials in it", "wanted no credentials"
+        {"spec.model.uri": "s3://user@models"},
+        "model.uri has credentials in it",
+        "wanted no credentials",
     ),
     "a duration of weeks": Refused({"spec.strategy.warmup": "1w"}, DURATION, A_DURATION),
     "a duration without a unit": Refused({"spec.serving.timeout": "10"}, DURATION, A_DURATION),
-    "a number for a duration": Refused({"spec.strategy.canary.budget": 6}, "must be of type string", A_DURATION),
+    "a number for a duration": Refused(
+        {"spec.strategy.canary.budget": 6}, "must be of type string", A_DURATION
+    ),
     "no false rollbacks ever": Refused(
         {"spec.strategy.falseRollback": 0}, "should be greater than 0", "greater than 0"
     ),
     "a misspelt field": Refused(
-        {"spec.strategy.cannary": {}}, 'unknown field "spec.strategy.cannary"', "Extra inputs are not permitted"
+        {"spec.strategy.cannary": {}},
+        'unknown field "spec.strategy.cannary"',
+        "Extra inputs are not permitted",
     ),
     "a second place for the runtime": Refused(
         {"spec.serving.runtime": "seldon"}, 'unknown field "spec.serving.runtime"', None
     ),
-    "a long name": Refused({"metadata.name": "a" * 51}, "metadata.name is longer than 50 characters", None),
+    "a long name": Refused(
+        {"metadata.name": "a" * 51}, "metadata.name is longer than 50 characters", None
+    ),
     "a name with a dot": Refused({"metadata.name": "income.v2"}, SERVICES, None),
     "a name with a digit first": Refused({"metadata.name": "2nd-income"}, SERVICES, None),
 }
 
 IMMUTABLE: dict[str, Refused] = {
-    "runtime": Refused({"spec.runtime": "seldon"}, "runtime cannot be changed: create a new ModelDeployment", None),
+    "runtime": Refused(
+        {"spec.runtime": "seldon"}, "runtime cannot be changed: create a new ModelDeployment", None
+    ),
     "routing": Refused(
         {"spec.runtime": "seldon", "spec.routing": "seldon"},
         "routing cannot be changed: create a new ModelDeployment",

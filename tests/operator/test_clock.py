@@ -1,4 +1,5 @@
-"""The operator's clock is set in mid-rollout: nothing comes sooner or later, and nobody is rolled back for it."""
+"""The operator's clock is set in mid-rollout: nothing comes sooner or later, and nobody is rolled
+back for it."""
 
 import functools
 
@@ -8,7 +9,12 @@ from fairway import clocks
 from tests.operator import world
 
 HOUR = 3600.0
-TIMED = {**world.SHORT, "progressDeadline": "2m", "warmup": "20s", "bake": {"weight": 5, "duration": "90s"}}
+TIMED = {
+    **world.SHORT,
+    "progressDeadline": "2m",
+    "warmup": "20s",
+    "bake": {"weight": 5, "duration": "90s"},
+}
 
 
 @functools.cache
@@ -23,7 +29,8 @@ def rollout(*, jump: float, restarts: bool) -> tuple[str, float]:
     begun = play.elapsed
     play.ask("b", strategy=TIMED)
     play.look()
-    play.cluster.pods[f"income-{play.status['candidate']['revision']}"] = 0  # no pod is ready for a while
+    # no pod is ready for a while
+    play.cluster.pods[f"income-{play.status['candidate']['revision']}"] = 0
     for place in ("Starting 0", "Canary 25", "Baking 95"):
         play.look(until=place)
         play.now += jump

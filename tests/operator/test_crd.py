@@ -1,4 +1,5 @@
-"""The custom resource's definition: as committed, bounded everywhere, and of one mind with the models."""
+"""The custom resource's definition: as committed, bounded everywhere, and of one mind with the
+models."""
 
 import copy
 import re
@@ -19,7 +20,18 @@ from tests.operator import examples, world
 FILE = Path(__file__).resolve().parents[2] / "manifests" / "crds" / "modeldeployments.yaml"
 NODES = dict(crd.nodes(crd.root()))
 LISTS = {path: node for path, node in NODES.items() if node["type"] == "array"}
-HEAVY = {"alibi_detect", "bentoml", "hydra", "kfp", "kopf", "kubernetes", "onnxruntime", "pandas", "sklearn", "torch"}
+HEAVY = {
+    "alibi_detect",
+    "bentoml",
+    "hydra",
+    "kfp",
+    "kopf",
+    "kubernetes",
+    "onnxruntime",
+    "pandas",
+    "sklearn",
+    "torch",
+}
 
 
 def test_the_committed_file_is_what_the_models_say():
@@ -32,7 +44,10 @@ def test_check_names_the_file_that_differs(tmp_path, capsys):
     stale.write_text("old")
     assert crd.main(["--check", str(FILE)]) == 0
     assert crd.main(["--check", str(stale)]) == 1
-    assert capsys.readouterr().err == f"{stale} is not what the models say: run `make docs` and commit the result\n"
+    assert (
+        capsys.readouterr().err
+        == f"{stale} is not what the models say: run `make docs` and commit the result\n"
+    )
 
 
 def test_nothing_heavy_is_imported():
@@ -49,7 +64,9 @@ def test_every_part_is_bounded_and_explained(path, node):
     assert node["type"] in ("object", "array", "string", "integer", "number", "boolean")
     assert node["type"] != "string" or "maxLength" in node or "enum" in node
     assert node["type"] != "array" or ("maxItems" in node and "x-kubernetes-list-type" in node)
-    assert node["type"] != "object" or "properties" in node or path in ("metadata", "spec.podTemplate")
+    assert (
+        node["type"] != "object" or "properties" in node or path in ("metadata", "spec.podTemplate")
+    )
     assert node.get("description") or path == "metadata" or path.endswith("[]")
     assert not set(node) - set(crd.ORDER)
 
@@ -61,7 +78,9 @@ def test_nothing_that_is_not_described_is_taken_and_a_pod_template_is_a_pod_s():
         for path, node in NODES.items()
         if node.get("type") == "object"
     )
-    pod = crd.whole()["properties"]["spec"]["properties"]["podTemplate"]["properties"]["spec"]["properties"]
+    pod = crd.whole()["properties"]["spec"]["properties"]["podTemplate"]["properties"]["spec"][
+        "properties"
+    ]
     assert {"containers", "volumes", "tolerations", "serviceAccountName"} <= pod.keys()
     assert "ephemeralContainers" not in pod
     limits = pod["containers"]["items"]["properties"]["resources"]["properties"]["limits"]
@@ -76,7 +95,8 @@ def test_what_the_definition_takes_is_not_nested_deeper_than_is_read():
         ]
         return 1 + max(map(deep, inner), default=0)
 
-    assert 2 * deep(crd.whole()) < shallow.DEEPEST  # managedFields tell each field with one level more
+    # managedFields tell each field with one level more
+    assert 2 * deep(crd.whole()) < shallow.DEEPEST
 
 
 def test_every_rule_is_in_its_place_and_says_a_sentence():
@@ -86,7 +106,11 @@ def test_every_rule_is_in_its_place_and_says_a_sentence():
         if "x-kubernetes-validations" in node
     }
     assert found == crd.RULES
-    assert all(len(message.split()) >= 4 and "\n" not in message for rules in found.values() for _, message in rules)
+    assert all(
+        len(message.split()) >= 4 and "\n" not in message
+        for rules in found.values()
+        for _, message in rules
+    )
 
 
 def test_lists_with_a_key_require_it_and_have_no_default():
@@ -99,9 +123,13 @@ def test_lists_with_a_key_require_it_and_have_no_default():
 
 
 def test_every_duration_has_a_pattern_and_a_default_to_be_seen():
-    durations = [path for path, node in NODES.items() if node.get("pattern") == sections.DURATION.pattern]
+    durations = [
+        path for path, node in NODES.items() if node.get("pattern") == sections.DURATION.pattern
+    ]
     assert "spec.strategy.bake.duration" in durations
-    assert [path for path in durations if "default" not in NODES[path]] == ["spec.strategy.guards[].threshold"]
+    assert [path for path in durations if "default" not in NODES[path]] == [
+        "spec.strategy.guards[].threshold"
+    ]
 
 
 def test_the_status_has_a_word_for_every_phase_and_verdict():
@@ -115,7 +143,16 @@ def test_every_column_shows_a_field():
         column["name"]: column["jsonPath"].removeprefix(".").partition("[?")[0]
         for column in version["additionalPrinterColumns"]
     }
-    assert list(paths) == ["Revision", "Candidate", "Phase", "Weight", "Verdict", "Ready", "Age", "Reason"]
+    assert list(paths) == [
+        "Revision",
+        "Candidate",
+        "Phase",
+        "Weight",
+        "Verdict",
+        "Ready",
+        "Age",
+        "Reason",
+    ]
     assert all(path in NODES or path == "metadata.creationTimestamp" for path in paths.values())
 
 
@@ -147,8 +184,11 @@ def test_the_defaults_are_those_of_the_models(change):
 
 
 def own(guard):
-    """The guard without the defaults of other types' fields, which the API server fills in and the models leave out."""
-    fields = {field.alias for field in sections.GUARDS.sections[guard["type"]].model_fields.values()}
+    """The guard without the defaults of other types' fields, which the API server fills in and the
+    models leave out."""
+    fields = {
+        field.alias for field in sections.GUARDS.sections[guard["type"]].model_fields.values()
+    }
     foreign = {name: value for name, value in guard.items() if name not in fields}
     assert foreign == {name: NODES[f"spec.strategy.guards[].{name}"]["default"] for name in foreign}
     return {name: value for name, value in guard.items() if name in fields}

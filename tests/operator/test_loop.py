@@ -40,7 +40,9 @@ def made(looks: Looks) -> loop.Loop:
 def event(name: str, *, generation: int = 1, kind: str = "MODIFIED") -> dict[str, object]:
     return {
         "type": kind,
-        "object": {"metadata": {"namespace": "models", "name": name, "uid": "u", "generation": generation}},
+        "object": {
+            "metadata": {"namespace": "models", "name": name, "uid": "u", "generation": generation}
+        },
     }
 
 
@@ -98,7 +100,9 @@ def test_only_silence_of_the_watch_and_looks_that_all_hang_are_an_illness(monkey
     looks.released.set()
 
 
-def test_an_abort_is_obeyed_and_others_are_looked_at_though_the_store_never_ends_its_answers(monkeypatch):
+def test_an_abort_is_obeyed_and_others_are_looked_at_though_the_store_never_ends_its_answers(
+    monkeypatch,
+):
     monkeypatch.setattr(observe, "READ_SECONDS", 0.5)
     play = world.World()
     play.ask("a")
@@ -112,7 +116,9 @@ def test_an_abort_is_obeyed_and_others_are_looked_at_though_the_store_never_ends
         running.queue.add((world.NAMESPACE, world.NAME))
         eventually(lambda: "cannot be read" in play.status["reason"])
         found = play.cluster.get("ModelDeployment", world.NAMESPACE, world.NAME)
-        found["metadata"]["annotations"] = {"fairway.dev/command": json.dumps({"verb": "abort", "id": "1", "by": "jo"})}
+        found["metadata"]["annotations"] = {
+            "fairway.dev/command": json.dumps({"verb": "abort", "id": "1", "by": "jo"})
+        }
         play.cluster._keep(("ModelDeployment", world.NAME), found)
         running.queue.add((world.NAMESPACE, world.NAME))
         eventually(lambda: play.status["phase"] in ("RollingBack", "RolledBack"))

@@ -32,14 +32,19 @@ def revision(play: world.World, arm: str) -> str:
 
 
 def condition(play: world.World, name: str) -> str:
-    return next(str(found["status"]) for found in play.status["conditions"] if found["type"] == name)
+    return next(
+        str(found["status"]) for found in play.status["conditions"] if found["type"] == name
+    )
 
 
 def test_a_better_revision_is_promoted_and_the_old_one_s_pods_go(play):
     old = revision(play, "stable")
     play.ask("b")
     play.look(until="Stable 0")
-    assert play.shares == {old: pytest.approx(1e-6), revision(play, "stable"): pytest.approx(1 - 1e-6)}
+    assert play.shares == {
+        old: pytest.approx(1e-6),
+        revision(play, "stable"): pytest.approx(1 - 1e-6),
+    }
     play.look(20)
     assert play.shares == {revision(play, "stable"): 1.0}
     assert ("Deployment", f"income-{old}") not in play.cluster.objects
@@ -62,7 +67,10 @@ def test_no_revision_with_traffic_changes_its_place_comes_at_once_or_vanishes_at
         for name, (place, weight) in before.items():
             assert weight == 1 or name in after, (before, after)
             assert name not in after or after[name][0] == place, (before, after)
-        assert all(weight == 1 or name in before for name, (_, weight) in after.items()), (before, after)
+        assert all(weight == 1 or name in before for name, (_, weight) in after.items()), (
+            before,
+            after,
+        )
 
 
 def test_a_promotion_without_a_bake_lets_the_old_revision_leave_as_slowly(play):
@@ -75,7 +83,10 @@ def test_a_promotion_without_a_bake_lets_the_old_revision_leave_as_slowly(play):
         for name, (place, weight) in before.items():
             assert weight == 1 or name in after, (before, after)
             assert name not in after or after[name][0] == place, (before, after)
-        assert all(weight == 1 or name in before for name, (_, weight) in after.items()), (before, after)
+        assert all(weight == 1 or name in before for name, (_, weight) in after.items()), (
+            before,
+            after,
+        )
 
 
 def test_operators_that_are_replaced_again_and_again_end_at_the_same(play):
@@ -83,7 +94,10 @@ def test_operators_that_are_replaced_again_and_again_end_at_the_same(play):
     for _ in range(30):
         play.restart()
         play.look(5)
-    assert (play.status["phase"], play.status["stable"]["digest"]) == ("Stable", f"sha256:{'b' * 64}")
+    assert (play.status["phase"], play.status["stable"]["digest"]) == (
+        "Stable",
+        f"sha256:{'b' * 64}",
+    )
 
 
 def test_the_next_rollout_follows_the_strategy_that_came_with_it(play):
@@ -98,7 +112,10 @@ def test_a_strategy_that_changes_in_mid_rollout_waits_for_the_next(play):
     play.look(until="Canary 25")
     play.ask(
         "b",
-        strategy={**world.SHORT, "guards": [{"name": "other", "type": "errors", "maxRate": 0.05, "count": "requests"}]},
+        strategy={
+            **world.SHORT,
+            "guards": [{"name": "other", "type": "errors", "maxRate": 0.05, "count": "requests"}],
+        },
     )
     assert [guard["name"] for guard in play.look(until="Canary 50")["guards"]] == ["errors"]
     assert "the strategy was edited: it counts from the next rollout on" in play.status["reason"]
@@ -110,7 +127,9 @@ def test_a_package_that_was_moved_is_the_same_revision_fetched_from_its_new_plac
     play.look()
     assert play.status["phase"] == "Stable"
     deployment = play.cluster.objects["Deployment", f"income-{revision(play, 'stable')}"]
-    assert "s3://elsewhere/a" in deployment["spec"]["template"]["spec"]["initContainers"][0]["command"]
+    assert (
+        "s3://elsewhere/a" in deployment["spec"]["template"]["spec"]["initContainers"][0]["command"]
+    )
 
 
 def test_naming_the_image_that_runs_already_starts_nothing(play):
@@ -155,7 +174,8 @@ def test_a_candidate_whose_pod_was_taken_away_goes_on_when_it_is_back(play):
 
 
 class Answered(world.Nothing):
-    """Ten requests a second of either arm, and those of the candidate fail; events come as time passes."""
+    """Ten requests a second of either arm, and those of the candidate fail; events come as time
+    passes."""
 
     def __init__(self, play: world.World) -> None:
         self.play, self.began = play, play.now
@@ -163,11 +183,20 @@ class Answered(world.Nothing):
     def cursor(self) -> int:
         return int((self.play.now - self.began) * 20)
 
-    def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Exposure]]:
+    def exposure(
+        self, deployment: str, *, after: int, until: int | None = None
+    ) -> tuple[int, list[answers.Exposure]]:
         newest = min(self.cursor(), until if until is not None else self.cursor())
         rows = [
             answers.Exposure(
-                seq, self.began + seq / 20, ("canary", "stable")[seq % 2], None, None, 500 - 300 * (seq % 2), 0.01, None
+                seq,
+                self.began + seq / 20,
+                ("canary", "stable")[seq % 2],
+                None,
+                None,
+                500 - 300 * (seq % 2),
+                0.01,
+                None,
             )
             for seq in range(after + 1, newest + 1)
         ]
@@ -198,7 +227,10 @@ def test_a_rollback_takes_the_traffic_away_although_other_objects_are_refused(pl
 
 @pytest.mark.parametrize(
     "refused",
-    [{"Deployment"}, {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "ControllerRevision"}],
+    [
+        {"Deployment"},
+        {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "ControllerRevision"},
+    ],
     ids=["Deployments", "all but the route"],
 )
 def test_a_promotion_reaches_the_route_although_every_server_object_is_refused(play, refused):
@@ -257,7 +289,10 @@ def test_a_rollout_whose_guard_is_not_installed_any_more_says_so_and_keeps_its_r
 
 
 def test_a_refusal_that_may_pass_by_itself_asks_for_a_person_only_where_it_stays(play):
-    play.cluster.refused, play.cluster.refusal = {"Deployment"}, errors.Unavailable("the webhook does not answer")
+    play.cluster.refused, play.cluster.refusal = (
+        {"Deployment"},
+        errors.Unavailable("the webhook does not answer"),
+    )
     play.ask("b")
     stalled = []
     for _ in range(5):
@@ -333,7 +368,9 @@ def test_a_command_is_obeyed_once_and_a_wrong_one_changes_nothing(play):
         found = play.cluster.objects["ModelDeployment", "income"]
     found = play.cluster.objects["ModelDeployment", "income"]
     found["metadata"]["annotations"] = {
-        "fairway.dev/command": json.dumps({"verb": "abort", "id": "1", "by": "jo", "why": "x" * 100_000})
+        "fairway.dev/command": json.dumps(
+            {"verb": "abort", "id": "1", "by": "jo", "why": "x" * 100_000}
+        )
     }
     play.look(until="RolledBack 0")
     assert play.status["lastCommand"] == "1"
@@ -345,7 +382,9 @@ def test_the_status_says_whether_the_last_command_was_obeyed_whatever_its_words(
     why = "the new copy changes nothing for users"
     for nonce, obeyed in (("1", True), ("2", False)):  # the second finds it paused already
         command = json.dumps({"verb": "pause", "id": nonce, "by": "jo", "why": why})
-        play.cluster.objects["ModelDeployment", "income"]["metadata"]["annotations"] = {"fairway.dev/command": command}
+        play.cluster.objects["ModelDeployment", "income"]["metadata"]["annotations"] = {
+            "fairway.dev/command": command
+        }
         play.look()
         assert (play.status["lastCommand"], play.status["phase"]) == (nonce, "Paused")
         assert play.status["reply"]["obeyed"] is obeyed
@@ -429,7 +468,11 @@ def test_a_first_revision_is_ready_once_the_gateway_has_taken_its_route_and_its_
     play = world.World()
     play.cluster.accepts, play.counts.reached = False, False
     until_stable(play)
-    assert (condition(play, "Ready"), condition(play, "Available"), condition(play, "RouteReady")) == (
+    assert (
+        condition(play, "Ready"),
+        condition(play, "Available"),
+        condition(play, "RouteReady"),
+    ) == (
         "False",
         "True",
         "False",
@@ -441,16 +484,24 @@ def test_a_first_revision_is_ready_once_the_gateway_has_taken_its_route_and_its_
     assert condition(play, "Ready") == "False"
     play.counts.reached = True
     play.look()
-    assert (condition(play, "Ready"), condition(play, "RouteReady"), play.counts.asked) == ("True", "True", [0, 0])
+    assert (condition(play, "Ready"), condition(play, "RouteReady"), play.counts.asked) == (
+        "True",
+        "True",
+        [0, 0],
+    )
     play.restart()
     play.look(5)
-    assert (condition(play, "Ready"), len(play.counts.asked)) == ("True", 2)  # and is not asked for again at rest
+    # and is not asked for again at rest
+    assert (condition(play, "Ready"), len(play.counts.asked)) == ("True", 2)
 
 
-def test_a_route_that_the_gateway_refuses_makes_nothing_ready_and_its_sentence_is_in_the_table(play):
+def test_a_route_that_the_gateway_refuses_makes_nothing_ready_and_its_sentence_is_in_the_table(
+    play,
+):
     play.cluster.accept(status="False", message="No listeners match this parent ref")
     assert (
-        "gateway models does not take the HTTPRoute (No): No listeners match this parent ref" in play.look()["reason"]
+        "gateway models does not take the HTTPRoute (No): No listeners match this parent ref"
+        in play.look()["reason"]
     )
     assert (condition(play, "Ready"), condition(play, "Available")) == ("False", "True")
     play.cluster.accept()
@@ -492,12 +543,18 @@ def test_a_hook_outside_the_namespace_is_refused_before_anything_begins(play):
     before = revision(play, "stable")
     play.ask("b", strategy={**world.SHORT, "hooks": [{**GATE, "url": "http://gate.other.svc/"}]})
     play.look(3)
-    assert (condition(play, "Accepted"), condition(play, "Available"), revision(play, "stable")) == (
+    assert (
+        condition(play, "Accepted"),
+        condition(play, "Available"),
+        revision(play, "stable"),
+    ) == (
         "False",
         "True",
         before,
     )
-    said = next(found["message"] for found in play.status["conditions"] if found["type"] == "Accepted")
+    said = next(
+        found["message"] for found in play.status["conditions"] if found["type"] == "Accepted"
+    )
     assert said == (
         "hook gate: the operator does not call host 'gate.other.svc': wanted a Service of the namespace, "
         "NAME.models.svc "
@@ -509,7 +566,10 @@ def test_a_hook_outside_the_namespace_is_refused_before_anything_begins(play):
 def test_a_hook_that_does_not_answer_holds_and_the_next_operator_goes_on_waiting(play):
     play.ask("b", strategy={**world.SHORT, "hooks": [GATE]})
     play.look(10)
-    support.eventually(lambda: play.look()["reason"].endswith("there is no Service gate in the namespace"), seconds=10)
+    support.eventually(
+        lambda: play.look()["reason"].endswith("there is no Service gate in the namespace"),
+        seconds=10,
+    )
     assert play.status["reason"].startswith("waiting for hook gate before the canary's next step: ")
     play.restart()
     play.look(10)
@@ -582,13 +642,20 @@ def test_nothing_is_stored_over_what_was_not_decided_on(busy, change):
 def test_a_new_resource_of_the_name_waits_until_the_objects_of_the_old_one_have_gone(busy):
     busy.ask("b")
     new = {"uid": "another"}
-    busy.cluster.write = lambda now: now["metadata"].update(new) or setattr(busy.cluster, "write", None) or True
+    busy.cluster.write = lambda now: (
+        now["metadata"].update(new) or setattr(busy.cluster, "write", None) or True
+    )
     with pytest.raises(api.Conflict):
         busy.look()
     busy.cluster.objects["ModelDeployment", world.NAME]["status"] = {}
-    with pytest.raises(errors.Unavailable, match="belongs to an earlier ModelDeployment income, and goes with it"):
+    with pytest.raises(
+        errors.Unavailable, match="belongs to an earlier ModelDeployment income, and goes with it"
+    ):
         busy.look(30)
-    assert busy.cluster.objects["HTTPRoute", world.NAME]["metadata"]["ownerReferences"][0]["uid"] == "u"
+    assert (
+        busy.cluster.objects["HTTPRoute", world.NAME]["metadata"]["ownerReferences"][0]["uid"]
+        == "u"
+    )
     busy.cluster.collect()
     assert busy.look(until="Stable 0")["stable"]["digest"] == f"sha256:{'b' * 64}"
 
@@ -607,7 +674,13 @@ OTHERS = {
     },
     "another controller's": {
         "ownerReferences": [
-            {"apiVersion": "apps/v1", "kind": "Deployment", "name": "income", "uid": "u2", "controller": True}
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "name": "income",
+                "uid": "u2",
+                "controller": True,
+            }
         ]
     },
     "one that we own and do not control": {
@@ -616,14 +689,22 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["HTTPRoute", "NetworkPolicy", "BackendTrafficPolicy", "ServiceMonitor"])
+@pytest.mark.parametrize(
+    "kind", ["HTTPRoute", "NetworkPolicy", "BackendTrafficPolicy", "ServiceMonitor"]
+)
 @pytest.mark.parametrize("metadata", OTHERS.values(), ids=OTHERS)
 def test_an_object_that_is_another_s_is_never_taken_and_the_resource_says_so(kind, metadata):
     play = world.World()
     play.cluster.kinds.add("ServiceMonitor")
     theirs = {
         "kind": kind,
-        "metadata": {"name": "income", "namespace": "models", "uid": "x", "generation": 1, **metadata},
+        "metadata": {
+            "name": "income",
+            "namespace": "models",
+            "uid": "x",
+            "generation": 1,
+            **metadata,
+        },
         "spec": {"theirs": True},
     }
     play.cluster._keep((kind, "income"), theirs)
@@ -635,7 +716,10 @@ def test_an_object_that_is_another_s_is_never_taken_and_the_resource_says_so(kin
     said = next(found for found in play.status["conditions"] if found["type"] == "Stalled")
     assert (said["status"], condition(play, "Ready")) == ("True", "False")
     assert said["message"].startswith(f"{kind} income is not fairway's: ")
-    assert any(event.startswith(f"Stalled: {kind} income is not fairway's") for event in play.cluster.events)
+    assert any(
+        event.startswith(f"Stalled: {kind} income is not fairway's")
+        for event in play.cluster.events
+    )
 
 
 def test_what_was_refused_is_made_and_the_condition_goes_when_the_name_is_free(play):
@@ -646,7 +730,8 @@ def test_what_was_refused_is_made_and_the_condition_goes_when_the_name_is_free(p
     )
     play.restart()
     with pytest.raises(
-        errors.PlatformError, match="NetworkPolicy income is not fairway's: no ModelDeployment controls it"
+        errors.PlatformError,
+        match="NetworkPolicy income is not fairway's: no ModelDeployment controls it",
     ):
         play.look()
     del play.cluster.objects["NetworkPolicy", "income"]
@@ -682,7 +767,11 @@ def test_whatever_ends_a_look_is_told_by_the_resource_itself(play, monkeypatch):
     for _ in range(3):
         with pytest.raises(RecursionError):
             play.look()
-    assert [event for event in play.cluster.events if event.startswith("Stalled: a look at it failed (RecursionError)")]
+    assert [
+        event
+        for event in play.cluster.events
+        if event.startswith("Stalled: a look at it failed (RecursionError)")
+    ]
     said = next(found for found in play.status["conditions"] if found["type"] == "Stalled")
     assert (said["status"], said["reason"], play.status["phase"]) == ("True", "Fault", "Stable")
     monkeypatch.undo()
@@ -695,7 +784,9 @@ def test_whatever_ends_a_look_is_told_by_the_resource_itself(play, monkeypatch):
     [("2026-01-01T00:00:00Z", "True"), ("2026-03-01T00:00:00Z", "False")],
     ids=["older", "younger"],
 )
-def test_a_route_that_takes_the_same_requests_is_the_reason_where_it_is_older(play, created, stalled):
+def test_a_route_that_takes_the_same_requests_is_the_reason_where_it_is_older(
+    play, created, stalled
+):
     ours = play.cluster.objects["HTTPRoute", "income"]
     ours["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
     ours["status"]["parents"][0]["conditions"].append(
@@ -719,10 +810,13 @@ def test_a_route_that_takes_the_same_requests_is_the_reason_where_it_is_older(pl
         },
     )
     play.look(3)
-    assert (condition(play, "Stalled"), condition(play, "Ready")) == (stalled, "False" if stalled == "True" else "True")
-    assert any("HTTPRoute research/shop takes the same requests" in event for event in play.cluster.events) == (
-        stalled == "True"
+    assert (condition(play, "Stalled"), condition(play, "Ready")) == (
+        stalled,
+        "False" if stalled == "True" else "True",
     )
+    assert any(
+        "HTTPRoute research/shop takes the same requests" in event for event in play.cluster.events
+    ) == (stalled == "True")
 
 
 def test_looks_that_begin_at_once_all_know_what_the_cluster_serves():

@@ -29,9 +29,14 @@ def series(play: world.World) -> dict[str, Any]:
     for family in play.operator.rollouts.collect():
         for sample in family.samples:
             assert sample.labels.items() >= WHO.items()
-            found[" ".join([sample.name, *(value for label, value in sample.labels.items() if label not in WHO)])] = (
-                sample.value
-            )
+            found[
+                " ".join(
+                    [
+                        sample.name,
+                        *(value for label, value in sample.labels.items() if label not in WHO),
+                    ]
+                )
+            ] = sample.value
     return found
 
 
@@ -39,16 +44,20 @@ def test_each_phase_has_a_series_and_one_of_them_is_1(play):
     play.ask("b")
     play.look(until="Canary 25")
     now = series(play)
-    assert {name: value for name, value in now.items() if name.startswith("fairway_rollout_phase ")} == {
-        f"fairway_rollout_phase {phase}": float(phase == "Canary") for phase in exported.Phase
-    }
+    assert {
+        name: value for name, value in now.items() if name.startswith("fairway_rollout_phase ")
+    } == {f"fairway_rollout_phase {phase}": float(phase == "Canary") for phase in exported.Phase}
     assert now["fairway_rollout_weight"] == 25
     assert (
         now["fairway_rollout_phase_since_timestamp_seconds"]
         <= now["fairway_rollout_last_look_timestamp_seconds"]
         == play.now - 2
     )
-    assert now["fairway_rollout_pods_available stable"] == now["fairway_rollout_pods_available canary"] == 2
+    assert (
+        now["fairway_rollout_pods_available stable"]
+        == now["fairway_rollout_pods_available canary"]
+        == 2
+    )
 
 
 def test_a_promotion_is_counted_once_and_the_first_revision_is_none(play):
@@ -57,11 +66,14 @@ def test_a_promotion_is_counted_once_and_the_first_revision_is_none(play):
     play.look(until="Stable 0")
     play.look(20)
     assert series(play)["fairway_rollout_promotions_total"] == 1
-    assert not any(value for name, value in series(play).items() if "verdict" in name or "rollbacks" in name)
+    assert not any(
+        value for name, value in series(play).items() if "verdict" in name or "rollbacks" in name
+    )
 
 
 @pytest.mark.parametrize(
-    ("cause", "phase"), [("fault", "RolledBack"), ("aborted", "RolledBack"), ("superseded", "Stable")]
+    ("cause", "phase"),
+    [("fault", "RolledBack"), ("aborted", "RolledBack"), ("superseded", "Stable")],
 )
 def test_a_rollback_is_counted_once_by_its_cause(play, cause, phase):
     play.ask("b")
@@ -72,7 +84,9 @@ def test_a_rollback_is_counted_once_by_its_cause(play, cause, phase):
             play.cluster.crash(f"income-{play.status['candidate']['revision']}")
         case "aborted":
             found = play.cluster.objects["ModelDeployment", world.NAME]
-            found["metadata"]["annotations"] = {"fairway.dev/command": '{"verb": "abort", "id": "1", "by": "jo"}'}
+            found["metadata"]["annotations"] = {
+                "fairway.dev/command": '{"verb": "abort", "id": "1", "by": "jo"}'
+            }
         case "superseded":
             play.ask("c")
     play.look(until=f"{phase} 0")
@@ -110,7 +124,10 @@ def test_evidence_that_cannot_be_read_is_told_until_it_can(play):
 def test_a_pause_by_a_step_and_one_by_the_spec_are_told(play):
     play.ask("b", strategy={**world.SHORT, "canary": {"steps": [{"weight": 25, "pause": True}]}})
     play.look(until="Paused 25")
-    assert (series(play)["fairway_rollout_paused"], series(play)["fairway_rollout_weight"]) == (1, 25)
+    assert (series(play)["fairway_rollout_paused"], series(play)["fairway_rollout_weight"]) == (
+        1,
+        25,
+    )
     other = world.World()
     other.ask("a")
     other.look(until="Stable 0")
@@ -146,6 +163,14 @@ def test_a_look_that_could_not_be_stored_is_not_told(play):
 
 def test_a_scrape_has_them_beside_the_operator_s_own(play):
     served = endpoint.Endpoint(host="127.0.0.1", port=0, rollouts=play.operator.rollouts)
-    with urllib.request.urlopen(f"http://127.0.0.1:{served._server.server_port}/metrics", timeout=5) as answer:
-        families = {family.name for family in parser.text_string_to_metric_families(answer.read().decode())}
-    assert {"fairway_rollout_phase", "fairway_rollout_promotions", "fairway_operator_leader"} <= families
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{served._server.server_port}/metrics", timeout=5
+    ) as answer:
+        families = {
+            family.name for family in parser.text_string_to_metric_families(answer.read().decode())
+        }
+    assert {
+        "fairway_rollout_phase",
+        "fairway_rollout_promotions",
+        "fairway_operator_leader",
+    } <= families

@@ -7,12 +7,17 @@ from fairway.operator import routes
 from fairway.rollout import traffic
 
 
-def route(weight: int, mirror: int = 0, *, stable: str = "aaa", candidate: str | None = "bbb") -> traffic.Route:
-    return traffic.route(deployment="income", stable=stable, candidate=candidate, weight=weight, mirror=mirror)
+def route(
+    weight: int, mirror: int = 0, *, stable: str = "aaa", candidate: str | None = "bbb"
+) -> traffic.Route:
+    return traffic.route(
+        deployment="income", stable=stable, candidate=candidate, weight=weight, mirror=mirror
+    )
 
 
 def in_effect(*of: traffic.Route) -> routes.Routes:
-    """Return what an operator knows that wrote the routes in turn, and saw only the first in effect."""
+    """Return what an operator knows that wrote the routes in turn, and saw only the first in
+    effect."""
     known = routes.Routes()
     for number, one in enumerate(of):
         known.written(one, arriving=False, now=float(number))
@@ -29,7 +34,10 @@ def in_effect(*of: traffic.Route) -> routes.Routes:
 
 
 def sample(at: float, *, stable: int | None, candidate: int | None) -> traffic.Sample:
-    arms = [traffic.ArmCounts(requests=count, errors=0) if count is not None else None for count in (stable, candidate)]
+    arms = [
+        traffic.ArmCounts(requests=count, errors=0) if count is not None else None
+        for count in (stable, candidate)
+    ]
     return traffic.Sample(at=at, epoch="one", route_version="", stable=arms[0], candidate=arms[1])
 
 
@@ -42,7 +50,8 @@ def play(
     requests: int = 100,
     start: float = 100.0,
 ) -> list[str]:
-    """Return the version each scrape says, one a second, while the gateway really splits by `weights`."""
+    """Return the version each scrape says, one a second, while the gateway really splits by
+    `weights`."""
     known.written(to, arriving=False, now=start)
     stable = candidate = 1000
     said = []
@@ -85,14 +94,21 @@ def test_the_old_split_confirms_nothing_however_long_it_lasts():
 @pytest.mark.parametrize("stable", ["aaa", "bbb"], ids=["after a rollback", "after a promotion"])
 def test_an_earlier_rollout_of_the_same_weight_confirms_nothing_of_the_next(before, stable):
     rng = np.random.default_rng(3)
-    said = play(in_effect(*before), route(50, stable=stable, candidate="ccc"), weights=[0] * 30 + [50] * 12, rng=rng)
+    said = play(
+        in_effect(*before),
+        route(50, stable=stable, candidate="ccc"),
+        weights=[0] * 30 + [50] * 12,
+        rng=rng,
+    )
     assert set(said[:30]) == {""}
     assert said[-1] == route(50, stable=stable, candidate="ccc").version
 
 
 def test_a_route_that_was_in_effect_before_another_was_written_is_confirmed_anew():
     known = in_effect(route(5), route(0, candidate=None))
-    said = play(known, route(5), weights=[0] * 30 + [5] * 60, rng=np.random.default_rng(5), requests=400)
+    said = play(
+        known, route(5), weights=[0] * 30 + [5] * 60, rng=np.random.default_rng(5), requests=400
+    )
     assert set(said[:30]) == {""}
     assert said[-1] == route(5).version
 
@@ -117,7 +133,10 @@ def test_a_promotion_is_in_effect_also_where_stable_s_last_request_came_late_and
     known.written(to, arriving=False, now=100)
     said = [
         known.confirm(
-            sample(101 + second, stable=stable, candidate=20 * second), route=to, accepted=True, now=101 + second
+            sample(101 + second, stable=stable, candidate=20 * second),
+            route=to,
+            accepted=True,
+            now=101 + second,
         )
         for second, stable in enumerate([10, 12, None, None, None, None])
     ]
@@ -144,11 +163,17 @@ def test_what_is_counted_before_the_gateway_has_accepted_a_route_says_nothing_ab
     known.written(to, arriving=False, now=100)
     for second in range(1, 40):
         known.confirm(
-            sample(100 + second, stable=50 * second, candidate=50 * second), route=to, accepted=False, now=100 + second
+            sample(100 + second, stable=50 * second, candidate=50 * second),
+            route=to,
+            accepted=False,
+            now=100 + second,
         )
     told = [
         known.confirm(
-            sample(140 + second, stable=2000 + 100 * second, candidate=2000), route=to, accepted=True, now=140 + second
+            sample(140 + second, stable=2000 + 100 * second, candidate=2000),
+            route=to,
+            accepted=True,
+            now=140 + second,
         )
         for second in range(30)
     ]
@@ -167,7 +192,9 @@ def test_nothing_is_confirmed_that_the_gateway_has_not_accepted():
 def test_a_mirror_changes_no_split_and_is_in_effect_when_it_is_accepted():
     known = in_effect(route(0))
     known.written(route(0, mirror=100), arriving=False, now=0)
-    told = known.confirm(sample(1, stable=10, candidate=None), route=route(0, mirror=100), accepted=True, now=1)
+    told = known.confirm(
+        sample(1, stable=10, candidate=None), route=route(0, mirror=100), accepted=True, now=1
+    )
     assert told is not None
     assert told.route_version == route(0, mirror=100).version
 
@@ -189,7 +216,8 @@ def http_route(generation: int = 1, **weights: int) -> dict[str, object]:
             "rules": [
                 {
                     "backendRefs": [
-                        {"name": f"income-{revision}", "weight": weight} for revision, weight in weights.items()
+                        {"name": f"income-{revision}", "weight": weight}
+                        for revision, weight in weights.items()
                     ]
                 }
             ]
@@ -225,7 +253,9 @@ def test_nobody_leaves_while_both_serve_or_after_a_shadow():
 
 
 def condition(generation: int, status: str = "True") -> dict[str, object]:
-    return {"conditions": [{"type": "Accepted", "status": status, "observedGeneration": generation}]}
+    return {
+        "conditions": [{"type": "Accepted", "status": status, "observedGeneration": generation}]
+    }
 
 
 def resolved(generation: int, status: str = "True") -> dict[str, object]:
@@ -266,7 +296,9 @@ def resolved(generation: int, status: str = "True") -> dict[str, object]:
     ],
 )
 def test_acceptance_is_of_every_gateway_and_of_this_generation(parents, expected):
-    assert routes.accepted({"metadata": {"generation": 3}, "status": {"parents": parents}}) is expected
+    assert (
+        routes.accepted({"metadata": {"generation": 3}, "status": {"parents": parents}}) is expected
+    )
 
 
 def test_a_route_that_is_not_there_is_not_accepted():
@@ -285,7 +317,11 @@ def test_a_route_that_is_not_there_is_not_accepted():
     ],
 )
 def test_a_route_stands_as_the_gateway_and_its_proxies_say(parents, answers, word):
-    found = {"metadata": {"generation": 3}, "status": {"parents": parents}} if parents is not None else None
+    found = (
+        {"metadata": {"generation": 3}, "status": {"parents": parents}}
+        if parents is not None
+        else None
+    )
     standing = routes.standing(found, answers=answers, unknown="nobody counts")
     assert (standing.word, standing.holds) == (word, word in ("Answering", "Accepted"))
     assert word != "Refused" or "Service models/income-aaa not found" in standing.sentence

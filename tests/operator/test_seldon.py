@@ -17,7 +17,11 @@ def play():
 
 def predictors(play):
     found = play.cluster.objects.get(("SeldonDeployment", world.NAME))
-    return {predictor["name"]: predictor["traffic"] for predictor in found["spec"]["predictors"]} if found else {}
+    return (
+        {predictor["name"]: predictor["traffic"] for predictor in found["spec"]["predictors"]}
+        if found
+        else {}
+    )
 
 
 def test_a_rollout_runs_both_revisions_as_predictors_and_ends_with_one(play):
@@ -30,7 +34,9 @@ def test_a_rollout_runs_both_revisions_as_predictors_and_ends_with_one(play):
     assert play.look(until="Stable 0")["stable"]["revision"] == second
     play.look(15)
     assert predictors(play) == {second: 100}
-    assert [name for kind, name in play.cluster.objects if kind == "Deployment"] == [f"{world.NAME}-{second}-0-server"]
+    assert [name for kind, name in play.cluster.objects if kind == "Deployment"] == [
+        f"{world.NAME}-{second}-0-server"
+    ]
 
 
 def test_traffic_does_not_wait_for_a_webhook_of_seldons_that_is_away(play):
@@ -47,7 +53,10 @@ def test_traffic_does_not_wait_for_a_webhook_of_seldons_that_is_away(play):
         play.patient()
     assert (play.status["phase"], play.shares) == ("Stable", {second: 1.0})
     stalled = next(found for found in play.status["conditions"] if found["type"] == "Stalled")
-    assert (stalled["status"], stalled["message"]) == ("True", "failed calling webhook: no endpoints available")
+    assert (stalled["status"], stalled["message"]) == (
+        "True",
+        "failed calling webhook: no endpoints available",
+    )
 
 
 def test_a_predictor_stays_until_no_request_can_come_to_it(play):
@@ -71,7 +80,13 @@ def test_without_seldon_the_spec_is_not_accepted_until_it_is_installed(play):
 
 
 def test_seldons_own_routing_needs_its_ingress_and_moves_its_weights(play):
-    own = {"runtime": "seldon", "routing": "seldon", "counts": COUNTS, "gateway": None, "strategy": world.SHORT}
+    own = {
+        "runtime": "seldon",
+        "routing": "seldon",
+        "counts": COUNTS,
+        "gateway": None,
+        "strategy": world.SHORT,
+    }
     play.ask("a", **own)
     assert "Istio or Ambassador" in play.look()["reason"]
     play.cluster.kinds |= {"VirtualService"}

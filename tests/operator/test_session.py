@@ -25,12 +25,17 @@ GOOD = b'{"type": "ADDED", "object": {"metadata": {"name": "good"}, "spec": {"a"
 
 @pytest.fixture
 def server():
-    """Return the address of a server that lists and watches one object that is nested too deep, and one that is not."""
+    """Return the address of a server that lists and watches one object that is nested too deep, and
+    one that is not."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             watches = "watch" in self.path
-            body = POISON + b"\n" + GOOD + b"\n" if watches else b'{"items": [' + POISON + b", " + GOOD + b"]}"
+            body = (
+                POISON + b"\n" + GOOD + b"\n"
+                if watches
+                else b'{"items": [' + POISON + b", " + GOOD + b"]}"
+            )
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

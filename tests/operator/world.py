@@ -1,4 +1,5 @@
-"""A cluster that lives in a dict, and a gateway that counts as asked: for looks that no real cluster gives."""
+"""A cluster that lives in a dict, and a gateway that counts as asked: for looks that no real
+cluster gives."""
 
 import contextlib
 import copy
@@ -25,7 +26,11 @@ SHORT = {
     "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05, "count": "requests"}],
 }
 
-TEMPLATES = {"requests": counts.Queries(requests='sum(requests{r="{revision}"})', errors='sum(errors{r="{revision}"})')}
+TEMPLATES = {
+    "requests": counts.Queries(
+        requests='sum(requests{r="{revision}"})', errors='sum(errors{r="{revision}"})'
+    )
+}
 
 
 class Cluster(api.Api):
@@ -62,7 +67,11 @@ class Cluster(api.Api):
                 "parents": [
                     {
                         "conditions": [
-                            {"type": "Accepted", "status": "True", "observedGeneration": new["metadata"]["generation"]}
+                            {
+                                "type": "Accepted",
+                                "status": "True",
+                                "observedGeneration": new["metadata"]["generation"],
+                            }
                         ]
                     }
                 ]
@@ -84,8 +93,12 @@ class Cluster(api.Api):
         return kind in self.kinds
 
     def _seldon(self, new: api.Object) -> None:
-        """Make a Deployment of each predictor, as Seldon's operator does, and end those of the others."""
-        names, owner = set(), {"kind": "SeldonDeployment", "name": new["metadata"]["name"], "controller": True}
+        """Make a Deployment of each predictor, as Seldon's operator does, and end those of the
+        others."""
+        names, owner = (
+            set(),
+            {"kind": "SeldonDeployment", "name": new["metadata"]["name"], "controller": True},
+        )
         for predictor in new["spec"]["predictors"]:
             name = f"{NAME}-{predictor['name']}-0-server"
             names.add(name)
@@ -94,7 +107,12 @@ class Cluster(api.Api):
                 ("Deployment", name),
                 {
                     "kind": "Deployment",
-                    "metadata": {"name": name, "labels": labels, "generation": 1, "ownerReferences": [owner]},
+                    "metadata": {
+                        "name": name,
+                        "labels": labels,
+                        "generation": 1,
+                        "ownerReferences": [owner],
+                    },
                 },
             )
         for key in [key for key in self.objects if key[0] == "Deployment" and key[1] not in names]:
@@ -103,7 +121,9 @@ class Cluster(api.Api):
     def get(self, kind: str, namespace: str, name: str) -> api.Object | None:
         return copy.deepcopy(self.objects.get((kind, name)))
 
-    def find(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[api.Object]:
+    def find(
+        self, kind: str, namespace: str | None = None, *, labels: str = ""
+    ) -> list[api.Object]:
         wanted = dict(label.split("=") for label in labels.split(",") if label)
         found = [
             copy.deepcopy(obj)
@@ -131,7 +151,12 @@ class Cluster(api.Api):
         }
         self._keep(
             ("HTTPRoute", NAME),
-            {**route, "status": {"parents": [{"parentRef": {"name": "models"}, "conditions": [condition]}]}},
+            {
+                **route,
+                "status": {
+                    "parents": [{"parentRef": {"name": "models"}, "conditions": [condition]}]
+                },
+            },
         )
 
     def take_away(self, deployment: str) -> None:
@@ -158,8 +183,13 @@ class Cluster(api.Api):
 
     def merge(self, kind: str, namespace: str, name: str, patch: Any, **_: Any) -> api.Object:
         found = self.objects[kind, name]
-        annotations = {**found["metadata"].get("annotations", {}), **patch["metadata"]["annotations"]}
-        return self._keep((kind, name), {**found, "metadata": {**found["metadata"], "annotations": annotations}})
+        annotations = {
+            **found["metadata"].get("annotations", {}),
+            **patch["metadata"]["annotations"],
+        }
+        return self._keep(
+            (kind, name), {**found, "metadata": {**found["metadata"], "annotations": annotations}}
+        )
 
     def create(self, obj: Any, **_: Any) -> api.Object:
         if obj["kind"] == "Event":
@@ -182,9 +212,20 @@ class Cluster(api.Api):
 
     def collect(self) -> None:
         """Delete what belongs to a ModelDeployment that is gone, as the garbage collector does."""
-        alive = {obj["metadata"]["uid"] for (kind, _), obj in self.objects.items() if kind == "ModelDeployment"}
-        owners = {key: obj["metadata"].get("ownerReferences", [{}])[0].get("uid") for key, obj in self.objects.items()}
-        self.objects = {key: obj for key, obj in self.objects.items() if owners[key] is None or owners[key] in alive}
+        alive = {
+            obj["metadata"]["uid"]
+            for (kind, _), obj in self.objects.items()
+            if kind == "ModelDeployment"
+        }
+        owners = {
+            key: obj["metadata"].get("ownerReferences", [{}])[0].get("uid")
+            for key, obj in self.objects.items()
+        }
+        self.objects = {
+            key: obj
+            for key, obj in self.objects.items()
+            if owners[key] is None or owners[key] in alive
+        }
 
     def _keep(self, key: tuple[str, str], obj: api.Object) -> api.Object:
         self._version += 1
@@ -238,10 +279,13 @@ class Counts:
             traffic.ArmCounts(requests=self.counts.get(name or "", 0), errors=0)
             for name in (route.stable, route.candidate)
         ]
-        return traffic.Sample(at=self.now, epoch="one", route_version="", stable=arms[0], candidate=arms[1])
+        return traffic.Sample(
+            at=self.now, epoch="one", route_version="", stable=arms[0], candidate=arms[1]
+        )
 
     def answers(self, **asked: Any) -> bool | None:
-        """Say whether the proxies have pods behind a backend; `reached` is what the test has them say."""
+        """Say whether the proxies have pods behind a backend; `reached` is what the test has them
+        say."""
         if self.away is not None:
             raise self.away
         self.asked.append(asked["index"])
@@ -257,7 +301,9 @@ class Counts:
             if query == f'sum(requests{{r="{name}"}})'
         ]
         return read(
-            json.dumps({"status": "success", "data": {"resultType": "vector", "result": found}}).encode()
+            json.dumps(
+                {"status": "success", "data": {"resultType": "vector", "result": found}}
+            ).encode()
         ), self.now
 
     def _serve(self) -> None:
@@ -272,7 +318,8 @@ def stamp(at: float) -> str:
 
 
 def shares(cluster: Cluster) -> dict[str, float]:
-    """Return the share of each revision by the HTTPRoute, or by the predictors' weights where there is none."""
+    """Return the share of each revision by the HTTPRoute, or by the predictors' weights where there
+    is none."""
     found = cluster.objects.get(("HTTPRoute", NAME))
     predictors = cluster.objects.get(("SeldonDeployment", NAME))
     if found is None and predictors is not None:
@@ -284,7 +331,9 @@ def shares(cluster: Cluster) -> dict[str, float]:
     backends = found["spec"]["rules"][0]["backendRefs"] if found else []
     total = sum(backend["weight"] for backend in backends)
     return {
-        backend["name"].removeprefix(f"{NAME}-"): backend["weight"] / total for backend in backends if backend["weight"]
+        backend["name"].removeprefix(f"{NAME}-"): backend["weight"] / total
+        for backend in backends
+        if backend["weight"]
     }
 
 
@@ -300,7 +349,9 @@ class World:
         self.counts = Counts(self.cluster)
         self.restart()
 
-    def restart(self, *, evidence: Callable[[str], units.Evidence] = lambda namespace: Nothing()) -> None:
+    def restart(
+        self, *, evidence: Callable[[str], units.Evidence] = lambda namespace: Nothing()
+    ) -> None:
         """A new operator, which remembers nothing."""
         gateway: Any = self.counts
         settings = OperatorSettings(server_image="server:1", templates=TEMPLATES)

@@ -1,5 +1,5 @@
-"""A package published on a web server, in a bucket and in a registry: servers of this process that can be told to
-fail."""
+"""A package published on a web server, in a bucket and in a registry: servers of this process that
+can be told to fail."""
 
 import base64
 import contextlib
@@ -17,7 +17,8 @@ TOKEN, LOGIN = "a-token", base64.b64encode(b"reader:secret").decode()
 
 @dataclass
 class Published:
-    """What is served, by path; `faults` are statuses answered before (0: the connection is cut in mid-file)."""
+    """What is served, by path; `faults` are statuses answered before (0: the connection is cut in
+    mid-file)."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     faults: list[int] = field(default_factory=list)
@@ -42,7 +43,10 @@ def serving() -> Iterator[Published]:
             authorization = self.headers.get("authorization", "")
             published.asked.append((place.path, place.query, authorization))
             if place.path == "/token":
-                self.answer(200 if authorization == f"Basic {LOGIN}" else 401, json.dumps({"token": TOKEN}).encode())
+                self.answer(
+                    200 if authorization == f"Basic {LOGIN}" else 401,
+                    json.dumps({"token": TOKEN}).encode(),
+                )
             elif published.wanted and not authorization.startswith(published.wanted):
                 self.answer(401, b"", {"www-authenticate": published.challenge})
             elif published.faults and self.command == "GET":
@@ -67,7 +71,9 @@ def serving() -> Iterator[Published]:
             self.wfile.write(content[: len(content) // 2])
             self.close_connection = True
 
-        def answer(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
+        def answer(
+            self, status: int, content: bytes, headers: dict[str, str] | None = None
+        ) -> None:
             self.send_response(status)
             for key, value in {"content-length": str(len(content)), **(headers or {})}.items():
                 self.send_header(key, value)
@@ -91,7 +97,9 @@ def serving() -> Iterator[Published]:
 def put(published: Published, folder: Path, *, at: str) -> None:
     """Serve the files of the folder below a path: on a web server, or as a bucket."""
     published.files |= {
-        f"{at}/{file.relative_to(folder)}": file.read_bytes() for file in folder.rglob("*") if file.is_file()
+        f"{at}/{file.relative_to(folder)}": file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
     }
 
 
@@ -109,4 +117,6 @@ def push(published: Published, folder: Path, *, repository: str, tag: str) -> No
                 "annotations": {"org.opencontainers.image.title": str(file.relative_to(folder))},
             }
         )
-    published.files[f"/v2/{repository}/manifests/{tag}"] = json.dumps({"schemaVersion": 2, "layers": layers}).encode()
+    published.files[f"/v2/{repository}/manifests/{tag}"] = json.dumps(
+        {"schemaVersion": 2, "layers": layers}
+    ).encode()

@@ -13,7 +13,12 @@ from fairway.training import fit
 DATA = Path(__file__).parents[3] / "shared" / "data"
 KINDS = {
     "tabular": {
-        "data": {"source": "csv", "path": str(DATA / "adult.data"), "target": "income", "limit": 2000},
+        "data": {
+            "source": "csv",
+            "path": str(DATA / "adult.data"),
+            "target": "income",
+            "limit": 2000,
+        },
         "training": {"epochs": 1},
     },
     "image": {"data": {"source": "digits"}, "training": {"family": "convolutional", "epochs": 1}},
@@ -81,7 +86,9 @@ def test_a_checkpoint_of_another_dataset_is_refused(made, tmp_path):
         if file.is_file():
             (checkpoint / file.name).write_bytes(file.read_bytes())
     record = artifacts.read_json(checkpoint / "checkpoint.json")
-    artifacts.write_json(checkpoint / "checkpoint.json", record | {"dataset_version": "sha256:other"})
+    artifacts.write_json(
+        checkpoint / "checkpoint.json", record | {"dataset_version": "sha256:other"}
+    )
     with pytest.raises(errors.PackageError, match="was trained on dataset sha256:other"):
         package.build(
             name="x",

@@ -20,9 +20,13 @@ FEW = {"n_estimators": 30, "n_jobs": 1}
 
 
 def frame(rows: int = 600) -> pd.DataFrame:
-    """Return rows of a word between two numbers, with missing values, and the class that follows from them."""
+    """Return rows of a word between two numbers, with missing values, and the class that follows
+    from them."""
     rng = np.random.default_rng(0)
-    age, pay = rng.normal(40, 12, rows).astype(np.float32).astype(float), rng.integers(1, 90, rows).astype(float)
+    age, pay = (
+        rng.normal(40, 12, rows).astype(np.float32).astype(float),
+        rng.integers(1, 90, rows).astype(float),
+    )
     town = rng.choice(["York", "Bath", "Rye"], rows)
     label = np.where(age + 20 * (town == "York") + pay > 90, "yes", "no")
     made = pd.DataFrame({"age": age, "town": town, "pay": pay, "label": label})
@@ -32,7 +36,9 @@ def frame(rows: int = 600) -> pd.DataFrame:
 
 def packaged(model: Path, data: Path, *, store: Path) -> artifacts.Package:
     """Return the package of a model whose schema the rows tell."""
-    return elsewhere.package(model, schema=None, data=data, target="label", name="income", out=store)
+    return elsewhere.package(
+        model, schema=None, data=data, target="label", name="income", out=store
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +77,9 @@ def extreme(path: Path) -> None:
 
 def cat(path: Path) -> None:
     made = frame()
-    model = catboost.CatBoostClassifier(iterations=30, verbose=0, allow_writing_files=False, thread_count=1)
+    model = catboost.CatBoostClassifier(
+        iterations=30, verbose=0, allow_writing_files=False, thread_count=1
+    )
     model.fit(numbers(made), target(made)).save_model(str(path))
 
 
@@ -81,7 +89,9 @@ EXPECTED = {
     "model.json": lambda path, rows: booster(path).predict(xgboost.DMatrix(rows)),
     "model.ubj": lambda path, rows: booster(path).predict(xgboost.DMatrix(rows)),
     "model.cbm": lambda path, rows: (
-        catboost.CatBoost().load_model(str(path)).predict(rows.to_numpy(), prediction_type="Probability")[:, 1]
+        catboost.CatBoost()
+        .load_model(str(path))
+        .predict(rows.to_numpy(), prediction_type="Probability")[:, 1]
     ),
 }
 
@@ -96,17 +106,23 @@ def answers(folder: Path, rows: pd.DataFrame) -> np.ndarray:
     """Return what the package answers to raw rows."""
     known = Schema.from_json(artifacts.read_json(folder / "schema.json"))
     loaded = package.load(folder)
-    columns = golden.columns_of({name: rows[name].tolist() for name in rows.columns}, features=known.features)
+    columns = golden.columns_of(
+        {name: rows[name].tolist() for name in rows.columns}, features=known.features
+    )
     return answering.load(folder, layout=loaded.layout, schema=known)(columns)
 
 
 @pytest.mark.parametrize("name", SAVED)
-def test_a_file_of_another_library_is_packaged_with_the_rows_that_tell_its_schema(name, plain, tmp_path):
+def test_a_file_of_another_library_is_packaged_with_the_rows_that_tell_its_schema(
+    name, plain, tmp_path
+):
     SAVED[name](tmp_path / name)
     made = packaged(tmp_path / name, plain, store=tmp_path / "store")
     rows = numbers(frame())
     assert made.classes == ("no", "yes")
-    assert answers(Path(made.path), rows)[:, 1] == pytest.approx(EXPECTED[name](tmp_path / name, rows), abs=1e-6)
+    assert answers(Path(made.path), rows)[:, 1] == pytest.approx(
+        EXPECTED[name](tmp_path / name, rows), abs=1e-6
+    )
     assert "reference.npz" in package.load(Path(made.path)).files
     assert not list(Path(made.path).glob("model.*[!x]"))
 
@@ -118,13 +134,24 @@ def test_a_file_of_another_library_is_packaged_with_a_schema_file(name, tmp_path
         {"name": "age", "kind": "number", "range": [0, 90]},
         {"name": "pay", "kind": "number", "range": [1, 90]},
     ]
-    (tmp_path / "schema.json").write_text(json.dumps({"classes": ["no", "yes"], "features": features}))
+    (tmp_path / "schema.json").write_text(
+        json.dumps({"classes": ["no", "yes"], "features": features})
+    )
     made = elsewhere.package(
-        tmp_path / name, schema=tmp_path / "schema.json", data=None, target=None, name="income", out=tmp_path / "store"
+        tmp_path / name,
+        schema=tmp_path / "schema.json",
+        data=None,
+        target=None,
+        name="income",
+        out=tmp_path / "store",
     )
     rows = numbers(frame())
-    assert answers(Path(made.path), rows)[:, 1] == pytest.approx(EXPECTED[name](tmp_path / name, rows), abs=1e-6)
-    assert artifacts.read_json(Path(made.path) / "manifest.json")["lineage"]["source"].startswith("imported from ")
+    assert answers(Path(made.path), rows)[:, 1] == pytest.approx(
+        EXPECTED[name](tmp_path / name, rows), abs=1e-6
+    )
+    assert artifacts.read_json(Path(made.path) / "manifest.json")["lineage"]["source"].startswith(
+        "imported from "
+    )
 
 
 def test_a_regressor_is_packaged_with_the_rows_that_tell_its_schema(tmp_path):
@@ -134,11 +161,14 @@ def test_a_regressor_is_packaged_with_the_rows_that_tell_its_schema(tmp_path):
     model.booster_.save_model(tmp_path / "model.txt")
     packed = packaged(tmp_path / "model.txt", tmp_path / "rows.csv", store=tmp_path / "store")
     assert packed.task == "regression"
-    assert answers(Path(packed.path), numbers(made))[:, 0] == pytest.approx(model.predict(numbers(made)), rel=1e-6)
+    assert answers(Path(packed.path), numbers(made))[:, 0] == pytest.approx(
+        model.predict(numbers(made)), rel=1e-6
+    )
 
 
 def with_words(folder: Path, *, words: list[str]) -> tuple[Path, np.ndarray]:
-    """Save LightGBM's model of a frame with pandas categories between its numbers; return it and its answers."""
+    """Save LightGBM's model of a frame with pandas categories between its numbers; return it and
+    its answers."""
     made = frame()
     made["town"] = pd.Categorical(made["town"], categories=words)
     inputs = made[["age", "town", "pay"]]
@@ -147,7 +177,9 @@ def with_words(folder: Path, *, words: list[str]) -> tuple[Path, np.ndarray]:
     return folder / "model.txt", model.predict_proba(inputs)[:, 1]
 
 
-def test_words_that_lightgbm_knows_keep_their_codes_whatever_the_order_of_the_columns(data, tmp_path):
+def test_words_that_lightgbm_knows_keep_their_codes_whatever_the_order_of_the_columns(
+    data, tmp_path
+):
     model, expected = with_words(tmp_path, words=["Rye", "York", "Bath"])
     made = packaged(model, data, store=tmp_path / "store")
     known = artifacts.read_json(Path(made.path) / "schema.json")
@@ -157,7 +189,9 @@ def test_words_that_lightgbm_knows_keep_their_codes_whatever_the_order_of_the_co
     assert answers(Path(made.path), rows)[:, 1] == pytest.approx(expected, abs=1e-6)
     strange = rows.assign(town="Oslo")
     nobody = pd.DataFrame({"age": rows["age"], "town": -1.0, "pay": rows["pay"]})
-    alone = lightgbm.Booster(model_file=str(model)).predict(nobody.to_numpy(), validate_features=False)
+    alone = lightgbm.Booster(model_file=str(model)).predict(
+        nobody.to_numpy(), validate_features=False
+    )
     assert answers(Path(made.path), strange)[:, 1] == pytest.approx(alone, abs=1e-6)
 
 
@@ -165,10 +199,16 @@ def test_a_row_that_float32_flips_is_refused_with_its_value_and_both_answers(tmp
     rng = np.random.default_rng(0)
     price = np.where(rng.random(400) < 0.5, 0.1, 0.1 + 1e-12)  # one number in float32
     made = pd.DataFrame(
-        {"price": price, "size": rng.normal(size=400).round(2), "label": np.where(price > 0.1, "b", "a")}
+        {
+            "price": price,
+            "size": rng.normal(size=400).round(2),
+            "label": np.where(price > 0.1, "b", "a"),
+        }
     )
     made.to_parquet(tmp_path / "rows.parquet")
-    model = lightgbm.LGBMClassifier(verbosity=-1, **FEW).fit(made[["price", "size"]], (price > 0.1).astype(int))
+    model = lightgbm.LGBMClassifier(verbosity=-1, **FEW).fit(
+        made[["price", "size"]], (price > 0.1).astype(int)
+    )
     model.booster_.save_model(tmp_path / "model.txt")
     said = (
         r"answers differently from the model on \d+ of \d+ rows, .*; the first is data row \d+: the model answers "
@@ -180,10 +220,17 @@ def test_a_row_that_float32_flips_is_refused_with_its_value_and_both_answers(tmp
 
 
 def refused(folder: Path, model: Path, *, said: str, features: list[dict[str, object]]) -> None:
-    (folder / "schema.json").write_text(json.dumps({"classes": ["no", "yes"], "features": features}))
+    (folder / "schema.json").write_text(
+        json.dumps({"classes": ["no", "yes"], "features": features})
+    )
     with pytest.raises((errors.PackageError, errors.TrainingError), match=said):
         elsewhere.package(
-            model, schema=folder / "schema.json", data=None, target=None, name="income", out=folder / "store"
+            model,
+            schema=folder / "schema.json",
+            data=None,
+            target=None,
+            name="income",
+            out=folder / "store",
         )
 
 
@@ -194,7 +241,11 @@ AGE, PAY = ({"name": name, "kind": "number", "range": [0, 90]} for name in ("age
     ("features", "said"),
     [
         pytest.param([AGE], "has 2 columns: wanted the schema's 1 features", id="fewer"),
-        pytest.param([PAY, AGE], "the features pay, age: wanted the order of a LightGBM model: age, pay", id="order"),
+        pytest.param(
+            [PAY, AGE],
+            "the features pay, age: wanted the order of a LightGBM model: age, pay",
+            id="order",
+        ),
     ],
 )
 def test_a_schema_of_other_columns_is_refused(features, said, tmp_path):
@@ -212,13 +263,17 @@ def test_words_in_another_order_than_the_models_are_refused(tmp_path):
 def test_rows_that_lack_a_column_of_the_model_are_refused(tmp_path):
     light(tmp_path / "model.txt")
     frame()[["age", "label"]].to_csv(tmp_path / "rows.csv", index=False)
-    with pytest.raises(errors.PackageError, match="has no column 'pay': wanted the 2 columns of a LightGBM model"):
+    with pytest.raises(
+        errors.PackageError, match="has no column 'pay': wanted the 2 columns of a LightGBM model"
+    ):
         packaged(tmp_path / "model.txt", tmp_path / "rows.csv", store=tmp_path / "store")
 
 
 def test_a_model_of_another_number_of_classes_is_refused(plain, tmp_path):
     made = frame()
-    model = lightgbm.LGBMClassifier(verbosity=-1, **FEW).fit(numbers(made), np.arange(len(made)) % 3)
+    model = lightgbm.LGBMClassifier(verbosity=-1, **FEW).fit(
+        numbers(made), np.arange(len(made)) % 3
+    )
     model.booster_.save_model(tmp_path / "model.txt")
     with pytest.raises(errors.TrainingError, match="answers with 3 values a row: wanted 2"):
         packaged(tmp_path / "model.txt", plain, store=tmp_path / "store")
@@ -227,9 +282,13 @@ def test_a_model_of_another_number_of_classes_is_refused(plain, tmp_path):
 def test_answers_that_are_no_probabilities_are_refused(tmp_path):
     made = frame().assign(label=np.arange(600) % 3)
     made[["age", "pay", "label"]].to_csv(tmp_path / "rows.csv", index=False)
-    model = lightgbm.LGBMClassifier(objective="multiclassova", verbosity=-1, **FEW).fit(numbers(made), made["label"])
+    model = lightgbm.LGBMClassifier(objective="multiclassova", verbosity=-1, **FEW).fit(
+        numbers(made), made["label"]
+    )
     model.booster_.save_model(tmp_path / "model.txt")
-    with pytest.raises(errors.PackageError, match=r"a LightGBM model answers with a row .*: wanted probabilities"):
+    with pytest.raises(
+        errors.PackageError, match=r"a LightGBM model answers with a row .*: wanted probabilities"
+    ):
         packaged(tmp_path / "model.txt", tmp_path / "rows.csv", store=tmp_path / "store")
 
 
@@ -253,6 +312,9 @@ class Loud:
 def test_a_pickle_is_refused_unread(name, plain, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(pickle.dumps(Loud()))
-    with warnings.catch_warnings(), pytest.raises(errors.TrainingError, match="is a pickle, which runs whatever code"):
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(errors.TrainingError, match="is a pickle, which runs whatever code"),
+    ):
         packaged(tmp_path / name, plain, store=tmp_path / "store")
     assert not (tmp_path / "ran").exists()

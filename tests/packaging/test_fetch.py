@@ -33,7 +33,9 @@ def web():
         yield running
 
 
-def take(uri: str, made, tmp_path: Path, *, digest: str | None = None, **environment: str) -> manifest.Manifest:
+def take(
+    uri: str, made, tmp_path: Path, *, digest: str | None = None, **environment: str
+) -> manifest.Manifest:
     return fetch.fetch(
         uri,
         digest=digest or made.digest,
@@ -45,7 +47,9 @@ def take(uri: str, made, tmp_path: Path, *, digest: str | None = None, **environ
 
 def left(tmp_path: Path) -> list[str]:
     """What lies beside the lock file."""
-    return sorted(entry.name for entry in (tmp_path / "models").iterdir() if entry.name != ".package.lock")
+    return sorted(
+        entry.name for entry in (tmp_path / "models").iterdir() if entry.name != ".package.lock"
+    )
 
 
 def amazon(web: Published, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -78,7 +82,12 @@ def test_a_package_is_the_same_wherever_it_was_published(
     for number, uri in enumerate(uris):
         assert take(uri, made, tmp_path / str(number)).digest == made.digest
         assert left(tmp_path / str(number)) == ["package"]
-    assert take(amazon(web, folder, monkeypatch), made, tmp_path / "s3", AWS_ENDPOINT_URL=web.url).digest == made.digest
+    assert (
+        take(
+            amazon(web, folder, monkeypatch), made, tmp_path / "s3", AWS_ENDPOINT_URL=web.url
+        ).digest
+        == made.digest
+    )
 
 
 def test_a_package_that_is_there_is_kept_and_nothing_is_asked(
@@ -87,7 +96,9 @@ def test_a_package_that_is_there_is_kept_and_nothing_is_asked(
     take(f"file://{folder}", made, tmp_path)
     assert take(f"{web.url}/models", made, tmp_path).digest == made.digest
     assert web.asked == []
-    with pytest.raises(errors.PackageError, match=f"package holds the package {made.digest}: wanted {OTHER}"):
+    with pytest.raises(
+        errors.PackageError, match=f"package holds the package {made.digest}: wanted {OTHER}"
+    ):
         take(f"{web.url}/models", made, tmp_path, digest=OTHER)
 
 
@@ -95,7 +106,10 @@ def test_another_package_at_the_address_is_named_with_both_digests_and_nothing_i
     web: Published, made, folder: Path, tmp_path: Path
 ) -> None:
     published.put(web, folder, at="/models")
-    with pytest.raises(errors.PackageError, match=f"{web.url}/models holds the package {made.digest}: wanted {OTHER}"):
+    with pytest.raises(
+        errors.PackageError,
+        match=f"{web.url}/models holds the package {made.digest}: wanted {OTHER}",
+    ):
         take(f"{web.url}/models?signature=secret", made, tmp_path, digest=OTHER)
     assert left(tmp_path) == []
     assert [path for path, _, _ in web.asked] == ["/models/manifest.json"]
@@ -107,14 +121,17 @@ def test_a_changed_file_is_refused_by_name_and_nothing_is_left(
     published.put(web, folder, at="/models")
     web.files["/models/model.onnx"] += b" "
     with pytest.raises(
-        errors.PackageError, match=r"model\.onnx of .*/models has the digest sha256:.*: the manifest says sha256:"
+        errors.PackageError,
+        match=r"model\.onnx of .*/models has the digest sha256:.*: the manifest says sha256:",
     ):
         take(f"{web.url}/models", made, tmp_path)
     assert left(tmp_path) == []
 
 
 @pytest.mark.parametrize("faults", [[503], [429, 500, 502, 503, 504], [0], [0, 503, 0]], ids=str)
-def test_what_passes_is_tried_again(web: Published, made, folder: Path, tmp_path: Path, faults: list[int]) -> None:
+def test_what_passes_is_tried_again(
+    web: Published, made, folder: Path, tmp_path: Path, faults: list[int]
+) -> None:
     published.put(web, folder, at="/models")
     web.faults = faults
     assert take(f"{web.url}/models", made, tmp_path).digest == made.digest
@@ -123,8 +140,16 @@ def test_what_passes_is_tried_again(web: Published, made, folder: Path, tmp_path
 @pytest.mark.parametrize(
     ("faults", "kind", "sentence"),
     [
-        ([403], errors.PackageError, r"/models/manifest\.json answered 403: these credentials may not read it"),
-        ([404], errors.PackageError, r"answered 404: wanted the files that `fairway package` writes"),
+        (
+            [403],
+            errors.PackageError,
+            r"/models/manifest\.json answered 403: these credentials may not read it",
+        ),
+        (
+            [404],
+            errors.PackageError,
+            r"answered 404: wanted the files that `fairway package` writes",
+        ),
         ([503] * fetch.ATTEMPTS, errors.Unavailable, "answered 503"),
         ([0] * fetch.ATTEMPTS, errors.Unavailable, r"ended after \d+ of \d+ bytes"),
     ],
@@ -153,8 +178,15 @@ def test_the_query_goes_with_every_file_and_the_authorization_not_to_where_it_is
         store.files["/blob"] = web.files["/models/model.onnx"]
         web.redirects["/models/model.onnx"] = f"{store.url}/blob"
         web.wanted = "Bearer of-ours"
-        take(f"{web.url}/models?signature=abc", made, tmp_path, FAIRWAY_FETCH_AUTHORIZATION="Bearer of-ours")
-    assert {(query, authorization) for _, query, authorization in web.asked} == {("signature=abc", "Bearer of-ours")}
+        take(
+            f"{web.url}/models?signature=abc",
+            made,
+            tmp_path,
+            FAIRWAY_FETCH_AUTHORIZATION="Bearer of-ours",
+        )
+    assert {(query, authorization) for _, query, authorization in web.asked} == {
+        ("signature=abc", "Bearer of-ours")
+    }
     assert store.asked == [("/blob", "", "")]
 
 
@@ -184,7 +216,9 @@ def test_what_is_larger_than_allowed_is_not_written(
 ) -> None:
     published.put(web, folder, at="/models")
     monkeypatch.setattr(fetch, "LARGEST_PACKAGE", 2000 + len(web.files["/models/manifest.json"]))
-    with pytest.raises(errors.PackageError, match=r"is larger than the .* bytes that are allowed here"):
+    with pytest.raises(
+        errors.PackageError, match=r"is larger than the .* bytes that are allowed here"
+    ):
         take(f"{web.url}/models", made, tmp_path)
     web.files["/models/manifest.json"] = b" " * (manifest.LARGEST_MANIFEST + 1)
     with pytest.raises(errors.PackageError, match=r"manifest\.json is larger than"):
@@ -199,7 +233,10 @@ def test_what_is_larger_than_allowed_is_not_written(
         ("file://elsewhere/models", "is no address of a package"),
         ("s3:///models", "is no address of a package"),
         ("oci://registry", "is no address of a package"),
-        ("https://user:secret@host/models", "https://host/models: wanted no password in an address"),
+        (
+            "https://user:secret@host/models",
+            "https://host/models: wanted no password in an address",
+        ),
     ],
 )
 def test_an_address_that_is_none_is_refused(made, tmp_path: Path, uri: str, sentence: str) -> None:
@@ -214,15 +251,22 @@ def test_a_digest_that_is_none_is_refused(made, tmp_path: Path, digest: str) -> 
 
 
 def test_a_folder_without_a_package_is_named(made, tmp_path: Path) -> None:
-    with pytest.raises(errors.PackageError, match=r"manifest\.json is missing: wanted the folder of a model package"):
+    with pytest.raises(
+        errors.PackageError,
+        match=r"manifest\.json is missing: wanted the folder of a model package",
+    ):
         take(f"file://{tmp_path}", made, tmp_path)
 
 
-def test_two_fetches_to_one_folder_bring_one_package(web: Published, made, folder: Path, tmp_path: Path) -> None:
+def test_two_fetches_to_one_folder_bring_one_package(
+    web: Published, made, folder: Path, tmp_path: Path
+) -> None:
     published.put(web, folder, at="/models")
     digests: list[str] = []
     threads = [
-        threading.Thread(target=lambda: digests.append(take(f"{web.url}/models", made, tmp_path).digest))
+        threading.Thread(
+            target=lambda: digests.append(take(f"{web.url}/models", made, tmp_path).digest)
+        )
         for _ in range(3)
     ]
     for thread in threads:
@@ -251,7 +295,10 @@ def test_what_a_killed_fetch_left_is_no_package(made, folder: Path, tmp_path: Pa
             lambda web: web.files.clear(),
             r"s3://bucket/models/income/manifest\.json was refused with NoSuchKey: wanted the files",
         ),
-        (lambda web: setattr(web, "wanted", "AWS4-HMAC-SHA256 Credential=another/"), r"was refused with 401"),
+        (
+            lambda web: setattr(web, "wanted", "AWS4-HMAC-SHA256 Credential=another/"),
+            r"was refused with 401",
+        ),
     ],
     ids=["empty", "another's"],
 )
@@ -290,10 +337,21 @@ def test_a_private_registry_is_shown_what_docker_login_left(
 ) -> None:
     published.push(web, folder, repository="income", tag="v1")
     web.wanted = f"Bearer {published.TOKEN}" if kind == "Bearer" else f"Basic {published.LOGIN}"
-    web.challenge = f'{kind} realm="{web.url}/token",service="registry",scope="repository:income:pull"'
-    assert take(f"oci://{web.host}/income:v1", made, tmp_path, **docker_login(tmp_path, web.host)).digest == made.digest
+    web.challenge = (
+        f'{kind} realm="{web.url}/token",service="registry",scope="repository:income:pull"'
+    )
+    assert (
+        take(
+            f"oci://{web.host}/income:v1", made, tmp_path, **docker_login(tmp_path, web.host)
+        ).digest
+        == made.digest
+    )
     if kind == "Bearer":
-        assert ("/token", "service=registry&scope=repository%3Aincome%3Apull", f"Basic {published.LOGIN}") in web.asked
+        assert (
+            "/token",
+            "service=registry&scope=repository%3Aincome%3Apull",
+            f"Basic {published.LOGIN}",
+        ) in web.asked
     with pytest.raises(errors.PackageError, match="answered 401: wanted credentials"):
         take(f"oci://{web.host}/income:v1", made, tmp_path / "nobody")
 
@@ -301,7 +359,10 @@ def test_a_private_registry_is_shown_what_docker_login_left(
 @pytest.mark.parametrize(
     ("realm", "sentence"),
     [
-        ("https://127.0.0.2/token", "wants its login sent to 'https://127.0.0.2/token', which is another host"),
+        (
+            "https://127.0.0.2/token",
+            "wants its login sent to 'https://127.0.0.2/token', which is another host",
+        ),
         (
             "http://registry.example.com/token",
             "asks for a token from 'http://registry.example.com/token': wanted an https address",
@@ -315,34 +376,53 @@ def test_a_login_follows_no_realm_to_another_host_or_unencrypted(
     web: Published, made, folder: Path, tmp_path: Path, realm: str, sentence: str
 ) -> None:
     published.push(web, folder, repository="income", tag="v1")
-    web.wanted, web.challenge = f"Bearer {published.TOKEN}", f'Bearer realm="{realm}",service="registry"'
+    web.wanted, web.challenge = (
+        f"Bearer {published.TOKEN}",
+        f'Bearer realm="{realm}",service="registry"',
+    )
     with pytest.raises(errors.PackageError, match=re.escape(sentence)):
         take(f"oci://{web.host}/income:v1", made, tmp_path, **docker_login(tmp_path, web.host))
 
 
-def test_a_realm_that_is_named_may_have_the_login(web: Published, made, folder: Path, tmp_path: Path) -> None:
+def test_a_realm_that_is_named_may_have_the_login(
+    web: Published, made, folder: Path, tmp_path: Path
+) -> None:
     published.push(web, folder, repository="income", tag="v1")
     web.wanted = f"Bearer {published.TOKEN}"
-    web.challenge = f'Bearer realm="{web.url.replace("127.0.0.1", "localhost")}/token",service="registry"'
+    web.challenge = (
+        f'Bearer realm="{web.url.replace("127.0.0.1", "localhost")}/token",service="registry"'
+    )
     login = docker_login(tmp_path, web.host)
     with pytest.raises(errors.PackageError, match="FAIRWAY_FETCH_REALMS"):
         take(f"oci://{web.host}/income:v1", made, tmp_path, **login)
     assert (
         take(
-            f"oci://{web.host}/income:v1", made, tmp_path, FAIRWAY_FETCH_REALMS="other.example.com,localhost", **login
+            f"oci://{web.host}/income:v1",
+            made,
+            tmp_path,
+            FAIRWAY_FETCH_REALMS="other.example.com,localhost",
+            **login,
         ).digest
         == made.digest
     )
 
 
-@pytest.mark.parametrize("document", [b"{}", b'{"layers": [7]}', b'{"layers": null}', b"[]", b"no"], ids=repr)
-def test_what_is_no_artifact_is_refused(web: Published, made, tmp_path: Path, document: bytes) -> None:
+@pytest.mark.parametrize(
+    "document", [b"{}", b'{"layers": [7]}', b'{"layers": null}', b"[]", b"no"], ids=repr
+)
+def test_what_is_no_artifact_is_refused(
+    web: Published, made, tmp_path: Path, document: bytes
+) -> None:
     web.files["/v2/income/manifests/v1"] = document
-    with pytest.raises(errors.PackageError, match=r"wanted what `oras push` makes|is it a registry"):
+    with pytest.raises(
+        errors.PackageError, match=r"wanted what `oras push` makes|is it a registry"
+    ):
         take(f"oci://{web.host}/income:v1", made, tmp_path)
 
 
-def test_a_digest_in_the_address_is_asked_for_as_it_is(web: Published, made, folder: Path, tmp_path: Path) -> None:
+def test_a_digest_in_the_address_is_asked_for_as_it_is(
+    web: Published, made, folder: Path, tmp_path: Path
+) -> None:
     published.push(web, folder, repository="a/b", tag="sha256:" + "1" * 64)
     assert take(f"oci://{web.host}/a/b:v1@sha256:{'1' * 64}", made, tmp_path).digest == made.digest
 
@@ -357,12 +437,18 @@ def test_the_command_leaves_its_facts_and_ends_with_1_and_one_sentence_on_a_mism
     facts.touch()
     command = [sys.executable, "-m", "fairway", "fetch", f"file://{folder}", "--facts", str(facts)]
     done = subprocess.run(
-        [*command, "--digest", made.digest, "--out", str(tmp_path / "a")], capture_output=True, text=True, check=False
+        [*command, "--digest", made.digest, "--out", str(tmp_path / "a")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(facts.read_text())["digest"] == made.digest
     done = subprocess.run(
-        [*command, "--digest", OTHER, "--out", str(tmp_path / "b")], capture_output=True, text=True, check=False
+        [*command, "--digest", OTHER, "--out", str(tmp_path / "b")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert (

@@ -27,7 +27,9 @@ def writable(folder: Path, name: str) -> Path:
 def test_a_package_is_named_by_the_digest_of_its_manifest(folder):
     loaded = package.load(folder)
     assert loaded.digest == f"sha256:{folder.name}"
-    assert loaded.digest == files.digest_bytes(files.canonical(artifacts.read_json(folder / "manifest.json")))
+    assert loaded.digest == files.digest_bytes(
+        files.canonical(artifacts.read_json(folder / "manifest.json"))
+    )
     assert (loaded.name, loaded.schema.classes, loaded.layout) == ("income", ("no", "yes"), "named")
 
 
@@ -36,7 +38,9 @@ def test_packaging_the_same_again_gives_the_same_and_leaves_nothing_behind(tmp_p
     elsewhere = support.packaged(tmp_path / "b")
     assert first == second
     assert elsewhere.digest == first.digest
-    assert [entry.name for entry in (tmp_path / "a" / "store").iterdir()] == [first.digest.removeprefix("sha256:")]
+    assert [entry.name for entry in (tmp_path / "a" / "store").iterdir()] == [
+        first.digest.removeprefix("sha256:")
+    ]
 
 
 def test_another_graph_gives_another_digest(tmp_path):
@@ -69,7 +73,9 @@ def test_a_missing_an_extra_and_a_linked_file_are_refused(folder, tmp_path):
         package.load(folder)
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", "./model.onnx", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "a/../../b", "./model.onnx", "manifest.json"]
+)
 def test_a_path_out_of_the_package_is_refused(folder, tmp_path, name):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
@@ -118,7 +124,9 @@ def test_a_revision_changes_with_package_serving_and_image():
 def imported(tmp_path: Path, **changes: object) -> artifacts.Package:
     (tmp_path / "schema.yaml").write_text(json.dumps(support.SCHEMA | changes))
     model = support.onnx_model(tmp_path / "model.onnx")
-    return package.import_onnx(model, schema=tmp_path / "schema.yaml", name="income", out=tmp_path / "store")
+    return package.import_onnx(
+        model, schema=tmp_path / "schema.yaml", name="income", out=tmp_path / "store"
+    )
 
 
 def test_reference_and_golden_rows_come_from_the_files_that_the_schema_names(tmp_path):
@@ -147,7 +155,9 @@ def test_a_column_may_have_any_name(tmp_path, name):
 
 def test_a_column_called_as_a_part_of_the_reference_is_refused() -> None:
     with pytest.raises(errors.PackageError, match="a column is called __row__"):
-        golden.reference_bytes({"__row__": np.arange(3.0)}, answers=np.ones((3, 1)), rows=np.arange(3))
+        golden.reference_bytes(
+            {"__row__": np.arange(3.0)}, answers=np.ones((3, 1)), rows=np.arange(3)
+        )
 
 
 def test_country_codes_and_older_yamls_words_in_a_schema_file_are_what_they_say(tmp_path):
@@ -171,16 +181,22 @@ def test_without_reference_rows_there_is_no_reference(folder):
         pytest.param({"classes": ["one"]}, "at least two different names", id="one-class"),
         pytest.param({"classes": ["a", "b", "c"]}, "answers with shape", id="classes-do-not-fit"),
         pytest.param(
-            {"classes": ["no", True]}, "classes has true, which is no text: wanted it in quotes", id="boolean"
+            {"classes": ["no", True]},
+            "classes has true, which is no text: wanted it in quotes",
+            id="boolean",
         ),
-        pytest.param({"classes": [None, "a"]}, "classes has null, which is no text", id="nothing-for-a-class"),
+        pytest.param(
+            {"classes": [None, "a"]}, "classes has null, which is no text", id="nothing-for-a-class"
+        ),
         pytest.param(
             {"features": [{"name": "x", "kind": "category", "categories": ["a", False]}]},
             r"features\[0\]: categories has false, which is no text",
             id="boolean-category",
         ),
         pytest.param({"features": []}, "features is", id="no-features"),
-        pytest.param({"features": [{"name": "x", "kind": "colour"}]}, "text or image", id="unknown-kind"),
+        pytest.param(
+            {"features": [{"name": "x", "kind": "colour"}]}, "text or image", id="unknown-kind"
+        ),
         pytest.param({"colour": 1}, "'colour' is no key", id="unknown-key"),
         pytest.param({"layout": "wide"}, "wanted named or flat", id="unknown-layout"),
         pytest.param({"golden": "none.csv"}, "cannot be read as CSV", id="no-rows-file"),
@@ -198,7 +214,10 @@ def test_what_is_no_graph_is_refused_with_a_sentence(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"not a graph")
     with pytest.raises(errors.ModelError, match="no ONNX graph that can run"):
         package.import_onnx(
-            tmp_path / "model.onnx", schema=tmp_path / "schema.json", name="income", out=tmp_path / "store"
+            tmp_path / "model.onnx",
+            schema=tmp_path / "schema.json",
+            name="income",
+            out=tmp_path / "store",
         )
     assert os.listdir(tmp_path / "store") == []
 

@@ -1,5 +1,5 @@
-"""Packages and the files that people write for them may come from anybody: what they unpack to is bounded, what they
-claim is checked."""
+"""Packages and the files that people write for them may come from anybody: what they unpack to is
+bounded, what they claim is checked."""
 
 import io
 import json
@@ -40,8 +40,12 @@ def array(values: object, *, header: str = "") -> bytes:
     "members",
     [
         pytest.param({"age": bytes(400 * MEBIBYTE)}, id="zeros-that-unpack-to-400-MiB"),
-        pytest.param({"age": array(np.zeros(2), header="'shape': (2**50,)")}, id="shape-that-is-not-there"),
-        pytest.param({"age": array(np.zeros(2), header="'shape': (999999999999,)")}, id="enormous-shape"),
+        pytest.param(
+            {"age": array(np.zeros(2), header="'shape': (2**50,)")}, id="shape-that-is-not-there"
+        ),
+        pytest.param(
+            {"age": array(np.zeros(2), header="'shape': (999999999999,)")}, id="enormous-shape"
+        ),
         pytest.param({"age": array(np.array([{"a": 1}], dtype=object))}, id="pickle"),
         pytest.param({"age": b"no array"}, id="no-array"),
         pytest.param({f"f{n}": b"" for n in range(10_001)}, id="many"),
@@ -79,7 +83,9 @@ def test_a_reference_that_is_none_is_refused(tmp_path: Path, content: bytes) -> 
 def test_a_reference_is_read_as_it_was_written_with_its_words_cut(tmp_path: Path) -> None:
     words = np.array(["x" * 5_000, None, "state"], dtype=object)
     written = golden.reference_bytes(
-        {"age": np.array([1.0, np.nan, 3.0]), "sector": words}, answers=np.zeros((3, 2)), rows=np.arange(3)
+        {"age": np.array([1.0, np.nan, 3.0]), "sector": words},
+        answers=np.zeros((3, 2)),
+        rows=np.arange(3),
     )
     (tmp_path / "reference.npz").write_bytes(written)
     read = golden.read_reference(tmp_path / "reference.npz")
@@ -109,7 +115,16 @@ def doubled(levels: int) -> str:
         "a: !!timestamp 2001-99-99",
         "a: 1\na: 2",
     ],
-    ids=["aliases", "deep", "deeper-than-the-stack", "alias-of-itself", "long", "5,000-digits", "no-date", "key-twice"],
+    ids=[
+        "aliases",
+        "deep",
+        "deeper-than-the-stack",
+        "alias-of-itself",
+        "long",
+        "5,000-digits",
+        "no-date",
+        "key-twice",
+    ],
 )
 def test_yaml_beyond_its_bounds_is_refused_before_it_is_made(tmp_path: Path, text: str) -> None:
     with pytest.raises(yaml.YAMLError):
@@ -163,7 +178,10 @@ def test_a_manifest_that_claims_what_cannot_be_is_refused(
     package: Path, tmp_path: Path, claim: dict[str, object]
 ) -> None:
     said = targets.load_changed(
-        package, name=manifest.NAME, content=changed(package, manifest.NAME, **claim), into=tmp_path / "changed"
+        package,
+        name=manifest.NAME,
+        content=changed(package, manifest.NAME, **claim),
+        into=tmp_path / "changed",
     )
     assert manifest.NAME in said
     assert "package the model again" in said
@@ -176,7 +194,10 @@ def test_a_manifest_that_claims_what_cannot_be_is_refused(
         ("evaluation.json", {"champion_disagreement_bound": 1e9}),
         ("golden.json", {"tolerance": 5}),
         ("golden.json", {"tolerance": -1}),
-        ("golden.json", {"inputs": {"age": ["x" * 9_999] * 8, "hours": [1] * 8, "sector": ["state"] * 8}}),
+        (
+            "golden.json",
+            {"inputs": {"age": ["x" * 9_999] * 8, "hours": [1] * 8, "sector": ["state"] * 8}},
+        ),
     ],
     ids=[
         "negative-bound",
@@ -197,4 +218,9 @@ def test_what_a_package_s_files_claim_is_checked_too(
 
 @pytest.mark.parametrize("said", [float("nan"), -5.0, float("inf"), "0.1", [0.1], None])
 def test_a_server_that_claims_what_cannot_be_moves_no_bound(said: object) -> None:
-    assert observe.offline_disagreement({"championDisagreement": said, "championDigest": None}, stable="x") is None
+    assert (
+        observe.offline_disagreement(
+            {"championDisagreement": said, "championDigest": None}, stable="x"
+        )
+        is None
+    )

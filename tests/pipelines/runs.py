@@ -46,7 +46,8 @@ def written(config: sections.Config, file: Path) -> Path:
 
 
 def promote(home: Path) -> Promoted:
-    """A folder whose name has `python3` in it is the harder one: kfp writes over that word in a step's command."""
+    """A folder whose name has `python3` in it is the harder one: kfp writes over that word in a
+    step's command."""
     told: list[tuple[Any, ...]] = []
     record = run.run_training(
         settings(), home=home, champion=None, deploy=True, progress=lambda *what: told.append(what)

@@ -38,8 +38,8 @@ MODULE = """
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """A user's own module, in a folder whose name has `python3` in it: kfp writes over that word in a step's
-    command."""
+    """A user's own module, in a folder whose name has `python3` in it: kfp writes over that word in
+    a step's command."""
     folder = tmp_path / "python3-code"
     folder.mkdir()
     (folder / "theirs.py").write_text(textwrap.dedent(MODULE))
@@ -66,12 +66,21 @@ def settings(function: str = "fit", *overrides: str):
 def test_a_promoted_run_packages_deploys_and_leaves_its_record(promoted):
     record = promoted.record
     assert record.outcome == "deployed"
-    assert [step["step"] for step in record.steps] == ["prepare", "train", "evaluate", "gate", "package", "deploy"]
+    assert [step["step"] for step in record.steps] == [
+        "prepare",
+        "train",
+        "evaluate",
+        "gate",
+        "package",
+        "deploy",
+    ]
     assert all(step["status"] == "done" and step["seconds"] > 0 for step in record.steps)
     assert [told[:2] for told in promoted.told if len(told) < 4 or not told[3]] == [
         (step["step"], status) for step in record.steps for status in ("running", "done")
     ]
-    assert [told[3].split(" validation")[0] for told in promoted.told if len(told) == 4 and told[3]] == [
+    assert [
+        told[3].split(" validation")[0] for told in promoted.told if len(told) == 4 and told[3]
+    ] == [
         "epoch 1",
         "epoch 2",
     ]
@@ -89,12 +98,25 @@ def test_a_promoted_run_packages_deploys_and_leaves_its_record(promoted):
 
 def test_a_refused_run_takes_the_refusing_branch_and_packages_nothing(module, tmp_path):
     record = run.run_training(
-        settings("fit", "evaluation.gate.threshold=0.9999"), home=tmp_path, champion=None, deploy=True
+        settings("fit", "evaluation.gate.threshold=0.9999"),
+        home=tmp_path,
+        champion=None,
+        deploy=True,
     )
     assert record.outcome == "refused"
     assert "0.9999" in record.reason
-    assert [step["step"] for step in record.steps] == ["prepare", "train", "evaluate", "gate", "refuse"]
-    assert (record.package, record.revision, (tmp_path / "packages").exists()) == (None, None, False)
+    assert [step["step"] for step in record.steps] == [
+        "prepare",
+        "train",
+        "evaluate",
+        "gate",
+        "refuse",
+    ]
+    assert (record.package, record.revision, (tmp_path / "packages").exists()) == (
+        None,
+        None,
+        False,
+    )
     assert record.warnings == ()
 
 
@@ -104,7 +126,11 @@ def test_a_run_tells_of_the_rows_that_it_left_out(module, tmp_path):
         None,
         overrides=[
             *("name=few", f"data.path={tmp_path / 'few.csv'}", "data.target=income"),
-            *("training.family=function", "training.function=theirs:fit", "evaluation.gate.threshold=0.9999"),
+            *(
+                "training.family=function",
+                "training.function=theirs:fit",
+                "evaluation.gate.threshold=0.9999",
+            ),
         ],
     )
     record = run.run_training(theirs, home=tmp_path, champion=None, deploy=False)
@@ -112,18 +138,26 @@ def test_a_run_tells_of_the_rows_that_it_left_out(module, tmp_path):
 
 
 def test_a_failing_function_of_the_user_gives_its_own_sentence(module, tmp_path):
-    with pytest.raises(errors.TrainingError, match=r"^step train failed: .*the flux capacitor is cold") as raised:
+    with pytest.raises(
+        errors.TrainingError, match=r"^step train failed: .*the flux capacitor is cold"
+    ) as raised:
         run.run_training(settings("fails"), home=tmp_path, champion=None, deploy=False)
     kept = artifacts.read_json(next(tmp_path.glob("runs/*/run.json")))
     assert (kept["outcome"], kept["reason"], kept["package"]) == ("failed", str(raised.value), None)
     assert not (tmp_path / "packages").exists()
-    assert [(step["step"], step["status"]) for step in kept["steps"]] == [("prepare", "done"), ("train", "failed")]
+    assert [(step["step"], step["status"]) for step in kept["steps"]] == [
+        ("prepare", "done"),
+        ("train", "failed"),
+    ]
 
 
-def test_a_failing_source_of_the_user_gives_its_own_sentence_and_leaves_no_package(module, tmp_path):
+def test_a_failing_source_of_the_user_gives_its_own_sentence_and_leaves_no_package(
+    module, tmp_path
+):
     theirs = settings("fit", "data.source=function", "data.function=theirs:no_rows")
     with pytest.raises(
-        errors.TrainingError, match=r"^step prepare failed: .*the archive is on fire.* \(log: .*pipeline\.log\)$"
+        errors.TrainingError,
+        match=r"^step prepare failed: .*the archive is on fire.* \(log: .*pipeline\.log\)$",
     ) as raised:
         run.run_training(theirs, home=tmp_path, champion=None, deploy=True)
     assert "\n" not in str(raised.value)
@@ -144,7 +178,9 @@ def test_steps_end_when_the_process_that_started_the_run_is_killed(module, tmp_p
     """)
     source = str(Path(run.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{module}"}
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as starter:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+    ) as starter:
         assert starter.stdout is not None
         for line in starter.stdout:
             if line == "train running\n":

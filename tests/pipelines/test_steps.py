@@ -53,7 +53,11 @@ def test_of_chained_errors_the_steps_own_is_said_not_its_cause():
 
 def test_an_error_that_is_not_ours_keeps_its_kind():
     follower, _ = follow(
-        BEGAN, "    Traceback (most recent call last):", "      File one", "    their.package.Broken: no luck", FAILED
+        BEGAN,
+        "    Traceback (most recent call last):",
+        "      File one",
+        "    their.package.Broken: no luck",
+        FAILED,
     )
     assert steps.sentence(follower.failed()) == "their.package.Broken: no luck"
 
@@ -67,7 +71,13 @@ def test_a_step_that_was_killed_says_so_with_its_last_line():
 def test_a_configuration_that_no_step_can_be_handed_is_refused_before_anything_runs(tmp_path):
     names = ",".join(f"a-column-with-a-long-name-{number}" for number in range(4000))
     config = loader.load(
-        None, overrides=["name=digits", "data.source=digits", "data.target=digit", f"data.ignore=[{names}]"]
+        None,
+        overrides=[
+            "name=digits",
+            "data.source=digits",
+            "data.target=digit",
+            f"data.ignore=[{names}]",
+        ],
     )
     with pytest.raises(errors.ConfigError, match=r"bytes as JSON: wanted fewer than 102400"):
         run.run_training(config, home=tmp_path, champion=None, deploy=False)

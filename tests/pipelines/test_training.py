@@ -55,11 +55,16 @@ def test_only_training_with_a_gpu_asks_for_one():
 def test_training_on_a_gpu_tolerates_its_taint_has_shared_memory_and_ends_some_day():
     documents = committed("training-gpu.yaml")
     assert (
-        compiled.containers(documents[0])["exec-train"]["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+        compiled.containers(documents[0])["exec-train"]["resources"]["accelerator"]["resourceType"]
+        == "nvidia.com/gpu"
     )
     asked = compiled.kubernetes_of(documents, "exec-train")
-    assert asked["tolerations"] == [{"effect": "NoSchedule", "key": "nvidia.com/gpu", "operator": "Exists"}]
-    assert [(mount["mountPath"], mount["medium"]) for mount in asked["emptyDirMounts"]] == [("/dev/shm", "Memory")]
+    assert asked["tolerations"] == [
+        {"effect": "NoSchedule", "key": "nvidia.com/gpu", "operator": "Exists"}
+    ]
+    assert [(mount["mountPath"], mount["medium"]) for mount in asked["emptyDirMounts"]] == [
+        ("/dev/shm", "Memory")
+    ]
     assert int(asked["activeDeadlineSeconds"]) == 24 * 3600
 
 
@@ -68,12 +73,16 @@ def test_every_step_has_limits_and_a_timeout_and_installs_nothing(file):
     documents = committed(file)
     steps = compiled.containers(documents[0])
     assert set(steps) == {
-        f"exec-{name}" for name in ("prepare", "train", "evaluate", "gate", "package", "deploy", "refuse")
+        f"exec-{name}"
+        for name in ("prepare", "train", "evaluate", "gate", "package", "deploy", "refuse")
     }
     for name, step in steps.items():
-        assert {"resourceCpuLimit", "resourceMemoryLimit", "resourceCpuRequest", "resourceMemoryRequest"} <= set(
-            step["resources"]
-        )
+        assert {
+            "resourceCpuLimit",
+            "resourceMemoryLimit",
+            "resourceCpuRequest",
+            "resourceMemoryRequest",
+        } <= set(step["resources"])
         assert int(compiled.kubernetes_of(documents, name)["activeDeadlineSeconds"]) > 0
     assert not check.INSTALLS.search((FOLDER / file).read_text())
 
@@ -81,18 +90,28 @@ def test_every_step_has_limits_and_a_timeout_and_installs_nothing(file):
 @EACH
 def test_only_pure_steps_are_cached(file):
     pipeline = committed(file)[0]
-    graphs = [pipeline["root"]["dag"], *(one["dag"] for one in pipeline["components"].values() if "dag" in one)]
+    graphs = [
+        pipeline["root"]["dag"],
+        *(one["dag"] for one in pipeline["components"].values() if "dag" in one),
+    ]
     cached = {
         name
         for graph in graphs
         for name, task in graph["tasks"].items()
         if task.get("cachingOptions", {}).get("enableCache")
     }
-    assert {name for name in cached if not name.startswith("condition")} == {"train", "evaluate", "gate"}
+    assert {name for name in cached if not name.startswith("condition")} == {
+        "train",
+        "evaluate",
+        "gate",
+    }
 
 
 def task_of(pipeline, name):
-    graphs = [pipeline["root"]["dag"], *(one["dag"] for one in pipeline["components"].values() if "dag" in one)]
+    graphs = [
+        pipeline["root"]["dag"],
+        *(one["dag"] for one in pipeline["components"].values() if "dag" in one),
+    ]
     return next(graph["tasks"][name] for graph in graphs if name in graph["tasks"])
 
 
@@ -105,7 +124,9 @@ def test_a_committed_side_effect_whose_cache_is_turned_on_is_found(step):
     )
 
 
-@pytest.mark.parametrize(("key", "word"), [("resourceCpuLimit", "CPU"), ("resourceMemoryLimit", "memory")])
+@pytest.mark.parametrize(
+    ("key", "word"), [("resourceCpuLimit", "CPU"), ("resourceMemoryLimit", "memory")]
+)
 def test_a_committed_step_that_loses_its_limit_is_found(key, word):
     documents = copy.deepcopy(committed("training.yaml"))
     del compiled.containers(documents[0])["exec-evaluate"]["resources"][key]
@@ -128,13 +149,15 @@ def test_a_committed_step_that_loses_its_limit_is_found(key, word):
 def test_an_installation_at_run_time_is_found_however_it_is_written(command):
     documents = copy.deepcopy(committed("training.yaml"))
     compiled.containers(documents[0])["exec-gate"]["command"] = command
-    assert [sentence.split(":")[0] for sentence in check.findings(documents, environment="kind")] == [
-        "step gate installs packages at run time"
-    ]
+    assert [
+        sentence.split(":")[0] for sentence in check.findings(documents, environment="kind")
+    ] == ["step gate installs packages at run time"]
 
 
 @pytest.mark.parametrize(
-    "command", [["echo", "pipeline installed"], ["sh", "-c", "pipx list; installer"], ["apt", "list"]], ids=" ".join
+    "command",
+    [["echo", "pipeline installed"], ["sh", "-c", "pipx list; installer"], ["apt", "list"]],
+    ids=" ".join,
 )
 def test_what_only_looks_like_an_installation_is_not_found(command):
     documents = copy.deepcopy(committed("training.yaml"))
@@ -144,7 +167,9 @@ def test_what_only_looks_like_an_installation_is_not_found(command):
 
 def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production():
     section = sections.Pipeline(
-        image=PINNED, train=sections.Resources(cpu="7", memory="40Gi", gpu=4), evaluate=sections.Resources(memory="3Gi")
+        image=PINNED,
+        train=sections.Resources(cpu="7", memory="40Gi", gpu=4),
+        evaluate=sections.Resources(memory="3Gi"),
     )
     documents = compiled.for_training(section)
     steps = compiled.containers(documents[0])
@@ -158,7 +183,9 @@ def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production
 def test_kfp_reads_what_was_filled_in(tmp_path):
     from kfp import components
 
-    (tmp_path / "filled.yaml").write_text(compiled.write(compiled.for_training(sections.Pipeline(image=PINNED))))
+    (tmp_path / "filled.yaml").write_text(
+        compiled.write(compiled.for_training(sections.Pipeline(image=PINNED)))
+    )
     spec = components.load_component_from_file(str(tmp_path / "filled.yaml")).pipeline_spec
     assert spec.deployment_spec["executors"]["exec-train"]["container"]["image"] == PINNED
 
@@ -269,7 +296,10 @@ def bare_gpu():
     ],
 )
 def test_the_checker_finds(body, words, tmp_path):
-    assert any(words in sentence for sentence in check.findings(documents(body, tmp_path), environment="kind"))
+    assert any(
+        words in sentence
+        for sentence in check.findings(documents(body, tmp_path), environment="kind")
+    )
 
 
 def unnamed_condition():
@@ -290,15 +320,20 @@ def uncached_side_effect():
 
 
 @pytest.mark.parametrize(
-    "body", [unnamed_condition, named_with_else, uncached_side_effect], ids=lambda body: body.__name__
+    "body",
+    [unnamed_condition, named_with_else, uncached_side_effect],
+    ids=lambda body: body.__name__,
 )
 def test_the_checker_is_silent_on_what_works(body, tmp_path):
     found = check.findings(documents(body, tmp_path), environment="kind")
-    assert [sentence for sentence in found if "limit" not in sentence and "timeout" not in sentence] == []
+    assert [
+        sentence for sentence in found if "limit" not in sentence and "timeout" not in sentence
+    ] == []
 
 
 def test_a_pipeline_that_would_fail_silently_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(
-        errors.PlatformError, match=r"^made\.yaml would fail silently: .*named output promote.*; and \d+ more$"
+        errors.PlatformError,
+        match=r"^made\.yaml would fail silently: .*named output promote.*; and \d+ more$",
     ):
         check.require(documents(bare_condition, tmp_path), environment="kind", what="made.yaml")

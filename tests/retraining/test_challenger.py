@@ -1,5 +1,5 @@
-"""A challenger: labelled answers of a real event store join the training split, and the champion is what it is measured
-against."""
+"""A challenger: labelled answers of a real event store join the training split, and the champion is
+what it is measured against."""
 
 import os
 import subprocess
@@ -26,12 +26,17 @@ SEEN = 40  # pictures that users sent, none of which is among the 300 learnt fro
 
 
 def pictures() -> tuple[list[list[float]], list[str]]:
-    """Return pictures of the last rows of digits, half as bright, so that none equals a row that is learnt from."""
+    """Return pictures of the last rows of digits, half as bright, so that none equals a row that is
+    learnt from."""
     digits = datasets.load_digits()
-    return (digits.images[-SEEN:].reshape(SEEN, 64) / 2).tolist(), [str(digit) for digit in digits.target[-SEEN:]]
+    return (digits.images[-SEEN:].reshape(SEEN, 64) / 2).tolist(), [
+        str(digit) for digit in digits.target[-SEEN:]
+    ]
 
 
-def prediction(request: str, inputs: dict[str, Any] | None, *, rows: int, **data: Any) -> dict[str, Any]:
+def prediction(
+    request: str, inputs: dict[str, Any] | None, *, rows: int, **data: Any
+) -> dict[str, Any]:
     body = {
         "requestId": request,
         "unitId": None,
@@ -65,7 +70,12 @@ def label(request: str, truth: Any) -> dict[str, Any]:
         "id": request,
         "source": "/fairway/default/digits/labels",
         "time": STAMP,
-        "data": {"requestId": request, "deployment": "digits", "namespace": "default", "label": truth},
+        "data": {
+            "requestId": request,
+            "deployment": "digits",
+            "namespace": "default",
+            "label": truth,
+        },
     }
 
 
@@ -95,7 +105,10 @@ def test_each_labelled_row_is_written_once_with_its_own_label(
         ]
     )
     out = tmp_path / "made" / challenger.LABELLED
-    assert challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out) == 3
+    assert (
+        challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out)
+        == 3
+    )
     written = pd.read_parquet(out)
     assert list(written.columns) == ["image", "digit"]
     assert list(written["digit"]) == [truth[0], truth[3], truth[5]]
@@ -118,7 +131,10 @@ def test_requests_of_a_model_with_other_features_join_nothing(
         ]
     )
     out = tmp_path / challenger.LABELLED
-    assert challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out) == 1
+    assert (
+        challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out)
+        == 1
+    )
     assert list(pd.read_parquet(out)["digit"]) == [truth[1]]
 
 
@@ -143,9 +159,14 @@ def test_without_labels_the_data_is_what_it_was(
     promoted: runs.Promoted, store: archive.EventStore, tmp_path: Path
 ) -> None:
     out = tmp_path / challenger.LABELLED
-    assert challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out) == 0
+    assert (
+        challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out)
+        == 0
+    )
     before = prepare.prepare(runs.settings().data, out=tmp_path / "before")
-    after = prepare.prepare(challenger.with_labelled(runs.settings(), out).data, out=tmp_path / "after")
+    after = prepare.prepare(
+        challenger.with_labelled(runs.settings(), out).data, out=tmp_path / "after"
+    )
     assert (after.rows, after.version) == (before.rows, before.version)
 
 
@@ -173,7 +194,8 @@ def test_a_challenger_learns_from_the_labelled_rows_and_is_measured_against_the_
     )
     store.close()
     config = runs.written(
-        runs.settings("evaluation.gate.maxDrop=1", "retraining.deploy=false"), tmp_path / "config.json"
+        runs.settings("evaluation.gate.maxDrop=1", "retraining.deploy=false"),
+        tmp_path / "config.json",
     )
     done = subprocess.run(
         [
@@ -201,11 +223,15 @@ def test_a_challenger_learns_from_the_labelled_rows_and_is_measured_against_the_
     kept = artifacts.read_json(tmp_path / "runs" / "second" / "run.json")
     assert (kept["outcome"], kept["revision"]) == ("packaged", None)
     steps = {step["step"]: step for step in kept["steps"]}
-    evaluation = artifacts.read_json(Path(steps["evaluate"]["artifacts"]["evaluation"]["path"]) / "evaluation.json")
+    evaluation = artifacts.read_json(
+        Path(steps["evaluate"]["artifacts"]["evaluation"]["path"]) / "evaluation.json"
+    )
     assert evaluation["champion_digest"] == promoted.record.digest
     assert evaluation["baselines"]["champion"]["accuracy"] > 0
     learnt = splits.load(Path(steps["prepare"]["artifacts"]["dataset"]["path"])).train
-    before = {step["step"]: step for step in promoted.record.steps}["prepare"]["artifacts"]["dataset"]["path"]
+    before = {step["step"]: step for step in promoted.record.steps}["prepare"]["artifacts"][
+        "dataset"
+    ]["path"]
     new = len(learnt) - len(splits.load(Path(before)).train)
     assert new + evaluation["recent"]["rows"] == SEEN
     assert new > evaluation["recent"]["rows"] > 0

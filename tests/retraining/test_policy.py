@@ -5,7 +5,9 @@ import pytest
 from fairway.config import sections
 from fairway.retraining import policy
 
-SECTION = sections.Retraining(min_labels=200, max_loss_increase=0.05, confidence=0.99, cool_down=timedelta(hours=6))
+SECTION = sections.Retraining(
+    min_labels=200, max_loss_increase=0.05, confidence=0.99, cool_down=timedelta(hours=6)
+)
 FALLEN = {"labelled": 400, "lost": 100, "reference_loss": 0.05}
 NOW = 1_000_000.0
 
@@ -17,7 +19,10 @@ def decide(section: sections.Retraining = SECTION, **signals: object) -> policy.
 def test_accuracy_that_fell_beyond_chance_starts_a_run_and_says_the_numbers() -> None:
     decision = decide()
     assert decision.start
-    assert "realised accuracy is 0.750 on the newest 400 labels, 0.950 on the test split" in decision.reason
+    assert (
+        "realised accuracy is 0.750 on the newest 400 labels, 0.950 on the test split"
+        in decision.reason
+    )
     assert "below 0.900 beyond chance" in decision.reason
     assert decision.loss == 0.25
 
@@ -27,12 +32,20 @@ def test_accuracy_that_fell_beyond_chance_starts_a_run_and_says_the_numbers() ->
     [
         pytest.param({"lost": 45}, "not below 0.900 beyond chance", id="within chance"),
         pytest.param({"lost": 10}, "not below 0.900 beyond chance", id="as good as tested"),
-        pytest.param({"labelled": 199, "lost": 199}, "199 of 200 labels are in", id="too few labels"),
+        pytest.param(
+            {"labelled": 199, "lost": 199}, "199 of 200 labels are in", id="too few labels"
+        ),
         pytest.param({"labelled": 0, "lost": 0}, "0 of 200 labels are in", id="no labels"),
-        pytest.param({"reference_loss": None}, "records no test accuracy", id="nothing to compare with"),
+        pytest.param(
+            {"reference_loss": None}, "records no test accuracy", id="nothing to compare with"
+        ),
         pytest.param({"running": "run-7"}, "run run-7 is in progress", id="a run is under way"),
         pytest.param({"settled": False}, "a rollout is on its way", id="a rollout is under way"),
-        pytest.param({"last_run_at": NOW - 3600}, "began 3600 s ago; the next may begin after 21600 s", id="cool-down"),
+        pytest.param(
+            {"last_run_at": NOW - 3600},
+            "began 3600 s ago; the next may begin after 21600 s",
+            id="cool-down",
+        ),
         pytest.param({"lost": 10, "drifted_windows": 9}, "not below", id="drift alone"),
     ],
 )
@@ -69,15 +82,23 @@ REGRESSION = {"task": "regression", "lost": 120.0, "reference_loss": 0.1}
 def test_a_mean_loss_that_rose_beyond_chance_starts_a_run_and_says_the_numbers() -> None:
     decision = decide(**REGRESSION)
     assert decision.start
-    assert "realised mean loss is 0.300 on the newest 400 labels, 0.100 on the test split" in decision.reason
+    assert (
+        "realised mean loss is 0.300 on the newest 400 labels, 0.100 on the test split"
+        in decision.reason
+    )
     assert "above 0.150 beyond chance (at least 0.23" in decision.reason
 
 
-@pytest.mark.parametrize(("lost", "words"), [(80.0, "0.200"), (20.0, "0.050")], ids=["within chance", "better"])
+@pytest.mark.parametrize(
+    ("lost", "words"), [(80.0, "0.200"), (20.0, "0.050")], ids=["within chance", "better"]
+)
 def test_a_mean_loss_that_may_be_chance_starts_no_run(lost: float, words: str) -> None:
     decision = decide(**{**REGRESSION, "lost": lost})
     assert not decision.start
-    assert f"realised mean loss is {words} on the newest 400 labels; not above 0.150 beyond chance" in decision.reason
+    assert (
+        f"realised mean loss is {words} on the newest 400 labels; not above 0.150 beyond chance"
+        in decision.reason
+    )
 
 
 def test_where_no_loss_was_measured_nothing_starts() -> None:
@@ -85,9 +106,12 @@ def test_where_no_loss_was_measured_nothing_starts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "loss"), [({"testLoss": 0.2, "testAccuracy": 0.7}, 0.2), ({"testAccuracy": 0.75}, 0.25), ({}, None)]
+    ("facts", "loss"),
+    [({"testLoss": 0.2, "testAccuracy": 0.7}, 0.2), ({"testAccuracy": 0.75}, 0.25), ({}, None)],
 )
-def test_a_package_of_before_states_its_accuracy_alone(facts: dict[str, float], loss: float | None) -> None:
+def test_a_package_of_before_states_its_accuracy_alone(
+    facts: dict[str, float], loss: float | None
+) -> None:
     assert policy.reference_loss(facts) == loss
 
 

@@ -1,4 +1,5 @@
-"""What users' services have to say: gates hold, tests roll back, who is only told is not waited for."""
+"""What users' services have to say: gates hold, tests roll back, who is only told is not waited
+for."""
 
 from datetime import timedelta
 
@@ -12,12 +13,17 @@ from fairway.rollout.seen import Command
 from fairway.rollout.states import Phase
 from tests.rollout.world import STRATEGY, World
 
-YES, NO = Answer("passed", "it answered 200"), Answer("refused", "it answered 409: a freeze until Monday")
+YES, NO = (
+    Answer("passed", "it answered 200"),
+    Answer("refused", "it answered 409: a freeze until Monday"),
+)
 GONE = Answer("away", "it does not answer: timed out")
 
 
 def hook(*at: str, name: str = "gate", **more: object) -> sections.Hook:
-    return sections.Hook.model_validate({"name": name, "url": "http://gate.models.svc/ask", "at": at, **more})
+    return sections.Hook.model_validate(
+        {"name": name, "url": "http://gate.models.svc/ask", "at": at, **more}
+    )
 
 
 def world(*which: sections.Hook, **more: object) -> World:
@@ -42,7 +48,9 @@ def test_a_gate_before_the_rollout_keeps_every_copy_away_until_it_agrees() -> No
     assert play.until(Phase.SHADOW, looks=15).calls == ()
 
 
-def test_every_step_and_the_promotion_is_asked_for_anew_and_only_when_the_evidence_is_there() -> None:
+def test_every_step_and_the_promotion_is_asked_for_anew_and_only_when_the_evidence_is_there() -> (
+    None
+):
     play = world(hook("preStep", "prePromotion"))
     play.answer = {"preStep": YES, "prePromotion": YES}
     play.until(Phase.STABLE)
@@ -67,7 +75,10 @@ def test_a_refusal_holds_says_who_and_is_asked_again() -> None:
     for _ in range(60):
         state = play.look()
         assert state.phase is Phase.SHADOW
-    assert state.reason == "waiting for hook gate before the canary's next step: it answered 409: a freeze until Monday"
+    assert (
+        state.reason
+        == "waiting for hook gate before the canary's next step: it answered 409: a freeze until Monday"
+    )
     (call,) = calls(play, "preStep")
     assert 3 <= call.tries <= 7  # each ten seconds, not at every look
     play.answer = {"preStep": YES}
@@ -75,13 +86,17 @@ def test_a_refusal_holds_says_who_and_is_asked_again() -> None:
 
 
 def test_a_test_s_no_is_a_verdict_and_its_silence_is_none() -> None:
-    play = world(hook("prePromotion", onRefusal="rollback"), bake=sections.Bake(duration=timedelta(0)))
+    play = world(
+        hook("prePromotion", onRefusal="rollback"), bake=sections.Bake(duration=timedelta(0))
+    )
     play.answer = {"prePromotion": GONE}
     play.until(Phase.CANARY)
     for _ in range(150):
         play.look()
     assert play.state.phase is Phase.CANARY
-    assert play.state.reason.startswith("waiting for hook gate before the promotion: it does not answer")
+    assert play.state.reason.startswith(
+        "waiting for hook gate before the promotion: it does not answer"
+    )
     play.answer = {"prePromotion": NO}
     state = play.until(Phase.ROLLED_BACK, looks=20)
     assert (state.stable, state.rejected) == ("a", ("b",))
@@ -90,7 +105,9 @@ def test_a_test_s_no_is_a_verdict_and_its_silence_is_none() -> None:
 
 @pytest.mark.parametrize("other", [GONE, NO])
 def test_a_verdict_does_not_wait_for_who_holds(other: Answer) -> None:
-    play = world(hook("preRollout", name="first"), hook("preRollout", name="strict", onRefusal="rollback"))
+    play = world(
+        hook("preRollout", name="first"), hook("preRollout", name="strict", onRefusal="rollback")
+    )
     play.answer = {"first": other, "strict": NO}
     assert "hook strict refused" in play.until(Phase.ROLLED_BACK, looks=20).reason
 
@@ -110,7 +127,10 @@ def test_all_who_are_waited_for_are_named() -> None:
     play.until(Phase.STARTING)
     for _ in range(5):
         play.look()
-    assert play.state.reason == f"waiting for hook one and two before the rollout begins: {NO.said}; {GONE.said}"
+    assert (
+        play.state.reason
+        == f"waiting for hook one and two before the rollout begins: {NO.said}; {GONE.said}"
+    )
 
 
 def test_gates_that_agree_at_different_times_are_asked_on_under_their_own_ids() -> None:
@@ -171,9 +191,15 @@ def test_harm_is_not_kept_waiting_by_a_hook() -> None:
     assert play.state.calls == ()
 
 
-@pytest.mark.parametrize(("choice", "ends"), [("pause", Phase.PAUSED), ("rollback", Phase.ROLLED_BACK)])
+@pytest.mark.parametrize(
+    ("choice", "ends"), [("pause", Phase.PAUSED), ("rollback", Phase.ROLLED_BACK)]
+)
 def test_a_budget_ends_the_waiting(choice: str, ends: Phase) -> None:
-    play = world(hook("prePromotion"), on_inconclusive=choice, canary=sections.Canary(budget=timedelta(seconds=120)))
+    play = world(
+        hook("prePromotion"),
+        on_inconclusive=choice,
+        canary=sections.Canary(budget=timedelta(seconds=120)),
+    )
     state = play.until(ends, looks=200)
     assert "the budget of 2m is spent waiting for hook gate before the promotion" in state.reason
 
@@ -263,7 +289,9 @@ def test_what_there_is_no_room_for_is_said() -> None:
 
 def test_what_waited_longest_is_called_first() -> None:
     kept, _ = hooks.tell((), (hook("postPause"),), at="postPause", data={"revision": "b"}, now=5.0)
-    gates = hooks.ask(kept, (hook("preStep"),), points=("preStep",), key="k", data={"revision": "b"}, now=6.0)
+    gates = hooks.ask(
+        kept, (hook("preStep"),), points=("preStep",), key="k", data={"revision": "b"}, now=6.0
+    )
     assert [call.at for call in hooks.due(gates, now=7.0)] == ["postPause", "preStep"]
 
 
@@ -278,11 +306,19 @@ def test_what_cannot_be_delivered_is_bounded() -> None:
     lost: list[hooks.Call] = []
     for number in range(100):
         kept, dropped = hooks.tell(
-            kept, (hook("postRollback"),), at="postRollback", data={"revision": str(number)}, now=float(number)
+            kept,
+            (hook("postRollback"),),
+            at="postRollback",
+            data={"revision": str(number)},
+            now=float(number),
         )
         lost += dropped
-    assert [call.data["revision"] for call in (*lost, *kept)] == [str(number) for number in range(100)]
-    assert [call.data["revision"] for call in kept] == [str(number) for number in range(100 - hooks.KEPT, 100)]
+    assert [call.data["revision"] for call in (*lost, *kept)] == [
+        str(number) for number in range(100)
+    ]
+    assert [call.data["revision"] for call in kept] == [
+        str(number) for number in range(100 - hooks.KEPT, 100)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -301,7 +337,9 @@ def test_what_cannot_be_delivered_is_bounded() -> None:
 )
 def test_a_hook_that_makes_no_sense_is_refused(change: dict[str, object], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
-        sections.Hook.model_validate({"name": "gate", "url": "http://host:80/ask", "at": ["preStep"], **change})
+        sections.Hook.model_validate(
+            {"name": "gate", "url": "http://host:80/ask", "at": ["preStep"], **change}
+        )
 
 
 def test_two_hooks_of_one_name_are_refused() -> None:

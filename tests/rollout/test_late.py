@@ -1,4 +1,5 @@
-"""Labels and outcomes: bet on at the split that is in, tested for being a lottery, and shown by arm and by answer."""
+"""Labels and outcomes: bet on at the split that is in, tested for being a lottery, and shown by arm
+and by answer."""
 
 import math
 from collections.abc import Callable
@@ -11,10 +12,19 @@ from fairway.rollout.judge import Action
 from fairway.rollout.statistics.betting import ArmCounts
 from tests.rollout.test_ledger import learn, policy
 
-WATCHED = policy({"name": "errors", "type": "errors", "maxRate": 0.1}, {"name": "quality", "type": "quality"})
+WATCHED = policy(
+    {"name": "errors", "type": "errors", "maxRate": 0.1}, {"name": "quality", "type": "quality"}
+)
 GATING = policy({"name": "quality", "type": "quality", "gates": "canary"})
 SALES = policy(
-    {"name": "sales", "type": "business", "gates": "canary", "outcome": "sale", "upper": 1, "maxLossIncrease": 0.02}
+    {
+        "name": "sales",
+        "type": "business",
+        "gates": "canary",
+        "outcome": "sale",
+        "upper": 1,
+        "maxLossIncrease": 0.02,
+    }
 )
 
 
@@ -42,11 +52,16 @@ def outcomes(
 ) -> list[increments.Batch]:
     rng = np.random.default_rng(seed)
     values = [
-        [tuple((rng.random(n) < rate).astype(float).tolist()) for n, rate in zip((mine, theirs), sold, strict=True)]
+        [
+            tuple((rng.random(n) < rate).astype(float).tolist())
+            for n, rate in zip((mine, theirs), sold, strict=True)
+        ]
         for _ in range(looks)
     ]
     return [
-        increments.Batch(valued=(increments.Valued(name="sale", weight=weight, candidate=one, stable=other),))
+        increments.Batch(
+            valued=(increments.Valued(name="sale", weight=weight, candidate=one, stable=other),)
+        )
         for one, other in values
     ]
 
@@ -58,7 +73,9 @@ def test_labellers_who_take_as_many_of_each_arm_roll_no_healthy_canary_back() ->
         assert ledger.unfair == ("quality",)
 
 
-def test_what_is_no_lottery_is_said_beside_what_the_other_guards_say_and_neither_rolls_back_nor_certifies() -> None:
+def test_what_is_no_lottery_is_said_beside_what_the_other_guards_say_and_neither_rolls_back_nor_certifies() -> (
+    None
+):
     awful = labels(5, 5, weight=0.05, wrong=(0.9, 0.0), looks=60)
     verdict = judge.decide(learn(WATCHED, awful), strategy=WATCHED, stage="canary")
     assert (verdict.action, verdict.unfair) == (Action.HOLD, ("quality",))
@@ -68,9 +85,14 @@ def test_what_is_no_lottery_is_said_beside_what_the_other_guards_say_and_neither
     )
     assert verdict.evidence["combined"]["guilty"] == []
     held = judge.decide(
-        learn(GATING, labels(5, 5, weight=0.05, wrong=(0.0, 0.2), looks=200)), strategy=GATING, stage="canary"
+        learn(GATING, labels(5, 5, weight=0.05, wrong=(0.0, 0.2), looks=200)),
+        strategy=GATING,
+        stage="canary",
     )
-    assert (held.action, "without them it cannot be certified" in held.reason) == (Action.INVALID, True)
+    assert (held.action, "without them it cannot be certified" in held.reason) == (
+        Action.INVALID,
+        True,
+    )
 
 
 def test_a_worse_canary_that_is_labelled_half_as_often_gets_no_certificate() -> None:
@@ -107,16 +129,24 @@ def test_labels_that_come_one_by_one_say_nearly_as_much_as_those_that_come_toget
             for arm, bad in zip(arms, wrong, strict=True)
         ]
         single += [
-            increments.Batch(labelled=(increments.Labelled(weight=0.25, candidate=one, stable=other),))
+            increments.Batch(
+                labelled=(increments.Labelled(weight=0.25, candidate=one, stable=other),)
+            )
             for one, other in counts
         ]
         whole = [
-            ArmCounts(sum(pair[arm].n for pair in counts), sum(pair[arm].bad for pair in counts)) for arm in (0, 1)
+            ArmCounts(sum(pair[arm].n for pair in counts), sum(pair[arm].bad for pair in counts))
+            for arm in (0, 1)
         ]
         together.append(
-            increments.Batch(labelled=(increments.Labelled(weight=0.25, candidate=whole[0], stable=whole[1]),))
+            increments.Batch(
+                labelled=(increments.Labelled(weight=0.25, candidate=whole[0], stable=whole[1]),)
+            )
         )
-    first, second = learn(GATING, together).own("quality").harm.log_e, learn(GATING, single).own("quality").harm.log_e
+    first, second = (
+        learn(GATING, together).own("quality").harm.log_e,
+        learn(GATING, single).own("quality").harm.log_e,
+    )
     assert first > 10
     assert second > 0.7 * first
 
@@ -131,7 +161,12 @@ def test_a_lottery_is_hardly_ever_called_none_and_a_worse_canary_is_found() -> N
             for _ in range(25)
             for mine in [int(rng.binomial(20, weight))]
             for batch in labels(
-                mine, 20 - mine, weight=weight, wrong=(0.3, 0.1), looks=1, seed=int(rng.integers(2**31))
+                mine,
+                20 - mine,
+                weight=weight,
+                wrong=(0.3, 0.1),
+                looks=1,
+                seed=int(rng.integers(2**31)),
             )
         ]
         ledger = learn(WATCHED, batches)
@@ -150,13 +185,26 @@ def test_outcomes_that_are_sent_for_as_many_of_each_arm_roll_nothing_back() -> N
 
 def test_the_evidence_says_how_many_labels_are_in_by_arm_and_by_answer() -> None:
     served = increments.Exposed(
-        weight=0.5, candidate=40, stable=60, new=(40, 60), answers={"high": (10, 20), "low": (30, 40)}
+        weight=0.5,
+        candidate=40,
+        stable=60,
+        new=(40, 60),
+        answers={"high": (10, 20), "low": (30, 40)},
     )
     some = increments.Labelled(
-        weight=0.5, candidate=ArmCounts(12, 1), stable=ArmCounts(20, 1), answers={"high": (2, 5), "low": (10, 15)}
+        weight=0.5,
+        candidate=ArmCounts(12, 1),
+        stable=ArmCounts(20, 1),
+        answers={"high": (2, 5), "low": (10, 15)},
     )
-    facts = judge.describe(learn(GATING, [increments.Batch(exposed=(served,), labelled=(some,))]), strategy=GATING)[
-        "quality"
-    ]["cameIn"]
-    assert (facts["candidate"], facts["stable"]) == ({"units": 12, "of": 40}, {"units": 20, "of": 60})
-    assert facts["answers"]["high"] == {"candidate": {"units": 2, "of": 10}, "stable": {"units": 5, "of": 20}}
+    facts = judge.describe(
+        learn(GATING, [increments.Batch(exposed=(served,), labelled=(some,))]), strategy=GATING
+    )["quality"]["cameIn"]
+    assert (facts["candidate"], facts["stable"]) == (
+        {"units": 12, "of": 40},
+        {"units": 20, "of": 60},
+    )
+    assert facts["answers"]["high"] == {
+        "candidate": {"units": 2, "of": 10},
+        "stable": {"units": 5, "of": 20},
+    }

@@ -16,19 +16,29 @@ from fairway.rollout.statistics.betting import ArmCounts
 
 
 def policy(*guards: dict[str, object], **more: object) -> sections.Strategy:
-    return sections.Strategy.model_validate({"shadow": {"enabled": False}, "guards": list(guards), **more})
+    return sections.Strategy.model_validate(
+        {"shadow": {"enabled": False}, "guards": list(guards), **more}
+    )
 
 
 def learn(strategy: sections.Strategy, batches: list[increments.Batch]) -> Ledger:
     ledger = bookkeeping.begin(strategy, at=0.0)
     for number, batch in enumerate(batches):
-        ledger = Ledger.from_json(json.loads(json.dumps(ledger.to_json())))  # as one that is killed at each look
-        ledger = bookkeeping.observe(ledger, batch, strategy=strategy, offline=None, at=2.0 * number)
+        # as one that is killed at each look
+        ledger = Ledger.from_json(json.loads(json.dumps(ledger.to_json())))
+        ledger = bookkeeping.observe(
+            ledger, batch, strategy=strategy, offline=None, at=2.0 * number
+        )
     return ledger
 
 
 def answers(
-    shares: dict[str, float], others: dict[str, float], *, looks: int = 300, seed: int = 0, weight: float = 0.25
+    shares: dict[str, float],
+    others: dict[str, float],
+    *,
+    looks: int = 300,
+    seed: int = 0,
+    weight: float = 0.25,
 ) -> list[increments.Batch]:
     """Return looks of 40 units each, whose answers have these shares in the canary and in stable."""
     rng, batches = np.random.default_rng(seed), []
@@ -38,12 +48,19 @@ def answers(
             dict(zip(wanted, map(int, rng.multinomial(n, list(wanted.values()))), strict=True))
             for n, wanted in ((mine, shares), (40 - mine, others))
         ]
-        met = {answer: (counts[0].get(answer, 0), counts[1].get(answer, 0)) for answer in {**counts[0], **counts[1]}}
+        met = {
+            answer: (counts[0].get(answer, 0), counts[1].get(answer, 0))
+            for answer in {**counts[0], **counts[1]}
+        }
         batches.append(
             increments.Batch(
                 exposed=(
                     increments.Exposed(
-                        weight=weight, candidate=mine, stable=40 - mine, new=(mine, 40 - mine), answers=met
+                        weight=weight,
+                        candidate=mine,
+                        stable=40 - mine,
+                        new=(mine, 40 - mine),
+                        answers=met,
                     ),
                 )
             )
@@ -60,9 +77,15 @@ def totals(ledger: Ledger, key: str | BetKey) -> tuple[int, float, int, float]:
     return (*bet.candidate, *bet.stable)
 
 
-@pytest.mark.parametrize("shares", [{"high": 0.45, "low": 0.55}, {"high": 0.15, "low": 0.85}], ids=["more", "less"])
-def test_a_canary_that_answers_otherwise_is_rolled_back_with_the_answer_named(shares: dict[str, float]) -> None:
-    verdict = judge.decide(learn(DRIFT, answers(shares, {"high": 0.3, "low": 0.7})), strategy=DRIFT, stage="canary")
+@pytest.mark.parametrize(
+    "shares", [{"high": 0.45, "low": 0.55}, {"high": 0.15, "low": 0.85}], ids=["more", "less"]
+)
+def test_a_canary_that_answers_otherwise_is_rolled_back_with_the_answer_named(
+    shares: dict[str, float],
+) -> None:
+    verdict = judge.decide(
+        learn(DRIFT, answers(shares, {"high": 0.3, "low": 0.7})), strategy=DRIFT, stage="canary"
+    )
     assert verdict.action is Action.ROLLBACK
     assert verdict.guard == "answers"
     assert "is the answer to" in verdict.reason
@@ -80,13 +103,17 @@ def test_without_a_margin_any_difference_is_drift_and_none_is_not() -> None:
     assert verdict.guard == "answers"
     same = {"high": 0.3, "low": 0.7}
     assert max(
-        learn(strict, answers(same, same, looks=100, seed=seed)).own("answers").harm.peak for seed in range(20)
+        learn(strict, answers(same, same, looks=100, seed=seed)).own("answers").harm.peak
+        for seed in range(20)
     ) < math.log(100)
 
 
 def test_answers_within_the_margin_are_no_drift() -> None:
     found = [
-        learn(DRIFT, answers({"high": 0.34, "low": 0.66}, {"high": 0.3, "low": 0.7}, looks=100, seed=seed))
+        learn(
+            DRIFT,
+            answers({"high": 0.34, "low": 0.66}, {"high": 0.3, "low": 0.7}, looks=100, seed=seed),
+        )
         .own("answers")
         .harm.peak
         for seed in range(20)
@@ -95,7 +122,10 @@ def test_answers_within_the_margin_are_no_drift() -> None:
 
 
 def test_only_six_answers_are_kept_the_most_frequent_ones() -> None:
-    shares = {f"class {number}": share for number, share in enumerate([0.3, 0.2, 0.15, 0.1, 0.1, 0.07, 0.05, 0.03])}
+    shares = {
+        f"class {number}": share
+        for number, share in enumerate([0.3, 0.2, 0.15, 0.1, 0.1, 0.07, 0.05, 0.03])
+    }
     kept = learn(DRIFT, answers(shares, shares, looks=50)).own("answers").memory["answers"]
     assert len(kept) == 6
     assert {"class 0", "class 1"} <= set(kept)
@@ -126,8 +156,12 @@ def test_units_that_fail_again_and_again_count_once() -> None:
     assert "20 of 200 requests of the candidate failed" in verdict.reason
 
 
-def test_a_unit_that_fails_all_day_is_one_failure_to_the_ratio_and_to_the_absolute_limit_too() -> None:
-    fused = policy({"name": "errors", "type": "errors", "maxRate": 0.1, "objective": 0.01}, mode="fused")
+def test_a_unit_that_fails_all_day_is_one_failure_to_the_ratio_and_to_the_absolute_limit_too() -> (
+    None
+):
+    fused = policy(
+        {"name": "errors", "type": "errors", "maxRate": 0.1, "objective": 0.01}, mode="fused"
+    )
     again = dataclasses.replace(FAILED, bad={"errors": (0, 0)})
     ledger = learn(fused, [increments.Batch(counted=(FAILED, *[again] * 40))])
     assert totals(ledger, "errors") == (410, 41, 4100, 0)  # one user's visits, one in five seconds
@@ -141,8 +175,14 @@ def test_a_unit_that_fails_all_day_is_one_failure_to_the_ratio_and_to_the_absolu
 def test_the_ratio_of_units_is_told_by_the_weight_at_which_they_were_drawn() -> None:
     """Visits say how often users come back, which a candidate that fails changes."""
     units = policy({"name": "errors", "type": "errors", "maxRate": 0.1})
-    fewer = dataclasses.replace(FAILED, candidate=1, bad={"errors": (1, 9)}, held={"errors": FAILED.held["errors"]})
-    low, high = learn(units, [increments.Batch(counted=(fewer,) * 20)]).own("errors").ratio.interval(alpha=0.05)
+    fewer = dataclasses.replace(
+        FAILED, candidate=1, bad={"errors": (1, 9)}, held={"errors": FAILED.held["errors"]}
+    )
+    low, high = (
+        learn(units, [increments.Batch(counted=(fewer,) * 20)])
+        .own("errors")
+        .ratio.interval(alpha=0.05)
+    )
     assert (low or 0.0) < 1 < (high or math.inf)
 
 
@@ -154,7 +194,9 @@ def test_requests_that_no_server_answered_count_beside_the_events_of_the_others(
         observed={"errors": (10, 90)},
         held={"errors": (ArmCounts(3, 3), ArmCounts(0, 0))},
     )
-    answered = increments.Gateway(candidate=7, stable=90, bad={"errors": (0, 0)}, shares={"errors": 0.1})
+    answered = increments.Gateway(
+        candidate=7, stable=90, bad={"errors": (0, 0)}, shares={"errors": 0.1}
+    )
     ledger = learn(
         policy({"name": "errors", "type": "errors", "maxRate": 0.1}),
         [increments.Batch(gateway=crashing, counted=(answered,))] * 3,
@@ -162,17 +204,29 @@ def test_requests_that_no_server_answered_count_beside_the_events_of_the_others(
     assert totals(ledger, "errors") == (30, 9, 270, 0)
     assert ledger.own("errors").harm.log_e > math.log(100)
     assert ledger.own("errors").certificate.log_e < 0
-    assert (ledger.own("errors").ratio.interval(alpha=0.05).low or 0.0) > 1  # by the requests at risk
+    # by the requests at risk
+    assert (ledger.own("errors").ratio.interval(alpha=0.05).low or 0.0) > 1
 
 
 def test_a_limit_is_suspended_while_stable_is_beyond_it_and_the_verdict_says_so() -> None:
-    fused = policy({"name": "errors", "type": "errors", "maxRate": 0.1, "objective": 0.01}, mode="fused")
-    incident = [increments.Batch(gateway=increments.Gateway(candidate=100, stable=300, bad={"errors": (20, 60)}))] * 5
+    fused = policy(
+        {"name": "errors", "type": "errors", "maxRate": 0.1, "objective": 0.01}, mode="fused"
+    )
+    incident = [
+        increments.Batch(
+            gateway=increments.Gateway(candidate=100, stable=300, bad={"errors": (20, 60)})
+        )
+    ] * 5
     ledger = learn(fused, incident)
     assert ledger.bets[BetKey("errors", Kind.LIMIT)].harm.log_e < math.log(100)
     assert judge.decide(ledger, strategy=fused, stage="canary").suspended == ("errors",)
     alone = learn(
-        fused, [increments.Batch(gateway=increments.Gateway(candidate=100, stable=300, bad={"errors": (20, 0)}))]
+        fused,
+        [
+            increments.Batch(
+                gateway=increments.Gateway(candidate=100, stable=300, bad={"errors": (20, 0)})
+            )
+        ],
     )
     assert alone.bets[BetKey("errors", Kind.LIMIT)].harm.log_e > math.log(100)
 
@@ -186,14 +240,25 @@ def test_a_limit_is_suspended_while_stable_is_beyond_it_and_the_verdict_says_so(
         (13, {"maxRate": None, "maxRatio": 1.5}, Action.PROMOTE),
         (13, {"count": "requests", "requestsPerUnit": 50}, Action.HOLD),
     ],
-    ids=["any harm", "within the tolerance", "beyond it", "within maxRatio", "of users who fail fifty times"],
+    ids=[
+        "any harm",
+        "within the tolerance",
+        "beyond it",
+        "within maxRatio",
+        "of users who fail fifty times",
+    ],
 )
 def test_what_is_tolerated_rolls_nothing_back_however_much_traffic_there_is(
     bad: int, more: dict[str, object], action: Action
 ) -> None:
     strategy = policy({"name": "errors", "type": "errors", "maxRate": 0.01, **more})
-    busy = increments.Batch(gateway=increments.Gateway(candidate=1000, stable=1000, bad={"errors": (bad, 10)}))
-    assert judge.decide(learn(strategy, [busy] * 600), strategy=strategy, stage="canary").action is action
+    busy = increments.Batch(
+        gateway=increments.Gateway(candidate=1000, stable=1000, bad={"errors": (bad, 10)})
+    )
+    assert (
+        judge.decide(learn(strategy, [busy] * 600), strategy=strategy, stage="canary").action
+        is action
+    )
 
 
 def test_failures_of_pairs_are_tolerated_as_those_of_requests_are_also_where_both_fail() -> None:
@@ -202,7 +267,11 @@ def test_failures_of_pairs_are_tolerated_as_those_of_requests_are_also_where_bot
     )
     pairs = increments.Batch(
         paired=increments.Paired(
-            compared=880, disagreements=0, candidate_failures=50, stable_failures=20, both_failures=50
+            compared=880,
+            disagreements=0,
+            candidate_failures=50,
+            stable_failures=20,
+            both_failures=50,
         )
     )
     assert learn(strategy, [pairs] * 20).bets[BetKey("errors", Kind.SHADOW)].harm.peak < math.log(
@@ -210,23 +279,34 @@ def test_failures_of_pairs_are_tolerated_as_those_of_requests_are_also_where_bot
     )  # 100 against 70 of 1000
     worse = increments.Batch(
         paired=increments.Paired(
-            compared=880, disagreements=0, candidate_failures=100, stable_failures=20, both_failures=50
+            compared=880,
+            disagreements=0,
+            candidate_failures=100,
+            stable_failures=20,
+            both_failures=50,
         )
     )
-    assert learn(strategy, [worse] * 20).bets[BetKey("errors", Kind.SHADOW)].harm.peak > math.log(100)
+    assert learn(strategy, [worse] * 20).bets[BetKey("errors", Kind.SHADOW)].harm.peak > math.log(
+        100
+    )
 
 
 def test_a_certificate_does_not_outlive_the_rate_that_earned_it() -> None:
     strategy = policy({"name": "errors", "type": "errors", "maxRate": 0.02})
     well, ill = (
-        increments.Batch(gateway=increments.Gateway(candidate=100, stable=100, bad={"errors": (bad, bad)}))
+        increments.Batch(
+            gateway=increments.Gateway(candidate=100, stable=100, bad={"errors": (bad, bad)})
+        )
         for bad in (0, 8)
     )
     earned = judge.decide(learn(strategy, [well] * 3), strategy=strategy, stage="canary")
     assert earned.action is Action.PROMOTE
     assert "errors below 2.00% on average so far (0 of 300)" in earned.reason
     assert (
-        judge.decide(learn(strategy, [well, well, well, ill]), strategy=strategy, stage="canary").action is Action.HOLD
+        judge.decide(
+            learn(strategy, [well, well, well, ill]), strategy=strategy, stage="canary"
+        ).action
+        is Action.HOLD
     )
 
 
@@ -239,7 +319,9 @@ def test_who_else_is_guilty_is_said_beside_the_verdict() -> None:
         both,
         [
             increments.Batch(
-                gateway=increments.Gateway(candidate=200, stable=600, bad={"errors": (60, 0), "slow": (70, 0)})
+                gateway=increments.Gateway(
+                    candidate=200, stable=600, bad={"errors": (60, 0), "slow": (70, 0)}
+                )
             )
         ],
     )
@@ -249,7 +331,11 @@ def test_who_else_is_guilty_is_said_beside_the_verdict() -> None:
 
 def test_a_hold_says_how_long_it_will_take_and_a_hopeless_one_does_not() -> None:
     errors = policy({"name": "errors", "type": "errors", "maxRate": 0.02})
-    well = [increments.Batch(gateway=increments.Gateway(candidate=10, stable=30, bad={"errors": (0, 0)}))] * 5
+    well = [
+        increments.Batch(
+            gateway=increments.Gateway(candidate=10, stable=30, bad={"errors": (0, 0)})
+        )
+    ] * 5
     verdict = judge.decide(learn(errors, well), strategy=errors, stage="canary")
     assert verdict.action is Action.HOLD
     assert verdict.eta_seconds is not None
@@ -259,7 +345,9 @@ def test_a_hold_says_how_long_it_will_take_and_a_hopeless_one_does_not() -> None
     )
     pairs = [
         increments.Batch(
-            paired=increments.Paired(compared=50, disagreements=0, candidate_failures=0, stable_failures=0)
+            paired=increments.Paired(
+                compared=50, disagreements=0, candidate_failures=0, stable_failures=0
+            )
         )
     ] * 5
     verdict = judge.decide(learn(shadow, pairs), strategy=shadow, stage="shadow")
@@ -267,14 +355,18 @@ def test_a_hold_says_how_long_it_will_take_and_a_hopeless_one_does_not() -> None
         Action.HOLD,
         pytest.approx(8.0, abs=0.1),
     )  # as many pairs again, at 250 in 8 s
-    hopeless = [increments.Batch(gateway=increments.Gateway(candidate=100, stable=300, bad={"errors": (3, 9)}))] * 20
+    hopeless = [
+        increments.Batch(
+            gateway=increments.Gateway(candidate=100, stable=300, bad={"errors": (3, 9)})
+        )
+    ] * 20
     verdict = judge.decide(learn(errors, hopeless), strategy=errors, stage="canary")
     assert (verdict.action, verdict.eta_seconds) == (Action.HOLD, None)
 
 
 def sales(mine: float, theirs: float, *, looks: int = 100, seed: int = 0) -> list[increments.Batch]:
-    """Return looks of 40 units each, half of them in the canary, whose purchases have these means (at most 10, most are
-    nothing)."""
+    """Return looks of 40 units each, half of them in the canary, whose purchases have these means
+    (at most 10, most are nothing)."""
     rng, batches = np.random.default_rng(seed), []
     for _ in range(looks):
         values = [
@@ -284,7 +376,9 @@ def sales(mine: float, theirs: float, *, looks: int = 100, seed: int = 0) -> lis
         batches.append(
             increments.Batch(
                 valued=(
-                    increments.Valued(name="purchase", weight=0.5, candidate=values[0], stable=values[1]),
+                    increments.Valued(
+                        name="purchase", weight=0.5, candidate=values[0], stable=values[1]
+                    ),
                     increments.Valued(name="visit", weight=0.5, candidate=(1e9,), stable=(0.0,)),
                 )
             )
@@ -307,12 +401,15 @@ def business(**more: object) -> sections.Strategy:
 
 
 def test_an_a_b_test_promotes_what_sells_more_and_says_the_effect_with_its_interval() -> None:
-    verdict = judge.decide(learn(business(), sales(3.0, 2.0, looks=200)), strategy=business(), stage="canary")
+    verdict = judge.decide(
+        learn(business(), sales(3.0, 2.0, looks=200)), strategy=business(), stage="canary"
+    )
     assert verdict.action is Action.PROMOTE
     assert "purchase is" in verdict.reason
     assert "better than stable's" in verdict.reason
     intervals = verdict.evidence["sales"]["intervals"]
-    truth = [0.4 * mean / 0.4 * (1 - np.exp(-10 / (mean / 0.4))) for mean in (3.0, 2.0)]  # with the bound at 10
+    # with the bound at 10
+    truth = [0.4 * mean / 0.4 * (1 - np.exp(-10 / (mean / 0.4))) for mean in (3.0, 2.0)]
     assert intervals["candidate"][0] < truth[0] < intervals["candidate"][1]
     assert intervals["stable"][0] < truth[1] < intervals["stable"][1]
     assert 0 < intervals["effect"][0] < truth[0] - truth[1] < intervals["effect"][1]
@@ -323,7 +420,9 @@ def test_an_a_b_test_takes_back_what_sells_less_and_leaves_equals_to_a_person() 
     assert (worse.action, worse.guard) == (Action.ROLLBACK, "sales")
     assert "not better than stable's" in worse.reason
     held = [
-        judge.decide(learn(business(), sales(2.0, 2.0, seed=seed)), strategy=business(), stage="canary").action
+        judge.decide(
+            learn(business(), sales(2.0, 2.0, seed=seed)), strategy=business(), stage="canary"
+        ).action
         for seed in range(20)
     ]
     assert held.count(Action.HOLD) >= 18  # each is wrong once in twenty at the most
@@ -331,24 +430,38 @@ def test_an_a_b_test_takes_back_what_sells_less_and_leaves_equals_to_a_person() 
 
 def test_what_should_be_small_is_better_when_it_is_and_bounds_hold_the_extremes() -> None:
     waiting = business(higherIsBetter=False)
-    assert judge.decide(learn(waiting, sales(1.0, 2.0)), strategy=waiting, stage="canary").action is Action.PROMOTE
-    whale = increments.Batch(valued=(increments.Valued(name="purchase", weight=0.5, candidate=(1e6,), stable=(0.0,)),))
-    assert judge.decide(learn(business(), [whale]), strategy=business(), stage="canary").action is Action.HOLD
+    assert (
+        judge.decide(learn(waiting, sales(1.0, 2.0)), strategy=waiting, stage="canary").action
+        is Action.PROMOTE
+    )
+    whale = increments.Batch(
+        valued=(increments.Valued(name="purchase", weight=0.5, candidate=(1e6,), stable=(0.0,)),)
+    )
+    assert (
+        judge.decide(learn(business(), [whale]), strategy=business(), stage="canary").action
+        is Action.HOLD
+    )
 
 
 def test_a_business_guard_with_a_margin_lets_a_little_loss_pass() -> None:
     margin = business(maxLossIncrease=0.1)
-    verdict = judge.decide(learn(margin, sales(1.9, 2.0, looks=300)), strategy=margin, stage="canary")
+    verdict = judge.decide(
+        learn(margin, sales(1.9, 2.0, looks=300)), strategy=margin, stage="canary"
+    )
     assert verdict.action is Action.PROMOTE
     assert "at most 1 worse than stable's" in verdict.reason
 
 
-SLICED = policy({"name": "each", "type": "quality", "sliceBy": "sector"}, {"name": "quality", "type": "quality"})
+SLICED = policy(
+    {"name": "each", "type": "quality", "sliceBy": "sector"}, {"name": "quality", "type": "quality"}
+)
 
 
-def labels(wrong: dict[str, tuple[float, float]], *, looks: int = 60, seed: int = 0) -> list[increments.Batch]:
-    """Return looks with ten labels an arm and slice, whose answers are wrong at these rates in the canary and in
-    stable."""
+def labels(
+    wrong: dict[str, tuple[float, float]], *, looks: int = 60, seed: int = 0
+) -> list[increments.Batch]:
+    """Return looks with ten labels an arm and slice, whose answers are wrong at these rates in the
+    canary and in stable."""
     rng = np.random.default_rng(seed)
     return [
         increments.Batch(
@@ -375,7 +488,9 @@ def test_a_slice_that_suffers_is_found_and_named_though_the_whole_looks_well() -
     assert verdict.action is Action.ROLLBACK
     assert verdict.guard == "each"
     assert "where sector is 'private'" in verdict.reason
-    assert {tuple(row["slice"].values()) for row in verdict.evidence.values() if "slice" in row} == {
+    assert {
+        tuple(row["slice"].values()) for row in verdict.evidence.values() if "slice" in row
+    } == {
         ("state",),
         ("private",),
         ("farm",),
@@ -385,7 +500,9 @@ def test_a_slice_that_suffers_is_found_and_named_though_the_whole_looks_well() -
 def test_a_guard_of_the_whole_counts_an_answer_once_and_not_again_in_its_slices() -> None:
     counts = {"candidate": ArmCounts(10, 4), "stable": ArmCounts(30, 3)}
     batch = increments.Batch(
-        labelled=tuple(increments.Labelled(weight=0.25, slice=of, **counts) for of in (None, "state"))
+        labelled=tuple(
+            increments.Labelled(weight=0.25, slice=of, **counts) for of in (None, "state")
+        )
     )
     assert totals(learn(SLICED, [batch, batch]), "quality") == (20, 8, 60, 6)
     assert totals(learn(SLICED, [batch, batch]), BetKey("each", Kind.SLICE, 0)) == (
@@ -409,7 +526,14 @@ def test_all_slices_together_have_one_budget_and_the_ninth_is_not_looked_at() ->
     [
         {"name": "errors", "type": "errors", "maxRatio": 1.5},
         {"name": "right", "type": "quality", "gates": "canary", "maxLossIncrease": 0},
-        {"name": "sales", "type": "business", "gates": "canary", "outcome": "sale", "upper": 1, "maxLossIncrease": 0},
+        {
+            "name": "sales",
+            "type": "business",
+            "gates": "canary",
+            "outcome": "sale",
+            "upper": 1,
+            "maxLossIncrease": 0,
+        },
     ],
 )
 def test_a_comparison_that_has_not_begun_to_grow_has_no_expected_end_and_one_that_grows_has(
@@ -440,9 +564,13 @@ def test_the_promise_says_where_nobody_measured_how_much_the_models_differ() -> 
     strategy = sections.Strategy()
     ledger = bookkeeping.begin(strategy, at=0.0)
     said = [
-        judge.decide(ledger, strategy=strategy, stage="shadow", offline=offline).guarantee for offline in (None, 0.04)
+        judge.decide(ledger, strategy=strategy, stage="shadow", offline=offline).guarantee
+        for offline in (None, 0.04)
     ]
-    assert "differ from stable's by 3.0% on average at most, which evaluation did not measure" in said[0]
+    assert (
+        "differ from stable's by 3.0% on average at most, which evaluation did not measure"
+        in said[0]
+    )
     assert "compare" not in said[1]
 
 
@@ -458,7 +586,14 @@ def test_requests_that_nobody_answered_certify_a_ratio_only_by_how_many_there_we
     held = ArmCounts(lost[0], lost[0]), ArmCounts(lost[1], lost[1])
     batch = increments.Batch(
         gateway=increments.Gateway(
-            candidate=1000, stable=1000, bad={"errors": lost}, observed={"errors": (1000, 1000)}, held={"errors": held}
+            candidate=1000,
+            stable=1000,
+            bad={"errors": lost},
+            observed={"errors": (1000, 1000)},
+            held={"errors": held},
         )
     )
-    assert judge.decide(learn(strategy, [batch] * 100), strategy=strategy, stage="canary").action is action
+    assert (
+        judge.decide(learn(strategy, [batch] * 100), strategy=strategy, stage="canary").action
+        is action
+    )

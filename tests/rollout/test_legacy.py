@@ -1,5 +1,5 @@
-"""A rollout that an upgrade finds under way goes on with its evidence: a checkpoint that an earlier version wrote is
-read."""
+"""A rollout that an upgrade finds under way goes on with its evidence: a checkpoint that an earlier
+version wrote is read."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,8 @@ from fairway.rollout import judge
 from fairway.rollout.bets import BetKey, Kind
 from fairway.rollout.ledger import Ledger
 
-EARLIER = Path(__file__).with_name("earlier_checkpoint.json")  # by 9b284cf: its ledger, and what it said of it
+# by 9b284cf: its ledger, and what it said of it
+EARLIER = Path(__file__).with_name("earlier_checkpoint.json")
 
 
 def earlier() -> tuple[sections.Strategy, dict[str, Any]]:
@@ -20,19 +21,29 @@ def earlier() -> tuple[sections.Strategy, dict[str, Any]]:
 
 def test_the_evidence_of_an_earlier_checkpoint_is_what_the_earlier_version_said() -> None:
     strategy, written = earlier()
-    assert judge.describe(Ledger.from_json(written["ledger"]), strategy=strategy) == written["evidence"]
+    assert (
+        judge.describe(Ledger.from_json(written["ledger"]), strategy=strategy)
+        == written["evidence"]
+    )
 
 
 def test_the_verdict_on_an_earlier_checkpoint_is_the_earlier_version_s() -> None:
     strategy, written = earlier()
     ledger = Ledger.from_json(written["ledger"])
-    assert judge.decide(ledger, strategy=strategy, stage="canary", offline=0.02).reason == written["reason"]
+    assert (
+        judge.decide(ledger, strategy=strategy, stage="canary", offline=0.02).reason
+        == written["reason"]
+    )
 
 
 def test_every_kind_of_bet_of_an_earlier_checkpoint_has_its_key() -> None:
     _, written = earlier()
     keys = Ledger.from_json(written["ledger"]).bets
-    assert {BetKey("errors"), BetKey("errors", Kind.SHADOW), BetKey("errors", Kind.LIMIT)} < keys.keys()
+    assert {
+        BetKey("errors"),
+        BetKey("errors", Kind.SHADOW),
+        BetKey("errors", Kind.LIMIT),
+    } < keys.keys()
     assert BetKey("each", Kind.SLICE, 7) in keys
     assert [str(key) for key in keys] == [*written["ledger"]["harms"]]
 

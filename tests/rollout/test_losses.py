@@ -1,4 +1,5 @@
-"""Answers that are no classes: how wrong they are lies between 0 and 1, and bets and sentences are about the mean."""
+"""Answers that are no classes: how wrong they are lies between 0 and 1, and bets and sentences are
+about the mean."""
 
 import dataclasses
 import math
@@ -31,7 +32,9 @@ def labelled(
     return [
         increments.Batch(
             labelled=tuple(
-                increments.Labelled(weight=0.5, candidate=arm(mine), stable=arm(theirs), slice=value, losses=True)
+                increments.Labelled(
+                    weight=0.5, candidate=arm(mine), stable=arm(theirs), slice=value, losses=True
+                )
                 for value in of
             )
         )
@@ -46,7 +49,11 @@ def paired(apart: float, *, looks: int, seed: int = 0) -> list[increments.Batch]
     return [
         increments.Batch(
             paired=increments.Paired(
-                compared=UNITS, disagreements=one, candidate_failures=0, stable_failures=0, losses=True
+                compared=UNITS,
+                disagreements=one,
+                candidate_failures=0,
+                stable_failures=0,
+                losses=True,
             )
         )
         for one in sums
@@ -59,7 +66,9 @@ def said(ledger: Ledger, strategy: sections.Strategy, stage: str) -> str:
     return f"{judge.decide(ledger, strategy=strategy, stage=stage)} {case.praise(ledger)} {case.missing(ledger)}"
 
 
-def test_a_canary_whose_mean_loss_is_higher_is_rolled_back_and_the_sentence_says_the_means() -> None:
+def test_a_canary_whose_mean_loss_is_higher_is_rolled_back_and_the_sentence_says_the_means() -> (
+    None
+):
     ledger = learn(QUALITY, labelled(0.3, 0.1, looks=40))
     verdict = judge.decide(ledger, strategy=QUALITY, stage="canary")
     assert verdict.action is Action.ROLLBACK
@@ -95,10 +104,16 @@ def test_pairs_that_are_too_far_apart_are_said_by_how_far() -> None:
 
 
 def test_pairs_that_no_task_compares_are_said_while_others_are_waited_for() -> None:
-    paired = increments.Paired(compared=0, disagreements=0, candidate_failures=0, stable_failures=0, incomparable=40)
-    verdict = judge.decide(learn(SHADOW, [increments.Batch(paired=paired)] * 2), strategy=SHADOW, stage="shadow")
+    paired = increments.Paired(
+        compared=0, disagreements=0, candidate_failures=0, stable_failures=0, incomparable=40
+    )
+    verdict = judge.decide(
+        learn(SHADOW, [increments.Batch(paired=paired)] * 2), strategy=SHADOW, stage="shadow"
+    )
     assert verdict.action is Action.HOLD
-    assert f"0 of {SHADOW.shadow.min_pairs} pairs compared (80 cannot be compared)" in verdict.reason
+    assert (
+        f"0 of {SHADOW.shadow.min_pairs} pairs compared (80 cannot be compared)" in verdict.reason
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,28 +133,41 @@ def test_no_sentence_counts_what_is_no_count(
     for some in (looks, whole):
         sentences = said(learn(strategy, some), strategy, stage)
         assert "mean loss" in sentences or "on average over" in sentences
-        assert not [word for word in ("wrong", "shadow answers differ from stable's (", ".0 of ") if word in sentences]
+        assert not [
+            word
+            for word in ("wrong", "shadow answers differ from stable's (", ".0 of ")
+            if word in sentences
+        ]
 
 
 def _to_a_whole_number(looks: list[increments.Batch]) -> list[increments.Batch]:
-    """Return one look more, after which the sums are whole numbers: as of a loss that is a half twice."""
+    """Return one look more, after which the sums are whole numbers: as of a loss that is a half
+    twice."""
 
     def rest(total: float) -> ArmCounts:
         return ArmCounts(UNITS, math.ceil(total) - total)
 
     if looks[0].paired is not None:
         total = sum(one.paired.disagreements for one in looks if one.paired)
-        more = increments.Paired(compared=UNITS, disagreements=rest(total).bad, candidate_failures=0, stable_failures=0)
+        more = increments.Paired(
+            compared=UNITS, disagreements=rest(total).bad, candidate_failures=0, stable_failures=0
+        )
         return [increments.Batch(paired=more)]
-    mine, theirs = (sum(getattr(one.labelled[0], arm).bad for one in looks) for arm in ("candidate", "stable"))
-    more_labels = increments.Labelled(weight=0.5, candidate=rest(mine), stable=rest(theirs), losses=True)
+    mine, theirs = (
+        sum(getattr(one.labelled[0], arm).bad for one in looks) for arm in ("candidate", "stable")
+    )
+    more_labels = increments.Labelled(
+        weight=0.5, candidate=rest(mine), stable=rest(theirs), losses=True
+    )
     return [increments.Batch(labelled=(more_labels,))]
 
 
 def test_what_waits_for_the_other_arm_keeps_what_it_is() -> None:
     arms = [(ArmCounts(8, 1.0), ArmCounts(0, 0)), (ArmCounts(0, 0), ArmCounts(8, 1.0))]
     looks = [
-        increments.Batch(labelled=(increments.Labelled(weight=0.5, candidate=one, stable=other, losses=first),))
+        increments.Batch(
+            labelled=(increments.Labelled(weight=0.5, candidate=one, stable=other, losses=first),)
+        )
         for first, (one, other) in zip((True, False), arms, strict=True)
     ]
     assert "mean loss 0.125 over 8" in said(learn(QUALITY, looks), QUALITY, "canary")
@@ -147,13 +175,16 @@ def test_what_waits_for_the_other_arm_keeps_what_it_is() -> None:
 
 
 def _plain(look: increments.Batch) -> increments.Batch:
-    return dataclasses.replace(look, labelled=(dataclasses.replace(look.labelled[0], losses=False),))
+    return dataclasses.replace(
+        look, labelled=(dataclasses.replace(look.labelled[0], losses=False),)
+    )
 
 
 def test_healthy_revisions_with_losses_are_rolled_back_no_more_often_than_promised() -> None:
     runs = 60
     quality = [learn(QUALITY, labelled(0.15, 0.1, looks=30, seed=seed)) for seed in range(runs)]
-    apart = [learn(SHADOW, paired(0.03, looks=30, seed=seed)) for seed in range(runs)]  # all that is allowed
+    # all that is allowed
+    apart = [learn(SHADOW, paired(0.03, looks=30, seed=seed)) for seed in range(runs)]
     need = math.log(1 / QUALITY.false_rollback)
     assert sum(one.own("quality").harm.peak >= need for one in quality) <= 2
     assert sum(one.own("differs").harm.peak >= need for one in apart) <= 2

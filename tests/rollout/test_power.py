@@ -1,4 +1,5 @@
-"""A step of the canary ends when a harm of the stated size would have been found in it, and says what it waits for."""
+"""A step of the canary ends when a harm of the stated size would have been found in it, and says
+what it waits for."""
 
 import dataclasses
 from datetime import timedelta
@@ -14,7 +15,10 @@ from tests.rollout.world import STRATEGY, World
 
 def canary(**more: object) -> sections.Strategy:
     return STRATEGY.model_copy(
-        update={"shadow": sections.Shadow(enabled=False), "canary": sections.Canary.model_validate(more)}
+        update={
+            "shadow": sections.Shadow(enabled=False),
+            "canary": sections.Canary.model_validate(more),
+        }
     )
 
 
@@ -25,13 +29,18 @@ def test_the_first_step_says_how_many_requests_it_waits_for_and_ends_when_they_h
         before = world.look()
         if before.step == 0 and world.state.arrived[0] > 2:
             assert "of about" in world.state.reason
-            assert "requests of the candidate in which 10% more would be found (errors)" in world.state.reason
+            assert (
+                "requests of the candidate in which 10% more would be found (errors)"
+                in world.state.reason
+            )
             seen = before.arrived[0]
     assert 40 < seen < 70
 
 
 @pytest.mark.parametrize(("weight", "least", "most"), [(5, 45, 65), (25, 80, 120), (50, 140, 210)])
-def test_the_larger_the_step_the_more_requests_show_as_much_harm(weight: int, least: int, most: int) -> None:
+def test_the_larger_the_step_the_more_requests_show_as_much_harm(
+    weight: int, least: int, most: int
+) -> None:
     needed = power.needed(
         bookkeeping.begin(sections.Strategy(), at=0.0),
         strategy=sections.Strategy(),
@@ -48,7 +57,11 @@ def test_four_harms_in_five_are_found_with_as_many_requests(weight: float, usual
     strategy = canary(harm=0.1)
     n = round(
         power.needed(
-            bookkeeping.begin(strategy, at=0.0), strategy=strategy, share=weight, since=0.0, rates={"errors": usual}
+            bookkeeping.begin(strategy, at=0.0),
+            strategy=strategy,
+            share=weight,
+            since=0.0,
+            rates={"errors": usual},
         )["errors"]
     )
     found = 0
@@ -80,11 +93,15 @@ def test_a_certificate_does_not_end_a_step_that_has_seen_too_little_of_its_weigh
 
 def test_a_step_in_a_hurry_is_content_with_a_total_failure() -> None:
     strategy = canary(harm=1)
-    needed = power.needed(bookkeeping.begin(strategy, at=0.0), strategy=strategy, share=0.25, since=0.0, rates={})
+    needed = power.needed(
+        bookkeeping.begin(strategy, at=0.0), strategy=strategy, share=0.25, since=0.0, rates={}
+    )
     assert needed["errors"] <= 8
 
 
-def test_a_step_that_has_seen_too_little_when_the_budget_is_spent_asks_a_person_and_says_why() -> None:
+def test_a_step_that_has_seen_too_little_when_the_budget_is_spent_asks_a_person_and_says_why() -> (
+    None
+):
     world = World(policy=canary(budget="60s"), rate=4).serving("a")
     state = world.until(Phase.PAUSED)
     assert state.reason.startswith("the budget of 1m is spent: step 1 (5 %) has ")
@@ -97,7 +114,11 @@ def test_without_a_comparison_a_step_waits_for_none() -> None:
     outcomes = dataclasses.replace(ledger)
     assert (
         power.lacking(
-            outcomes, strategy=all_of_it.model_copy(update={"guards": ()}), arrived=(1, 1), weight=0.5, since=0.0
+            outcomes,
+            strategy=all_of_it.model_copy(update={"guards": ()}),
+            arrived=(1, 1),
+            weight=0.5,
+            since=0.0,
         )
         is None
     )
@@ -106,21 +127,44 @@ def test_without_a_comparison_a_step_waits_for_none() -> None:
 def test_the_plan_foretells_the_steps() -> None:
     steps = plan.schedule(canary(), requests_per_second=10, usual={})
     assert [step.weight for step in steps] == [5, 25, 50]
-    assert [round(step.seconds * 10 * step.weight / 100) for step in steps] == [step.requests for step in steps]
+    assert [round(step.seconds * 10 * step.weight / 100) for step in steps] == [
+        step.requests for step in steps
+    ]
     longer = canary(steps=[{"weight": 5, "minDuration": "1h"}])
-    assert plan.schedule(longer, requests_per_second=10, usual={})[0].seconds == timedelta(hours=1).total_seconds()
+    assert (
+        plan.schedule(longer, requests_per_second=10, usual={})[0].seconds
+        == timedelta(hours=1).total_seconds()
+    )
 
 
 def test_a_step_ends_also_where_half_of_all_requests_fail_the_guard() -> None:
-    """Its own healthy requests cost the wealth more than so many harmful ones would have brought: the target ran away
-    from the count."""
-    slow = {"name": "slow", "type": "latency", "threshold": "100ms", "maxRatio": 1.5, "tolerance": 1.0}
+    """Its own healthy requests cost the wealth more than so many harmful ones would have brought:
+    the target ran away from the count."""
+    slow = {
+        "name": "slow",
+        "type": "latency",
+        "threshold": "100ms",
+        "maxRatio": 1.5,
+        "tolerance": 1.0,
+    }
     strategy = sections.Strategy.model_validate({"shadow": {"enabled": False}, "guards": [slow]})
     ledger = bookkeeping.begin(strategy, at=0.0)
     for number in range(40):
-        counts = increments.Gateway(candidate=50, stable=50, bad={"slow": (22 + number % 2, 23 - number % 2)})
-        ledger = bookkeeping.observe(
-            ledger, increments.Batch(counted=(counts,)), strategy=strategy, offline=None, at=5.0 * number + 5
+        counts = increments.Gateway(
+            candidate=50, stable=50, bad={"slow": (22 + number % 2, 23 - number % 2)}
         )
-    assert power.lacking(ledger, strategy=strategy, arrived=(2000, 2000), weight=0.5, since=0.0) is None
-    assert power.lacking(ledger, strategy=strategy, arrived=(200, 200), weight=0.5, since=0.0) is not None
+        ledger = bookkeeping.observe(
+            ledger,
+            increments.Batch(counted=(counts,)),
+            strategy=strategy,
+            offline=None,
+            at=5.0 * number + 5,
+        )
+    assert (
+        power.lacking(ledger, strategy=strategy, arrived=(2000, 2000), weight=0.5, since=0.0)
+        is None
+    )
+    assert (
+        power.lacking(ledger, strategy=strategy, arrived=(200, 200), weight=0.5, since=0.0)
+        is not None
+    )

@@ -1,4 +1,5 @@
-"""Replays of recorded counts: what is decided and when, again and again the same, and what is refused."""
+"""Replays of recorded counts: what is decided and when, again and again the same, and what is
+refused."""
 
 import dataclasses
 import itertools
@@ -17,7 +18,10 @@ from fairway.rollout.replay import COLUMNS, Counted
 POLICY = sections.Strategy.model_validate(
     {
         "warmup": "0s",
-        "canary": {"steps": [{"weight": 25, "minDuration": "30s", "pause": True}, {"weight": 50}], "budget": "30m"},
+        "canary": {
+            "steps": [{"weight": 25, "minDuration": "30s", "pause": True}, {"weight": 50}],
+            "budget": "30m",
+        },
         "bake": {"weight": 5, "duration": "60s"},
         "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02}],
     }
@@ -25,15 +29,19 @@ POLICY = sections.Strategy.model_validate(
 HEADER = ",".join(COLUMNS)
 
 
-def table(*, rate: int, bad: float, seconds: int = 600, seed: int = 1, late: int | None = None) -> list[str]:
-    """Return the lines of a table with a canary of a quarter, whose requests fail at the rate `bad`, or do from `late`
-    seconds on."""
+def table(
+    *, rate: int, bad: float, seconds: int = 600, seed: int = 1, late: int | None = None
+) -> list[str]:
+    """Return the lines of a table with a canary of a quarter, whose requests fail at the rate
+    `bad`, or do from `late` seconds on."""
     rng, lines = np.random.default_rng(seed), [HEADER]
     for start in range(0, seconds, 5):
         n = int(rng.poisson(rate * 5))
         canary = int(rng.binomial(n, 0.25))
         failed = rng.binomial(canary, bad if late is None or start >= late else 0.005)
-        lines.append(f"{start},{start + 5},errors,{n - canary},{canary},{rng.binomial(n - canary, 0.005)},{failed}")
+        lines.append(
+            f"{start},{start + 5},errors,{n - canary},{canary},{rng.binomial(n - canary, 0.005)},{failed}"
+        )
     return lines
 
 
@@ -85,7 +93,9 @@ def test_too_few_requests_hold_and_say_how_long_it_would_take() -> None:
 
 def test_a_spent_budget_is_inconclusive() -> None:
     short = POLICY.model_copy(
-        update={"canary": POLICY.canary.model_copy(update={"budget": sections.parse_duration("60s")})}
+        update={
+            "canary": POLICY.canary.model_copy(update={"budget": sections.parse_duration("60s")})
+        }
     )
     found = replay.run(read(table(rate=1, bad=0.0)), short)
     assert found["verdict"] == "INCONCLUSIVE"
@@ -94,14 +104,18 @@ def test_a_spent_budget_is_inconclusive() -> None:
 
 def test_a_budget_of_bad_requests_ends_it_whatever_the_evidence() -> None:
     found = replay.run(
-        read(table(rate=100, bad=0.004)), POLICY.model_copy(update={"bad_requests": 3, "false_rollback": 1e-9})
+        read(table(rate=100, bad=0.004)),
+        POLICY.model_copy(update={"bad_requests": 3, "false_rollback": 1e-9}),
     )
     assert found["verdict"] == "ROLLBACK"
     assert "badRequests allows 3" in found["reason"]
 
 
 def test_recorded_pairs_are_judged_in_shadow() -> None:
-    guards = [{"name": "differs", "type": "disagreement"}, {"name": "errors", "type": "errors", "maxRate": 0.02}]
+    guards = [
+        {"name": "differs", "type": "disagreement"},
+        {"name": "errors", "type": "errors", "maxRate": 0.02},
+    ]
     policy = sections.Strategy.model_validate({"warmup": "0s", "guards": guards})
     lines = [HEADER, *(f"{at},{at + 5},differs,100,100,0,30" for at in range(0, 60, 5))]
     found = replay.run(read(lines, policy), policy)
@@ -119,13 +133,22 @@ def test_a_guard_without_rows_learns_nothing_and_certifies_nothing() -> None:
             ],
         }
     )
-    found = replay.run(read([HEADER, *(f"{at},{at + 5},slow,500,500,0,0" for at in range(0, 60, 5))], two), two)
+    found = replay.run(
+        read([HEADER, *(f"{at},{at + 5},slow,500,500,0,0" for at in range(0, 60, 5))], two), two
+    )
     assert found["verdict"] == "HOLD"
     assert "errors (e = 1 of 20, 0 of 0)" in found["reason"]
     both = sections.Strategy.model_validate(
-        {"warmup": "0s", "guards": [{"name": name, "type": "errors", "maxRate": 0.5} for name in ("one", "other")]}
+        {
+            "warmup": "0s",
+            "guards": [
+                {"name": name, "type": "errors", "maxRate": 0.5} for name in ("one", "other")
+            ],
+        }
     )
-    found = replay.run(read([HEADER, *(f"{at},{at + 5},one,500,500,0,100" for at in range(0, 60, 5))], both), both)
+    found = replay.run(
+        read([HEADER, *(f"{at},{at + 5},one,500,500,0,100" for at in range(0, 60, 5))], both), both
+    )
     assert found["verdict"] == "ROLLBACK"
 
 
@@ -152,7 +175,10 @@ def test_a_restart_at_any_point_gives_the_same_to_the_last_bit(bad: float) -> No
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("0,5,errors,100,25,-1,0", "line 2: baseline_events is '-1': wanted a whole number, 0 or more"),
+        (
+            "0,5,errors,100,25,-1,0",
+            "line 2: baseline_events is '-1': wanted a whole number, 0 or more",
+        ),
         ("0,5,errors,100,25,0,26", "line 2: canary_events is 26, more than canary_requests, 25"),
         ("0,5,errors,100,nan,0,0", "line 2: canary_requests is 'nan': wanted a whole number"),
         ("0,nan,errors,100,25,0,0", "line 2: end_seconds is 'nan': wanted a number of seconds"),
@@ -171,7 +197,10 @@ def test_a_restart_at_any_point_gives_the_same_to_the_last_bit(bad: float) -> No
             "0,5,errors,100000000000000000000000000,25,0,0",
             "baseline_requests is '100000000000000000000000000': wanted a whole number, 0 or more, 1e+12 at most",
         ),
-        ("0,1e300,errors,100,25,0,0", "end_seconds is '1e300': wanted a number of seconds, 1e+12 at most"),
+        (
+            "0,1e300,errors,100,25,0,0",
+            "end_seconds is '1e300': wanted a number of seconds, 1e+12 at most",
+        ),
         ("-1e300,5,errors,100,25,0,0", "start_seconds is '-1e300'"),
         (f"0,5,{'x' * 200_000},100,25,0,0", "is no CSV table (field larger than field limit"),
     ],
@@ -202,7 +231,10 @@ def test_a_clock_that_goes_back_is_refused_and_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("guard", "words"),
     [
-        ({"name": "one", "type": "drift"}, "guard one is about answers, which counts of requests do not tell"),
+        (
+            {"name": "one", "type": "drift"},
+            "guard one is about answers, which counts of requests do not tell",
+        ),
         ({"name": "one", "type": "business", "outcome": "sale", "upper": 1}, "is about outcomes"),
         ({"name": "one", "type": "errors", "count": "units", "maxRate": 0.1}, "is about units"),
         ({"name": "one", "type": "quality", "sliceBy": "sector"}, "is about sector"),
@@ -212,7 +244,10 @@ def test_a_guard_that_counts_do_not_tell_of_is_refused_and_may_be_left_out(
     guard: dict[str, object], words: str
 ) -> None:
     policy = sections.Strategy.model_validate(
-        {"shadow": {"enabled": False}, "guards": [guard, {"name": "errors", "type": "errors", "maxRate": 0.02}]}
+        {
+            "shadow": {"enabled": False},
+            "guards": [guard, {"name": "errors", "type": "errors", "maxRate": 0.02}],
+        }
     )
     with pytest.raises(errors.DataError, match=words):
         read([HEADER, "0,5,errors,100,25,0,0", "0,5,one,100,25,0,0"], policy)
@@ -221,7 +256,9 @@ def test_a_guard_that_counts_do_not_tell_of_is_refused_and_may_be_left_out(
 
 @pytest.mark.parametrize("type", ["quality", "disagreement"])
 def test_two_guards_that_read_the_same_labels_or_pairs_are_refused(type: str) -> None:
-    policy = sections.Strategy.model_validate({"guards": [{"name": name, "type": type} for name in ("one", "other")]})
+    policy = sections.Strategy.model_validate(
+        {"guards": [{"name": name, "type": type} for name in ("one", "other")]}
+    )
     with pytest.raises(errors.DataError, match=f"line 3: guards one and other both read {type}"):
         read([HEADER, "0,5,one,100,25,0,0", "0,5,other,100,25,0,0"], policy)
     read([HEADER, "0,5,one,100,25,0,0", "5,10,one,100,25,0,0"], policy)
@@ -231,7 +268,17 @@ def test_guards_may_come_one_after_the_other() -> None:
     two = sections.Strategy.model_validate(
         {"guards": [{"name": name, "type": "errors", "maxRate": 0.1} for name in ("one", "other")]}
     )
-    read([HEADER, *(f"{at},{at + 5},{name},100,25,0,0" for name in ("one", "other") for at in range(0, 60, 5))], two)
+    read(
+        [
+            HEADER,
+            *(
+                f"{at},{at + 5},{name},100,25,0,0"
+                for name in ("one", "other")
+                for at in range(0, 60, 5)
+            ),
+        ],
+        two,
+    )
 
 
 def test_a_limit_by_stable_s_rate_holds_while_nothing_fails() -> None:
@@ -242,7 +289,10 @@ def test_a_limit_by_stable_s_rate_holds_while_nothing_fails() -> None:
             "guards": [{"name": "errors", "type": "errors", "maxRatio": 1.5}],
         }
     )
-    found = replay.run(read([HEADER, *(f"{at},{at + 5},errors,100,100,0,0" for at in range(0, 60, 5))], policy), policy)
+    found = replay.run(
+        read([HEADER, *(f"{at},{at + 5},errors,100,100,0,0" for at in range(0, 60, 5))], policy),
+        policy,
+    )
     assert found["verdict"] == "HOLD"
 
 

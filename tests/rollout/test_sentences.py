@@ -1,5 +1,5 @@
-"""A sentence is written once and never read by code: no module searches in a reason or an answer, or takes one
-apart."""
+"""A sentence is written once and never read by code: no module searches in a reason or an answer,
+or takes one apart."""
 
 import ast
 from collections.abc import Iterator
@@ -8,20 +8,25 @@ from pathlib import Path
 import pytest
 
 SRC = Path(__file__).resolve().parents[2] / "src" / "fairway"
-SENTENCES = frozenset({"reason", "answer", "sentence", "message", "why", "condemned", "guarantee", "note"})
+SENTENCES = frozenset(
+    {"reason", "answer", "sentence", "message", "why", "condemned", "guarantee", "note"}
+)
 SEARCHES = frozenset(
     {"startswith", "endswith", "find", "rfind", "index", "rindex", "removeprefix", "removesuffix"}
     | {"partition", "rpartition", "split", "rsplit"}
 )
 PATTERNS = frozenset({"search", "match", "fullmatch", "findall", "finditer", "sub", "split"})
 ALLOWED = {
-    ("operator/routes.py", "message"): "the gateway names the routes that overlap in its condition's message only",
+    (
+        "operator/routes.py",
+        "message",
+    ): "the gateway names the routes that overlap in its condition's message only",
 }
 
 
 def name_of(node: ast.expr) -> str:
-    """Return the last word of what an expression names: of `state.verdict.reason` it is reason, of `row["reason"]`
-    too."""
+    """Return the last word of what an expression names: of `state.verdict.reason` it is reason, of
+    `row["reason"]` too."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
@@ -36,31 +41,44 @@ def searched(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Return the lines that look for text in a sentence or cut one, each with the sentence's name."""
     for node in ast.walk(tree):
         match node:
-            case ast.Compare(left=left, ops=[ast.In() | ast.NotIn()], comparators=[where]) if is_text(left):
+            case ast.Compare(left=left, ops=[ast.In() | ast.NotIn()], comparators=[where]) if (
+                is_text(left)
+            ):
                 yield node.lineno, name_of(where)
-            case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]) if is_words(right):
+            case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[right]) if (
+                is_words(right)
+            ):
                 yield node.lineno, name_of(left)
-            case ast.Call(func=ast.Attribute(value=where, attr=method), args=[_, *_]) if method in SEARCHES:
+            case ast.Call(func=ast.Attribute(value=where, attr=method), args=[_, *_]) if (
+                method in SEARCHES
+            ):
                 yield node.lineno, name_of(where)
             case ast.Call(func=ast.Attribute(attr=method), args=[*texts]) if method in PATTERNS:
                 yield from ((node.lineno, name_of(text)) for text in texts)
             case ast.Match(subject=subject, cases=cases):
                 words = [
-                    case for case in cases if isinstance(case.pattern, ast.MatchValue) and is_words(case.pattern.value)
+                    case
+                    for case in cases
+                    if isinstance(case.pattern, ast.MatchValue) and is_words(case.pattern.value)
                 ]
                 yield from [(node.lineno, name_of(subject))] if words else []
 
 
 def is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
 
 
 def is_words(node: ast.expr) -> bool:
-    """Say whether a constant is a sentence or a part of one: a single word is a value, such as a condition's reason."""
+    """Say whether a constant is a sentence or a part of one: a single word is a value, such as a
+    condition's reason."""
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
 
 
-@pytest.mark.parametrize("path", sorted(SRC.rglob("*.py")), ids=lambda path: str(path.relative_to(SRC)))
+@pytest.mark.parametrize(
+    "path", sorted(SRC.rglob("*.py")), ids=lambda path: str(path.relative_to(SRC))
+)
 def test_no_module_reads_a_sentence(path: Path) -> None:
     where = str(path.relative_to(SRC))
     found = [

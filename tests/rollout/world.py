@@ -20,7 +20,8 @@ STRATEGY = sections.Strategy(
 
 @dataclasses.dataclass
 class World:
-    """Traffic of `rate` requests a look, whose failure and disagreement rates the test sets; one look a second."""
+    """Traffic of `rate` requests a look, whose failure and disagreement rates the test sets; one
+    look a second."""
 
     policy: sections.Strategy = STRATEGY
     state: State = dataclasses.field(default_factory=State)
@@ -34,7 +35,8 @@ class World:
     readable: bool = True
     unread: str | None = None
     epoch: str = "first"
-    route: str | None = None  # version of the route in effect; the one that is wanted where nothing is said
+    # version of the route in effect; the one that is wanted where nothing is said
+    route: str | None = None
     labelled: tuple[increments.Labelled, ...] = ()
     command: Command | None = None
     answer: dict[str, hooks.Answer] = dataclasses.field(
@@ -42,7 +44,9 @@ class World:
     )  # of a hook, by its name or by where it is asked; none is silence
     called: list[hooks.Call] = dataclasses.field(default_factory=list)
     desired: str = "a"
-    counters: dict[str, list[int]] = dataclasses.field(default_factory=lambda: {"stable": [0, 0], "candidate": [0, 0]})
+    counters: dict[str, list[int]] = dataclasses.field(
+        default_factory=lambda: {"stable": [0, 0], "candidate": [0, 0]}
+    )
     rng: np.random.Generator = dataclasses.field(default_factory=lambda: np.random.default_rng(0))
     events: list[states.Event] = dataclasses.field(default_factory=list)
     reply: states.Reply | None = None  # to the last command
@@ -111,7 +115,10 @@ class World:
 
     def _traffic(self, weight: int) -> None:
         canary = int(self.rng.binomial(self.rate, weight / 100))
-        for arm, requests, failing in (("candidate", canary, self.failing), ("stable", self.rate - canary, 0.0)):
+        for arm, requests, failing in (
+            ("candidate", canary, self.failing),
+            ("stable", self.rate - canary, 0.0),
+        ):
             self.counters[arm][0] += requests
             self.counters[arm][1] += int(self.rng.binomial(requests, failing))
 

@@ -1,4 +1,5 @@
-"""What a stranger may send to a deployment: bodies, halves of bodies and headers, each a thing that once did harm."""
+"""What a stranger may send to a deployment: bodies, halves of bodies and headers, each a thing that
+once did harm."""
 
 import contextlib
 import gzip
@@ -33,12 +34,25 @@ def _tensor(name: str, datatype: str, shape: list[int], data: object) -> bytes:
 
 def _nested(depth: int, *, inside: str = '"x"') -> bytes:
     data = "[" * depth + inside + "]" * depth
-    return b'{"inputs":[{"name":"sector","datatype":"BYTES","shape":[1],"data":' + data.encode() + b"}]}"
+    return (
+        b'{"inputs":[{"name":"sector","datatype":"BYTES","shape":[1],"data":'
+        + data.encode()
+        + b"}]}"
+    )
 
 
 def _binary(size: int, *, shape: list[int]) -> Attack:
     header = json.dumps(
-        {"inputs": [{"name": "age", "datatype": "FP64", "shape": shape, "parameters": {"binary_data_size": size}}]}
+        {
+            "inputs": [
+                {
+                    "name": "age",
+                    "datatype": "FP64",
+                    "shape": shape,
+                    "parameters": {"binary_data_size": size},
+                }
+            ]
+        }
     ).encode()
     return Attack(
         f"binary tensor of {size} bytes and shape {shape}",
@@ -60,7 +74,8 @@ def bodies() -> list[Attack]:
             _tensor("sector", "BYTES", [20_000], [WORD, *[""] * 19_999]),
         ),
         Attack(
-            "nested lists of words", _tensor("sector", "BYTES", [100, 200], [[WORD, *[""] * 199], *[[""] * 200] * 99])
+            "nested lists of words",
+            _tensor("sector", "BYTES", [100, 200], [[WORD, *[""] * 199], *[[""] * 200] * 99]),
         ),
         Attack("a shape whose product overflows", _tensor("age", "FP64", [2**32, 2**32], [1.0])),
         Attack("a shape beyond any integer", _tensor("age", "FP64", [10**30], [1.0])),
@@ -70,7 +85,8 @@ def bodies() -> list[Attack]:
             json.dumps({**support.ONE, "outputs": [{"name": "probabilities"}] * 5_000}).encode(),
         ),
         Attack(
-            "the same output twice", json.dumps({**support.ONE, "outputs": [{"name": "probabilities"}] * 2}).encode()
+            "the same output twice",
+            json.dumps({**support.ONE, "outputs": [{"name": "probabilities"}] * 2}).encode(),
         ),
         Attack("words nested 1,000 deep", _nested(1_000)),
         Attack("words nested 100,000 deep", _nested(100_000)),
@@ -79,21 +95,34 @@ def bodies() -> list[Attack]:
         Attack("an infinite number", one.replace(b"39", b"1e999")),
         Attack(
             "more rows than can be answered in time",
-            json.dumps(support.tensors([39] * 200_000, [40] * 200_000, ["state"] * 200_000)).encode(),
+            json.dumps(
+                support.tensors([39] * 200_000, [40] * 200_000, ["state"] * 200_000)
+            ).encode(),
         ),
         Attack("no JSON", b"\xff\xfe\x00"),
         Attack("half of it", one[: len(one) // 2]),
         Attack("nothing", b""),
         Attack("a list", b"[]"),
-        Attack("the same input ten thousand times", json.dumps({"inputs": support.ONE["inputs"] * 10_000}).encode()),
+        Attack(
+            "the same input ten thousand times",
+            json.dumps({"inputs": support.ONE["inputs"] * 10_000}).encode(),
+        ),
         Attack("a compressed body", gzip.compress(one), {"content-encoding": "gzip"}),
-        Attack("a body that unpacks to a gigabyte", gzip.compress(b"[" + b" " * 2**26), {"content-encoding": "gzip"}),
+        Attack(
+            "a body that unpacks to a gigabyte",
+            gzip.compress(b"[" + b" " * 2**26),
+            {"content-encoding": "gzip"},
+        ),
         Attack("a coding that nobody knows", one, {"content-encoding": "xyz"}),
         _binary(2**60, shape=[1]),
         _binary(64, shape=[2**40]),
         _binary(-8, shape=[8]),
-        Attack("a header length beyond the body", one, {"inference-header-content-length": "999999999"}),
-        Attack("a header length that is no number", one, {"inference-header-content-length": "ten"}),
+        Attack(
+            "a header length beyond the body", one, {"inference-header-content-length": "999999999"}
+        ),
+        Attack(
+            "a header length that is no number", one, {"inference-header-content-length": "ten"}
+        ),
         Attack("a long request id", one, {"x-request-id": "i" * 4_000}),
         Attack("a long unit", one, {"x-fairway-unit": "u" * 4_000}),
     ]
@@ -118,7 +147,11 @@ class Outcome:
 
 
 def play(
-    url: str, attacks: Iterable[Attack], *, units: Iterable[str], headers: Mapping[str, str] | None = None
+    url: str,
+    attacks: Iterable[Attack],
+    *,
+    units: Iterable[str],
+    headers: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Send each attack once as each unit, so that both arms get it."""
     outcome, units = Outcome(), list(units)
@@ -126,8 +159,11 @@ def play(
         for attack in attacks:
             for unit in units:
                 try:
-                    answer = client.post(url, content=attack.body, headers={"x-fairway-unit": unit, **attack.headers})
-                except httpx.HTTPError as error:  # a gateway may close a connection on what it refuses
+                    answer = client.post(
+                        url, content=attack.body, headers={"x-fairway-unit": unit, **attack.headers}
+                    )
+                # a gateway may close a connection on what it refuses
+                except httpx.HTTPError as error:
                     outcome.broken.append(f"{attack.name}: {error!r}")
                     continue
                 outcome.statuses[answer.status_code] += 1
@@ -136,9 +172,16 @@ def play(
 
 
 @contextlib.contextmanager
-def half_open(address: tuple[str, int], *, path: str, host: str, count: int) -> Iterator[list[socket.socket]]:
+def half_open(
+    address: tuple[str, int], *, path: str, host: str, count: int
+) -> Iterator[list[socket.socket]]:
     """Hold uploads open that announce a body and send one byte of it."""
-    lines = (f"POST {path} HTTP/1.1", f"host: {host}", "content-type: application/json", "content-length: 100000")
+    lines = (
+        f"POST {path} HTTP/1.1",
+        f"host: {host}",
+        "content-type: application/json",
+        "content-length: 100000",
+    )
     head = "\r\n".join([*lines, "", "{"]).encode()
     held: list[socket.socket] = []
     try:

@@ -1,5 +1,5 @@
-"""Strangers at work while a healthy candidate is judged on a cluster: at the gateway, and from a pod beside the
-servers."""
+"""Strangers at work while a healthy candidate is judged on a cluster: at the gateway, and from a
+pod beside the servers."""
 
 import json
 import threading
@@ -22,8 +22,8 @@ READS = (
     f"outcomes?namespace={world.NAMESPACE}&deployment={NAME}&after=0",
     "cursor",
 )
-# A pod of the same namespace that carries every label anybody may set, and the token that every pod gets: it tells the
-# statuses that it was answered.
+# A pod of the same namespace that carries every label anybody may set, and the token that every pod
+# gets: it tells the statuses that it was answered.
 PROBE = """
 import json, pathlib, urllib.error, urllib.request
 COLLECTOR = "http://fairway-collector.fairway-system.svc:8080"
@@ -80,7 +80,15 @@ def probe(cluster: Cluster) -> dict[str, int]:
             ],
         },
     }
-    cluster.kubectl("--namespace", world.NAMESPACE, "delete", "pod", "stranger", "--ignore-not-found", "--wait=true")
+    cluster.kubectl(
+        "--namespace",
+        world.NAMESPACE,
+        "delete",
+        "pod",
+        "stranger",
+        "--ignore-not-found",
+        "--wait=true",
+    )
     cluster.kubectl("apply", "--server-side", "--filename=-", input=json.dumps(pod))
     cluster.kubectl(
         "--namespace",
@@ -90,17 +98,29 @@ def probe(cluster: Cluster) -> dict[str, int]:
         "--for=jsonpath={.status.phase}=Succeeded",
         "--timeout=120s",
     )
-    return dict(json.loads(cluster.kubectl("--namespace", world.NAMESPACE, "logs", "stranger").stdout))
+    return dict(
+        json.loads(cluster.kubectl("--namespace", world.NAMESPACE, "logs", "stranger").stdout)
+    )
 
 
 def restarts(cluster: Cluster) -> int:
-    """Return how often containers of the servers have ended: once is too often, for their memory has a limit."""
+    """Return how often containers of the servers have ended: once is too often, for their memory
+    has a limit."""
     pods = json.loads(
         cluster.kubectl(
-            "--namespace", world.NAMESPACE, "get", "pods", f"--selector=fairway.dev/deployment={NAME}", "--output=json"
+            "--namespace",
+            world.NAMESPACE,
+            "get",
+            "pods",
+            f"--selector=fairway.dev/deployment={NAME}",
+            "--output=json",
         ).stdout
     )
-    return sum(one["restartCount"] for pod in pods["items"] for one in pod["status"].get("containerStatuses", ()))
+    return sum(
+        one["restartCount"]
+        for pod in pods["items"]
+        for one in pod["status"].get("containerStatuses", ())
+    )
 
 
 def test_strangers_move_no_verdict_read_nothing_and_get_no_5xx(fairway, models):
@@ -115,7 +135,11 @@ def test_strangers_move_no_verdict_read_nothing_and_get_no_5xx(fairway, models):
                 url + PATH,
                 attacks.bodies(),
                 units=UNITS,
-                headers={"host": HOST, "x-fairway-arm": "canary", "x-envoy-external-address": "10.0.0.1"},
+                headers={
+                    "host": HOST,
+                    "x-fairway-arm": "canary",
+                    "x-envoy-external-address": "10.0.0.1",
+                },
             )
         )
 
@@ -131,7 +155,9 @@ def test_strangers_move_no_verdict_read_nothing_and_get_no_5xx(fairway, models):
         thread.join()
         assert restarts(fairway) == 0  # while both revisions run
         ended = world.until(
-            fairway, NAME, lambda now: world.rolled_back(now) or world.digest_in_service(models["B"])(now)
+            fairway,
+            NAME,
+            lambda now: world.rolled_back(now) or world.digest_in_service(models["B"])(now),
         )
     assert {name: status for name, status in told.items() if status not in (401, 403)} == {}
     (outcome,) = outcomes

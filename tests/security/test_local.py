@@ -1,5 +1,5 @@
-"""Strangers at work while a healthy candidate is judged on one machine: nobody gets a 5xx, and nothing but the
-candidate moves the rollout."""
+"""Strangers at work while a healthy candidate is judged on one machine: nobody gets a 5xx, and
+nothing but the candidate moves the rollout."""
 
 import contextlib
 import json
@@ -43,7 +43,9 @@ def memory(platform: World) -> Iterator[dict[str, int]]:
                 record = platform.processes().record(name)
                 with contextlib.suppress(psutil.Error):
                     leader = psutil.Process(record.pid if record is not None else None)
-                    resident = max(one.memory_info().rss for one in (leader, *leader.children(recursive=True)))
+                    resident = max(
+                        one.memory_info().rss for one in (leader, *leader.children(recursive=True))
+                    )
                     largest[name] = max(largest.get(name, 0), resident)
 
     thread = threading.Thread(target=watch)
@@ -59,13 +61,17 @@ def gateway(platform: World) -> str:
     return client.need(platform.home).gateway
 
 
-def test_no_body_is_answered_with_5xx_or_moves_the_rollout_or_takes_the_memory(platform: World) -> None:
+def test_no_body_is_answered_with_5xx_or_moves_the_rollout_or_takes_the_memory(
+    platform: World,
+) -> None:
     revision = platform.deploy(concurrency=201)
     platform.until_mid_canary()
     with memory(platform) as largest:
         outcome = attacks.play(gateway(platform) + PATH, attacks.bodies(), units=UNITS)
     assert outcome.server_errors == {}
-    assert len(outcome.answered) == len({attack.name for attack in attacks.bodies()}), outcome.broken[:5]
+    assert len(outcome.answered) == len({attack.name for attack in attacks.bodies()}), (
+        outcome.broken[:5]
+    )
     assert max(largest.values()) < LIMIT_BYTES, largest
     assert platform.ended(revision).state.stable == revision
     assert platform.users.failed() == []
@@ -73,8 +79,13 @@ def test_no_body_is_answered_with_5xx_or_moves_the_rollout_or_takes_the_memory(p
 
 def test_half_open_uploads_take_nobodys_place(platform: World) -> None:
     address = urlsplit(gateway(platform))
-    with attacks.half_open((address.hostname or "", address.port or 0), path=PATH, host=address.netloc, count=260):
-        answers = [httpx.post(gateway(platform) + PATH, json=support.ONE, timeout=10).status_code for _ in range(50)]
+    with attacks.half_open(
+        (address.hostname or "", address.port or 0), path=PATH, host=address.netloc, count=260
+    ):
+        answers = [
+            httpx.post(gateway(platform) + PATH, json=support.ONE, timeout=10).status_code
+            for _ in range(50)
+        ]
     assert set(answers) == {200}
     assert platform.users.failed() == []
 
@@ -91,7 +102,10 @@ def test_what_a_client_claims_to_be_is_harmless(platform: World) -> None:
         "x-forwarded-for": "10.0.0.1",
     }
     with httpx.Client(headers=claims) as stranger:
-        answers = [stranger.post(gateway(platform) + PATH, json=support.ONE).status_code for _ in range(700)]
+        answers = [
+            stranger.post(gateway(platform) + PATH, json=support.ONE).status_code
+            for _ in range(700)
+        ]
     assert set(answers) == {200}
     assert platform.ended(revision).state.stable == revision
 
@@ -135,8 +149,8 @@ def test_what_lies_in_the_home_is_its_owners_alone(platform: World) -> None:
 
 
 def test_one_client_that_looks_for_the_candidate_cannot_roll_it_back(platform: World) -> None:
-    """It asks as many units until it meets the candidate, as far as answers tell, and then sends what once was answered
-    5xx."""
+    """It asks as many units until it meets the candidate, as far as answers tell, and then sends
+    what once was answered 5xx."""
     revision = platform.deploy(concurrency=203)
     platform.until_mid_canary()
     with httpx.Client(timeout=30) as stranger:

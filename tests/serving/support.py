@@ -1,4 +1,5 @@
-"""A small packaged model, a real `bentoml serve` process around it, and a real receiver of its events."""
+"""A small packaged model, a real `bentoml serve` process around it, and a real receiver of its
+events."""
 
 import json
 import os
@@ -41,12 +42,18 @@ SCHEMA = {
 
 
 def onnx_model(path: Path, *, seed: int = 0, fragile: bool = False) -> Path:
-    """Write numbers [n, 2] -> Gemm -> Softmax; a fragile graph looks the first number up in a table of 8, and fails
-    beyond."""
+    """Write numbers [n, 2] -> Gemm -> Softmax; a fragile graph looks the first number up in a table
+    of 8, and fails beyond."""
     weights = np.random.default_rng(seed).normal(size=(2, 2)).astype(np.float32)
     node = helper.make_node
-    nodes = [node("Gemm", ["numbers", "w", "b"], ["logits"]), node("Softmax", ["logits"], ["soft"], axis=1)]
-    constants = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.zeros(2, dtype=np.float32), "b")]
+    nodes = [
+        node("Gemm", ["numbers", "w", "b"], ["logits"]),
+        node("Softmax", ["logits"], ["soft"], axis=1),
+    ]
+    constants = [
+        numpy_helper.from_array(weights, "w"),
+        numpy_helper.from_array(np.zeros(2, dtype=np.float32), "b"),
+    ]
     if fragile:
         table = np.zeros((8, 2), dtype=np.float32)
         constants += [
@@ -62,21 +69,33 @@ def onnx_model(path: Path, *, seed: int = 0, fragile: bool = False) -> Path:
     else:
         nodes.append(node("Identity", ["soft"], ["probabilities"]))
     tensors = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in ("numbers", "probabilities")
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2])
+        for name in ("numbers", "probabilities")
     ]
     graph = helper.make_graph(nodes, "tiny", tensors[:1], tensors[1:], constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path
+    )
     return path
 
 
 def packaged(
-    folder: Path, *, name: str = "income", seed: int = 0, fragile: bool = False, also: Sequence[dict[str, object]] = ()
+    folder: Path,
+    *,
+    name: str = "income",
+    seed: int = 0,
+    fragile: bool = False,
+    also: Sequence[dict[str, object]] = (),
 ) -> artifacts.Package:
     """Return a package whose clients must send the features `also` beside ours."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "schema.json").write_text(json.dumps({**SCHEMA, "features": [*SCHEMA["features"], *also]}))
+    (folder / "schema.json").write_text(
+        json.dumps({**SCHEMA, "features": [*SCHEMA["features"], *also]})
+    )
     model = onnx_model(folder / "model.onnx", seed=seed, fragile=fragile)
-    return package.import_onnx(model, schema=folder / "schema.json", name=name, out=folder / "store")
+    return package.import_onnx(
+        model, schema=folder / "schema.json", name=name, out=folder / "store"
+    )
 
 
 def packaged_numbers(folder: Path, *, slope: float, spread: float, off: float = 0.0) -> Path:
@@ -93,7 +112,8 @@ def packaged_numbers(folder: Path, *, slope: float, spread: float, off: float = 
     gemm = helper.make_node("Gemm", ["numbers", "w", "b"], ["value"])
     graph = helper.make_graph([gemm], "tiny", [given], [answered], constants)
     onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / "model.onnx"
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9),
+        folder / "model.onnx",
     )
     kept = {name: value for name, value in SCHEMA.items() if name != "classes"}
     schema = {**kept, "target": "price", "task": "regression", "range": [-spread / 2, spread / 2]}
@@ -134,8 +154,8 @@ def eventually(condition: Callable[[], object], *, seconds: float = 60) -> None:
 
 @dataclass
 class Receiver:
-    """Takes event batches over HTTP and keeps them; `status` is what it answers; it can go away and come back on its
-    port."""
+    """Takes event batches over HTTP and keeps them; `status` is what it answers; it can go away and
+    come back on its port."""
 
     port: int = field(default_factory=free_port)
     status: int = 202
@@ -173,7 +193,9 @@ class Receiver:
             allow_reuse_address = True
 
         self.server = Server(("127.0.0.1", self.port), Handler)
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
         return self
 
     def close(self) -> None:
@@ -214,8 +236,8 @@ class Server:
         return self.process.wait(timeout=30)
 
     def kill(self) -> None:
-        """Kill supervisor and workers with -9; BentoML gives each worker a session of its own, so a group would not
-        do."""
+        """Kill supervisor and workers with -9; BentoML gives each worker a session of its own, so a
+        group would not do."""
         if self.process.poll() is None:
             supervisor = psutil.Process(self.process.pid)
             family = [supervisor, *supervisor.children(recursive=True)]

@@ -1,4 +1,5 @@
-"""What is begun and what is refused: the backlog of the threads, the lag of the event loop, the bodies under way."""
+"""What is begun and what is refused: the backlog of the threads, the lag of the event loop, the
+bodies under way."""
 
 import asyncio
 import functools
@@ -21,13 +22,18 @@ async def until(true: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-async def behind(queue: admission.Backlog, costs: list[float], then: Callable[[], Awaitable[None]]) -> list[Any]:
-    """Do something while one request holds the thread and others, of these costs, wait behind it; gives what the others
-    were answered."""
+async def behind(
+    queue: admission.Backlog, costs: list[float], then: Callable[[], Awaitable[None]]
+) -> list[Any]:
+    """Do something while one request holds the thread and others, of these costs, wait behind it;
+    gives what the others were answered."""
     done, deadline = threading.Event(), asyncio.get_running_loop().time() + 10
     first = asyncio.create_task(queue.run(done.wait, cost=0.1, deadline=deadline))
     await until(lambda: queue.busy == 1)
-    others = [asyncio.create_task(queue.run(lambda: "answered", cost=cost, deadline=deadline)) for cost in costs]
+    others = [
+        asyncio.create_task(queue.run(lambda: "answered", cost=cost, deadline=deadline))
+        for cost in costs
+    ]
     try:
         await until(lambda: queue.waiting == len(costs))
         await then()
@@ -85,11 +91,20 @@ def test_a_request_past_its_deadline_is_refused_and_never_computed() -> None:
 
         async def late() -> None:
             with pytest.raises(admission.NotAdmitted, match="turn did not come"):
-                await queue.run(lambda: computed.append(1), cost=0.1, deadline=asyncio.get_running_loop().time() + 0.05)
+                await queue.run(
+                    lambda: computed.append(1),
+                    cost=0.1,
+                    deadline=asyncio.get_running_loop().time() + 0.05,
+                )
             assert queue.waiting == 0
 
         await behind(queue, [], late)
-        assert await queue.run(lambda: "next", cost=0.1, deadline=asyncio.get_running_loop().time() + 10) == "next"
+        assert (
+            await queue.run(
+                lambda: "next", cost=0.1, deadline=asyncio.get_running_loop().time() + 10
+            )
+            == "next"
+        )
         assert computed == []
 
     asyncio.run(story())
@@ -101,7 +116,9 @@ def test_a_thread_that_does_not_come_back_is_the_revisions_fault() -> None:
 
         async def ask() -> None:
             with pytest.raises(TimeoutError):
-                await queue.run(lambda: None, cost=0.01, deadline=asyncio.get_running_loop().time() + 0.1)
+                await queue.run(
+                    lambda: None, cost=0.01, deadline=asyncio.get_running_loop().time() + 0.1
+                )
             assert refusal(queue) == 503
 
         await behind(queue, [], ask)
@@ -113,7 +130,11 @@ def test_work_that_takes_longer_than_calibrated_weighs_more_from_then_on() -> No
     async def story() -> None:
         queue, pause = backlog(), threading.Event()
         for _ in range(30):
-            await queue.run(lambda: pause.wait(0.01), cost=0.001, deadline=asyncio.get_running_loop().time() + 10)
+            await queue.run(
+                lambda: pause.wait(0.01),
+                cost=0.001,
+                deadline=asyncio.get_running_loop().time() + 10,
+            )
 
         async def ask() -> None:
             assert queue.wait() > 0.05
@@ -138,7 +159,9 @@ def test_a_dear_refusal_weighs_more_from_then_on_and_a_cheap_one_tells_nothing()
             for _ in range(20):
                 with pytest.raises(protocol.Invalid, match="no"):
                     await queue.run(
-                        functools.partial(refuse, seconds), cost=0.005, deadline=asyncio.get_running_loop().time() + 10
+                        functools.partial(refuse, seconds),
+                        cost=0.005,
+                        deadline=asyncio.get_running_loop().time() + 10,
                     )
             await behind(queue, [0.01], ask)
         assert waits[0] >= 0.01
@@ -149,7 +172,12 @@ def test_a_dear_refusal_weighs_more_from_then_on_and_a_cheap_one_tells_nothing()
 
 def test_work_that_began_too_late_is_refused_for_load_and_is_nobodys_fault() -> None:
     async def story() -> None:
-        queue, first, second, loop = backlog(), threading.Event(), threading.Event(), asyncio.get_running_loop()
+        queue, first, second, loop = (
+            backlog(),
+            threading.Event(),
+            threading.Event(),
+            asyncio.get_running_loop(),
+        )
         before = asyncio.create_task(queue.run(first.wait, cost=0.1, deadline=loop.time() + 10))
         late = asyncio.create_task(queue.run(second.wait, cost=0.1, deadline=loop.time() + 0.3))
         await until(lambda: (queue.busy, queue.waiting) == (1, 1))
@@ -164,7 +192,9 @@ def test_work_that_began_too_late_is_refused_for_load_and_is_nobodys_fault() -> 
     asyncio.run(story())
 
 
-async def asked(turns: admission.Turns, number: int, order: list[int], *, longest: float = 10.0) -> str:
+async def asked(
+    turns: admission.Turns, number: int, order: list[int], *, longest: float = 10.0
+) -> str:
     """Answer a request that takes half a round."""
     try:
         await turns.mine(cost=admission.ROUND_SECONDS / 2, longest=longest)
@@ -195,7 +225,9 @@ def test_the_loop_answers_in_the_order_of_arrival_a_little_in_each_round() -> No
 def test_a_request_is_refused_where_what_waits_takes_too_long() -> None:
     async def story() -> None:
         turns, order = admission.Turns(), []
-        found = await asyncio.gather(*(asked(turns, number, order, longest=0.0) for number in range(5)))
+        found = await asyncio.gather(
+            *(asked(turns, number, order, longest=0.0) for number in range(5))
+        )
         assert found == ["answered"] * 3 + ["429"] * 2
         assert await asked(turns, 5, order, longest=0.0) == "answered"
 
@@ -204,7 +236,9 @@ def test_a_request_is_refused_where_what_waits_takes_too_long() -> None:
 
 def test_more_rows_than_may_be_are_refused_before_they_are_read() -> None:
     features = protocol.features_of([{"name": "age", "kind": "number"}])
-    body = b'{"inputs": [{"name": "age", "datatype": "FP64", "shape": [3], "data": "not even read"}]}'
+    body = (
+        b'{"inputs": [{"name": "age", "datatype": "FP64", "shape": [3], "data": "not even read"}]}'
+    )
     with pytest.raises(protocol.Invalid, match="has 3 rows: wanted at most 2") as refused:
         protocol.parse(body, features=features, outputs={}, most_rows=2)
     assert refused.value.status == 413
@@ -246,14 +280,19 @@ def test_the_oldest_body_under_way_gives_way_to_a_new_one(monkeypatch: pytest.Mo
     asyncio.run(story())
 
 
-def test_a_body_takes_the_place_of_one_whose_time_is_up_in_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_takes_the_place_of_one_whose_time_is_up_in_the_same_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(uploads, "MOST", 1)
 
     async def story() -> None:
         under_way, loop = uploads.Uploads(largest=10_000, seconds=0.1), asyncio.get_running_loop()
         coming: list[asyncio.Task[bytes]] = []
         oldest, end = held(under_way), loop.time() + 0.05
-        loop.call_at(end + 0.049, lambda: coming.append(asyncio.create_task(under_way.read(whole, announced=5))))
+        loop.call_at(
+            end + 0.049,
+            lambda: coming.append(asyncio.create_task(under_way.read(whole, announced=5))),
+        )
         loop.call_at(end, time.sleep, 0.1)  # the loop is busy until both are due
         with pytest.raises(protocol.Invalid, match="did not come"):
             await oldest
@@ -279,7 +318,9 @@ def test_bodies_under_way_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_body_that_does_not_come_is_408() -> None:
     async def story() -> None:
-        with pytest.raises(protocol.Invalid, match=r"did not come: wanted all of it within 0.05 s") as refused:
+        with pytest.raises(
+            protocol.Invalid, match=r"did not come: wanted all of it within 0.05 s"
+        ) as refused:
             await held(uploads.Uploads(largest=10_000, seconds=0.05))
         assert refused.value.status == 408
 

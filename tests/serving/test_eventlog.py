@@ -25,20 +25,40 @@ def receiver() -> Iterator[support.Receiver]:
 
 def record(number: int, **changes: object) -> eventlog.Record:
     plain = eventlog.Record(
-        request_id=f"r{number}", unit=None, role="stable", status=200, at=1.5, seconds=0.001, digest="0" * 16
+        request_id=f"r{number}",
+        unit=None,
+        role="stable",
+        status=200,
+        at=1.5,
+        seconds=0.001,
+        digest="0" * 16,
     )
     return plain._replace(**changes)
 
 
-def log_to(url: str, folder, *, revision: str, settings: sections.Events = FAST) -> eventlog.EventLog:
+def log_to(
+    url: str, folder, *, revision: str, settings: sections.Events = FAST
+) -> eventlog.EventLog:
     return eventlog.EventLog(
-        settings, origin=eventlog.Origin(namespace="n", deployment="d", revision=revision), collector=url, folder=folder
+        settings,
+        origin=eventlog.Origin(namespace="n", deployment="d", revision=revision),
+        collector=url,
+        folder=folder,
     )
 
 
 def dropped(revision: str, reason: str) -> float:
-    labels = {"namespace": "n", "deployment": "d", "revision": revision, "role": "stable", "reason": reason}
-    return prometheus_client.REGISTRY.get_sample_value("fairway_serving_events_dropped_total", labels) or 0.0
+    labels = {
+        "namespace": "n",
+        "deployment": "d",
+        "revision": revision,
+        "role": "stable",
+        "reason": reason,
+    }
+    return (
+        prometheus_client.REGISTRY.get_sample_value("fairway_serving_events_dropped_total", labels)
+        or 0.0
+    )
 
 
 def test_an_event_has_the_fields_of_cloudevents_and_null_for_a_missing_number():
@@ -55,14 +75,22 @@ def test_an_event_has_the_fields_of_cloudevents_and_null_for_a_missing_number():
         "/fairway/n/d/r",
         "1970-01-01T00:00:01.500000Z",
     )
-    assert event["data"]["inputs"] == {"age": [None, 3.0], "sector": ["a", None], "image": [[1.0, 1.0, 1.0]] * 2}
+    assert event["data"]["inputs"] == {
+        "age": [None, 3.0],
+        "sector": ["a", None],
+        "image": [[1.0, 1.0, 1.0]] * 2,
+    }
 
 
 def test_an_event_says_what_its_answers_are_of_where_they_are_no_classes():
-    answered = record(1, rows=2, labels=[1.5, -3.0], probabilities=np.array([[1.5], [-3.0]], dtype=np.float32))
+    answered = record(
+        1, rows=2, labels=[1.5, -3.0], probabilities=np.array([[1.5], [-3.0]], dtype=np.float32)
+    )
     named = {"namespace": "n", "deployment": "d", "revision": "r"}
     task = {"name": "regression", "spread": 10.0}
-    numbers = orjson.loads(eventlog.encode(answered, origin=eventlog.Origin(**named, task=task), sample=1.0))
+    numbers = orjson.loads(
+        eventlog.encode(answered, origin=eventlog.Origin(**named, task=task), sample=1.0)
+    )
     assert (numbers["data"]["labels"], numbers["data"]["task"]) == ([1.5, -3.0], task)
     assert cloudevents.parse(numbers).task == '{"name":"regression","spread":10.0}'
     classes = orjson.loads(eventlog.encode(record(1), origin=eventlog.Origin(**named), sample=1.0))
@@ -77,7 +105,12 @@ def test_sampling_keeps_about_its_share_and_always_the_same_requests():
 
 def test_what_is_queued_at_the_end_is_delivered(receiver, tmp_path):
     receiver.open()
-    log = log_to(receiver.url, tmp_path, revision="end", settings=sections.Events.model_validate({"interval": "1h"}))
+    log = log_to(
+        receiver.url,
+        tmp_path,
+        revision="end",
+        settings=sections.Events.model_validate({"interval": "1h"}),
+    )
     log.start()
     for number in range(500):
         log.append(record(number))
@@ -100,7 +133,9 @@ def test_what_is_written_ahead_is_on_disk_at_once_and_goes_when_it_is_delivered(
     assert receiver.ids == [f"r{number}/ahead/stable" for number in range(5)]
 
 
-def test_what_was_written_ahead_by_a_server_that_was_killed_is_delivered_by_the_next(receiver, tmp_path):
+def test_what_was_written_ahead_by_a_server_that_was_killed_is_delivered_by_the_next(
+    receiver, tmp_path
+):
     receiver.open()
     killed = os.fork()
     if not killed:
@@ -149,7 +184,12 @@ def test_a_full_queue_drops_and_counts_instead_of_waiting(receiver, tmp_path):
 def test_an_event_that_the_collector_will_never_take_is_dropped_alone(receiver, tmp_path):
     receiver.open()
     receiver.status = 400
-    log = log_to(receiver.url, tmp_path, revision="poison", settings=sections.Events.model_validate({"interval": "1h"}))
+    log = log_to(
+        receiver.url,
+        tmp_path,
+        revision="poison",
+        settings=sections.Events.model_validate({"interval": "1h"}),
+    )
     log.append(record(1))
     log.start()
     log.close()
@@ -213,7 +253,12 @@ def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path):
 def test_the_queue_holds_so_many_bytes_of_requests_whatever_their_number(receiver, tmp_path):
     """Clients choose how large a request is: 20,000 of 8 MiB would be the memory of ten machines."""
     receiver.open()
-    log = log_to(receiver.url, tmp_path, revision="large", settings=sections.Events.model_validate({"interval": "1h"}))
+    log = log_to(
+        receiver.url,
+        tmp_path,
+        revision="large",
+        settings=sections.Events.model_validate({"interval": "1h"}),
+    )
     log.start()
     for number in range(10):
         log.append(record(number, size=8 << 20))

@@ -48,11 +48,15 @@ def ask(server: support.Server, number: int) -> int:
     return httpx.post(server.infer, json=support.ONE, headers=headers).status_code
 
 
-def test_events_wait_on_disk_while_the_collector_is_away_and_all_arrive_after_a_kill(start, model, tmp_path):
+def test_events_wait_on_disk_while_the_collector_is_away_and_all_arrive_after_a_kill(
+    start, model, tmp_path
+):
     receiver, spool = support.Receiver(), tmp_path / "spool"  # not open: nobody listens
     server = start(model=model.path, collector=receiver.url, spool=spool).wait_ready()
     assert [ask(server, number) for number in range(40)] == [200] * 40
-    support.eventually(lambda: sum(file.read_bytes().count(b"\n") for file in spool.glob("*.jsonl")) == 40)
+    support.eventually(
+        lambda: sum(file.read_bytes().count(b"\n") for file in spool.glob("*.jsonl")) == 40
+    )
     server.kill()
     receiver.open()
     try:
@@ -83,7 +87,9 @@ def test_a_collector_that_comes_back_gets_everything(start, model, tmp_path):
         receiver.close()
 
 
-def test_sigterm_answers_what_is_in_work_delivers_its_events_and_ends_with_zero(start, model, tmp_path):
+def test_sigterm_answers_what_is_in_work_delivers_its_events_and_ends_with_zero(
+    start, model, tmp_path
+):
     receiver = support.Receiver().open()
     server = start(
         model=model.path,
@@ -112,13 +118,17 @@ def test_sigterm_answers_what_is_in_work_delivers_its_events_and_ends_with_zero(
             answers = [pool.submit(one, number) for number in range(6)]
             assert all(begun.acquire(timeout=60) for _ in answers)
             server.process.send_signal(signal.SIGTERM)
-            support.eventually(lambda: client.get(f"{server.url}/v2/health/ready").status_code == 503, seconds=30)
+            support.eventually(
+                lambda: client.get(f"{server.url}/v2/health/ready").status_code == 503, seconds=30
+            )
             draining.set()
             assert [answer.result() for answer in answers] == [200] * 6
         assert server.process.wait(timeout=30) == 0
-        assert {event["data"]["requestId"] for event in receiver.events if event["data"]["status"] == 200} == {
-            f"held-{number}" for number in range(6)
-        }
+        assert {
+            event["data"]["requestId"]
+            for event in receiver.events
+            if event["data"]["status"] == 200
+        } == {f"held-{number}" for number in range(6)}
     finally:
         draining.set()
         receiver.close()
@@ -134,7 +144,8 @@ def test_sigterm_resets_no_connection_although_no_gateway_is_there(start, model)
                 async with session.post(server.infer, json=support.ONE) as answer:
                     await answer.read()
                     answers[answer.status] += 1
-            except aiohttp.ClientConnectorError:  # nobody listens any more: the request was never sent
+            # nobody listens any more: the request was never sent
+            except aiohttp.ClientConnectorError:
                 answers["refused"] += 1
             except (aiohttp.ClientError, OSError) as error:
                 answers[repr(error)] += 1
@@ -177,7 +188,8 @@ def tampered(folder: Path, *, golden: artifacts.Json, store: Path) -> None:
 
 def test_a_body_that_does_not_come_is_408_and_holds_up_nobody(start, model):
     server = start(
-        model=model.path, serving=sections.Serving.model_validate({"maxConcurrency": 1, "timeout": "1s"})
+        model=model.path,
+        serving=sections.Serving.model_validate({"maxConcurrency": 1, "timeout": "1s"}),
     ).wait_ready()
 
     def slow() -> Iterator[bytes]:
@@ -198,11 +210,14 @@ def test_a_body_that_does_not_come_is_408_and_holds_up_nobody(start, model):
 
 
 def test_uploads_held_open_take_nobody_s_place(start, model):
-    server = start(model=model.path, serving=sections.Serving.model_validate({"timeout": "60s"})).wait_ready()
+    server = start(
+        model=model.path, serving=sections.Serving.model_validate({"timeout": "60s"})
+    ).wait_ready()
     half = b"POST /v2/models/income/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{"
     with contextlib.ExitStack() as stack:
         held = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(uploads.MOST + 4)
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            for _ in range(uploads.MOST + 4)
         ]
         for one in held:
             one.sendall(half)
@@ -211,9 +226,13 @@ def test_uploads_held_open_take_nobody_s_place(start, model):
 
 
 def test_more_rows_than_can_be_answered_in_time_are_refused_before_they_are_read(start, model):
-    server = start(model=model.path, serving=sections.Serving.model_validate({"timeout": "100ms"})).wait_ready()
+    server = start(
+        model=model.path, serving=sections.Serving.model_validate({"timeout": "100ms"})
+    ).wait_ready()
     rows = 300_000
-    answer = httpx.post(server.infer, json=support.tensors([39] * rows, [40] * rows, ["state"] * rows), timeout=60)
+    answer = httpx.post(
+        server.infer, json=support.tensors([39] * rows, [40] * rows, ["state"] * rows), timeout=60
+    )
     assert (answer.status_code, "wanted at most" in answer.json()["error"]) == (413, True)
 
 
@@ -251,7 +270,9 @@ def test_nothing_heavy_is_imported_by_what_serves():
         "sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(support.SRC)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
     assert done.stdout.strip() == "[]", done.stderr
 
 
@@ -268,5 +289,12 @@ def test_the_command_binds_one_address_and_the_environment_gives_the_settings_ba
         home=tmp_path,
     )
     settings = command.read(environment)
-    assert command.argv(8123)[-6:] == ["--host", "127.0.0.1", "--port", "8123", "--timeout-keep-alive", "75"]
+    assert command.argv(8123)[-6:] == [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "8123",
+        "--timeout-keep-alive",
+        "75",
+    ]
     assert (settings.serving, settings.package, settings.spool) == (serving, tmp_path, None)

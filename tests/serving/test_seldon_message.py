@@ -9,7 +9,10 @@ import pytest
 from fairway.serving import protocol, seldon_message
 
 FEATURES = protocol.features_of(
-    [{"name": "age", "kind": "number"}, {"name": "sector", "kind": "category", "categories": ["private", "state"]}]
+    [
+        {"name": "age", "kind": "number"},
+        {"name": "sector", "kind": "category", "categories": ["private", "state"]},
+    ]
 )
 IMAGE = protocol.features_of([{"name": "pixels", "kind": "image", "shape": [1, 2, 2]}])
 NUMBERS = protocol.features_of([{"name": "a", "kind": "number"}, {"name": "b", "kind": "number"}])
@@ -30,7 +33,12 @@ def rows(document, features=FEATURES):
             "jsonData": {
                 "inputs": [
                     {"name": "age", "datatype": "INT64", "shape": [2], "data": [39, 20]},
-                    {"name": "sector", "datatype": "BYTES", "shape": [2], "data": ["state", "private"]},
+                    {
+                        "name": "sector",
+                        "datatype": "BYTES",
+                        "shape": [2],
+                        "data": ["state", "private"],
+                    },
                 ]
             }
         },
@@ -70,16 +78,25 @@ def test_an_image_is_the_whole_array(data):
         ({"data": {}, "jsonData": {}}, "has data and jsonData"),
         ({"data": [1]}, "data is no object"),
         ({"data": {"tftensor": {}}}, "neither an ndarray nor a tensor"),
-        ({"data": {"ndarray": [[39]]}}, "row 0 of ndarray has 1 values: wanted 2, one for each of age, sector"),
+        (
+            {"data": {"ndarray": [[39]]}},
+            "row 0 of ndarray has 1 values: wanted 2, one for each of age, sector",
+        ),
         ({"data": {"ndarray": [39, "state"]}}, "row 0 of ndarray is no list"),
         ({"data": {"ndarray": []}}, "no rows"),
         ({"data": {"names": "age", "ndarray": []}}, "no list of names"),
         ({"data": {"names": ["age", "age"], "ndarray": [[1, 2]]}}, "a name twice"),
-        ({"data": {"names": ["age", "x"], "ndarray": [[1, 2]]}}, "'x' is none of the model's: wanted 'age', 'sector'"),
+        (
+            {"data": {"names": ["age", "x"], "ndarray": [[1, 2]]}},
+            "'x' is none of the model's: wanted 'age', 'sector'",
+        ),
         ({"data": {"names": ["age"], "ndarray": [[1]]}}, "'sector' are missing"),
         ({"data": {"tensor": {"shape": [2, 2], "values": [1]}}}, "1 values: wanted 4"),
         ({"data": {"tensor": {"shape": [2], "values": [1, 2]}}}, r"wanted \[rows, columns\]"),
-        ({"data": {"tensor": {"shape": [2, 1], "values": [1, 2]}}}, "a column for each of age, sector"),
+        (
+            {"data": {"tensor": {"shape": [2, 1], "values": [1, 2]}}},
+            "a column for each of age, sector",
+        ),
         ({"jsonData": 3}, "jsonData is no row"),
         ({"jsonData": []}, "jsonData is no row"),
     ],

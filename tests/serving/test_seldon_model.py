@@ -1,5 +1,5 @@
-"""One real process of Seldon's wrapper, in the environment that its image has: both protocols, refusals, events, its
-end."""
+"""One real process of Seldon's wrapper, in the environment that its image has: both protocols,
+refusals, events, its end."""
 
 import os
 import subprocess
@@ -16,7 +16,12 @@ from tests import environments
 from tests.serving import support
 
 MODEL = "fairway.serving.seldon_model.Model"
-TYPICAL = {"data": {"names": ["age", "hours", "sector"], "ndarray": [[39, 40, "state"], [60.5, None, "private"]]}}
+TYPICAL = {
+    "data": {
+        "names": ["age", "hours", "sector"],
+        "ndarray": [[39, 40, "state"], [60.5, None, "private"]],
+    }
+}
 FIXED = {
     "GRPC_WORKERS": "0",
     "GUNICORN_WORKERS": "1",
@@ -47,7 +52,9 @@ def start(programs: Path) -> Iterator[Callable[..., support.Server]]:
     """Return what starts a wrapper; whatever runs at the end is killed."""
     started: list[support.Server] = []
 
-    def run(folder: Path, *, package: Path | str, collector: str = "", **extra: str) -> support.Server:
+    def run(
+        folder: Path, *, package: Path | str, collector: str = "", **extra: str
+    ) -> support.Server:
         port = support.free_port()
         folder.mkdir(parents=True, exist_ok=True)
         environment = command.environment(
@@ -85,7 +92,9 @@ def start(programs: Path) -> Iterator[Callable[..., support.Server]]:
 
 @pytest.fixture(scope="module")
 def server(start, tmp_path_factory, model, receiver) -> support.Server:
-    return start(tmp_path_factory.mktemp("server"), package=model.path, collector=receiver.url).wait_ready()
+    return start(
+        tmp_path_factory.mktemp("server"), package=model.path, collector=receiver.url
+    ).wait_ready()
 
 
 @pytest.fixture
@@ -103,27 +112,48 @@ def test_a_message_is_answered_as_the_predictor_answers(client, model):
     assert answer.status_code == 200
     assert answer.json()["data"]["names"] == ["no", "yes"]
     assert np.allclose(answer.json()["data"]["ndarray"], expected, atol=1e-6)
-    assert answer.json()["meta"]["tags"]["label"] == [("no", "yes")[index] for index in expected.argmax(axis=1)]
+    assert answer.json()["meta"]["tags"]["label"] == [
+        ("no", "yes")[index] for index in expected.argmax(axis=1)
+    ]
 
 
 def test_both_protocols_give_the_same_probabilities(client):
-    theirs = client.post("/api/v1.0/predictions", json={"jsonData": {"age": 39, "hours": 40, "sector": "state"}}).json()
+    theirs = client.post(
+        "/api/v1.0/predictions", json={"jsonData": {"age": 39, "hours": 40, "sector": "state"}}
+    ).json()
     ours = client.post("/v2/models/income/infer", json=support.ONE).json()
     assert theirs["jsonData"]["outputs"] == ours["outputs"]
 
 
-def test_every_answer_has_its_event_with_id_unit_revision_and_the_role_that_the_gateway_named(client, receiver):
+def test_every_answer_has_its_event_with_id_unit_revision_and_the_role_that_the_gateway_named(
+    client, receiver
+):
     seen = {"x-request-id": "s-1", "x-fairway-arm": "canary", "x-fairway-unit": "user-7"}
     answer = client.post("/api/v1.0/predictions", json=TYPICAL, headers=seen)
     client.post(
-        "/api/v1.0/predictions", json=TYPICAL, headers={"x-request-id": "s-1", "x-fairway-unit": "user-7"}
+        "/api/v1.0/predictions",
+        json=TYPICAL,
+        headers={"x-request-id": "s-1", "x-fairway-unit": "user-7"},
     )  # the mirrored copy
-    client.post("/api/v1.0/predictions", json={"data": {}}, headers={"x-request-id": "s-2", "x-fairway-arm": "stable"})
+    client.post(
+        "/api/v1.0/predictions",
+        json={"data": {}},
+        headers={"x-request-id": "s-2", "x-fairway-arm": "stable"},
+    )
     wanted = ["s-1/0123456789ab/canary", "s-1/0123456789ab/shadow", "s-2/0123456789ab/stable"]
     support.eventually(lambda: set(wanted) <= set(receiver.ids), seconds=30)
-    canary, shadow, refused = (next(e["data"] for e in receiver.events if e["id"] == name) for name in wanted)
-    assert (answer.headers["x-request-id"], answer.headers["x-fairway-revision"]) == ("s-1", "0123456789ab")
-    assert (canary["unitId"], canary["rows"], canary["inputs"]["age"]) == ("user-7", 2, [39.0, 60.5])
+    canary, shadow, refused = (
+        next(e["data"] for e in receiver.events if e["id"] == name) for name in wanted
+    )
+    assert (answer.headers["x-request-id"], answer.headers["x-fairway-revision"]) == (
+        "s-1",
+        "0123456789ab",
+    )
+    assert (canary["unitId"], canary["rows"], canary["inputs"]["age"]) == (
+        "user-7",
+        2,
+        [39.0, 60.5],
+    )
     assert canary["inputDigest"] == shadow["inputDigest"]
     assert refused["status"] == 400
 
@@ -138,9 +168,14 @@ def test_every_answer_has_its_event_with_id_unit_revision_and_the_role_that_the_
     ids=["no JSON", "a row too short", "too large"],
 )
 def test_what_cannot_be_answered_gets_its_status_and_a_sentence(client, content, status, sentence):
-    answer = client.post("/api/v1.0/predictions", content=content, headers={"content-type": "application/json"})
+    answer = client.post(
+        "/api/v1.0/predictions", content=content, headers={"content-type": "application/json"}
+    )
     assert answer.status_code == status
-    assert (answer.json()["status"]["code"], answer.json()["status"]["status"]) == (status, "FAILURE")
+    assert (answer.json()["status"]["code"], answer.json()["status"]["status"]) == (
+        status,
+        "FAILURE",
+    )
     assert sentence in answer.json()["status"]["info"]
 
 
@@ -166,10 +201,13 @@ def test_no_form_is_the_server_s_error(client, send, status):
 
 
 @pytest.mark.parametrize(
-    "path", ["/transform-input", "/transform-output", "/aggregate", "/route", "/explain", "/predict"]
+    "path",
+    ["/transform-input", "/transform-output", "/aggregate", "/route", "/explain", "/predict"],
 )
 def test_what_the_wrapper_would_read_by_itself_is_not_served(client, path):
-    assert client.request("GET" if path == "/predict" else "POST", path, content=b"[" * 50_000).status_code in (
+    assert client.request(
+        "GET" if path == "/predict" else "POST", path, content=b"[" * 50_000
+    ).status_code in (
         404,
         405,
     )
@@ -217,7 +255,9 @@ def test_sigterm_ends_it_in_seconds_with_every_event_delivered(start, tmp_path, 
     ],
     ids=["two workers", "no package"],
 )
-def test_what_cannot_be_served_ends_with_a_sentence_before_there_is_a_port(start, tmp_path, model, extra, sentence):
+def test_what_cannot_be_served_ends_with_a_sentence_before_there_is_a_port(
+    start, tmp_path, model, extra, sentence
+):
     server = start(tmp_path, package=model.path, **extra)
     assert server.process.wait(timeout=30) != 0
     assert sentence in server.log.read_text()

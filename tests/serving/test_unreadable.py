@@ -1,5 +1,5 @@
-"""What becomes of a value that cannot be read: by the user's choice the request is refused, or the value is missing,
-counted and told."""
+"""What becomes of a value that cannot be read: by the user's choice the request is refused, or the
+value is missing, counted and told."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +50,10 @@ ROWS = ([20, 30, 40], [40, "forty", None], ["state", {}, "private"])
 
 def test_a_value_that_cannot_be_read_refuses_the_request_by_default(strict):
     status, told = ask(strict, *ROWS)
-    assert (status, told["error"]) == (400, "input tensor 'hours' holds 'forty' in row 1: wanted a finite number")
+    assert (status, told["error"]) == (
+        400,
+        "input tensor 'hours' holds 'forty' in row 1: wanted a finite number",
+    )
 
 
 def test_it_is_missing_counted_and_told_where_the_user_says_so(lenient):
@@ -86,7 +89,9 @@ def test_seldons_messages_are_read_and_told_in_the_same_way(lenient):
     features = lenient.model.features
     sent = {"data": {"names": list(features), "ndarray": [["20", "forty", " state "]]}}
     message = seldon_message.read(orjson.dumps(sent), features=features)
-    request = protocol.read(message.request, features=features, outputs=lenient.model.outputs, lenient=True)
+    request = protocol.read(
+        message.request, features=features, outputs=lenient.model.outputs, lenient=True
+    )
     raw = lenient.model.predict(request.columns)
     said = {"columns": ["no", "yes"], "raw": raw, "beside": {}, "revision": None, "request_id": "r"}
     body = seldon_message.answer(message, b"{}", **said, unreadable=request.unreadable)

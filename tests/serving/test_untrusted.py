@@ -1,4 +1,5 @@
-"""What a client sends costs the server in proportion, whatever it is, and is never the server's error."""
+"""What a client sends costs the server in proportion, whatever it is, and is never the server's
+error."""
 
 import gzip
 import json
@@ -42,24 +43,44 @@ def nested(depth: int) -> bytes:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        pytest.param(one("age", shape=[20_000], data=WORDS), "wanted a finite number", id="long-word-among-many"),
+        pytest.param(
+            one("age", shape=[20_000], data=WORDS),
+            "wanted a finite number",
+            id="long-word-among-many",
+        ),
         pytest.param(
             one("age", shape=[20_000], data=[[word] for word in WORDS]),
             "wanted a finite number",
             id="long-word-in-nested-lists",
         ),
-        pytest.param(one("sector", shape=[20_000], data=WORDS), "has a missing value", id="long-word-in-a-category"),
-        pytest.param(one("age", shape=[2**62, 4], data=[1]), "rows: wanted at most", id="overflowing-shape"),
-        pytest.param(one("age", shape=[2**62], data=[1]), "rows: wanted at most", id="enormous-shape"),
-        pytest.param(one("age", shape=[100_000], data=[[]] * 100_000), "holds 0 values", id="empty-lists"),
-        pytest.param(one("age", shape=[2], data=[1, [2]]), "lists beside values", id="lists-beside-values"),
-        pytest.param(one("age", shape=[2], data=[[1], [2, 3]]), "rows of different lengths", id="ragged"),
+        pytest.param(
+            one("sector", shape=[20_000], data=WORDS),
+            "has a missing value",
+            id="long-word-in-a-category",
+        ),
+        pytest.param(
+            one("age", shape=[2**62, 4], data=[1]), "rows: wanted at most", id="overflowing-shape"
+        ),
+        pytest.param(
+            one("age", shape=[2**62], data=[1]), "rows: wanted at most", id="enormous-shape"
+        ),
+        pytest.param(
+            one("age", shape=[100_000], data=[[]] * 100_000), "holds 0 values", id="empty-lists"
+        ),
+        pytest.param(
+            one("age", shape=[2], data=[1, [2]]), "lists beside values", id="lists-beside-values"
+        ),
+        pytest.param(
+            one("age", shape=[2], data=[[1], [2, 3]]), "rows of different lengths", id="ragged"
+        ),
         pytest.param(nested(1_000), "is nested deeper than its shape", id="category-nested-deep"),
         pytest.param(nested(100_000), "is not JSON", id="nested-deeper-than-any"),
         pytest.param(one("age", name="x" * MEBIBYTE), "is none of the model's", id="long-name"),
     ],
 )
-def test_a_request_that_would_be_multiplied_is_refused_before_any_array_is_made(server, body, sentence):
+def test_a_request_that_would_be_multiplied_is_refused_before_any_array_is_made(
+    server, body, sentence
+):
     tracemalloc.start()
     status, answer = server.ask(body)
     _, peak = tracemalloc.get_traced_memory()
@@ -79,14 +100,20 @@ def test_an_output_named_twice_is_refused(server, name):
 
 def test_an_answer_that_would_be_larger_than_its_bound_is_refused_before_the_model_is_asked(server):
     server.app._most_rows, before = 2, server.app._most_rows
-    statuses = [server.ask(orjson.dumps(support.tensors([20] * n, [40] * n, ["state"] * n)))[0] for n in (2, 3)]
+    statuses = [
+        server.ask(orjson.dumps(support.tensors([20] * n, [40] * n, ["state"] * n)))[0]
+        for n in (2, 3)
+    ]
     server.app._most_rows = before
     assert statuses == [200, 413]
 
 
 def test_an_id_is_sent_back_up_to_a_bound(server):
     assert server.ask(orjson.dumps({**support.ONE, "id": "r" * 257}))[0] == 400
-    assert orjson.loads(server.ask(orjson.dumps({**support.ONE, "id": "r" * 256}))[1])["id"] == "r" * 256
+    assert (
+        orjson.loads(server.ask(orjson.dumps({**support.ONE, "id": "r" * 256}))[1])["id"]
+        == "r" * 256
+    )
 
 
 @pytest.mark.parametrize("age", [1.7976931348623157e308, -1.7976931348623157e308, 1e200])
@@ -99,19 +126,32 @@ def test_a_value_that_no_model_can_take_is_the_request_s_mistake(server, age):
 def test_a_model_without_a_finite_answer_to_usual_values_is_at_fault_itself(tmp_path):
     """Its graph takes a logarithm: of a scaled age below 0, which is 40, there is none."""
     node = helper.make_node
-    nodes = [node("Log", ["numbers"], ["logits"]), node("Softmax", ["logits"], ["probabilities"], axis=1)]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in ("numbers", "probabilities")]
+    nodes = [
+        node("Log", ["numbers"], ["logits"]),
+        node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2])
+        for name in ("numbers", "probabilities")
+    ]
     graph = helper.make_graph(nodes, "logarithm", ends[:1], ends[1:])
     onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "model.onnx"
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9),
+        tmp_path / "model.onnx",
     )
     (tmp_path / "rows.json").write_text(json.dumps([{"age": 60, "hours": 60, "sector": "state"}]))
     (tmp_path / "schema.json").write_text(json.dumps({**support.SCHEMA, "golden": "rows.json"}))
     made = package.import_onnx(
-        tmp_path / "model.onnx", schema=tmp_path / "schema.json", name="income", out=tmp_path / "store"
+        tmp_path / "model.onnx",
+        schema=tmp_path / "schema.json",
+        name="income",
+        out=tmp_path / "store",
     )
     server = targets.Application(Path(made.path))
-    assert [server.ask(orjson.dumps(support.tensors([age], [60], ["state"])))[0] for age in (60, 20, -20)] == [
+    assert [
+        server.ask(orjson.dumps(support.tensors([age], [60], ["state"])))[0]
+        for age in (60, 20, -20)
+    ] == [
         200,
         500,
         400,
@@ -169,22 +209,31 @@ def test_a_body_that_cannot_be_unpacked_within_its_bound_is_refused(server, body
 def test_a_compressed_body_is_judged_by_what_it_unpacks_to(server, monkeypatch):
     body = orjson.dumps(support.tensors([20] * 5_000, [40] * 5_000, ["state"] * 5_000))
     monkeypatch.setattr(server.app, "inline_bytes", 0)
-    monkeypatch.setattr(server.app, "_costs", (0.0, 1e-3))  # of a slow model: more than its 10 s for these rows
-    assert [server.ask(body)[0], server.ask(gzip.compress(body), {"content-encoding": "gzip"})[0]] == [413, 413]
+    # of a slow model: more than its 10 s for these rows
+    monkeypatch.setattr(server.app, "_costs", (0.0, 1e-3))
+    assert [
+        server.ask(body)[0],
+        server.ask(gzip.compress(body), {"content-encoding": "gzip"})[0],
+    ] == [413, 413]
 
 
-def test_a_server_that_starts_on_a_busy_node_takes_as_many_rows_as_its_replicas(server, monkeypatch):
+def test_a_server_that_starts_on_a_busy_node_takes_as_many_rows_as_its_replicas(
+    server, monkeypatch
+):
     for name in ("_costs", "_dearest", "inline_bytes", "most_rows"):
         monkeypatch.setattr(server.app, name, getattr(server.app, name))  # to be put back
     server.app.calibrate()
     calm = server.app.most_rows
-    monkeypatch.setattr(app.time, "perf_counter", lambda: 20 * time.process_time())  # who gets a twentieth of a core
+    # who gets a twentieth of a core
+    monkeypatch.setattr(app.time, "perf_counter", lambda: 20 * time.process_time())
     server.app.calibrate()
     assert server.app.most_rows >= calm / 4  # not a sixteenth, whatever runs beside this test
 
 
 def test_a_byte_costs_what_the_dearest_body_of_a_client_does(server, monkeypatch):
-    monkeypatch.setattr(server.app, "_timed", lambda body: len(body) * (1e-3 if b"[0],[0]," in body else 1e-9))
+    monkeypatch.setattr(
+        server.app, "_timed", lambda body: len(body) * (1e-3 if b"[0],[0]," in body else 1e-9)
+    )
     for name in ("_costs", "_dearest", "inline_bytes", "most_rows"):
         monkeypatch.setattr(server.app, name, getattr(server.app, name))  # to be put back
     server.app.calibrate()

@@ -22,7 +22,9 @@ FEATURES = {
 
 
 @pytest.mark.parametrize("kind", FEATURES)
-def test_memory_grows_with_what_was_sent_and_not_with_what_it_becomes(tmp_path: Path, kind: str) -> None:
+def test_memory_grows_with_what_was_sent_and_not_with_what_it_becomes(
+    tmp_path: Path, kind: str
+) -> None:
     described, wide = FEATURES[kind]
     weights = numpy_helper.from_array(np.ones((wide, 2), dtype=np.float32), "w")
     nodes = [
@@ -36,13 +38,23 @@ def test_memory_grows_with_what_was_sent_and_not_with_what_it_becomes(tmp_path: 
     graph = helper.make_graph(nodes, "wide", ends[:1], ends[1:], [weights])
     opsets = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "model.onnx")
-    (tmp_path / "schema.json").write_text(json.dumps({"classes": ["no", "yes"], "features": [described]}))
+    (tmp_path / "schema.json").write_text(
+        json.dumps({"classes": ["no", "yes"], "features": [described]})
+    )
     made = package.import_onnx(
-        tmp_path / "model.onnx", schema=tmp_path / "schema.json", name="income", out=tmp_path / "store"
+        tmp_path / "model.onnx",
+        schema=tmp_path / "schema.json",
+        name="income",
+        out=tmp_path / "store",
     )
     server = targets.Application(Path(made.path))
     server.app.most_rows = ROWS
-    tensor = {"name": "x", "datatype": "BYTES", "shape": [ROWS], "data": [WORDS[row % 400] for row in range(ROWS)]}
+    tensor = {
+        "name": "x",
+        "datatype": "BYTES",
+        "shape": [ROWS],
+        "data": [WORDS[row % 400] for row in range(ROWS)],
+    }
     body = orjson.dumps({"inputs": [tensor], "outputs": [{"name": "confidence"}]})
     tracemalloc.start()
     status, _ = server.ask(body)

@@ -1,5 +1,5 @@
-"""Small prepared datasets, and code of a user's own outside the package, that the tests of training and evaluation
-share."""
+"""Small prepared datasets, and code of a user's own outside the package, that the tests of training
+and evaluation share."""
 
 import sys
 import textwrap
@@ -32,19 +32,25 @@ def table(rows: int = 240, *, seed: int = 0) -> pd.DataFrame:
 def tabular(folder: Path, *, rows: int = 240) -> Path:
     """Return a prepared dataset of `table`."""
     table(rows).to_csv(folder / "rows.csv", index=False)
-    prepare.prepare(sections.Data.of(source="csv", path=folder / "rows.csv"), out=folder / "tabular")
+    prepare.prepare(
+        sections.Data.of(source="csv", path=folder / "rows.csv"), out=folder / "tabular"
+    )
     return folder / "tabular"
 
 
 def digits(folder: Path, *, limit: int | None = 400) -> Path:
     """Return a prepared dataset of scikit-learn's digits."""
     split = sections.Split(validation=0.1667, test=0.3322)
-    prepare.prepare(sections.Data.of(source="digits", target="digit", limit=limit, split=split), out=folder / "digits")
+    prepare.prepare(
+        sections.Data.of(source="digits", target="digit", limit=limit, split=split),
+        out=folder / "digits",
+    )
     return folder / "digits"
 
 
 def code(folder: Path, monkeypatch: Any, *, name: str, text: str) -> str:
-    """Write a module of the user's into a folder that becomes the current directory; gives the name of its function."""
+    """Write a module of the user's into a folder that becomes the current directory; gives the name
+    of its function."""
     (folder / f"{name}.py").write_text(textwrap.dedent(text), encoding="utf-8")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -52,7 +58,9 @@ def code(folder: Path, monkeypatch: Any, *, name: str, text: str) -> str:
     return f"{name}:fit"
 
 
-def package(folder: Path, *, dataset: Path, checkpoint: Path, classes: list[str] | None = None) -> Path:
+def package(
+    folder: Path, *, dataset: Path, checkpoint: Path, classes: list[str] | None = None
+) -> Path:
     """Return the files of a model package that a champion is read from."""
     folder.mkdir()
     known = artifacts.read_json(dataset / "schema.json")

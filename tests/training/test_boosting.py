@@ -20,7 +20,9 @@ def training(**values) -> sections.Training:
 
 def prepared(folder: Path, frame: pd.DataFrame, **section) -> Path:
     frame.to_csv(folder / "rows.csv", index=False)
-    prepare.prepare(sections.Data.of(source="csv", path=folder / "rows.csv", **section), out=folder / "data")
+    prepare.prepare(
+        sections.Data.of(source="csv", path=folder / "rows.csv", **section), out=folder / "data"
+    )
     return folder / "data"
 
 
@@ -30,7 +32,9 @@ def dataset(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("boosting")
     frame = made.table(900)
     rng = np.random.default_rng(1)
-    frame["label"] = np.where(frame["age"] > 45, frame["town"].map({"Bath": "a", "York": "b", "Rye": "c"}), "a")
+    frame["label"] = np.where(
+        frame["age"] > 45, frame["town"].map({"Bath": "a", "York": "b", "Rye": "c"}), "a"
+    )
     frame.loc[rng.random(900) < 0.1, "pay"] = np.nan
     frame.loc[rng.random(900) < 0.1, "town"] = None
     return prepared(folder, frame)
@@ -44,21 +48,30 @@ def two(tmp_path_factory) -> Path:
 def test_trees_learn_three_classes_from_numbers_and_categories(dataset, tmp_path):
     record = fit.fit(training(), dataset=dataset, out=tmp_path / "out")
     data = splits.load(dataset)
-    answers = graph.run(tmp_path / "out" / "model.onnx", data.test.inputs(), output="probabilities", width=3)
+    answers = graph.run(
+        tmp_path / "out" / "model.onnx", data.test.inputs(), output="probabilities", width=3
+    )
     usual = np.bincount(data.test.target).max() / len(data.test)
     assert (answers.argmax(axis=1) == data.test.target).mean() > usual + 0.1
     assert (record.family, record.layout, record.device) == ("boosting", "named", "cpu")
     assert record.onnx_max_difference < 1e-6
     inputs = [node.name for node in onnx.load(tmp_path / "out" / "model.onnx").graph.input]
     assert inputs == ["numbers", "categories"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoint.json", "model.onnx"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "checkpoint.json",
+        "model.onnx",
+    ]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(threads, dataset, tmp_path):
     for name, seed in (("one", 1), ("same", 1), ("other", 2)):
-        fit.fit(training(seed=seed, features=0.5, threads=threads), dataset=dataset, out=tmp_path / name)
-    one, same, other = ((tmp_path / name / "model.onnx").read_bytes() for name in ("one", "same", "other"))
+        fit.fit(
+            training(seed=seed, features=0.5, threads=threads), dataset=dataset, out=tmp_path / name
+        )
+    one, same, other = (
+        (tmp_path / name / "model.onnx").read_bytes() for name in ("one", "same", "other")
+    )
     assert one == same != other
 
 
@@ -71,21 +84,31 @@ def test_the_best_round_is_kept_and_training_stops_when_patience_ends(two, tmp_p
     assert measured[record.best_epoch - 1] == min(measured) != measured[-1]
     assert [row["epoch"] for row in told] == [1, *range(10, record.epochs + 1, 10)]
     held_out = splits.load(two).validation
-    answers = graph.run(tmp_path / "out" / "model.onnx", held_out.inputs(), output="probabilities", width=2)
-    assert classification.log_loss(answers, held_out.target) == pytest.approx(min(measured), abs=1e-5)
+    answers = graph.run(
+        tmp_path / "out" / "model.onnx", held_out.inputs(), output="probabilities", width=2
+    )
+    assert classification.log_loss(answers, held_out.target) == pytest.approx(
+        min(measured), abs=1e-5
+    )
     best = record.history[record.best_epoch - 1]
-    assert (answers.argmax(axis=1) == held_out.target).mean() == pytest.approx(best["validation_accuracy"])
+    assert (answers.argmax(axis=1) == held_out.target).mean() == pytest.approx(
+        best["validation_accuracy"]
+    )
 
 
 def test_balanced_classes_find_more_of_the_rarest(tmp_path):
     rng = np.random.default_rng(3)
     shift = rng.normal(size=1500)
-    frame = pd.DataFrame({"x": shift, "label": np.where(shift + rng.normal(size=1500) > 2.2, "rare", "usual")})
+    frame = pd.DataFrame(
+        {"x": shift, "label": np.where(shift + rng.normal(size=1500) > 2.2, "rare", "usual")}
+    )
     dataset = prepared(tmp_path, frame)
     test, found = splits.load(dataset).test, {}
     for weights in ("none", "balanced"):
         fit.fit(training(classWeights=weights), dataset=dataset, out=tmp_path / weights)
-        answers = graph.run(tmp_path / weights / "model.onnx", test.inputs(), output="probabilities", width=2)
+        answers = graph.run(
+            tmp_path / weights / "model.onnx", test.inputs(), output="probabilities", width=2
+        )
         found[weights] = int((answers.argmax(axis=1) == 0)[test.target == 0].sum())
     assert found["balanced"] > found["none"]
 
@@ -93,12 +116,20 @@ def test_balanced_classes_find_more_of_the_rarest(tmp_path):
 def test_a_word_that_training_never_saw_and_a_missing_one_are_answered(dataset, tmp_path):
     fit.fit(training(), dataset=dataset, out=tmp_path / "out")
     steps = splits.load(dataset).preprocessor
-    columns = {"age": np.array([50.0, np.nan]), "pay": np.array([np.nan, 1.0]), "town": np.array(["Oslo", ""], object)}
-    answers = graph.run(tmp_path / "out" / "model.onnx", steps.transform(columns), output="probabilities", width=3)
+    columns = {
+        "age": np.array([50.0, np.nan]),
+        "pay": np.array([np.nan, 1.0]),
+        "town": np.array(["Oslo", ""], object),
+    }
+    answers = graph.run(
+        tmp_path / "out" / "model.onnx", steps.transform(columns), output="probabilities", width=3
+    )
     assert answers.sum(axis=1) == pytest.approx([1, 1])
 
 
-def test_splits_that_were_only_rounded_are_refused_at_the_row_that_they_flip(two, tmp_path, monkeypatch):
+def test_splits_that_were_only_rounded_are_refused_at_the_row_that_they_flip(
+    two, tmp_path, monkeypatch
+):
     monkeypatch.setattr("fairway.training.forest.below", lambda splits: splits.astype(np.float32))
     said = (
         r"answers differently from the model on \d+ of \d+ rows, .*; the first is a row made up from validation rows "
@@ -111,7 +142,9 @@ def test_splits_that_were_only_rounded_are_refused_at_the_row_that_they_flip(two
 def test_every_validation_row_is_proved(two, tmp_path, monkeypatch):
     asked = []
     prove = parity.prove
-    monkeypatch.setattr("fairway.training.parity.prove", lambda *a, **k: asked.append(a[1]) or prove(*a, **k))
+    monkeypatch.setattr(
+        "fairway.training.parity.prove", lambda *a, **k: asked.append(a[1]) or prove(*a, **k)
+    )
     fit.fit(training(), dataset=two, out=tmp_path / "out")
     assert asked[0].validation == len(splits.load(two).validation)
     assert len(asked[0].expected) > 3 * asked[0].validation
@@ -123,8 +156,12 @@ def test_pictures_are_refused(tmp_path):
 
 
 def test_a_task_that_boosting_does_not_learn_is_refused(two, tmp_path, monkeypatch):
-    monkeypatch.setattr("fairway.training.losses.ClassificationSide.boosted", lambda self, target, held_out: ())
-    with pytest.raises(errors.TrainingError, match="boosting does not learn classification: use tabular"):
+    monkeypatch.setattr(
+        "fairway.training.losses.ClassificationSide.boosted", lambda self, target, held_out: ()
+    )
+    with pytest.raises(
+        errors.TrainingError, match="boosting does not learn classification: use tabular"
+    ):
         fit.fit(training(), dataset=two, out=tmp_path / "out")
 
 
@@ -132,7 +169,10 @@ def test_a_few_rows_are_said_where_lightgbm_can_do_nothing_with_them(tmp_path):
     dataset = prepared(tmp_path, made.table(60))
     record = fit.fit(training(minLeafRows=30), dataset=dataset, out=tmp_path / "out")
     answers = graph.run(
-        tmp_path / "out" / "model.onnx", splits.load(dataset).test.inputs(), output="probabilities", width=2
+        tmp_path / "out" / "model.onnx",
+        splits.load(dataset).test.inputs(),
+        output="probabilities",
+        width=2,
     )
     assert record.onnx_max_difference < 1e-6
     assert np.ptp(answers[:, 0]) == 0  # no split had enough rows: each answer is the classes' share
@@ -141,11 +181,15 @@ def test_a_few_rows_are_said_where_lightgbm_can_do_nothing_with_them(tmp_path):
 def test_a_number_is_learnt_in_its_own_unit_with_an_interval(tmp_path):
     rng = np.random.default_rng(5)
     frame = made.table(1500).drop(columns="label")
-    frame["label"] = 5000 + 100 * frame["age"] + 2000 * (frame["town"] == "York") + rng.normal(0, 300, 1500)
+    frame["label"] = (
+        5000 + 100 * frame["age"] + 2000 * (frame["town"] == "York") + rng.normal(0, 300, 1500)
+    )
     dataset = prepared(tmp_path, frame)
     record = fit.fit(training(rounds=300), dataset=dataset, out=tmp_path / "out")
     data = splits.load(dataset)
-    answers = graph.run(tmp_path / "out" / "model.onnx", data.test.inputs(), output="value", width=3)
+    answers = graph.run(
+        tmp_path / "out" / "model.onnx", data.test.inputs(), output="value", width=3
+    )
     off = np.abs(answers[:, 0] - data.test.target)
     inside = (answers[:, 1] <= data.test.target) & (data.test.target <= answers[:, 2])
     best = record.history[record.best_epoch - 1]
@@ -153,21 +197,27 @@ def test_a_number_is_learnt_in_its_own_unit_with_an_interval(tmp_path):
     assert np.sqrt((off**2).mean()) == pytest.approx(best["validation_rmse"], rel=0.25)
     assert np.sqrt((off**2).mean()) < 0.3 * data.test.target.std()
     assert 0.85 < inside.mean() < 0.96
-    assert best["validation_loss"] == pytest.approx((best["validation_rmse"] / data.schema.facts["std"]) ** 2)
+    assert best["validation_loss"] == pytest.approx(
+        (best["validation_rmse"] / data.schema.facts["std"]) ** 2
+    )
 
 
 def test_each_label_has_trees_of_its_own_in_one_graph(tmp_path):
     frame = made.table(900).drop(columns="label")
     young, york = frame["age"] < 40, frame["town"] == "York"
     frame["label"] = [
-        ";".join(n for n, has in (("young", y), ("york", t)) if has) or "none" for y, t in zip(young, york, strict=True)
+        ";".join(n for n, has in (("young", y), ("york", t)) if has) or "none"
+        for y, t in zip(young, york, strict=True)
     ]
     dataset = prepared(tmp_path, frame, task="multilabel")
     told = []
     record = fit.fit(training(), dataset=dataset, out=tmp_path / "out", progress=told.append)
     data = splits.load(dataset)
     answers = graph.run(
-        tmp_path / "out" / "model.onnx", data.test.inputs(), output="probabilities", width=len(data.schema.classes)
+        tmp_path / "out" / "model.onnx",
+        data.test.inputs(),
+        output="probabilities",
+        width=len(data.schema.classes),
     )
     assert ((answers > 0.5) == (data.test.target > 0)).mean() > 0.95
     assert record.onnx_max_difference < 1e-6
@@ -181,7 +231,9 @@ def test_rows_of_a_group_are_ranked(tmp_path):
     dataset = prepared(tmp_path, frame, task="ranking", group="query")
     fit.fit(training(), dataset=dataset, out=tmp_path / "out")
     data = splits.load(dataset)
-    answers = graph.run(tmp_path / "out" / "model.onnx", data.test.inputs(), output=output(data), width=1)
+    answers = graph.run(
+        tmp_path / "out" / "model.onnx", data.test.inputs(), output=output(data), width=1
+    )
     assert np.corrcoef(answers[:, 0], data.test.target[:, 1])[0, 1] > 0.9
 
 

@@ -19,8 +19,12 @@ CPU, OLD_GPU, GPU, MAC = (
         pytest.param({}, GPU, ("cuda", "bfloat16"), id="a GPU with bfloat16"),
         pytest.param({}, OLD_GPU, ("cuda", "float32"), id="a GPU without bfloat16"),
         pytest.param({}, MAC, ("mps", "float32"), id="a Mac"),
-        pytest.param({"device": "cpu"}, GPU, ("cpu", "float32"), id="the CPU though a GPU is there"),
-        pytest.param({"precision": "float32"}, GPU, ("cuda", "float32"), id="full precision on a GPU"),
+        pytest.param(
+            {"device": "cpu"}, GPU, ("cpu", "float32"), id="the CPU though a GPU is there"
+        ),
+        pytest.param(
+            {"precision": "float32"}, GPU, ("cuda", "float32"), id="full precision on a GPU"
+        ),
         pytest.param({"precision": "float16"}, OLD_GPU, ("cuda", "float16"), id="float16 on a GPU"),
         pytest.param({"precision": "bfloat16"}, CPU, ("cpu", "bfloat16"), id="bfloat16 on the CPU"),
     ],
@@ -33,9 +37,21 @@ def test_device_and_precision_follow_from_the_section_and_the_machine(asked, mac
 @pytest.mark.parametrize(
     ("asked", "machine", "said"),
     [
-        pytest.param({"device": "cuda"}, CPU, "training.device is cuda, which this machine does not have", id="no GPU"),
-        pytest.param({"device": "mps"}, GPU, "training.device is mps, which this machine does not have", id="no Mac"),
-        pytest.param({"precision": "float16"}, CPU, "training.precision is float16", id="float16 on the CPU"),
+        pytest.param(
+            {"device": "cuda"},
+            CPU,
+            "training.device is cuda, which this machine does not have",
+            id="no GPU",
+        ),
+        pytest.param(
+            {"device": "mps"},
+            GPU,
+            "training.device is mps, which this machine does not have",
+            id="no Mac",
+        ),
+        pytest.param(
+            {"precision": "float16"}, CPU, "training.precision is float16", id="float16 on the CPU"
+        ),
     ],
 )
 def test_what_is_not_there_is_refused_with_a_sentence(asked, machine, said):

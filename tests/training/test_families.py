@@ -1,4 +1,5 @@
-"""What every family of training keeps to, ours and a stranger's: the acceptance test of docs/adding.md."""
+"""What every family of training keeps to, ours and a stranger's: the acceptance test of
+docs/adding.md."""
 
 import json
 from pathlib import Path
@@ -84,29 +85,46 @@ def test_a_family_fits_what_it_takes_and_survives_the_configuration(family, tmp_
 @pytest.mark.parametrize("family", sorted(sections.FAMILIES.sections))
 def test_every_key_of_a_family_says_why(family):
     described = sections.FAMILIES.sections[family].model_fields
-    assert [key for key, field in described.items() if not field.description and key != "augmentation"] == []
+    assert [
+        key for key, field in described.items() if not field.description and key != "augmentation"
+    ] == []
 
 
 def test_keys_of_another_family_are_dropped_since_a_group_may_have_said_them_first():
-    chosen = loader.load(None, overrides=["data.source=digits", "training.family=boosting"]).training
+    chosen = loader.load(
+        None, overrides=["data.source=digits", "training.family=boosting"]
+    ).training
     assert (chosen.family, chosen.most_epochs) == ("boosting", 500)
-    assert sections.Training.of(family="function", function="a:b", epochs=3, batchSize=9).function == "a:b"
+    assert (
+        sections.Training.of(family="function", function="a:b", epochs=3, batchSize=9).function
+        == "a:b"
+    )
 
 
 def test_a_configuration_of_before_families_had_keys_of_their_own_is_read():
-    before = {"family": "tabular", "function": None, "channels": [16, 32], "augmentation": {}, "epochs": 7}
+    before = {
+        "family": "tabular",
+        "function": None,
+        "channels": [16, 32],
+        "augmentation": {},
+        "epochs": 7,
+    }
     assert sections.Training.of(**before).epochs == 7
 
 
 def test_a_family_that_is_not_there_is_named_with_those_that_are():
-    with pytest.raises(ValidationError, match="wanted a family that is installed: boosting, convolutional, "):
+    with pytest.raises(
+        ValidationError, match="wanted a family that is installed: boosting, convolutional, "
+    ):
         sections.Training.of(family="forest")
 
 
 def test_a_strangers_family_is_configured_and_trained_without_a_line_of_ours(tmp_path):
     modules, entries = {"shares": STRANGER}, {"families": {"shares": "shares"}}
     (tmp_path / "there").mkdir()
-    folder = strangers.install(tmp_path / "there", "shares", version="1.2", modules=modules, groups=entries)
+    folder = strangers.install(
+        tmp_path / "there", "shares", version="1.2", modules=modules, groups=entries
+    )
     dataset = made.tabular(tmp_path)
     script = f"""
 import json

@@ -45,7 +45,9 @@ def digits(tmp_path_factory) -> Path:
 
 def same_weights(one: Path, other: Path) -> bool:
     first, second = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_weights(tabular, tmp_path):
@@ -57,11 +59,24 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_weights(tabul
 
 
 def test_a_run_killed_in_mid_training_resumes_and_ends_with_the_same_weights(digits, tmp_path):
-    section = made.training(family="convolutional", epochs=4, dropout=0.3, augmentation={"rotation": 10})
+    section = made.training(
+        family="convolutional", epochs=4, dropout=0.3, augmentation={"rotation": 10}
+    )
     whole = fit.fit(section, dataset=digits, out=tmp_path / "whole")
-    command = [sys.executable, "-c", CHILD, section.model_dump_json(), str(digits), str(tmp_path / "killed")]
+    command = [
+        sys.executable,
+        "-c",
+        CHILD,
+        section.model_dump_json(),
+        str(digits),
+        str(tmp_path / "killed"),
+    ]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(SRC)}
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SRC)},
     ) as child:
         seen = [child.stdout.readline().strip()]
         child.stdin.write("\n")
@@ -74,7 +89,10 @@ def test_a_run_killed_in_mid_training_resumes_and_ends_with_the_same_weights(dig
     assert not (tmp_path / "killed").exists()
     epochs = []
     resumed = fit.fit(
-        section, dataset=digits, out=tmp_path / "killed", progress=lambda row: epochs.append(row["epoch"])
+        section,
+        dataset=digits,
+        out=tmp_path / "killed",
+        progress=lambda row: epochs.append(row["epoch"]),
     )
     assert epochs == [3, 4]
     assert resumed.history == whole.history
@@ -90,7 +108,10 @@ def test_what_another_section_left_behind_is_not_resumed_from(tabular, tmp_path)
         fit.fit(made.training(seed=1), dataset=tabular, out=tmp_path / "out", progress=stop)
     epochs = []
     fit.fit(
-        made.training(seed=2), dataset=tabular, out=tmp_path / "out", progress=lambda row: epochs.append(row["epoch"])
+        made.training(seed=2),
+        dataset=tabular,
+        out=tmp_path / "out",
+        progress=lambda row: epochs.append(row["epoch"]),
     )
     assert epochs == [1, 2, 3]
 
@@ -100,7 +121,9 @@ def test_a_state_that_cannot_be_read_is_begun_anew(tabular, tmp_path):
     assert fit.fit(made.training(), dataset=tabular, out=tmp_path / "out").epochs == 3
 
 
-@pytest.mark.parametrize(("data", "values"), [("tabular", {}), ("digits", {"family": "convolutional"})])
+@pytest.mark.parametrize(
+    ("data", "values"), [("tabular", {}), ("digits", {"family": "convolutional"})]
+)
 def test_the_graph_answers_as_the_network_did_on_rows_it_never_saw(data, values, request, tmp_path):
     dataset = request.getfixturevalue(data)
     record = fit.fit(made.training(**values), dataset=dataset, out=tmp_path / "out")
@@ -130,18 +153,26 @@ def test_the_graph_answers_as_the_network_did_on_rows_it_never_saw(data, values,
 
 def test_no_file_of_a_checkpoint_names_a_path_or_holds_a_row(digits, tmp_path):
     fit.fit(made.training(family="convolutional"), dataset=digits, out=tmp_path / "out")
-    contents = {name: (tmp_path / "out" / name).read_bytes() for name in ("model.onnx", "model.safetensors")}
+    contents = {
+        name: (tmp_path / "out" / name).read_bytes() for name in ("model.onnx", "model.safetensors")
+    }
     with zipfile.ZipFile(tmp_path / "out" / "model.pt2") as archive:
         contents |= {name: archive.read(name) for name in archive.namelist()}
     rows = splits.load(digits).validation.inputs()["image"]
     for name, content in contents.items():
-        assert not re.search(rb"/[\w.-]+/[\w./-]+\.py|" + re.escape(str(tmp_path).encode()), content), name
+        assert not re.search(
+            rb"/[\w.-]+/[\w./-]+\.py|" + re.escape(str(tmp_path).encode()), content
+        ), name
         assert rows[5].tobytes() not in content, name
     assert all(len(content) == 0 for name, content in contents.items() if "sample_inputs" in name)
 
 
 def test_the_best_epoch_is_kept_and_training_stops_when_patience_ends(tabular, tmp_path):
-    record = fit.fit(made.training(epochs=60, patience=2, learningRate=0.1), dataset=tabular, out=tmp_path / "out")
+    record = fit.fit(
+        made.training(epochs=60, patience=2, learningRate=0.1),
+        dataset=tabular,
+        out=tmp_path / "out",
+    )
     losses = [row["validation_loss"] for row in record.history]
     assert record.epochs == record.best_epoch + 2 < 60
     assert losses[record.best_epoch - 1] == min(losses) != losses[-1]
@@ -155,10 +186,14 @@ def test_the_best_epoch_is_kept_and_training_stops_when_patience_ends(tabular, t
 def test_digits_are_learnt(tmp_path):
     dataset = made.digits(tmp_path, limit=None)
     record = fit.fit(
-        sections.Training.of(family="convolutional", threads=1, device="cpu"), dataset=dataset, out=tmp_path / "out"
+        sections.Training.of(family="convolutional", threads=1, device="cpu"),
+        dataset=dataset,
+        out=tmp_path / "out",
     )
     test = splits.load(dataset).test
-    answers = graph.run(tmp_path / "out" / "model.onnx", test.inputs(), output="probabilities", width=10)
+    answers = graph.run(
+        tmp_path / "out" / "model.onnx", test.inputs(), output="probabilities", width=10
+    )
     assert (answers.argmax(axis=1) == test.target).mean() > 0.95
     assert record.layout == "named"
 
@@ -169,7 +204,10 @@ def test_progress_tells_each_epoch_as_the_history_keeps_it(tabular, tmp_path):
     assert tuple(told) == record.history
     assert told[0].keys() == {"epoch", "train_loss", "validation_loss", "validation_accuracy"}
     assert (
-        artifacts.from_json(artifacts.Checkpoint, artifacts.read_json(tmp_path / "out" / "checkpoint.json")) == record
+        artifacts.from_json(
+            artifacts.Checkpoint, artifacts.read_json(tmp_path / "out" / "checkpoint.json")
+        )
+        == record
     )
 
 
@@ -200,14 +238,18 @@ def prepared(folder: Path, frame: pd.DataFrame) -> Path:
 
 def emptied(dataset: Path, *, split: str, keep: str | None = None) -> None:
     table = pd.read_parquet(dataset / f"{split}.parquet")
-    table[table["label"] == keep if keep else [False] * len(table)].to_parquet(dataset / f"{split}.parquet")
+    table[table["label"] == keep if keep else [False] * len(table)].to_parquet(
+        dataset / f"{split}.parquet"
+    )
 
 
 @pytest.mark.parametrize(
     ("split", "keep", "said"),
     [
         pytest.param("train", None, r"the training split of .* has no rows", id="no training rows"),
-        pytest.param("validation", None, r"the validation split of .* has no rows", id="no validation rows"),
+        pytest.param(
+            "validation", None, r"the validation split of .* has no rows", id="no validation rows"
+        ),
         pytest.param("train", "no", r"all training rows of .* are of class 'no'", id="one class"),
     ],
 )
@@ -225,11 +267,14 @@ def test_a_loss_that_is_no_number_any_more_names_the_learning_rate(tabular, tmp_
     monkeypatch.setattr(
         splits.Split,
         "inputs",
-        lambda self: {key: value * huge if key == "numbers" else value for key, value in given(self).items()},
+        lambda self: {
+            key: value * huge if key == "numbers" else value for key, value in given(self).items()
+        },
     )
     with (
         pytest.raises(
-            errors.TrainingError, match=r"loss became (nan|inf) in epoch 1: .* lower training.learningRate \(0.003\)"
+            errors.TrainingError,
+            match=r"loss became (nan|inf) in epoch 1: .* lower training.learningRate \(0.003\)",
         ),
         np.errstate(over="ignore"),
     ):
@@ -238,11 +283,18 @@ def test_a_loss_that_is_no_number_any_more_names_the_learning_rate(tabular, tmp_
 
 @pytest.mark.parametrize(
     ("data", "family", "said"),
-    [("tabular", "convolutional", "needs an image feature"), ("digits", "tabular", "cannot use an image")],
+    [
+        ("tabular", "convolutional", "needs an image feature"),
+        ("digits", "tabular", "cannot use an image"),
+    ],
 )
 def test_a_family_that_does_not_fit_the_data_is_refused(data, family, said, request, tmp_path):
     with pytest.raises(errors.TrainingError, match=said):
-        fit.fit(made.training(family=family), dataset=request.getfixturevalue(data), out=tmp_path / "out")
+        fit.fit(
+            made.training(family=family),
+            dataset=request.getfixturevalue(data),
+            out=tmp_path / "out",
+        )
 
 
 def test_a_folder_that_holds_no_dataset_is_refused(tmp_path):

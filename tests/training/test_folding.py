@@ -27,12 +27,16 @@ TREES = {
     "histogram": ensemble.HistGradientBoostingClassifier(max_iter=20, random_state=0),
     "lightgbm": lightgbm.LGBMClassifier(n_estimators=20, verbosity=-1),
     "xgboost": xgboost.XGBClassifier(n_estimators=20),
-    "catboost": catboost.CatBoostClassifier(iterations=20, verbose=0, allow_writing_files=False, thread_count=1),
+    "catboost": catboost.CatBoostClassifier(
+        iterations=20, verbose=0, allow_writing_files=False, thread_count=1
+    ),
 }
 
 
 def answered(proto, rows: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     table = next(node.name for node in session.get_outputs() if len(node.shape) == 2)
     return session.run([table], {session.get_inputs()[0].name: rows})[0]
 

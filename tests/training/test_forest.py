@@ -13,7 +13,9 @@ def near(split: float) -> np.ndarray:
     """Return the float32 values around a split, which are the only ones whose side could change."""
     with np.errstate(over="ignore"):
         at = np.float32(split)
-        return np.array([np.nextafter(at, np.float32(-np.inf)), at, np.nextafter(at, np.float32(np.inf))])
+        return np.array(
+            [np.nextafter(at, np.float32(-np.inf)), at, np.nextafter(at, np.float32(np.inf))]
+        )
 
 
 @given(DOUBLES)
@@ -34,7 +36,9 @@ def test_plain_rounding_moves_a_float32_to_the_other_side():
 
 def answers(made: forest.Forest, rows: list[list[float]]) -> np.ndarray:
     proto = forest.graph(made, columns=len(rows[0]), output="answers")
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     return session.run(None, {"features": np.array(rows, dtype=np.float32)})[0]
 
 
@@ -97,7 +101,9 @@ def test_a_row_is_led_to_the_deepest_node_and_put_on_its_split():
 def test_of_more_splits_and_columns_than_there_is_room_for_some_are_taken_evenly(monkeypatch):
     monkeypatch.setattr(stress, "MOST_VALUES", 64)
     trees = [stump(split=place / 7) for place in range(50)]
-    proto = forest.graph(forest.Forest(trees=trees, base=[0.0], link="identity"), columns=4, output="answers")
+    proto = forest.graph(
+        forest.Forest(trees=trees, base=[0.0], link="identity"), columns=4, output="answers"
+    )
     made = stress.edges(proto, np.zeros((3, 4), dtype=np.float32), missing=False)
     assert len(made.rows) == 3 * 4
     assert made.rows[:, 0].min() < 0.1
@@ -107,7 +113,10 @@ def test_of_more_splits_and_columns_than_there_is_room_for_some_are_taken_evenly
 
 
 def test_the_ends_of_each_column_are_asked_one_at_a_time():
-    inputs = {"numbers": np.array([[1.0, 5.0], [3.0, 5.0]], np.float32), "categories": np.array([[2], [4]])}
+    inputs = {
+        "numbers": np.array([[1.0, 5.0], [3.0, 5.0]], np.float32),
+        "categories": np.array([[2], [4]]),
+    }
     ends = stress.extremes(inputs)
     assert ends["numbers"][:, 0].tolist() == [1, 1, 3, 0, 5, 1, 1, 1, 1]
     assert ends["categories"][:, 0].tolist() == [2, 2, 4, 0, 2, 2, 2, 2, 2]

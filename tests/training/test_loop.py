@@ -6,7 +6,8 @@ from fairway.training import loop, networks
 
 
 @pytest.mark.parametrize(
-    ("count", "size", "sizes"), [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (3, 1, [1, 1, 1]), (1, 4, [1]), (4, 4, [4])]
+    ("count", "size", "sizes"),
+    [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (3, 1, [1, 1, 1]), (1, 4, [1]), (4, 4, [4])],
 )
 def test_every_row_is_in_one_batch_and_no_larger_batch_ends_with_a_single_row(count, size, sizes):
     parts = loop.batches(count, size=size, seed=1)
@@ -15,12 +16,16 @@ def test_every_row_is_in_one_batch_and_no_larger_batch_ends_with_a_single_row(co
 
 
 def test_the_seed_fixes_the_order():
-    one, same, other = (torch.cat(list(loop.batches(50, size=8, seed=seed))).tolist() for seed in (1, 1, 2))
+    one, same, other = (
+        torch.cat(list(loop.batches(50, size=8, seed=seed))).tolist() for seed in (1, 1, 2)
+    )
     assert one == same != other
 
 
 def test_augmentation_changes_pictures_differently_and_keeps_their_shape():
-    augment = networks.augmentation(sections.Augmentation(rotation=30, translation=0.1, erasing=0.5))
+    augment = networks.augmentation(
+        sections.Augmentation(rotation=30, translation=0.1, erasing=0.5)
+    )
     torch.manual_seed(0)
     image = torch.rand(1, 1, 8, 8).expand(32, 1, 8, 8)
     changed = augment(image)

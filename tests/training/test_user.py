@@ -80,14 +80,21 @@ def run(dataset, tmp_path, monkeypatch):
 
     def start(text: str, *, name: str):
         function = made.code(tmp_path, monkeypatch, name=name, text=text)
-        return fit.fit(made.training(family="function", function=function), dataset=dataset, out=tmp_path / "out")
+        return fit.fit(
+            made.training(family="function", function=function),
+            dataset=dataset,
+            out=tmp_path / "out",
+        )
 
     return start
 
 
 def answers(folder: Path, dataset: Path, *, layout: str) -> np.ndarray:
     return graph.run(
-        folder / "out" / "model.onnx", splits.load(dataset).test.inputs(layout), output="probabilities", width=2
+        folder / "out" / "model.onnx",
+        splits.load(dataset).test.inputs(layout),
+        output="probabilities",
+        width=2,
     )
 
 
@@ -99,14 +106,17 @@ def answers(folder: Path, dataset: Path, *, layout: str) -> np.ndarray:
         pytest.param("make_pipeline(StandardScaler(), LogisticRegression())", id="pipeline"),
         pytest.param("HistGradientBoostingClassifier(random_state=seed)", id="histogram boosting"),
         pytest.param(
-            "make_pipeline(RobustScaler(), RandomForestClassifier(20, random_state=seed))", id="trees behind a scaler"
+            "make_pipeline(RobustScaler(), RandomForestClassifier(20, random_state=seed))",
+            id="trees behind a scaler",
         ),
     ],
 )
 def test_a_scikit_learn_classifier_is_exported_and_useful(estimator, run, dataset, tmp_path):
     record = run(SKLEARN.format(estimator=estimator), name="user_sklearn")
     exported = onnx.load(tmp_path / "out" / "model.onnx").graph
-    right = answers(tmp_path, dataset, layout="flat").argmax(axis=1) == splits.load(dataset).test.target
+    right = (
+        answers(tmp_path, dataset, layout="flat").argmax(axis=1) == splits.load(dataset).test.target
+    )
     assert (record.family, record.layout) == ("function", "flat")
     assert [node.name for node in exported.input] == ["features"]
     assert [node.name for node in exported.output] == ["probabilities"]
@@ -118,15 +128,29 @@ def test_a_scikit_learn_classifier_is_exported_and_useful(estimator, run, datase
     ("layout", "booster"),
     [
         pytest.param("flat", f"{LIGHT}.fit(rows, target)", id="lightgbm"),
-        pytest.param("columns", f"{LIGHT}.fit(rows, target, categorical_feature=[2])", id="lightgbm categories"),
+        pytest.param(
+            "columns",
+            f"{LIGHT}.fit(rows, target, categorical_feature=[2])",
+            id="lightgbm categories",
+        ),
         pytest.param(
             "flat",
             "lightgbm.train({'objective': 'binary', 'verbosity': -1}, lightgbm.Dataset(rows, label=target), 20)",
             id="lightgbm booster",
         ),
-        pytest.param("flat", "xgboost.XGBClassifier(n_estimators=30).fit(rows, target)", id="xgboost"),
-        pytest.param("columns", "xgboost.XGBClassifier(n_estimators=30).fit(rows, target)", id="xgboost columns"),
-        pytest.param("flat", f"make_pipeline(StandardScaler(), {LIGHT}).fit(rows, target)", id="lightgbm scaled"),
+        pytest.param(
+            "flat", "xgboost.XGBClassifier(n_estimators=30).fit(rows, target)", id="xgboost"
+        ),
+        pytest.param(
+            "columns",
+            "xgboost.XGBClassifier(n_estimators=30).fit(rows, target)",
+            id="xgboost columns",
+        ),
+        pytest.param(
+            "flat",
+            f"make_pipeline(StandardScaler(), {LIGHT}).fit(rows, target)",
+            id="lightgbm scaled",
+        ),
         pytest.param(
             "flat",
             "catboost.CatBoostClassifier(iterations=30, verbose=0, allow_writing_files=False).fit(rows, target)",
@@ -137,7 +161,9 @@ def test_a_scikit_learn_classifier_is_exported_and_useful(estimator, run, datase
 def test_a_booster_is_exported_and_useful(layout, booster, run, dataset, tmp_path):
     record = run(BOOSTER.format(layout=layout, booster=booster), name="user_booster")
     wanted = "flat" if layout == "flat" else "named"
-    right = answers(tmp_path, dataset, layout=wanted).argmax(axis=1) == splits.load(dataset).test.target
+    right = (
+        answers(tmp_path, dataset, layout=wanted).argmax(axis=1) == splits.load(dataset).test.target
+    )
     assert (record.layout, record.onnx_max_difference < 1e-6) == (wanted, True)
     assert right.mean() > 0.8
 
@@ -145,8 +171,14 @@ def test_a_booster_is_exported_and_useful(layout, booster, run, dataset, tmp_pat
 @pytest.mark.parametrize(
     ("name", "save"),
     [
-        pytest.param("mine.txt", f"{LIGHT}.fit(rows, target).booster_.save_model('mine.txt')", id="lightgbm"),
-        pytest.param("mine.ubj", "xgboost.XGBClassifier().fit(rows, target).save_model('mine.ubj')", id="xgboost"),
+        pytest.param(
+            "mine.txt", f"{LIGHT}.fit(rows, target).booster_.save_model('mine.txt')", id="lightgbm"
+        ),
+        pytest.param(
+            "mine.ubj",
+            "xgboost.XGBClassifier().fit(rows, target).save_model('mine.ubj')",
+            id="xgboost",
+        ),
     ],
 )
 def test_a_boosters_own_file_may_be_returned(name, save, run, dataset, tmp_path):
@@ -161,7 +193,9 @@ def quantity(tmp_path_factory) -> Path:
     frame = made.table(600)
     frame["label"] = frame["age"] * 20 + frame["pay"] * 3 + 500 * (frame["town"] == "York")
     frame.to_csv(folder / "rows.csv", index=False)
-    prepare.prepare(sections.Data.of(source="csv", path=folder / "rows.csv", coverage=None), out=folder / "data")
+    prepare.prepare(
+        sections.Data.of(source="csv", path=folder / "rows.csv", coverage=None), out=folder / "data"
+    )
     return folder / "data"
 
 
@@ -178,13 +212,19 @@ def quantity(tmp_path_factory) -> Path:
     ids=["lightgbm", "xgboost", "catboost", "random forest", "histogram boosting", "pipeline"],
 )
 def test_a_regressor_is_exported_and_useful(regressor, quantity, tmp_path, monkeypatch):
-    text = "\n    from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor\n"
-    text += "    from sklearn.linear_model import Ridge\n" + BOOSTER.format(layout="flat", booster=regressor)
+    text = (
+        "\n    from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor\n"
+    )
+    text += "    from sklearn.linear_model import Ridge\n" + BOOSTER.format(
+        layout="flat", booster=regressor
+    )
     function = made.code(tmp_path, monkeypatch, name="user_regressor", text=text)
     section = made.training(family="function", function=function)
     record = fit.fit(section, dataset=quantity, out=tmp_path / "out")
     test = splits.load(quantity).test
-    answered = graph.run(tmp_path / "out" / "model.onnx", test.inputs("flat"), output="value", width=1)
+    answered = graph.run(
+        tmp_path / "out" / "model.onnx", test.inputs("flat"), output="value", width=1
+    )
     assert record.onnx_max_difference < 1e-5
     assert np.corrcoef(answered[:, 0], test.target)[0, 1] > 0.9
 
@@ -235,7 +275,11 @@ def onnx_file(
 ) -> None:
     """Write a graph of the first input's columns times random weights, with softmax or without."""
     name, width = next(iter(inputs.items()))
-    weights = np.random.default_rng(0).normal(size=(width, 2)).astype(helper.tensor_dtype_to_np_dtype(kind))
+    weights = (
+        np.random.default_rng(0)
+        .normal(size=(width, 2))
+        .astype(helper.tensor_dtype_to_np_dtype(kind))
+    )
     last = (
         helper.make_node("Softmax", ["logits"], [output], axis=1)
         if softmax
@@ -250,7 +294,10 @@ def onnx_file(
     )
     onnx.save(
         helper.make_model(
-            body, opset_imports=[helper.make_opsetid("", 17)], ir_version=ir_version, doc_string="private"
+            body,
+            opset_imports=[helper.make_opsetid("", 17)],
+            ir_version=ir_version,
+            doc_string="private",
         ),
         path,
     )
@@ -264,11 +311,15 @@ def onnx_file(
         pytest.param({"inputs": {"X": 5}, "output": "y"}, "flat", id="other names"),
         pytest.param({"inputs": {"features": 5}, "kind": TensorProto.DOUBLE}, "flat", id="float64"),
         pytest.param(
-            {"inputs": {"X": 5}, "kind": TensorProto.DOUBLE, "output": "y"}, "flat", id="float64 and other names"
+            {"inputs": {"X": 5}, "kind": TensorProto.DOUBLE, "output": "y"},
+            "flat",
+            id="float64 and other names",
         ),
     ],
 )
-def test_an_onnx_file_is_brought_into_the_form_that_is_served(made_with, layout, run, dataset, tmp_path):
+def test_an_onnx_file_is_brought_into_the_form_that_is_served(
+    made_with, layout, run, dataset, tmp_path
+):
     onnx_file(tmp_path / "mine.onnx", **made_with)
     record = run(RETURNS.format(line="return 'mine.onnx'"), name="user_onnx")
     proto = onnx.load(tmp_path / "out" / "model.onnx")
@@ -276,7 +327,9 @@ def test_an_onnx_file_is_brought_into_the_form_that_is_served(made_with, layout,
     assert [(node.name, node.type.tensor_type.elem_type) for node in proto.graph.output] == [
         ("probabilities", TensorProto.FLOAT)
     ]
-    assert [node.name for node in proto.graph.input] == (["features"] if layout == "flat" else ["numbers"])
+    assert [node.name for node in proto.graph.input] == (
+        ["features"] if layout == "flat" else ["numbers"]
+    )
     assert "private" not in str(proto)
     assert np.allclose(answers(tmp_path, dataset, layout=layout).sum(axis=1), 1)
 
@@ -299,7 +352,11 @@ def test_an_onnx_file_is_brought_into_the_form_that_is_served(made_with, layout,
             r"cannot be run on 36 rows .*: wanted inputs features \[n, 5\]",
             id="another width",
         ),
-        pytest.param({"inputs": {"features": 5}, "rows": 1}, "with a first axis of any length", id="a fixed batch"),
+        pytest.param(
+            {"inputs": {"features": 5}, "rows": 1},
+            "with a first axis of any length",
+            id="a fixed batch",
+        ),
         pytest.param(
             {"inputs": {"features": 5}, "ir_version": 99},
             "no ONNX graph that can run: .*[Uu]nsupported model IR version: 99",
@@ -312,7 +369,9 @@ def test_an_onnx_file_is_brought_into_the_form_that_is_served(made_with, layout,
         ),
     ],
 )
-def test_an_onnx_file_that_cannot_be_served_is_refused_with_a_sentence(made_with, said, run, tmp_path):
+def test_an_onnx_file_that_cannot_be_served_is_refused_with_a_sentence(
+    made_with, said, run, tmp_path
+):
     onnx_file(tmp_path / "mine.onnx", **made_with)
     with pytest.raises((errors.ModelError, errors.TrainingError), match=said):
         run(RETURNS.format(line="return 'mine.onnx'"), name="user_onnx_bad")
@@ -334,7 +393,9 @@ def test_a_file_that_is_no_graph_is_refused(run, tmp_path):
             id="a number",
         ),
         pytest.param(
-            BOOSTER.format(layout="flat", booster=f"make_pipeline(PCA(3), {LIGHT}).fit(rows, target)"),
+            BOOSTER.format(
+                layout="flat", booster=f"make_pipeline(PCA(3), {LIGHT}).fit(rows, target)"
+            ),
             "the Pipeline ends in a LGBMClassifier, which skl2onnx does not know, behind more than a scaler",
             id="a booster in a pipeline",
         ),
@@ -362,7 +423,9 @@ def test_a_file_that_is_no_graph_is_refused(run, tmp_path):
             r"mine.joblib is a pickle, which runs whatever code is in it .*: wanted a format of data alone",
             id="a pickle",
         ),
-        pytest.param(RETURNS.format(line="return None"), "returned a NoneType: wanted", id="nothing"),
+        pytest.param(
+            RETURNS.format(line="return None"), "returned a NoneType: wanted", id="nothing"
+        ),
         pytest.param(
             RETURNS.format(line="return 'gone.onnx'"),
             "returned the path gone.onnx: there is no such file",
@@ -384,7 +447,9 @@ def test_a_file_that_is_no_graph_is_refused(run, tmp_path):
             id="softmax twice",
         ),
         pytest.param(
-            FLAT.format(logits="self.last(features) / 0"), "gives NaN or infinity on validation rows", id="infinite"
+            FLAT.format(logits="self.last(features) / 0"),
+            "gives NaN or infinity on validation rows",
+            id="infinite",
         ),
         pytest.param(
             FLAT.format(logits="self.last(features @ features)"),
@@ -392,17 +457,23 @@ def test_a_file_that_is_no_graph_is_refused(run, tmp_path):
             id="wrong shapes inside",
         ),
         pytest.param(
-            FLAT.format(logits="self.last(features) if features.sum() > 0 else -self.last(features)"),
+            FLAT.format(
+                logits="self.last(features) if features.sum() > 0 else -self.last(features)"
+            ),
             "torch cannot export the network",
             id="a branch on values",
         ),
         pytest.param(
-            FLAT.replace("def forward(self, features)", "def forward(self, x)").format(logits="self.last(x)"),
+            FLAT.replace("def forward(self, features)", "def forward(self, x)").format(
+                logits="self.last(x)"
+            ),
             "whose forward takes x: wanted numbers, categories by name, or one matrix features",
             id="unknown parameter",
         ),
         pytest.param(
-            SKLEARN.format(estimator="LogisticRegression()").replace("splits.train.target", "splits.train.target + 1"),
+            SKLEARN.format(estimator="LogisticRegression()").replace(
+                "splits.train.target", "splits.train.target + 1"
+            ),
             r"the estimator knows the classes \['1', '2'\]: wanted 0 to 1",
             id="other classes",
         ),

@@ -15,16 +15,25 @@ from fairway import __version__, errors
 # verb -> (module, one line for --help). The order is the order of the work.
 VERBS = {
     "demo": ("fairway.cli.demo", "Play the whole story on one machine, on real data."),
-    "init": ("fairway.cli.stages", "Look at DATA and write fairway.yaml with what was found and why."),
+    "init": (
+        "fairway.cli.stages",
+        "Look at DATA and write fairway.yaml with what was found and why.",
+    ),
     "check": ("fairway.cli.check", "Check configuration, environment and licences."),
     "prepare": ("fairway.cli.stages", "Read the data, check and split it, fit the preprocessing."),
     "train": ("fairway.cli.stages", "Fit a model on the prepared data and export it."),
-    "evaluate": ("fairway.cli.stages", "Measure the model, compare it with the one in service, ask the gate."),
+    "evaluate": (
+        "fairway.cli.stages",
+        "Measure the model, compare it with the one in service, ask the gate.",
+    ),
     "package": ("fairway.cli.stages", "Build a model package, also of a model trained elsewhere."),
     "fetch": ("fairway.cli.fetch", "Download a model package and check every file of it."),
     "run": ("fairway.cli.stages", "Run a whole pipeline: prepare, train, evaluate, gate, package."),
     "serve": ("fairway.cli.serve", "Serve one package in the foreground."),
-    "up": ("fairway.cli.platform", "Start the local platform: gateway, collector, monitor, supervisor."),
+    "up": (
+        "fairway.cli.platform",
+        "Start the local platform: gateway, collector, monitor, supervisor.",
+    ),
     "down": ("fairway.cli.platform", "Stop the local platform."),
     "status": ("fairway.cli.platform", "Show what runs and where each deployment stands."),
     "deploy": ("fairway.cli.platform", "Ask for a new revision; its rollout begins."),
@@ -32,14 +41,26 @@ VERBS = {
         "fairway.cli.render",
         "Print what to apply to a cluster: the ModelDeployment, or the objects made of it.",
     ),
-    "rollout": ("fairway.cli.rollout", "Follow, explain, pause, resume, promote or abort a rollout."),
+    "rollout": (
+        "fairway.cli.rollout",
+        "Follow, explain, pause, resume, promote or abort a rollout.",
+    ),
     "predict": ("fairway.cli.platform", "Send rows to the model in service."),
     "label": ("fairway.cli.platform", "Send labels that came late."),
-    "outcome": ("fairway.cli.platform", "Send what became of requests, for business guards and A/B tests."),
+    "outcome": (
+        "fairway.cli.platform",
+        "Send what became of requests, for business guards and A/B tests.",
+    ),
     "monitor": ("fairway.cli.platform", "Show drift, realised loss and alerts."),
-    "collector": ("fairway.cli.collector", "Collect predictions and labels, as a service of its own."),
+    "collector": (
+        "fairway.cli.collector",
+        "Collect predictions and labels, as a service of its own.",
+    ),
     "retrain": ("fairway.cli.platform", "Train a challenger on old and newly labelled data now."),
-    "operator": ("fairway.cli.operator", "Look after the ModelDeployments of a cluster (the operator's container)."),
+    "operator": (
+        "fairway.cli.operator",
+        "Look after the ModelDeployments of a cluster (the operator's container).",
+    ),
     "trial": (
         "fairway.cli.trial",
         "Try an installation on a cluster: serve a package, canary it under traffic, clean up.",
@@ -78,7 +99,9 @@ class Verbs(click.Group):
             formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="fairway")
 def cli() -> None:
     """Take a machine-learning model from data to a monitored service.

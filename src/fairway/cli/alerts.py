@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def open_in(events: Path) -> "list[conclusions.Alert]":
-    """Return the open alerts of an event store, the newest first; none where there is no store, or it cannot be read
-    now."""
+    """Return the open alerts of an event store, the newest first; none where there is no store, or
+    it cannot be read now."""
     from fairway.monitoring.eventstore import places
 
     if not events.exists():

@@ -60,7 +60,9 @@ def check(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None
     options.show(
         {"sound": sound, "findings": [asdict(finding) for finding in findings]},
         form=form,
-        text="\n".join(f"{finding.level:<8} {finding.subject:<14} {finding.sentence}" for finding in findings),
+        text="\n".join(
+            f"{finding.level:<8} {finding.subject:<14} {finding.sentence}" for finding in findings
+        ),
     )
     if not sound:
         raise errors.PlatformError("something would fail: see the errors above")
@@ -69,7 +71,11 @@ def check(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None
 def _configuration(path: Path, overrides: tuple[str, ...]) -> list[Finding]:
     if not path.exists():
         return [
-            Finding("note", "configuration", f"{path} is not there: `fairway init DATA --target COLUMN` writes one")
+            Finding(
+                "note",
+                "configuration",
+                f"{path} is not there: `fairway init DATA --target COLUMN` writes one",
+            )
         ]
     try:
         config = options.load(path, overrides)
@@ -83,15 +89,17 @@ def _configuration(path: Path, overrides: tuple[str, ...]) -> list[Finding]:
 
 
 def _data(config: "sections.Config") -> list[Finding]:
-    """Return what `prepare` and the model's family would say of the rows; files that are large are not looked
-    through."""
+    """Return what `prepare` and the model's family would say of the rows; files that are large are
+    not looked through."""
     from fairway import usercode
 
     paths = config.data.paths()
     absent = [(key, file) for key, file in paths.items() if not file.exists()]
     if absent:
         return [
-            Finding("error", "data", f"data.{key} is {file}, which does not exist: correct the path")
+            Finding(
+                "error", "data", f"data.{key} is {file}, which does not exist: correct the path"
+            )
             for key, file in absent
         ]
     try:
@@ -105,7 +113,13 @@ def _data(config: "sections.Config") -> list[Finding]:
         return [Finding("error", key, str(error))]
     size = sum(file.stat().st_size for file in paths.values())
     if size > LARGEST_BYTES or not (paths or config.data.source == "digits"):
-        return [Finding("note", "data", "the rows are not read here: `fairway prepare` says what does not fit")]
+        return [
+            Finding(
+                "note",
+                "data",
+                "the rows are not read here: `fairway prepare` says what does not fit",
+            )
+        ]
     if importlib.util.find_spec("pandas") is None:
         return []
     return _prepared(config)
@@ -137,9 +151,17 @@ def _environment() -> list[Finding]:
             sentence = f"{distribution} is not installed: `pip install fairway[{extra}]` where you need that stage"
             found.append(Finding("note", f"extra {extra}", sentence))
         else:
-            found.append(Finding("ok", f"extra {extra}", f"{distribution} {importlib.metadata.version(distribution)}"))
+            found.append(
+                Finding(
+                    "ok",
+                    f"extra {extra}",
+                    f"{distribution} {importlib.metadata.version(distribution)}",
+                )
+            )
     envoy = importlib.util.find_spec("envoy") is not None or shutil.which("envoy") is not None
-    absent = Finding("warning", "envoy", "not found: the local platform needs `fairway[local]`, or envoy on PATH")
+    absent = Finding(
+        "warning", "envoy", "not found: the local platform needs `fairway[local]`, or envoy on PATH"
+    )
     found.append(Finding("ok", "envoy", "there") if envoy else absent)
     return found
 
@@ -155,7 +177,10 @@ def _plugins_of(group: str) -> list[Finding]:
     others = [plugin for plugin in found if plugin.distribution != plugins.OURS]
     return [
         Finding("ok", group, ours),
-        *(Finding("ok", group, f"{one.name}, of {one.distribution} {one.version}") for one in others),
+        *(
+            Finding("ok", group, f"{one.name}, of {one.distribution} {one.version}")
+            for one in others
+        ),
     ]
 
 
@@ -198,7 +223,9 @@ def _alerts(root: Path) -> list[Finding]:
     told = alerts.open_in(root / "events.db")
     return [
         Finding(
-            "warning", "alert", f"{alert.name} of {alert.summary}: `fairway monitor` has the evidence and what to do"
+            "warning",
+            "alert",
+            f"{alert.name} of {alert.summary}: `fairway monitor` has the evidence and what to do",
         )
         for alert in told
     ]
@@ -216,7 +243,11 @@ def _platform(root: Path) -> list[Finding]:
         deployments, stands = platform.standing_of(home)
     except errors.FairwayError as error:
         return [Finding("error", "platform", str(error))]
-    faults = [Finding("error", "deployment", fault) for one in deployments if (fault := one.fault) is not None]
+    faults = [
+        Finding("error", "deployment", fault)
+        for one in deployments
+        if (fault := one.fault) is not None
+    ]
     if stands.first is not None:
         return [Finding("error", "platform", stands.first), *faults]
     return [
@@ -224,6 +255,8 @@ def _platform(root: Path) -> list[Finding]:
         Finding(
             "ok",
             "platform",
-            f"runs; the gateway answers on {stands.gateway}" if stands.gateway else "stopped: `fairway up` starts it",
+            f"runs; the gateway answers on {stands.gateway}"
+            if stands.gateway
+            else "stopped: `fairway up` starts it",
         ),
     ]

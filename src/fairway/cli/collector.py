@@ -55,7 +55,13 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Listen with TLS alone, by this certificate (PEM). It, its key and --client-ca may be replaced at any time.",
 )
-@click.option("--tls-key", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The certificate's key.")
+@click.option(
+    "--tls-key",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="The certificate's key.",
+)
 @click.option(
     "--client-ca",
     type=click.Path(path_type=Path),
@@ -71,7 +77,10 @@ if TYPE_CHECKING:
     help="With --client-ca: certificates are for spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICEACCOUNT.",
 )
 @click.option(
-    "--retention", default=None, metavar="DURATION", help="Let events go that are older, such as 90d; by default none."
+    "--retention",
+    default=None,
+    metavar="DURATION",
+    help="Let events go that are older, such as 90d; by default none.",
 )
 @click.option(
     "--max-bytes",
@@ -113,7 +122,9 @@ def collector(
     except ValueError as error:
         raise errors.UsageError(f"--max-bytes is {error}") from error
     context = _context(tls_cert, tls_key, client_ca=client_ca, auth=auth)
-    gate = _reviewed() if auth == "kubernetes" else listening.local_gate(auth, token_file=token_file)
+    gate = (
+        _reviewed() if auth == "kubernetes" else listening.local_gate(auth, token_file=token_file)
+    )
     listening.serve(
         place=store,
         gate=gate,
@@ -134,10 +145,16 @@ def _context(
     from fairway import tls
 
     if (certificate is None) != (key is None):
-        missing, given = ("--tls-cert", "--tls-key") if certificate is None else ("--tls-key", "--tls-cert")
-        raise errors.UsageError(f"{given} needs {missing} FILE: a certificate and its key are one identity")
+        missing, given = (
+            ("--tls-cert", "--tls-key") if certificate is None else ("--tls-key", "--tls-cert")
+        )
+        raise errors.UsageError(
+            f"{given} needs {missing} FILE: a certificate and its key are one identity"
+        )
     if client_ca and certificate is None:
-        raise errors.UsageError("--client-ca needs --tls-cert and --tls-key: callers show certificates over TLS alone")
+        raise errors.UsageError(
+            "--client-ca needs --tls-cert and --tls-key: callers show certificates over TLS alone"
+        )
     if client_ca and auth != "kubernetes":
         raise errors.UsageError(
             f"--client-ca with --auth {auth}: wanted --auth kubernetes, which says what a service account may do"

@@ -14,7 +14,11 @@ from fairway.cli import options
 
 @click.command()
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 2), default=0, show_default=True, help="Fixes data, models and traffic."
+    "--seed",
+    type=click.IntRange(0, 2**31 - 2),
+    default=0,
+    show_default=True,
+    help="Fixes data, models and traffic.",
 )
 @click.option(
     "--out",
@@ -35,8 +39,9 @@ from fairway.cli import options
 def demo(seed: int, out: Path, keep: bool, root: Path | None, form: str) -> None:
     """Play the whole story on one machine, on real data: about three minutes on two cores.
 
-    A first model serves; a better one replaces it through shadow and canary; two defective ones are rolled back; the
-    inputs shift; labels arrive late; a challenger is trained on them and takes over.
+    A first model serves; a better one replaces it through shadow and canary; two defective ones are
+    rolled back; the inputs shift; labels arrive late; a challenger is trained on them and takes
+    over.
     """
     from fairway.demo import report, story
     from fairway.platforms.local import client

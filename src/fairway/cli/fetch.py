@@ -10,7 +10,11 @@ from fairway.cli import options
 
 @click.command()
 @click.argument("uri")
-@click.option("--digest", required=True, help="The package's digest, sha256:..., as `fairway package` prints it.")
+@click.option(
+    "--digest",
+    required=True,
+    help="The package's digest, sha256:..., as `fairway package` prints it.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -36,4 +40,8 @@ def fetch(uri: str, digest: str, out: Path, facts: Path, form: str) -> None:
     made = fetching.fetch(uri, digest=digest, out=out)
     if facts.exists():
         facts.write_text(json.dumps(made.facts()), encoding="utf-8")
-    options.show(made.facts(), form=form, text=f"{made.name}, {made.digest}: {len(made.files)} files in {out}")
+    options.show(
+        made.facts(),
+        form=form,
+        text=f"{made.name}, {made.digest}: {len(made.files)} files in {out}",
+    )

@@ -1,5 +1,5 @@
-"""What dependencies ask beyond a permissive licence, and what of them is old for a reason. Facts only: one line a
-distribution.
+"""What dependencies ask beyond a permissive licence, and what of them is old for a reason. Facts
+only: one line a distribution.
 
 README's section "Licences" says the same; a test holds the two together.
 """

@@ -18,10 +18,15 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=.+")
 
 
 @click.command()
-@click.option("--server-image", required=True, help="Image of a model server, for resources that name none.")
+@click.option(
+    "--server-image", required=True, help="Image of a model server, for resources that name none."
+)
 @click.option("--seldon-image", default="", help="The same for resources of runtime seldon.")
 @click.option(
-    "--collector", required=True, metavar="URL", help="Where servers send events, and where pairs and labels are read."
+    "--collector",
+    required=True,
+    metavar="URL",
+    help="Where servers send events, and where pairs and labels are read.",
 )
 @click.option(
     "--collector-token",
@@ -46,7 +51,9 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=.+")
     help="Instead of their tokens: the volume with the same three files for servers, as in a pod's volumes, such as "
     '{"secret": {"secretName": "fairway-server-tls"}}; it must be in each namespace.',
 )
-@click.option("--prometheus", required=True, metavar="URL", help="The Prometheus that scrapes the gateways.")
+@click.option(
+    "--prometheus", required=True, metavar="URL", help="The Prometheus that scrapes the gateways."
+)
 @click.option(
     "--gateway-label",
     "gateway_labels",
@@ -63,7 +70,10 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=.+")
     help="Where the operator runs; the Lease lies there.",
 )
 @click.option(
-    "--namespace", "namespaces", multiple=True, help="A namespace to look after; all of them where none is named."
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    help="A namespace to look after; all of them where none is named.",
 )
 @click.option(
     "--interval",
@@ -99,7 +109,12 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=.+")
     metavar="JSON",
     help="Queries that ModelDeployments may name in spec.counts, by name: an object with requests, errors and within.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where /healthz, /readyz and /metrics listen.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Where /healthz, /readyz and /metrics listen.",
+)
 @click.option("--port", type=click.IntRange(0, 65535), default=8081, show_default=True)
 @click.option("--context", default=None, help="Outside a cluster: the kubeconfig's context.")
 def operator(
@@ -130,7 +145,11 @@ def operator(
     from fairway.platforms.kubernetes import prometheus as prometheuses
     from fairway.platforms.kubernetes.objects import names
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
     logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
         seconds = sections.parse_duration(interval).total_seconds()
@@ -139,7 +158,9 @@ def operator(
     for network in hook_networks:
         hosts.network(network)
     if collector_token and collector_certificates:
-        raise errors.UsageError("--collector-token with --collector-certificates: wanted one of them")
+        raise errors.UsageError(
+            "--collector-token with --collector-certificates: wanted one of them"
+        )
     certificates = _certificates(collector_certificates, collector=collector)
     servers_certificates = _volume(server_certificates, collector=collector)
     server = api.connect(context)
@@ -161,12 +182,16 @@ def operator(
     )
 
     def evidence(namespace: str) -> Any:
-        return remote.RemoteEvidence(collector, namespace=namespace, token=collector_token, certificates=certificates)
+        return remote.RemoteEvidence(
+            collector, namespace=namespace, token=collector_token, certificates=certificates
+        )
 
     asked = prometheuses.Prometheus(prometheus, gateway=_labels(gateway_labels))
     reconciler = reconcile.Reconciler(server, settings, evidence=evidence, prometheus=asked)
     health = endpoint.Endpoint(host=host, port=port, rollouts=reconciler.rollouts)
-    if not loop.run(server, reconciler, namespace=operator_namespace, namespaces=namespaces, health=health):
+    if not loop.run(
+        server, reconciler, namespace=operator_namespace, namespaces=namespaces, health=health
+    ):
         raise errors.PlatformError("leadership was lost: another operator acts now; this one ends")
 
 
@@ -188,7 +213,11 @@ def _volume(text: str | None, *, collector: str) -> dict[str, Any] | None:
         source = json.loads(text)
     except json.JSONDecodeError:
         source = None
-    if not isinstance(source, dict) or len(source) != 1 or source.keys() - {"secret", "csi", "projected"}:
+    if (
+        not isinstance(source, dict)
+        or len(source) != 1
+        or source.keys() - {"secret", "csi", "projected"}
+    ):
         raise errors.UsageError(
             f"--server-certificates {text!r}: wanted one of secret, csi and projected, as in a pod's volumes, such as "
             '{"secret": {"secretName": "fairway-server-tls"}}'

@@ -41,7 +41,8 @@ def config(function: F) -> F:
 
 
 def home(function: F) -> F:
-    """Add --home; by default .fairway in the current directory, where a second project does not meet it."""
+    """Add --home; by default .fairway in the current directory, where a second project does not
+    meet it."""
     return click.option(
         "--home",
         "root",
@@ -100,7 +101,9 @@ class Where:
 
         kind = self.kind(config)
         home = open_home(root).root if kind == "local" else root
-        return choice.platform(kind, home=home, namespace=self.namespace or config.namespace, context=self.context)
+        return choice.platform(
+            kind, home=home, namespace=self.namespace or config.namespace, context=self.context
+        )
 
 
 def cluster(function: F) -> F:
@@ -108,15 +111,24 @@ def cluster(function: F) -> F:
 
     @functools.wraps(function)
     def called(
-        *args: Any, on: Literal["local", "kubernetes"] | None, namespace: str | None, context: str | None, **named: Any
+        *args: Any,
+        on: Literal["local", "kubernetes"] | None,
+        namespace: str | None,
+        context: str | None,
+        **named: Any,
     ) -> Any:
         return function(*args, where=Where(on=on, namespace=namespace, context=context), **named)
 
     wrapped = click.option(
-        "--context", default=None, help="On a cluster: the kubeconfig's context, instead of its current one."
+        "--context",
+        default=None,
+        help="On a cluster: the kubeconfig's context, instead of its current one.",
     )(called)
     wrapped = click.option(
-        "--namespace", "-n", default=None, help="On a cluster: the namespace, instead of the configuration's."
+        "--namespace",
+        "-n",
+        default=None,
+        help="On a cluster: the namespace, instead of the configuration's.",
     )(wrapped)
     wrapped = click.option(
         "--on",
@@ -170,7 +182,11 @@ def open_home(root: Path) -> "Home":
 
 def show(record: Any, *, form: str, text: str | None = None) -> None:
     """Print the record as JSON, or `text` (where None: its fields, one a line)."""
-    plain = dataclasses.asdict(record) if dataclasses.is_dataclass(record) and not isinstance(record, type) else record
+    plain = (
+        dataclasses.asdict(record)
+        if dataclasses.is_dataclass(record) and not isinstance(record, type)
+        else record
+    )
     if form == "json":
         click.echo(json.dumps(plain, ensure_ascii=False, default=str))
     elif text is not None:
@@ -185,10 +201,14 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Return rows as aligned columns, as kubectl prints them."""
     if not rows:
         return ""
-    cells = [[name.upper() for name in rows[0]], *([_short(value) for value in row.values()] for row in rows)]
+    cells = [
+        [name.upper() for name in rows[0]],
+        *([_short(value) for value in row.values()] for row in rows),
+    ]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     return "\n".join(
-        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
     )
 
 

@@ -1,4 +1,5 @@
-"""The verbs of the local platform: up, down, status, deploy, predict, label, outcome, monitor, retrain."""
+"""The verbs of the local platform: up, down, status, deploy, predict, label, outcome, monitor,
+retrain."""
 
 import contextlib
 import math
@@ -50,14 +51,17 @@ def up(port: int, root: Path, form: str) -> None:
 
 
 def _settled(home: "Home") -> str | None:
-    """Wait until what was in service answers or never will, for a minute at most; return what is still not as it should
-    be.
+    """Wait until what was in service answers or never will, for a minute at most; return what is
+    still not as it should be.
     """
     from fairway.platforms.local import client
 
     deadline = time.monotonic() + client.UP_SECONDS
     while (stands := standing_of(home)[1]).first is not None:
-        if any(silence.lasting for silence in stands.silent.values()) or time.monotonic() > deadline:
+        if (
+            any(silence.lasting for silence in stands.silent.values())
+            or time.monotonic() > deadline
+        ):
             return stands.first
         time.sleep(client.POLL_SECONDS)
     return None
@@ -80,14 +84,19 @@ def down(root: Path, form: str) -> None:
     from fairway.platforms.local import client
 
     stopped = client.down(options.open_home(root))
-    options.show({"stopped": stopped}, form=form, text=f"stopped {', '.join(stopped)}" if stopped else "nothing ran")
+    options.show(
+        {"stopped": stopped},
+        form=form,
+        text=f"stopped {', '.join(stopped)}" if stopped else "nothing ran",
+    )
 
 
 @click.command()
 @options.home
 @options.output
 def status(root: Path, form: str) -> None:
-    """Show what runs and where each deployment stands; exit 1 where something that should run or answer does not."""
+    """Show what runs and where each deployment stands; exit 1 where something that should run or
+    answer does not."""
     home = options.open_home(root)
     deployments, stands = standing_of(home)
     addresses, rows = stands.addresses, list[dict[str, Any]]()
@@ -123,16 +132,24 @@ def status(root: Path, form: str) -> None:
     )
     told = alerts.open_in(home.events)
     record["alerts"] = [artifacts.as_json(alert) for alert in told]
-    lines = [options.table(rows) if rows else "nothing is deployed: `fairway deploy PACKAGE`", *map(alerts.line, told)]
+    lines = [
+        options.table(rows) if rows else "nothing is deployed: `fairway deploy PACKAGE`",
+        *map(alerts.line, told),
+    ]
     options.show(record, form=form, text="\n".join([stands.trouble or head, *lines]))
-    first = stands.first or next((fault for one in deployments if (fault := one.fault) is not None), None)
+    first = stands.first or next(
+        (fault for one in deployments if (fault := one.fault) is not None), None
+    )
     if first is not None:
         raise errors.PlatformError(first)
 
 
 def _reason(deployment: "state.Deployment", stands: "standing.Standing") -> str:
     """Return why nobody gets an answer, or why nothing moves, else what was decided and why."""
-    silence, decided = stands.silent.get(deployment.name), deployment.fault or deployment.state.reason
+    silence, decided = (
+        stands.silent.get(deployment.name),
+        deployment.fault or deployment.state.reason,
+    )
     if silence is not None:
         return silence.why
     return decided if stands.gateway is not None else f"nothing runs; before that: {decided}"
@@ -141,9 +158,16 @@ def _reason(deployment: "state.Deployment", stands: "standing.Standing") -> str:
 @click.command()
 @click.argument("package", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--wait/--no-wait", default=False, help="Follow the rollout until it has ended; exit 3 where it is rolled back."
+    "--wait/--no-wait",
+    default=False,
+    help="Follow the rollout until it has ended; exit 3 where it is rolled back.",
 )
-@click.option("--timeout", default=None, metavar="DURATION", help="With --wait: give up after this long, such as 10m.")
+@click.option(
+    "--timeout",
+    default=None,
+    metavar="DURATION",
+    help="With --wait: give up after this long, such as 10m.",
+)
 @click.option("--note", default="", help="What to remember of this revision, such as a ticket.")
 @options.uri
 @options.cluster
@@ -162,9 +186,11 @@ def deploy(
     root: Path,
     form: str,
 ) -> None:
-    """Ask for PACKAGE to be served, by default the newest that was built for this configuration; its rollout begins.
+    """Ask for PACKAGE to be served, by default the newest that was built for this configuration;
+    its rollout begins.
 
-    On a cluster this applies the ModelDeployment that `fairway render` prints; the package must lie where it says.
+    On a cluster this applies the ModelDeployment that `fairway render` prints; the package must lie
+    where it says.
     """
     config, seconds = options.load(path, overrides), options.seconds(timeout)
     folder = package or _newest(options.open_home(root).packages, config.name)
@@ -187,13 +213,26 @@ def deploy(
     default=None,
     help="Rows to send, csv or parquet; by default the test rows that `prepare` left.",
 )
-@click.option("--rows", type=click.IntRange(min=1), default=5, show_default=True, help="How many of them.")
-@click.option("--row", default=None, metavar="JSON", help='One row as a JSON object, such as {"age": 41, ...}.')
+@click.option(
+    "--rows", type=click.IntRange(min=1), default=5, show_default=True, help="How many of them."
+)
+@click.option(
+    "--row",
+    default=None,
+    metavar="JSON",
+    help='One row as a JSON object, such as {"age": 41, ...}.',
+)
 @options.config
 @options.home
 @options.output
 def predict(
-    data: Path | None, rows: int, row: str | None, path: Path, overrides: tuple[str, ...], root: Path, form: str
+    data: Path | None,
+    rows: int,
+    row: str | None,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
 ) -> None:
     """Send rows to the model in service, through the gateway."""
     from fairway.platforms.local import requests
@@ -228,12 +267,15 @@ def label(
 ) -> None:
     """Send the true LABEL of the prediction REQUEST_ID, or many from a file.
 
-    Several labels of one row are a JSON list, such as '["bug", "login"]', or divided by data.separator.
+    Several labels of one row are a JSON list, such as '["bug", "login"]', or divided by
+    data.separator.
     """
     from fairway.platforms.local import requests
 
     rows = _rows(
-        file, {"request_id": request_id, "label": label}, wanted="REQUEST_ID and LABEL, or --file with both as columns"
+        file,
+        {"request_id": request_id, "label": label},
+        wanted="REQUEST_ID and LABEL, or --file with both as columns",
     )
     config = options.load(path, overrides)
     pairs = [(row["request_id"], row["label"]) for row in rows]
@@ -272,8 +314,8 @@ def outcome(
     root: Path,
     form: str,
 ) -> None:
-    """Send what became of REQUEST_ID (NAME such as purchase, VALUE a number), or many from a file; guards of type
-    business read them.
+    """Send what became of REQUEST_ID (NAME such as purchase, VALUE a number), or many from a file;
+    guards of type business read them.
     """
     from fairway.platforms.local import requests
 
@@ -283,9 +325,16 @@ def outcome(
         wanted="REQUEST_ID, NAME and VALUE, or --file with them as columns",
     )
     config = options.load(path, overrides)
-    outcomes = [(row["request_id"], row["outcome"], _finite(row["value"], of=row["request_id"])) for row in rows]
+    outcomes = [
+        (row["request_id"], row["outcome"], _finite(row["value"], of=row["request_id"]))
+        for row in rows
+    ]
     sent = requests.send_outcomes(
-        options.open_home(root), config.name, namespace=config.namespace, outcomes=outcomes, now=time.time()
+        options.open_home(root),
+        config.name,
+        namespace=config.namespace,
+        outcomes=outcomes,
+        now=time.time(),
     )
     options.show(sent._asdict(), form=form, text=_sent(sent, "outcomes"))
 
@@ -322,7 +371,9 @@ def _finite(text: str, *, of: str) -> float:
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Windows to show.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Windows to show."
+)
 @options.config
 @options.home
 @options.output
@@ -336,13 +387,23 @@ def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form
     deployment = client.deployment(home, config.name)
     with contextlib.closing(places.to_read(home.events)) as store:
         serving = [
-            _measured(store, config, revision, share=share) for revision, share in _shares(deployment) if revision
+            _measured(store, config, revision, share=share)
+            for revision, share in _shares(deployment)
+            if revision
         ]
         most: dict[str, Any] = (
-            serving[0] if serving else {"revision": None, "labelled": 0, "loss": None, "accuracy": None}
+            serving[0]
+            if serving
+            else {"revision": None, "labelled": 0, "loss": None, "accuracy": None}
         )
-        windows = store.conclusions.drift(config.name, revision=most["revision"], limit=limit) if serving else []
-        known_alerts = [artifacts.as_json(alert) for alert in store.conclusions.alerts(deployment=config.name)]
+        windows = (
+            store.conclusions.drift(config.name, revision=most["revision"], limit=limit)
+            if serving
+            else []
+        )
+        known_alerts = [
+            artifacts.as_json(alert) for alert in store.conclusions.alerts(deployment=config.name)
+        ]
     record = {
         "deployment": config.name,
         **{key: most[key] for key in ("revision", "labelled", "loss", "accuracy")},
@@ -365,13 +426,20 @@ def _shares(deployment: "state.Deployment") -> list[tuple[str | None, int]]:
 
 
 def _measured(store: Any, config: Any, revision: str, *, share: int) -> dict[str, Any]:
-    """Return a revision that answers with its share of the requests and its realised loss by the newest labels."""
+    """Return a revision that answers with its share of the requests and its realised loss by the
+    newest labels."""
     known = store.history.realised(
         config.name, revision, namespace=config.namespace, limit=config.retraining.min_labels
     )
     loss = known.lost / known.rows if known.rows else None
     accuracy = 1 - loss if loss is not None and known.task is None else None
-    return {"revision": revision, "share": share, "labelled": known.rows, "loss": loss, "accuracy": accuracy}
+    return {
+        "revision": revision,
+        "share": share,
+        "labelled": known.rows,
+        "loss": loss,
+        "accuracy": accuracy,
+    }
 
 
 def _monitored(record: dict[str, Any]) -> str:
@@ -416,10 +484,15 @@ def retrain(reason: str, path: Path, overrides: tuple[str, ...], root: Path) -> 
         raise errors.UsageError(f"nothing serves as {config.name}: deploy a package first")
     store.save_retraining(
         config.name,
-        {**deployment.retraining, "asked": f"asked for by {options.user()}" + (f": {reason}" if reason else "")},
+        {
+            **deployment.retraining,
+            "asked": f"asked for by {options.user()}" + (f": {reason}" if reason else ""),
+        },
     )
     store.close()
-    click.echo(f"asked; it begins when no rollout is on its way. Follow it in {home.runs} and with `fairway status`")
+    click.echo(
+        f"asked; it begins when no rollout is on its way. Follow it in {home.runs} and with `fairway status`"
+    )
 
 
 def _newest(store: Path, name: str) -> Path:
@@ -427,7 +500,11 @@ def _newest(store: Path, name: str) -> Path:
     found = []
     for folder in store.iterdir() if store.exists() else ():
         file = folder / "manifest.json"
-        if not folder.name.startswith(".") and file.exists() and artifacts.read_json(file).get("name") == name:
+        if (
+            not folder.name.startswith(".")
+            and file.exists()
+            and artifacts.read_json(file).get("name") == name
+        ):
             found.append((file.stat().st_mtime, folder))
     if not found:
         raise errors.UsageError(

@@ -20,7 +20,12 @@ def epochs(total: int, *, quiet: bool) -> Iterator[Callable[..., None] | None]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda row: bar.update(task, completed=row["epoch"], description=_epoch(row, total))
@@ -46,6 +51,8 @@ def _epoch(row: Any, total: int) -> str:
 def _besides(row: Mapping[str, Any]) -> str:
     """Return what the task measures on validation rows besides the loss."""
     measured = {
-        name.removeprefix("validation_"): value for name, value in row.items() if name.startswith("validation_")
+        name.removeprefix("validation_"): value
+        for name, value in row.items()
+        if name.startswith("validation_")
     }
     return "  ".join(f"{name} {value:.4f}" for name, value in measured.items() if name != "loss")

@@ -13,7 +13,9 @@ from fairway.cli import options
 @click.command()
 @click.argument("package", type=click.Path(path_type=Path))
 @options.uri
-@click.option("--image", default=None, help="The server's image; the operator's default where it is left out.")
+@click.option(
+    "--image", default=None, help="The server's image; the operator's default where it is left out."
+)
 @click.option(
     "--gateway",
     "gateways",
@@ -27,7 +29,9 @@ from fairway.cli import options
     multiple=True,
     help="A host name to answer to, instead of platform.hostnames; may be repeated.",
 )
-@click.option("--objects", is_flag=True, help="Show the objects that the operator would make of it instead.")
+@click.option(
+    "--objects", is_flag=True, help="Show the objects that the operator would make of it instead."
+)
 @click.option(
     "--output",
     "-o",
@@ -54,10 +58,14 @@ def render(
     from fairway.platforms.kubernetes import deployment
 
     config = options.load(path, overrides)
-    shown = {name: value for name, value in (("gateways", gateways), ("hostnames", hostnames)) if value}
+    shown = {
+        name: value for name, value in (("gateways", gateways), ("hostnames", hostnames)) if value
+    }
     config = config.model_copy(update={"platform": config.platform.model_copy(update=shown)})
     digest = manifest.load(package).digest
-    spec = deployment.spec(config, uri=deployment.place(config, digest=digest, uri=uri), digest=digest, image=image)
+    spec = deployment.spec(
+        config, uri=deployment.place(config, digest=digest, uri=uri), digest=digest, image=image
+    )
     if objects:
         _print(_objects(config.name, config.namespace, spec), form=form)
     else:
@@ -74,16 +82,24 @@ def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:
 
     image = f"fairway/{'seldon' if spec.runtime == 'seldon' else 'server'}:{__version__}"
     owner, parent = names.Owner(name=name, namespace=namespace), resource.route(spec)
-    settings = names.ClusterSettings(collector="http://fairway-collector.fairway-system:8080", service_monitors=True)
+    settings = names.ClusterSettings(
+        collector="http://fairway-collector.fairway-system:8080", service_monitors=True
+    )
     revision = revisions.desired(spec, known={}, default_image=image)
     route = traffic.route(deployment=name, stable=revision.name, candidate=None, weight=0, mirror=0)
-    predictors = seldon.deployment(owner, [revision], scaling=spec.scaling, settings=settings, stable=revision.name)
+    predictors = seldon.deployment(
+        owner, [revision], scaling=spec.scaling, settings=settings, stable=revision.name
+    )
     return [
         objects.controller_revision(owner, revision, number=1, settings=settings),
         *([predictors] if spec.runtime == "seldon" else []),
         *objects.for_revision(owner, revision, scaling=spec.scaling, settings=settings),
         *objects.for_deployment(owner, spec, settings=settings),
-        *([gateway.http_route(owner, parent, route, runtime=spec.runtime)] if parent is not None else []),
+        *(
+            [gateway.http_route(owner, parent, route, runtime=spec.runtime)]
+            if parent is not None
+            else []
+        ),
         gateway.backend_policy(owner, spec),
     ]
 
@@ -93,8 +109,14 @@ def _print(found: list[dict[str, Any]], *, form: str) -> None:
 
     if form == "json":
         click.echo(
-            json.dumps(found[0] if len(found) == 1 else {"apiVersion": "v1", "kind": "List", "items": found}, indent=2)
+            json.dumps(
+                found[0]
+                if len(found) == 1
+                else {"apiVersion": "v1", "kind": "List", "items": found},
+                indent=2,
+            )
         )
     else:
-        plain = json.loads(json.dumps(found))  # in YAML what two objects share would become an alias
+        # in YAML what two objects share would become an alias
+        plain = json.loads(json.dumps(found))
         click.echo(yaml.safe_dump_all(plain, sort_keys=False, width=120), nl=False)

@@ -34,7 +34,9 @@ def rollout() -> None:
 @options.config
 @options.home
 @options.output
-def status(where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+def status(
+    where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str
+) -> None:
     """Show phase, weight, verdict and reason."""
     config = options.load(path, overrides)
     deployed = where.platform(config, root=root).read(config.name)
@@ -55,13 +57,21 @@ def status(where: options.Where, path: Path, overrides: tuple[str, ...], root: P
         "own rate, falseRollback."
     ),
 )
-@click.option("--all-namespaces", "-A", "everywhere", is_flag=True, help="On a cluster: of every namespace.")
+@click.option(
+    "--all-namespaces", "-A", "everywhere", is_flag=True, help="On a cluster: of every namespace."
+)
 @options.cluster
 @options.config
 @options.home
 @options.output
 def list_(
-    rate: float, everywhere: bool, where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str
+    rate: float,
+    everywhere: bool,
+    where: options.Where,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
 ) -> None:
     """Show every deployment's rollout, and which revisions do harm."""
     config = options.load(path, overrides)
@@ -71,13 +81,20 @@ def list_(
 
 
 @rollout.command()
-@click.option("--timeout", default=None, metavar="DURATION", help="Give up after this long, such as 10m.")
+@click.option(
+    "--timeout", default=None, metavar="DURATION", help="Give up after this long, such as 10m."
+)
 @options.cluster
 @options.config
 @options.home
 @options.output
 def watch(
-    timeout: str | None, where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str
+    timeout: str | None,
+    where: options.Where,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
 ) -> None:
     """Follow the rollout until it has ended; exit 3 where it is rolled back."""
     config, seconds = options.load(path, overrides), options.seconds(timeout)
@@ -89,7 +106,9 @@ def watch(
 @options.config
 @options.home
 @options.output
-def explain(where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+def explain(
+    where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str
+) -> None:
     """Show the evidence behind the last verdict, guard by guard, and what it guarantees."""
     config = options.load(path, overrides)
     record, text = verdicts.explained(where.platform(config, root=root).read(config.name))
@@ -101,22 +120,27 @@ def explain(where: options.Where, path: Path, overrides: tuple[str, ...], root: 
 @_strategy
 @options.config
 @options.output
-def replay(counts: Path, strategy_file: Path | None, path: Path, overrides: tuple[str, ...], form: str) -> None:
+def replay(
+    counts: Path, strategy_file: Path | None, path: Path, overrides: tuple[str, ...], form: str
+) -> None:
     """Say what a strategy would have decided on recorded counts, and when.
 
     COUNTS is a CSV table with one row a guard and interval:
-    start_seconds,end_seconds,guard,baseline_requests,canary_requests,baseline_events,canary_events. Guards of type
-    disagreement read pairs from the canary's columns; without them there is no shadow. Steps that ask for a person are
-    passed. Units, slices, answers and outcomes are not in such a table: a guard of those learns nothing, and holds
-    where it gates.
+    start_seconds,end_seconds,guard,baseline_requests,canary_requests,baseline_events,canary_events.
+    Guards of type disagreement read pairs from the canary's columns; without them there is no
+    shadow. Steps that ask for a person are passed. Units, slices, answers and outcomes are not in
+    such a table: a guard of those learns nothing, and holds where it gates.
     """
     from fairway.rollout import replay as replays
 
     policy = _policy(strategy_file, path, overrides)
     try:
-        lines = counts.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets begin with a byte order mark
+        # spreadsheets begin with a byte order mark
+        lines = counts.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise errors.UsageError(f"{counts} cannot be read as text ({error}): wanted a CSV table of counts") from error
+        raise errors.UsageError(
+            f"{counts} cannot be read as text ({error}): wanted a CSV table of counts"
+        ) from error
     record = replays.run(replays.read(lines, guards=policy.guards, name=str(counts)), policy)
     rows = [
         {
@@ -180,8 +204,8 @@ def plan(
     overrides: tuple[str, ...],
     form: str,
 ) -> None:
-    """Say how long certificates take at this traffic, and how soon a bad revision is found; refuse a limit that cannot
-    be certified.
+    """Say how long certificates take at this traffic, and how soon a bad revision is found; refuse
+    a limit that cannot be certified.
     """
     from dataclasses import asdict
 
@@ -205,17 +229,38 @@ def plan(
             "gates": one["gates"],
             "limit": _limit(one["limit"]),
             "usual": f"{one['usual']:.2%}",
-            "certified after": "-" if one["certified_seconds"] is None else f"{one['certified_seconds']:.0f} s",
-            "smallest limit": "-" if one["smallest_limit"] is None else _limit(one["smallest_limit"]),
-            **{f"{bad} found after": "-" if at is None else f"{at:.0f} s" for bad, at in _found(one).items()},
+            "certified after": "-"
+            if one["certified_seconds"] is None
+            else f"{one['certified_seconds']:.0f} s",
+            "smallest limit": "-"
+            if one["smallest_limit"] is None
+            else _limit(one["smallest_limit"]),
+            **{
+                f"{bad} found after": "-" if at is None else f"{at:.0f} s"
+                for bad, at in _found(one).items()
+            },
         }
         for one in expected
     ]
-    steps = plans.schedule(policy, requests_per_second=rps, usual=_rates("--usual-rate", usual, policy))
+    steps = plans.schedule(
+        policy, requests_per_second=rps, usual=_rates("--usual-rate", usual, policy)
+    )
     told = {one["guard"] for one in expected}
-    untold = [guard.name for guard in policy.guards if guard.stage in ("canary", "bake") and guard.name not in told]
-    foretold = [{**asdict(step), "seconds": step.seconds if math.isfinite(step.seconds) else None} for step in steps]
-    record = {"requests_per_second": rps, "guards": expected, "steps": foretold, "not_foretold": untold}
+    untold = [
+        guard.name
+        for guard in policy.guards
+        if guard.stage in ("canary", "bake") and guard.name not in told
+    ]
+    foretold = [
+        {**asdict(step), "seconds": step.seconds if math.isfinite(step.seconds) else None}
+        for step in steps
+    ]
+    record = {
+        "requests_per_second": rps,
+        "guards": expected,
+        "steps": foretold,
+        "not_foretold": untold,
+    }
     options.show(
         record,
         form=form,
@@ -249,11 +294,14 @@ def _step(step: "prospect.Step") -> str:
 def _found(one: dict[str, Any]) -> dict[str, float | None]:
     from fairway.rollout import prospect
 
-    return {name: one["found_seconds"].get(name) for name in (f"{bad:.0%}" for bad in prospect.HARMS)}
+    return {
+        name: one["found_seconds"].get(name) for name in (f"{bad:.0%}" for bad in prospect.HARMS)
+    }
 
 
 def _limit(value: float) -> str:
-    """Return a share as percent, and a ratio as it is: no share is more than one, and no ratio less."""
+    """Return a share as percent, and a ratio as it is: no share is more than one, and no ratio
+    less."""
     return f"{value:.2%}" if value <= 1 else f"{value:.3g} times"
 
 
@@ -276,7 +324,8 @@ def _rates(option: str, texts: tuple[str, ...], policy: "sections.Strategy") -> 
 
 
 def _policy(file: Path | None, path: Path, overrides: tuple[str, ...]) -> "sections.Strategy":
-    """Return the strategy of --strategy (alone, in a configuration or a ModelDeployment), else the configuration's."""
+    """Return the strategy of --strategy (alone, in a configuration or a ModelDeployment), else the
+    configuration's."""
     if file is None:
         return options.load(path, overrides).strategy
     import yaml
@@ -295,7 +344,9 @@ def _policy(file: Path | None, path: Path, overrides: tuple[str, ...]) -> "secti
     try:
         return sections.Strategy.model_validate(found if found is not None else {})
     except ValidationError as error:
-        raise errors.ConfigError(loader.explain(error, where=f"{file}: strategy", root=sections.Strategy)) from error
+        raise errors.ConfigError(
+            loader.explain(error, where=f"{file}: strategy", root=sections.Strategy)
+        ) from error
 
 
 def _steer(verb: str, line: str, *, force: bool = False) -> click.Command:
@@ -335,7 +386,10 @@ def _steer(verb: str, line: str, *, force: bool = False) -> click.Command:
 
     return (
         click.option(
-            "--force", "forced", is_flag=True, help="Promote without the judge's certificate; needs --reason."
+            "--force",
+            "forced",
+            is_flag=True,
+            help="Promote without the judge's certificate; needs --reason.",
         )(command)
         if force
         else command
@@ -344,13 +398,20 @@ def _steer(verb: str, line: str, *, force: bool = False) -> click.Command:
 
 rollout.add_command(_steer("pause", "Hold everything as it is; a harm still rolls back."))
 rollout.add_command(_steer("resume", "Go on after a pause."))
-rollout.add_command(_steer("promote", "Promote now, without waiting for the certificate (--force).", force=True))
+rollout.add_command(
+    _steer("promote", "Promote now, without waiting for the certificate (--force).", force=True)
+)
 rollout.add_command(_steer("abort", "Take the candidate out and reject its revision."))
 rollout.add_command(_steer("retry", "Let the rejected revision be tried again."))
 
 
 def follow(
-    platform: "PlatformPort", name: str, *, revision: str | None = None, seconds: float | None, form: str
+    platform: "PlatformPort",
+    name: str,
+    *,
+    revision: str | None = None,
+    seconds: float | None,
+    form: str,
 ) -> None:
     """Follow the rollout to its end; raise for one that was rolled back or cannot be followed."""
     from fairway.control.ports import End

@@ -12,7 +12,10 @@ from fairway.cli import options
 @click.command()
 @click.argument("package", type=click.Path(path_type=Path))
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 in a container."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on; 0.0.0.0 in a container.",
 )
 @click.option(
     "--port",
@@ -25,9 +28,10 @@ from fairway.cli import options
 def serve(package: Path, host: str, port: int, root: Path) -> None:
     """Serve one PACKAGE in the foreground, without gateway or rollout.
 
-    FAIRWAY_DEPLOYMENT, FAIRWAY_NAMESPACE, FAIRWAY_REVISION, FAIRWAY_COLLECTOR, FAIRWAY_COLLECTOR_TOKEN (or
-    FAIRWAY_COLLECTOR_CERTIFICATES, a folder with tls.crt, tls.key and ca.crt, and FAIRWAY_POD), FAIRWAY_SPOOL,
-    FAIRWAY_SERVING, FAIRWAY_DRAIN_SECONDS and BENTOML_HOME are taken from the environment where they are set there.
+    FAIRWAY_DEPLOYMENT, FAIRWAY_NAMESPACE, FAIRWAY_REVISION, FAIRWAY_COLLECTOR,
+    FAIRWAY_COLLECTOR_TOKEN (or FAIRWAY_COLLECTOR_CERTIFICATES, a folder with tls.crt, tls.key and
+    ca.crt, and FAIRWAY_POD), FAIRWAY_SPOOL, FAIRWAY_SERVING, FAIRWAY_DRAIN_SECONDS and BENTOML_HOME
+    are taken from the environment where they are set there.
     """
     from fairway.packaging import manifest
     from fairway.packaging import package as packages

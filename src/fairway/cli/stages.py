@@ -21,7 +21,9 @@ MOST_RECALLS = 10  # classes whose recall the terminal shows
     metavar="COLUMN",
     help="The column to predict; several times: 0/1 columns, each a label that a row may have (multilabel).",
 )
-@click.option("--separator", default=None, help="What stands between the labels of one cell (multilabel).")
+@click.option(
+    "--separator", default=None, help="What stands between the labels of one cell (multilabel)."
+)
 @click.option(
     "--parent",
     "parents",
@@ -29,8 +31,15 @@ MOST_RECALLS = 10  # classes whose recall the terminal shows
     metavar="CLASS=PARENT",
     help="A class's parent, as often as there are (hierarchical): a wrong class of the right branch costs less.",
 )
-@click.option("--group", default=None, metavar="COLUMN", help="What rows belong to, to be ranked within it (ranking).")
-@click.option("--name", default=None, help="Name of the deployment; by default from the file's name.")
+@click.option(
+    "--group",
+    default=None,
+    metavar="COLUMN",
+    help="What rows belong to, to be ranked within it (ranking).",
+)
+@click.option(
+    "--name", default=None, help="Name of the deployment; by default from the file's name."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -57,7 +66,9 @@ def init(
     if name is not None:
         options.check_name(name, option="--name")
     if out.exists() and not force:
-        raise errors.UsageError(f"{out} is there already: choose another with --out, or replace it with --force")
+        raise errors.UsageError(
+            f"{out} is there already: choose another with --out, or replace it with --force"
+        )
     target, keys = _said(targets, separator=separator, parents=parents, group=group)
     findings = inspect.inspect(data, target=target, **keys)
     text = inspect.render(findings, name=name, relative_to=out.resolve().parent)
@@ -73,11 +84,21 @@ def _said(
     keys: dict[str, Any] = {}
     if len(targets) > 1:
         keys["targets"] = targets
-    keys |= {key: value for key, value in (("separator", separator), ("group", group)) if value is not None}
+    keys |= {
+        key: value
+        for key, value in (("separator", separator), ("group", group))
+        if value is not None
+    }
     pairs = [text.partition("=") for text in parents]
-    wrong = [text for text, pair in zip(parents, pairs, strict=True) if not all(part.strip() for part in pair)]
+    wrong = [
+        text
+        for text, pair in zip(parents, pairs, strict=True)
+        if not all(part.strip() for part in pair)
+    ]
     if wrong:
-        raise errors.UsageError(f"--parent {wrong[0]!r}: wanted CLASS=PARENT, such as --parent dog=mammal")
+        raise errors.UsageError(
+            f"--parent {wrong[0]!r}: wanted CLASS=PARENT, such as --parent dog=mammal"
+        )
     if pairs:
         keys["parents"] = {child.strip(): parent.strip() for child, _, parent in pairs}
     return ("labels" if len(targets) > 1 else targets[0]), keys
@@ -112,11 +133,15 @@ def train(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None
     with progress.epochs(config.training.most_epochs, quiet=form == "json") as report:
         from fairway.training import fit
 
-        record = fit.fit(config.training, dataset=work / "dataset", out=work / "checkpoint", progress=report)
+        record = fit.fit(
+            config.training, dataset=work / "dataset", out=work / "checkpoint", progress=report
+        )
     plain = artifacts.as_json(record)
     history = plain.pop("history")
     options.show(
-        artifacts.as_json(record) if form == "json" else plain | {"last_epoch": history[-1] if history else None},
+        artifacts.as_json(record)
+        if form == "json"
+        else plain | {"last_epoch": history[-1] if history else None},
         form=form,
     )
 
@@ -131,9 +156,11 @@ def train(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None
     default=None,
     help="Package of the model in service; by default the one that serves.",
 )
-def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, champion: Path | None) -> None:
-    """Measure the model on the test split, compare it with the one in service, ask the gate. Exit 3 where it
-    refuses."""
+def evaluate(
+    path: Path, overrides: tuple[str, ...], root: Path, form: str, champion: Path | None
+) -> None:
+    """Measure the model on the test split, compare it with the one in service, ask the gate. Exit 3
+    where it refuses."""
     config = options.load(path, overrides)
     work = _work(root, config.name)
     _need(work / "checkpoint" / "checkpoint.json", verb="train")
@@ -148,7 +175,8 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
     )
     decision = gate.decide(config.evaluation.gate, evaluation=record)
     artifacts.write_json(
-        work / "evaluation" / "gate.json", {"model": _digest(work), "decision": artifacts.as_json(decision)}
+        work / "evaluation" / "gate.json",
+        {"model": _digest(work), "decision": artifacts.as_json(decision)},
     )
     options.show(
         {"evaluation": artifacts.as_json(record), "gate": artifacts.as_json(decision)},
@@ -175,11 +203,20 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
     default=None,
     help="Rows (csv or parquet) that tell MODEL's schema instead; MODEL must answer them as its package does.",
 )
-@click.option("--target", default=None, metavar="COLUMN", help="The column of --data that MODEL predicts.")
 @click.option(
-    "--evaluation", type=click.Path(path_type=Path), default=None, help="Its evaluation.json, where there is one."
+    "--target", default=None, metavar="COLUMN", help="The column of --data that MODEL predicts."
 )
-@click.option("--name", default=None, help="Name of the deployment that MODEL is for; by default the configuration's.")
+@click.option(
+    "--evaluation",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Its evaluation.json, where there is one.",
+)
+@click.option(
+    "--name",
+    default=None,
+    help="Name of the deployment that MODEL is for; by default the configuration's.",
+)
 @click.option("--bento", is_flag=True, help="Build a Bento of the package too.")
 @options.config
 @options.home
@@ -197,8 +234,8 @@ def package(
     root: Path,
     form: str,
 ) -> None:
-    """Build a model package of what was trained here, or of MODEL (ONNX, or a file of LightGBM, XGBoost or CatBoost)
-    and --schema, or --data with --target."""
+    """Build a model package of what was trained here, or of MODEL (ONNX, or a file of LightGBM,
+    XGBoost or CatBoost) and --schema, or --data with --target."""
     from fairway.packaging import package as stage
 
     if model is not None:
@@ -256,7 +293,9 @@ def run() -> None:
     show_default=True,
     help="Here under kfp.local, or on a cluster's Kubeflow Pipelines.",
 )
-@click.option("--host", default=None, help="Address of the Kubeflow Pipelines API (--on kubernetes).")
+@click.option(
+    "--host", default=None, help="Address of the Kubeflow Pipelines API (--on kubernetes)."
+)
 @click.option("--deploy", is_flag=True, help="Deploy the package where the gate lets it through.")
 @click.option(
     "--champion",
@@ -277,7 +316,8 @@ def training(
     root: Path,
     form: str,
 ) -> None:
-    """Run the training pipeline: prepare, train, evaluate, gate, package. Exit 3 where the gate refuses."""
+    """Run the training pipeline: prepare, train, evaluate, gate, package. Exit 3 where the gate
+    refuses."""
     config = options.load(path, overrides)
     if where == "kubernetes":
         from fairway.pipelines import submit
@@ -319,12 +359,15 @@ def _need(file: Path, *, verb: str) -> None:
 
 
 def _verdict(work: Path) -> artifacts.GateDecision:
-    """Return what the gate said of the model that lies there now; of another one, trained before, it says nothing."""
+    """Return what the gate said of the model that lies there now; of another one, trained before,
+    it says nothing."""
     file = work / "evaluation" / "gate.json"
     _need(file, verb="evaluate")
     said = artifacts.read_json(file)
     if said.get("model") != _digest(work):
-        raise errors.UsageError(f"{file} is about a model that was replaced since: run `fairway evaluate` again")
+        raise errors.UsageError(
+            f"{file} is about a model that was replaced since: run `fairway evaluate` again"
+        )
     return artifacts.from_json(artifacts.GateDecision, said["decision"])
 
 
@@ -333,10 +376,16 @@ def _scores(record: artifacts.Evaluation) -> str:
     from fairway.model import tasks
     from fairway.model.tasks.base import figure
 
-    metrics = [metric for metric in tasks.named(record.task).metrics if metric.name in record.metrics]
+    metrics = [
+        metric for metric in tasks.named(record.task).metrics if metric.name in record.metrics
+    ]
     said = "  ".join(f"{metric.words} {figure(record.metrics[metric.name])}" for metric in metrics)
     found = [f"{row['class']} {row['recall']:.3f}" for row in record.per_class[:MOST_RECALLS]]
-    more = f" and {len(record.per_class) - MOST_RECALLS} more" if len(record.per_class) > MOST_RECALLS else ""
+    more = (
+        f" and {len(record.per_class) - MOST_RECALLS} more"
+        if len(record.per_class) > MOST_RECALLS
+        else ""
+    )
     return said + (f"\nrecall   {', '.join(found)}{more}" if found else "")
 
 
@@ -353,7 +402,9 @@ def _serving(root: Path, name: str) -> Path | None:
         return None
     store = state.Store(place.state)
     deployment = store.deployment(name)
-    revision = store.revision(deployment.state.stable) if deployment and deployment.state.stable else None
+    revision = (
+        store.revision(deployment.state.stable) if deployment and deployment.state.stable else None
+    )
     store.close()
     return Path(revision.package) if revision else None
 

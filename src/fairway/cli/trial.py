@@ -1,8 +1,8 @@
-"""The verb that tries the whole way on a cluster: one revision serves, the next takes its place while requests flow,
-and all of it goes again.
+"""The verb that tries the whole way on a cluster: one revision serves, the next takes its place
+while requests flow, and all of it goes again.
 
-`helm test` runs it. Both revisions are the same package: what is tried is the installation, so a healthy one must
-promote.
+`helm test` runs it. Both revisions are the same package: what is tried is the installation, so a
+healthy one must promote.
 """
 
 import contextlib
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 CLIENTS = 4
 UNITS = 200  # users that requests come from
-# between two requests of one client: about 150 a second in all, which certify 5 % errors within a minute
+# between two requests of one client: about 150 a second in all, which certify 5 % errors within a
+# minute
 PAUSE_SECONDS = 0.02
 ANSWER_SECONDS = 10.0
 POLL_SECONDS = 0.5
 MARK = "fairway.dev/trial"  # label of the ModelDeployment
-TURN = "trial.fairway.dev/revision"  # annotation of its pods, which makes the second revision another
+# annotation of its pods, which makes the second revision another
+TURN = "trial.fairway.dev/revision"
 STRATEGY: Mapping[
     str, Any
 ] = {  # everything real but in a hurry; no latency guard, for nobody has said what is slow here
@@ -39,24 +41,43 @@ STRATEGY: Mapping[
     "shadow": {"minPairs": 200},
     "canary": {"steps": [{"weight": 25}, {"weight": 50}], "harm": 0.5},
     "bake": {"weight": 5, "duration": "5s"},
-    "guards": [{"name": "disagreement", "type": "disagreement"}, {"name": "errors", "type": "errors", "maxRate": 0.05}],
+    "guards": [
+        {"name": "disagreement", "type": "disagreement"},
+        {"name": "errors", "type": "errors", "maxRate": 0.05},
+    ],
 }
 Object = dict[str, Any]
 
 
 @click.command()
-@click.option("--uri", required=True, help="Where the package lies: s3://, https://, oci:// or pvc://claim/folder.")
-@click.option("--digest", required=True, help="Its digest, sha256:..., as `fairway package` prints it.")
-@click.option("--gateway", required=True, metavar="[NAMESPACE/]NAME", help="The Gateway that requests come in by.")
+@click.option(
+    "--uri",
+    required=True,
+    help="Where the package lies: s3://, https://, oci:// or pvc://claim/folder.",
+)
+@click.option(
+    "--digest", required=True, help="Its digest, sha256:..., as `fairway package` prints it."
+)
+@click.option(
+    "--gateway",
+    required=True,
+    metavar="[NAMESPACE/]NAME",
+    help="The Gateway that requests come in by.",
+)
 @click.option(
     "--url",
     required=True,
     help="Where that Gateway is reached from here, such as http://envoy.envoy-gateway-system.svc.",
 )
 @click.option(
-    "--namespace", "-n", required=True, help="Where the ModelDeployment is made; the Gateway must take routes from it."
+    "--namespace",
+    "-n",
+    required=True,
+    help="Where the ModelDeployment is made; the Gateway must take routes from it.",
 )
-@click.option("--name", default="fairway-trial", show_default=True, help="The ModelDeployment's name.")
+@click.option(
+    "--name", default="fairway-trial", show_default=True, help="The ModelDeployment's name."
+)
 @click.option(
     "--hostname",
     default="fairway-trial.test",
@@ -70,7 +91,9 @@ Object = dict[str, Any]
     help="What the servers need besides, as in spec.podTemplate: a service account, resources.",
 )
 @click.option("--timeout", default="4m", show_default=True, help="Until everything must be done.")
-@click.option("--context", default=None, help="The kubeconfig's context, instead of its current one.")
+@click.option(
+    "--context", default=None, help="The kubeconfig's context, instead of its current one."
+)
 def trial(
     uri: str,
     digest: str,
@@ -119,7 +142,14 @@ def trial(
 
 
 def manifest(
-    *, uri: str, digest: str, gateway: str, namespace: str, name: str, hostname: str, template: Object
+    *,
+    uri: str,
+    digest: str,
+    gateway: str,
+    namespace: str,
+    name: str,
+    hostname: str,
+    template: Object,
 ) -> Object:
     """Return the ModelDeployment of the first revision."""
     where, _, gateway_name = gateway.rpartition("/")
@@ -139,12 +169,20 @@ def manifest(
 
 
 def second(asked: Object) -> Object:
-    """Return the ModelDeployment of the second revision: the same package, told apart by an annotation of its pods."""
-    return {**asked, "spec": {**asked["spec"], "podTemplate": _marked(asked["spec"]["podTemplate"], revision="second")}}
+    """Return the ModelDeployment of the second revision: the same package, told apart by an
+    annotation of its pods."""
+    return {
+        **asked,
+        "spec": {
+            **asked["spec"],
+            "podTemplate": _marked(asked["spec"]["podTemplate"], revision="second"),
+        },
+    }
 
 
 def request(metadata: Object) -> bytes:
-    """Return a request of one row that the model answers: zeros, and a category that it need not know."""
+    """Return a request of one row that the model answers: zeros, and a category that it need not
+    know."""
     inputs = []
     for tensor in metadata["inputs"]:
         shape = [1, *tensor["shape"][1:]]
@@ -164,7 +202,13 @@ def request(metadata: Object) -> bytes:
 
 def _marked(template: Object, *, revision: str) -> Object:
     metadata = template.get("metadata", {})
-    return {**template, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), TURN: revision}}}
+    return {
+        **template,
+        "metadata": {
+            **metadata,
+            "annotations": {**metadata.get("annotations", {}), TURN: revision},
+        },
+    }
 
 
 def _template(text: str) -> Object:
@@ -175,7 +219,9 @@ def _template(text: str) -> Object:
             f'--pod-template {text[:200]!r} is no JSON ({error}): wanted an object such as {{"spec": {{...}}}}'
         ) from error
     if not isinstance(template, dict):
-        raise errors.UsageError(f'--pod-template {text[:200]!r}: wanted an object such as {{"spec": {{...}}}}')
+        raise errors.UsageError(
+            f'--pod-template {text[:200]!r}: wanted an object such as {{"spec": {{...}}}}'
+        )
     return template
 
 
@@ -191,7 +237,8 @@ def _cleaned(server: "api.Api", namespace: str, name: str) -> Iterator[None]:
             f"ModelDeployment {namespace}/{name} is there and is no trial's: name another with --name"
         )
     _gone(server, namespace, name)
-    before = signal.signal(signal.SIGTERM, _interrupt)  # as a pod is ended at its deadline, or by a person
+    # as a pod is ended at its deadline, or by a person
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except BaseException:
@@ -231,13 +278,16 @@ def _canary(server: "api.Api", asked: Object, *, before: str, deadline: float) -
     _tell("asking for another revision of it, while requests flow")
     revision = _settled(server, asked, deadline=deadline)["status"]["stable"]["revision"]
     if revision == before:
-        raise errors.Refused(f"revision {before} serves still: what was asked for made no new revision")
+        raise errors.Refused(
+            f"revision {before} serves still: what was asked for made no new revision"
+        )
 
 
 def _settled(server: "api.Api", asked: Object, *, deadline: float) -> Object:
     """Return the ModelDeployment when it is Ready.
 
-    Raises Refused where it was rolled back, PlatformError where it cannot go on, Unavailable at the deadline.
+    Raises Refused where it was rolled back, PlatformError where it cannot go on, Unavailable at the
+    deadline.
     """
     from fairway.control.ports import End
     from fairway.platforms.kubernetes import client, rollouts
@@ -287,7 +337,9 @@ class Load:
         return self.total - self.counts["200"]
 
     def failures(self) -> str:
-        return ", ".join(f"{count} x {answer}" for answer, count in self.counts.most_common() if answer != "200")
+        return ", ".join(
+            f"{count} x {answer}" for answer, count in self.counts.most_common() if answer != "200"
+        )
 
     def count(self, answer: str) -> None:
         with self.lock:
@@ -299,7 +351,9 @@ def flowing(url: str, hostname: str, name: str, body: bytes) -> Iterator[Load]:
     """Return traffic that flows until the block ends."""
     traffic = Load()
     clients = [
-        threading.Thread(target=_client, args=(traffic, number, url, hostname, name, body), daemon=True)
+        threading.Thread(
+            target=_client, args=(traffic, number, url, hostname, name, body), daemon=True
+        )
         for number in range(CLIENTS)
     ]
     for client in clients:
@@ -316,7 +370,11 @@ def _client(traffic: Load, number: int, url: str, hostname: str, name: str, body
     connection, turn = _connection(url), number
     while not traffic.stopping.wait(PAUSE_SECONDS):
         turn += CLIENTS
-        headers = {"Host": hostname, "Content-Type": "application/json", "x-fairway-unit": f"trial-{turn % UNITS}"}
+        headers = {
+            "Host": hostname,
+            "Content-Type": "application/json",
+            "x-fairway-unit": f"trial-{turn % UNITS}",
+        }
         try:
             connection.request("POST", f"/v2/models/{name}/infer", body=body, headers=headers)
             response = connection.getresponse()

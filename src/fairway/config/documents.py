@@ -1,8 +1,9 @@
-"""YAML that people write, read up to bounds: a few lines of aliases can stand for more values than a machine holds.
+"""YAML that people write, read up to bounds: a few lines of aliases can stand for more values than
+a machine holds.
 
-Words are words: `no` (a class, Norway), `010` (a code), `12:30`, `1_000` and `2024-01-01` are text, not a boolean, an
-8, 750 minutes, a number or a date, as they would be by YAML 1.1. Keys of a map are different ones: of two that are the
-same, one would be dropped.
+Words are words: `no` (a class, Norway), `010` (a code), `12:30`, `1_000` and `2024-01-01` are text,
+not a boolean, an 8, 750 minutes, a number or a date, as they would be by YAML 1.1. Keys of a map
+are different ones: of two that are the same, one would be dropped.
 """
 
 import re
@@ -13,14 +14,18 @@ import yaml
 LARGEST = 4 << 20  # characters
 MOST_VALUES = 1_000_000  # each alias counted as what it stands for
 DEEPEST = 100  # maps and lists in each other
-FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where it is: ten times as fast
-# What is no text, and what it can begin with: only what YAML 1.1 and 1.2 both take for it, so that what the one writes
-# the other reads.
+# libyaml's, where it is: ten times as fast
+FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What is no text, and what it can begin with: only what YAML 1.1 and 1.2 both take for it, so that
+# what the one writes the other reads.
 PLAIN = {
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     "int": (r"-?(0|[1-9][0-9]*)", "-0123456789"),
-    "float": (r"-?((0|[1-9][0-9]*)\.[0-9]+([eE][-+][0-9]+)?|\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN", "-.0123456789"),
+    "float": (
+        r"-?((0|[1-9][0-9]*)\.[0-9]+([eE][-+][0-9]+)?|\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN",
+        "-.0123456789",
+    ),
     "merge": (r"<<", "<"),
 }
 
@@ -36,23 +41,27 @@ class Loader(FASTEST):  # type: ignore[misc]
 
 
 for kind, (pattern, beginnings) in PLAIN.items():
-    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(rf"^(?:{pattern})$"), list(beginnings))
+    Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{kind}", re.compile(rf"^(?:{pattern})$"), list(beginnings)
+    )
 
 
 def parse(text: str) -> Any:
-    """Return what the one document in the text holds; raises yaml.YAMLError where it is none, or beyond the bounds."""
+    """Return what the one document in the text holds; raises yaml.YAMLError where it is none, or
+    beyond the bounds."""
     if len(text) > LARGEST:
         raise Unreadable(f"it has {len(text)} characters: wanted at most {LARGEST}")
     _measure(text)
     try:
         return yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
-    except (ValueError, OverflowError) as error:  # a date that is none, a number of thousands of digits
+    # a date that is none, a number of thousands of digits
+    except (ValueError, OverflowError) as error:
         raise Unreadable(f"a value in it cannot be read ({error})") from error
 
 
 def _measure(text: str) -> None:
-    """Raise Unreadable where the document is too deep, stands for too many values or has a key twice; nothing of it is
-    made."""
+    """Raise Unreadable where the document is too deep, stands for too many values or has a key
+    twice; nothing of it is made."""
     sizes: dict[str, int] = {}
     within: list[tuple[str | None, int]] = []  # what is open: its anchor, and the values before it
     keys: list[_Keys | None] = []  # of what is open; None for a list
@@ -95,6 +104,8 @@ class _Keys:
         if self._key and isinstance(event, yaml.ScalarEvent):
             if event.value in self._met:
                 line = event.start_mark.line + 1 if event.start_mark is not None else "?"
-                raise Unreadable(f"the key {event.value!r} stands twice in one map, again in line {line}: remove one")
+                raise Unreadable(
+                    f"the key {event.value!r} stands twice in one map, again in line {line}: remove one"
+                )
             self._met.add(event.value)
         self._key = not self._key

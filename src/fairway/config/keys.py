@@ -11,17 +11,23 @@ Sections = Mapping[str, type[BaseModel]]
 DEPTH = 6  # sections within sections that are looked through
 
 
-def written(place: Sequence[str | int], *, root: type[BaseModel], variants: Sequence[Sections] = ()) -> list[str | int]:
+def written(
+    place: Sequence[str | int], *, root: type[BaseModel], variants: Sequence[Sections] = ()
+) -> list[str | int]:
     """Return the place of a key as it stands in the file.
 
-    `variants` are the sections by a name of their own (the source, the type of guard) that pydantic puts into a place.
+    `variants` are the sections by a name of their own (the source, the type of guard) that pydantic
+    puts into a place.
     """
     parts, _ = _walked(place, root=root, variants=variants)
     return parts
 
 
-def meant(place: Sequence[str | int], *, root: type[BaseModel], variants: Sequence[Sections] = ()) -> str | None:
-    """Return the path of the key that stands nearest to the one at `place`, None where nothing is near.
+def meant(
+    place: Sequence[str | int], *, root: type[BaseModel], variants: Sequence[Sections] = ()
+) -> str | None:
+    """Return the path of the key that stands nearest to the one at `place`, None where nothing is
+    near.
 
     Near is a key of the same section that is written nearly so, or the same key where it belongs.
     """
@@ -33,7 +39,9 @@ def meant(place: Sequence[str | int], *, root: type[BaseModel], variants: Sequen
     if close:
         return ".".join([*map(str, above), folded[close[0]]])
     paths = dict.fromkeys(_paths(root, variants=variants))
-    elsewhere = [path for path in paths if path.rpartition(".")[2].casefold() == str(last).casefold()]
+    elsewhere = [
+        path for path in paths if path.rpartition(".")[2].casefold() == str(last).casefold()
+    ]
     return elsewhere[0] if len(elsewhere) == 1 else None
 
 
@@ -44,7 +52,11 @@ def _walked(
     parts, sections = list[str | int](), [root]
     for part in place:
         named = [found[str(part)] for found in variants if str(part) in found]
-        chosen = [variant for variant in named if any(issubclass(variant, section) for section in sections)]
+        chosen = [
+            variant
+            for variant in named
+            if any(issubclass(variant, section) for section in sections)
+        ]
         if chosen:
             sections = chosen
             continue
@@ -54,7 +66,8 @@ def _walked(
 
 
 def _below(sections: Sequence[type[BaseModel]], part: str | int) -> Iterator[type[BaseModel]]:
-    """Return the sections at a part of the path: a number is a place in a list, and so stays where it is."""
+    """Return the sections at a part of the path: a number is a place in a list, and so stays where
+    it is."""
     for section in sections:
         if isinstance(part, int):
             yield section
@@ -72,7 +85,8 @@ def _names(section: type[BaseModel]) -> Iterator[str]:
 def _paths(
     section: type[BaseModel], *, variants: Sequence[Sections], above: str = "", depth: int = DEPTH
 ) -> Iterator[str]:
-    """Return every key below the section with its path; lists have none, for it would name a place in them."""
+    """Return every key below the section with its path; lists have none, for it would name a place
+    in them."""
     for name, field in section.model_fields.items():
         path = f"{above}{field.alias or name}"
         yield path

@@ -1,4 +1,5 @@
-"""Reads `fairway.yaml`: hydra composes it over the groups in `conf/`, pydantic checks it. The only hydra import."""
+"""Reads `fairway.yaml`: hydra composes it over the groups in `conf/`, pydantic checks it. The only
+hydra import."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,22 +28,35 @@ TAGS = {
 ENVIRONMENTS = ("local", "kind", "production")
 
 
-def load(path: Path | None, *, overrides: Sequence[str] = (), environment: str | None = None) -> sections.Config:
+def load(
+    path: Path | None, *, overrides: Sequence[str] = (), environment: str | None = None
+) -> sections.Config:
     """Return the checked configuration of `path` (the defaults alone where it is None).
 
-    Precedence, lowest first: the groups that the file's `defaults` choose, the environment's group, the file,
-    `overrides` (`key.path=value`). Relative paths in `data` are taken from the file's folder. Raises ConfigError with
-    the key's path.
+    Precedence, lowest first: the groups that the file's `defaults` choose, the environment's group,
+    the file, `overrides` (`key.path=value`). Relative paths in `data` are taken from the file's
+    folder. Raises ConfigError with the key's path.
     """
     user = _read(path) if path else {}
     chosen = user.pop("defaults", None) or {}
     if not isinstance(chosen, dict):
-        raise errors.ConfigError(f"defaults in {path} is {chosen!r}: wanted a map such as {{training: convolutional}}")
+        raise errors.ConfigError(
+            f"defaults in {path} is {chosen!r}: wanted a map such as {{training: convolutional}}"
+        )
     assigned = [_assignment(text) for text in overrides]
-    environment = environment or _last(assigned, "environment") or user.get("environment") or "local"
+    environment = (
+        environment or _last(assigned, "environment") or user.get("environment") or "local"
+    )
     if environment not in ENVIRONMENTS:
-        raise errors.ConfigError(f"environment is {environment!r}: wanted one of {', '.join(ENVIRONMENTS)}")
-    base = _compose([*(f"{group}={choice}" for group, choice in chosen.items()), f"environment@_global_={environment}"])
+        raise errors.ConfigError(
+            f"environment is {environment!r}: wanted one of {', '.join(ENVIRONMENTS)}"
+        )
+    base = _compose(
+        [
+            *(f"{group}={choice}" for group, choice in chosen.items()),
+            f"environment@_global_={environment}",
+        ]
+    )
     OmegaConf.set_struct(base, False)  # unknown keys are pydantic's to refuse, with their path
     try:
         merged = OmegaConf.merge(base, OmegaConf.create(_literal(user)))
@@ -55,8 +69,8 @@ def load(path: Path | None, *, overrides: Sequence[str] = (), environment: str |
 
 
 def check(plain: Any, *, where: str) -> sections.Config:
-    """Return the checked configuration of plain values; raises ConfigError with one sentence for the first few
-    mistakes."""
+    """Return the checked configuration of plain values; raises ConfigError with one sentence for
+    the first few mistakes."""
     try:
         return sections.Config.model_validate(plain)
     except ValidationError as error:
@@ -64,25 +78,37 @@ def check(plain: Any, *, where: str) -> sections.Config:
 
 
 def explain(error: ValidationError, *, where: str, root: type[BaseModel] = sections.Config) -> str:
-    """Return one sentence for pydantic's mistakes: key, value seen, value wanted; `root` is what was read."""
+    """Return one sentence for pydantic's mistakes: key, value seen, value wanted; `root` is what
+    was read."""
     sentences = []
     variants = [sections.SOURCES.sections, sections.GUARDS.sections, sections.FAMILIES.sections]
     for mistake in error.errors()[:3]:
         place, seen = mistake["loc"], mistake.get("input")
-        key = ".".join(map(str, keys.written(place, root=root, variants=variants))) or "the configuration"
+        key = (
+            ".".join(map(str, keys.written(place, root=root, variants=variants)))
+            or "the configuration"
+        )
         tag = TAGS.get(mistake["type"])
         if tag is not None and isinstance(seen, Mapping):  # the input is the whole section
             key, seen = f"{key}.{tag}", seen.get(tag)
         if mistake["type"] == "extra_forbidden":
             near = keys.meant(place, root=root, variants=variants)
             hint = f": did you mean {near}?" if near is not None else ""
-            sentences.append(f"{key} is no key that fairway knows{hint or '; see docs/configuration.md for the keys'}")
+            sentences.append(
+                f"{key} is no key that fairway knows{hint or '; see docs/configuration.md for the keys'}"
+            )
         elif mistake["type"] == "missing":
-            sources = [f": source {part} needs it" for part in place[1:2] if part in sections.SOURCES.sections]
+            sources = [
+                f": source {part} needs it"
+                for part in place[1:2]
+                if part in sections.SOURCES.sections
+            ]
             sentences.append(f"{key} is missing{''.join(sources)}")
         else:
             message = mistake["msg"].removeprefix("Value error, ")
-            shown = f" is {_shown(seen)}" if isinstance(seen, str | int | float | bool | None) else ""
+            shown = (
+                f" is {_shown(seen)}" if isinstance(seen, str | int | float | bool | None) else ""
+            )
             sentences.append(f"{key}{shown}: {message[:1].lower()}{message[1:]}")
     more = error.error_count() - len(sentences)
     return f"{where}: {'; '.join(sentences)}" + (f"; and {more} more" if more > 0 else "")
@@ -127,13 +153,17 @@ def _compose(choices: Iterable[str]) -> DictConfig:
             for folder in sorted(CONF.iterdir())
             if folder.is_dir()
         )
-        raise errors.ConfigError(f"defaults: {_first_line(error)} The groups are {groups}") from error
+        raise errors.ConfigError(
+            f"defaults: {_first_line(error)} The groups are {groups}"
+        ) from error
 
 
 def _assignment(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not KEY.fullmatch(key.strip()):
-        raise errors.ConfigError(f"--set {text!r}: wanted key.path=value, such as training.epochs=5")
+        raise errors.ConfigError(
+            f"--set {text!r}: wanted key.path=value, such as training.epochs=5"
+        )
     try:
         return key.strip(), documents.parse(value)
     except yaml.YAMLError as error:
@@ -141,7 +171,8 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 
 def _literal(value: Any) -> Any:
-    """Return the value with all of its text meant as it stands: to OmegaConf `${x}` would be another key's value."""
+    """Return the value with all of its text meant as it stands: to OmegaConf `${x}` would be
+    another key's value."""
     if isinstance(value, str):
         return REFERENCE.sub(lambda found: found[1] * 2 + "\\${", value)
     if isinstance(value, dict):

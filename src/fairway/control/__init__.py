@@ -1,4 +1,5 @@
-"""What every controller does at each look, whatever the platform: read the evidence, count each unit once, call hooks.
+"""What every controller does at each look, whatever the platform: read the evidence, count each
+unit once, call hooks.
 
 And the Platform port.
 """

@@ -1,17 +1,19 @@
-"""Requests by the time at which they came: what the event store has of a rollout's arms, without what was counted
-before.
+"""Requests by the time at which they came: what the event store has of a rollout's arms, without
+what was counted before.
 
-A request counts once all that came by then has ended: nothing was under way at the gateway at some instant since, or a
-server's timeout has passed. Counted when they are answered, failures of the arm that answers sooner would come first,
-and an incident of both would be held against it.
+A request counts once all that came by then has ended: nothing was under way at the gateway at some
+instant since, or a server's timeout has passed. Counted when they are answered, failures of the arm
+that answers sooner would come first, and an incident of both would be held against it.
 
-The same user comes again and again, meets the same arm each time and fails each time if at all: counted each time, one
-of them would be evidence without end. So each is drawn once: its first failure counts in a rollout, by the weight at
-which its arm was drawn. A request that names no unit is one of its own, for the gateway draws its arm anew. A client
-can make up units: what its failures weigh together is bounded by its address.
+The same user comes again and again, meets the same arm each time and fails each time if at all:
+counted each time, one of them would be evidence without end. So each is drawn once: its first
+failure counts in a rollout, by the weight at which its arm was drawn. A request that names no unit
+is one of its own, for the gateway draws its arm anew. A client can make up units: what its failures
+weigh together is bounded by its address.
 
-A server that dies writes no event. The gateway counts what none has answered (`rollout.intake`), and while events
-cannot be read, all that has failed: what was answered meanwhile is passed over here.
+A server that dies writes no event. The gateway counts what none has answered (`rollout.intake`),
+and while events cannot be read, all that has failed: what was answered meanwhile is passed over
+here.
 """
 
 import math
@@ -29,16 +31,22 @@ from fairway.rollout.seen import Cursors, Segment
 from fairway.rollout.statistics import hypotheses
 from fairway.rollout.statistics.betting import ArmCounts, Wealth
 
-# requests of both arms are compared that came within so long of each other; a unit's visit is one in it
+# requests of both arms are compared that came within so long of each other; a unit's visit is one
+# in it
 WINDOW_SECONDS = 5.0
-# from an answer to its event in the store, at most: five times the interval at which servers send them
+# from an answer to its event in the store, at most: five times the interval at which servers send
+# them
 FLUSH_SECONDS = 1.0
-AGAIN_SECONDS = 8.0  # the same after the store was away: a sender's longest pause, its patience, and the above
+# the same after the store was away: a sender's longest pause, its patience, and the above
+AGAIN_SECONDS = 8.0
 SKEW_SECONDS = 60.0  # a server whose clock is further ahead is not waited for
 LATE_WINDOWS = 12  # a visit whose event comes later than these is one more
-LARGEST_WINDOW = 100_000  # events held in memory; the rest stay in the store until these are counted
-CLIENT_WEIGHT = 3.5  # log evidence that one client's failures come to at most: less than half of what rolls back at 1 %
-# of all requests: a client with so many is not one of many, but the traffic (a proxy, a single caller)
+# events held in memory; the rest stay in the store until these are counted
+LARGEST_WINDOW = 100_000
+# log evidence that one client's failures come to at most: less than half of what rolls back at 1 %
+CLIENT_WEIGHT = 3.5
+# of all requests: a client with so many is not one of many, but the traffic (a proxy, a single
+# caller)
 CLIENT_SHARE = 0.25
 CLIENT_REQUESTS = 200  # requests met before any client can be that
 Read = Callable[[int, int | None], tuple[int, list[events.Exposure]]]
@@ -63,12 +71,17 @@ class Clients:
     def share(self, client: str) -> float:
         """Return the client's share of all requests; 0 where they are too few to say."""
         everybody = self.known.total() + self.fresh.total()
-        return (self.known[client] + self.fresh[client]) / everybody if everybody >= CLIENT_REQUESTS else 0.0
+        return (
+            (self.known[client] + self.fresh[client]) / everybody
+            if everybody >= CLIENT_REQUESTS
+            else 0.0
+        )
 
 
 @dataclass
 class ReadAhead:
-    """The newest exposures of the store, read once: a cache of rows, which may be dropped at any time."""
+    """The newest exposures of the store, read once: a cache of rows, which may be dropped at any
+    time."""
 
     rows: list[events.Exposure] = field(default_factory=list)
     begin: int = 0
@@ -76,7 +89,8 @@ class ReadAhead:
     store: str = ""  # identity of the store
 
     def after(self, cursor: int, *, store: str, read: Read) -> list[events.Exposure]:
-        """Return the rows after the cursor, as far as there is room for them; `end` is how far they go."""
+        """Return the rows after the cursor, as far as there is room for them; `end` is how far they
+        go."""
         if store != self.store or not self.begin <= cursor <= self.end:
             self.rows, self.end, self.store = [], cursor, store
         self.begin, self.rows = cursor, [row for row in self.rows if row.seq > cursor]
@@ -88,12 +102,14 @@ class ReadAhead:
 
 @dataclass(frozen=True)
 class Exposures:
-    """What a look counts of the requests that have come: the cursors to go on from, units by arm, requests by guard."""
+    """What a look counts of the requests that have come: the cursors to go on from, units by arm,
+    requests by guard."""
 
     cursors: Cursors
     exposed: tuple[increments.Exposed, ...] = ()
     counted: tuple[increments.Gateway, ...] = ()
-    unread: str | None = None  # why nothing can be counted of what came; the gateway counts alone meanwhile
+    # why nothing can be counted of what came; the gateway counts alone meanwhile
+    unread: str | None = None
 
 
 @dataclass
@@ -103,11 +119,13 @@ class Arrivals:
     since: float | None = None  # when the rollout's ledger was opened
     segment: Segment | None = None  # in which `step` were met
     met: dict[str, Firsts] = field(default_factory=dict)  # exposure, step, error, rejection
-    visits: dict[int, Firsts] = field(default_factory=dict)  # number of a window -> units that were met in it
+    # number of a window -> units that were met in it
+    visits: dict[int, Firsts] = field(default_factory=dict)
     clients: Clients = field(default_factory=Clients)
     quiet: tuple[float, ...] = ()  # instants at which nothing was under way
     lacking: bool = False  # whether an arm had only some of its pods at the last look
-    thin: tuple[float, float] = (0.0, 0.0)  # since when and until when an arm last had only some of its pods
+    # since when and until when an arm last had only some of its pods
+    thin: tuple[float, float] = (0.0, 0.0)
     ahead: ReadAhead = field(default_factory=ReadAhead)
 
     def take(
@@ -126,9 +144,9 @@ class Arrivals:
     ) -> Exposures:
         """Return what has come since the state's cursors and has ended.
 
-        Where an arm is not `whole` its share is answered without an event: nothing counts. Where only some of its pods
-        are gone (`partly`) some events are missing: what came counts, by the split that came in, and says nothing of
-        the split that was asked for.
+        Where an arm is not `whole` its share is answered without an event: nothing counts. Where
+        only some of its pods are gone (`partly`) some events are missing: what came counts, by the
+        split that came in, and says nothing of the split that was asked for.
         """
 
         def read(start: int, until: int | None) -> tuple[int, list[events.Exposure]]:
@@ -139,20 +157,30 @@ class Arrivals:
         self._thin(partly, settled=before.settled, now=now)
         if now < max(before.settled, before.alone_until, before.away_until):
             before, self.quiet = _set_back(before, now=now), ()
-        # while servers may have yet to find the store again, each for itself, no arm is ahead of the other
+        # while servers may have yet to find the store again, each for itself, no arm is ahead of
+        # the other
         settled = before.settled
         if not before.alone_until <= now < before.alone_until + AGAIN_SECONDS:
-            settled = self._settled(sample, before=before.settled, timeout_seconds=timeout_seconds, now=now)
+            settled = self._settled(
+                sample, before=before.settled, timeout_seconds=timeout_seconds, now=now
+            )
         if not whole or _away(before):
             newest = store.cursor()
-            for firsts in self._own() if "exposure" in self.met and self.met["exposure"].whole else ():
-                firsts.settle(after=_token(state.cursors))  # what the last look has found stays counted
+            for firsts in (
+                self._own() if "exposure" in self.met and self.met["exposure"].whole else ()
+            ):
+                # what the last look has found stays counted
+                firsts.settle(after=_token(state.cursors))
             return Exposures(_passed_over(before, newest=newest, whole=whole, now=now))
         segments = _closed(state, wanted_version)
         current = segments[-1] if segments and segments[-1].end is None else None
-        self._remember(read, cursors=state.cursors, segments=segments, current=current, policy=policy)
+        self._remember(
+            read, cursors=state.cursors, segments=segments, current=current, policy=policy
+        )
         rows = [
-            row for row in self.ahead.after(before.exposure, store=before.store, read=read) if not _dealt(row, before)
+            row
+            for row in self.ahead.after(before.exposure, store=before.store, read=read)
+            if not _dealt(row, before)
         ]
         if (
             rows
@@ -171,16 +199,25 @@ class Arrivals:
         due = [row for row in rows if row.predicted_at <= settled]
         waiting = [row.seq for row in rows if settled < row.predicted_at <= now + SKEW_SECONDS]
         cursors = replace(
-            before, exposure=min(waiting, default=self.ahead.end + 1) - 1, ahead=self.ahead.end, settled=settled
+            before,
+            exposure=min(waiting, default=self.ahead.end + 1) - 1,
+            ahead=self.ahead.end,
+            settled=settled,
         )
         exposed, counted = self._count(due, segments=segments, current=current, policy=policy)
         for firsts in self._own():
             firsts.cursor = _token(cursors)
         return Exposures(cursors, exposed, counted)
 
-    def _settled(self, sample: traffic.Sample | None, *, before: float, timeout_seconds: float, now: float) -> float:
+    def _settled(
+        self, sample: traffic.Sample | None, *, before: float, timeout_seconds: float, now: float
+    ) -> float:
         """Return the time by which all that had come has ended, and its events are in the store."""
-        arms = [arm for arm in (sample.stable, sample.candidate) if arm is not None] if sample is not None else []
+        arms = (
+            [arm for arm in (sample.stable, sample.candidate) if arm is not None]
+            if sample is not None
+            else []
+        )
         if sample is not None and arms and all(arm.active == 0 for arm in arms):
             self.quiet = (*self.quiet, sample.at)
         ripe = [at for at in self.quiet if at <= now - FLUSH_SECONDS]
@@ -188,7 +225,8 @@ class Arrivals:
         return max(before, now - timeout_seconds - FLUSH_SECONDS, *ripe[-1:])
 
     def _thin(self, partly: bool, *, settled: float, now: float) -> None:
-        """Keep the stretch in which an arm lacked pods: it ends with the first look that finds all of them."""
+        """Keep the stretch in which an arm lacked pods: it ends with the first look that finds all
+        of them."""
         began, ended = self.thin
         lacked = self.lacking
         self.lacking = partly
@@ -207,7 +245,8 @@ class Arrivals:
         current: Segment | None,
         policy: sections.Strategy,
     ) -> None:
-        """Bring what was counted up to the cursors: after a restart it is counted once more, some pages a look.
+        """Bring what was counted up to the cursors: after a restart it is counted once more, some
+        pages a look.
 
         Raises StoreBusy until all is.
         """
@@ -215,7 +254,12 @@ class Arrivals:
         if met is None:
             began = segments[0].cursor if segments else cursors.exposure
             self.met = {
-                what: Firsts() for what in ("exposure", "step", *(asked.what for asked in _judged(policy).values()))
+                what: Firsts()
+                for what in (
+                    "exposure",
+                    "step",
+                    *(asked.what for asked in _judged(policy).values()),
+                )
             }
             met = self.met["exposure"] = Firsts(reached=began)
             self.visits, self.clients, self.segment = {}, Clients(), current
@@ -229,7 +273,10 @@ class Arrivals:
             )
 
         met.recall(
-            read, take=take, began=segments[0].cursor if segments else 0, until=max(cursors.ahead, cursors.exposure)
+            read,
+            take=take,
+            began=segments[0].cursor if segments else 0,
+            until=max(cursors.ahead, cursors.exposure),
         )
         for firsts in self._own():
             if not met.whole:
@@ -239,7 +286,9 @@ class Arrivals:
         oldest = int(cursors.settled // WINDOW_SECONDS) - LATE_WINDOWS
         self.visits = {window: firsts for window, firsts in self.visits.items() if window >= oldest}
         if current is not None and (
-            self.segment is None or current.version != self.segment.version or current.start != self.segment.start
+            self.segment is None
+            or current.version != self.segment.version
+            or current.start != self.segment.start
         ):
             self.segment, self.met["step"] = current, Firsts()
 
@@ -267,7 +316,9 @@ class Arrivals:
             counted.append(self._requests(some, weight=weight, policy=policy, thin=thin))
         return tuple(exposed), tuple(counted)
 
-    def _exposed(self, rows: Iterable[events.Exposure], *, weight: float, divided: bool) -> increments.Exposed:
+    def _exposed(
+        self, rows: Iterable[events.Exposure], *, weight: float, divided: bool
+    ) -> increments.Exposed:
         """Return the units that met an arm.
 
         Their answers are counted of those that are new in this rollout, by their first requests.
@@ -292,14 +343,24 @@ class Arrivals:
         )
 
     def _requests(
-        self, rows: Sequence[events.Exposure], *, weight: float, policy: sections.Strategy, thin: bool
+        self,
+        rows: Sequence[events.Exposure],
+        *,
+        weight: float,
+        policy: sections.Strategy,
+        thin: bool,
     ) -> increments.Gateway:
-        """Return the requests of a window by guard: visits of units, how they went, and the first failures of units."""
+        """Return the requests of a window by guard: visits of units, how they went, and the first
+        failures of units."""
         met = self.visits.setdefault(int(rows[0].predicted_at // WINDOW_SECONDS), Firsts())
         visits = [row for row in rows if row.unit is None or met.first(row.unit)]
         n = _by_arm(visits)
         firsts = dict[str, tuple[int, int]]()
-        bad, shares, held = dict[str, tuple[int, int]](), dict[str, float](), dict[str, tuple[ArmCounts, ArmCounts]]()
+        bad, shares, held = (
+            dict[str, tuple[int, int]](),
+            dict[str, float](),
+            dict[str, tuple[ArmCounts, ArmCounts]](),
+        )
         share = _share(n, weight=weight, thin=thin)
         for name, (what, true) in _judged(policy).items():
             went = _by_arm(row for row in visits if true(row))
@@ -310,9 +371,15 @@ class Arrivals:
         return increments.Gateway(candidate=n[0], stable=n[1], bad=bad, shares=shares, held=held)
 
     def _firsts(
-        self, what: str, rows: Iterable[events.Exposure], true: Callable[[events.Exposure], bool], *, weight: float
+        self,
+        what: str,
+        rows: Iterable[events.Exposure],
+        true: Callable[[events.Exposure], bool],
+        *,
+        weight: float,
     ) -> tuple[int, int]:
-        """Return how many units met it for the first time, by arm, without what is beyond the weight of one client."""
+        """Return how many units met it for the first time, by arm, without what is beyond the
+        weight of one client."""
         counted = Counter[str]()
         for row in rows:
             if not true(row) or not self._admitted(what, row, weight=weight):
@@ -321,11 +388,16 @@ class Arrivals:
         return counted["canary"], counted["stable"]
 
     def _admitted(self, what: str, row: events.Exposure, *, weight: float) -> bool:
-        """Say whether the failure counts: a client has as many as do not decide by themselves, in either arm.
+        """Say whether the failure counts: a client has as many as do not decide by themselves, in
+        either arm.
 
         One that is the traffic has any number.
         """
-        if row.client is None or (row.unit,) in self.met[what] or self.clients.share(row.client) >= CLIENT_SHARE:
+        if (
+            row.client is None
+            or (row.unit,) in self.met[what]
+            or self.clients.share(row.client) >= CLIENT_SHARE
+        ):
             return True
         allowed = max(1, int(CLIENT_WEIGHT / -math.log(min(weight, 0.99))))
         return any(self.met[what].first("client", row.client, number) for number in range(allowed))
@@ -343,10 +415,12 @@ def _judged(policy: sections.Strategy) -> dict[str, Asked]:
 
 
 def _share(n: tuple[int, int], *, weight: float, thin: bool) -> float:
-    """Return the probability with which a bad request of the window was the candidate's, had it been as good as stable.
+    """Return the probability with which a bad request of the window was the candidate's, had it
+    been as good as stable.
 
-    The weight that was asked for; where the window cannot have been divided by it (one arm's events are late) or need
-    not have been (`thin`: an arm lacked pods) what came in, if that is more. More only makes every bet smaller.
+    The weight that was asked for; where the window cannot have been divided by it (one arm's events
+    are late) or need not have been (`thin`: an arm lacked pods) what came in, if that is more. More
+    only makes every bet smaller.
     """
     if not 0 < weight < 1 or sum(n) == 0:
         return weight
@@ -355,7 +429,9 @@ def _share(n: tuple[int, int], *, weight: float, thin: bool) -> float:
     split = Wealth.start(at=0.0, restarts=False).bet(
         hypotheses.factors_split(candidate=n[0], stable=n[1], weight=weight)
     )
-    return max(weight, n[0] / sum(n)) if split.log_e >= math.log(1 / ledgers.SPLIT_ALPHA) else weight
+    return (
+        max(weight, n[0] / sum(n)) if split.log_e >= math.log(1 / ledgers.SPLIT_ALPHA) else weight
+    )
 
 
 def _arrives(before: traffic.Sample | None, after: traffic.Sample | None) -> bool:
@@ -382,11 +458,16 @@ def _dealt(row: events.Exposure, cursors: Cursors) -> bool:
     """Say whether an earlier look has counted the row, or passed over it."""
     by_gateway = cursors.alone_from < row.predicted_at <= cursors.alone_until
     for_nothing = cursors.away_from < row.predicted_at <= cursors.away_until
-    return by_gateway or for_nothing or (row.seq <= cursors.ahead and row.predicted_at <= cursors.settled)
+    return (
+        by_gateway
+        or for_nothing
+        or (row.seq <= cursors.ahead and row.predicted_at <= cursors.settled)
+    )
 
 
 def _set_back(cursors: Cursors, *, now: float) -> Cursors:
-    """Return the cursors for a clock that was set back: what waits is passed over, no stretch lies in the future."""
+    """Return the cursors for a clock that was set back: what waits is passed over, no stretch lies
+    in the future."""
     return replace(
         cursors,
         exposure=max(cursors.ahead, cursors.exposure),
@@ -402,8 +483,8 @@ def _away(cursors: Cursors) -> bool:
 
 
 def _passed_over(cursors: Cursors, *, newest: int, whole: bool, now: float) -> Cursors:
-    """Return the cursors behind all that came by now, in the store already or not: one arm had no capacity for its
-    share.
+    """Return the cursors behind all that came by now, in the store already or not: one arm had no
+    capacity for its share.
     """
     goes_on = cursors.settled <= cursors.away_until
     return replace(

@@ -1,5 +1,5 @@
-"""Calls users' own services beside the looks: a look starts what is due, takes what has come back, and waits for
-nobody.
+"""Calls users' own services beside the looks: a look starts what is due, takes what has come back,
+and waits for nobody.
 """
 
 import contextlib
@@ -38,7 +38,8 @@ class DeploymentName:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a hook is called: what was checked is what is connected to, whatever its name stands for a moment later."""
+    """Where a hook is called: what was checked is what is connected to, whatever its name stands
+    for a moment later."""
 
     address: str  # an IP address, or a name where any will do
     port: int
@@ -46,7 +47,8 @@ class Place:
 
 
 def anywhere(deployment: DeploymentName, url: str) -> Place:
-    """Return the place that the URL names, wherever it is: for a platform whose owner writes the hooks.
+    """Return the place that the URL names, wherever it is: for a platform whose owner writes the
+    hooks.
 
     Raises ValueError for a port that is none.
     """
@@ -67,47 +69,78 @@ class Calls:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answers(
-        self, deployment: DeploymentName, calls: Iterable[hooks.Call], *, known: Iterable[sections.Hook], now: float
+        self,
+        deployment: DeploymentName,
+        calls: Iterable[hooks.Call],
+        *,
+        known: Iterable[sections.Hook],
+        now: float,
     ) -> dict[str, hooks.Answer]:
-        """Return the answers that have come since, by the call's id, and start what is due and not under way.
+        """Return the answers that have come since, by the call's id, and start what is due and not
+        under way.
 
-        An answer is given once: where the look that took it is never stored, the hook is called again.
+        An answer is given once: where the look that took it is never stored, the hook is called
+        again.
         """
         calls, named = tuple(calls), {hook.name: hook for hook in known}
         ids, found = {call.id for call in calls}, dict[str, hooks.Answer]()
         with self._lock:
             self._answers = {
-                key: answer for key, answer in self._answers.items() if key[0] != deployment or key[1] in ids
+                key: answer
+                for key, answer in self._answers.items()
+                if key[0] != deployment or key[1] in ids
             }
             for call in hooks.due(calls, now=now):
                 key, hook = (deployment, call.id), named.get(call.hook)
                 if key in self._answers:
                     found[call.id] = self._answers.pop(key)
                 elif hook is None:
-                    found[call.id] = hooks.Answer("refused", "the strategy has no such hook any more")
-                elif key not in self._running and sum(of == deployment for of, _ in self._running) < AT_ONCE:
+                    found[call.id] = hooks.Answer(
+                        "refused", "the strategy has no such hook any more"
+                    )
+                elif (
+                    key not in self._running
+                    and sum(of == deployment for of, _ in self._running) < AT_ONCE
+                ):
                     threading.Thread(
-                        target=self._run, args=(deployment, hook, call), name=f"hook-{call.hook}", daemon=True
+                        target=self._run,
+                        args=(deployment, hook, call),
+                        name=f"hook-{call.hook}",
+                        daemon=True,
                     ).start()
                     self._running.add(key)
         return found
 
     def forget(self, deployment: DeploymentName) -> None:
-        """Drop what is known of a deployment that is gone; answers that are still to come are thrown away."""
+        """Drop what is known of a deployment that is gone; answers that are still to come are
+        thrown away."""
         with self._lock:
             self._running = {key for key in self._running if key[0] != deployment}
-            self._answers = {key: answer for key, answer in self._answers.items() if key[0] != deployment}
+            self._answers = {
+                key: answer for key, answer in self._answers.items() if key[0] != deployment
+            }
 
     def _run(self, deployment: DeploymentName, hook: sections.Hook, call: hooks.Call) -> None:
         answer = hooks.Answer("away", "it could not be called: the log says why")
         try:
-            answer = post(hook, event(deployment, call, now=time.time()), place=self.finds(deployment, hook.url))
+            answer = post(
+                hook,
+                event(deployment, call, now=time.time()),
+                place=self.finds(deployment, hook.url),
+            )
         except errors.FairwayError as error:
             answer = hooks.Answer("away", _line(str(error)))
         except ValueError as error:  # a port that is none
             answer = hooks.Answer("away", f"it does not answer: {_line(str(error))}")
         finally:
-            log.info("%s/%s: hook %s (%s): %s", deployment.namespace, deployment.name, call.hook, call.at, answer.said)
+            log.info(
+                "%s/%s: hook %s (%s): %s",
+                deployment.namespace,
+                deployment.name,
+                call.hook,
+                call.at,
+                answer.said,
+            )
             with self._lock:
                 if (deployment, call.id) in self._running:
                     self._running.remove((deployment, call.id))
@@ -122,7 +155,9 @@ def event(deployment: DeploymentName, call: hooks.Call, *, now: float) -> dict[s
         "id": call.id,
         "source": f"/fairway/{deployment.namespace}/{deployment.name}/rollout",
         "subject": call.at,
-        "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": datetime.fromtimestamp(now, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z"),
         "datacontenttype": "application/json",
         "data": {
             "hook": call.hook,
@@ -135,14 +170,17 @@ def event(deployment: DeploymentName, call: hooks.Call, *, now: float) -> dict[s
 
 
 def post(hook: sections.Hook, body: object, *, place: Place) -> hooks.Answer:
-    """Send the event, and return what the answer means: 2xx agrees, 409 and 422 say no, and all else is no answer.
+    """Send the event, and return what the answer means: 2xx agrees, 409 and 422 say no, and all
+    else is no answer.
 
     Redirects are not followed.
     """
     url, seconds = urlsplit(hook.url), hook.timeout.total_seconds()
     late = threading.Event()
     try:
-        connection = (Encrypted if url.scheme == "https" else Plain)(url.hostname or "", url.port, timeout=seconds)
+        connection = (Encrypted if url.scheme == "https" else Plain)(
+            url.hostname or "", url.port, timeout=seconds
+        )
         connection.place = place
         with contextlib.closing(connection), _cut(connection, late, seconds=seconds):
             path = (url.path or "/") + (f"?{url.query}" if url.query else "")
@@ -197,13 +235,17 @@ class Encrypted(http.client.HTTPSConnection):
 
 
 def _late(hook: sections.Hook) -> hooks.Answer:
-    return hooks.Answer("away", f"it did not answer within {sections.format_duration(hook.timeout)}")
+    return hooks.Answer(
+        "away", f"it did not answer within {sections.format_duration(hook.timeout)}"
+    )
 
 
 @contextlib.contextmanager
-def _cut(connection: http.client.HTTPConnection, late: threading.Event, *, seconds: float) -> Iterator[None]:
-    """Connect, and end the connection when the time is up, whatever it is at: a socket's own timeout begins anew with
-    every byte.
+def _cut(
+    connection: http.client.HTTPConnection, late: threading.Event, *, seconds: float
+) -> Iterator[None]:
+    """Connect, and end the connection when the time is up, whatever it is at: a socket's own
+    timeout begins anew with every byte.
     """
 
     def cut() -> None:
@@ -235,4 +277,6 @@ def _message(content: bytes) -> str:
 
 def _line(text: str) -> str:
     """Return the beginning of a text on one line, without what a terminal would obey."""
-    return "".join(character for character in " ".join(text.split()) if character.isprintable())[:SAID_CHARACTERS]
+    return "".join(character for character in " ".join(text.split()) if character.isprintable())[
+        :SAID_CHARACTERS
+    ]

@@ -1,4 +1,5 @@
-"""One look: what the gateway, the servers and the event store say of one deployment, as the strategy wants it."""
+"""One look: what the gateway, the servers and the event store say of one deployment, as the
+strategy wants it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,8 @@ COST = (
     "and a unit that was counted may count once more after a restart"
 )
 NOWHERE = Cursors()
-READ_SECONDS = 20.0  # that reading the evidence may take in one look: what was decided must still be done
+# that reading the evidence may take in one look: what was decided must still be done
+READ_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Tallies:
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """A deployment whose rollout is watched: its strategy, where its evidence lies, and what was counted of it."""
+    """A deployment whose rollout is watched: its strategy, where its evidence lies, and what was
+    counted of it."""
 
     deployment: str
     policy: sections.Strategy
@@ -44,8 +47,8 @@ class Observed:
 def observe(seen: Seen, state: states.State, *, of: Observed) -> Seen:
     """Return the look with the evidence that has come since the state's cursors.
 
-    Where the evidence cannot be read the look goes on without: the gateway's counts alone can take a candidate's
-    traffic away.
+    Where the evidence cannot be read the look goes on without: the gateway's counts alone can take
+    a candidate's traffic away.
     """
     wanted = states.route(state, deployment=of.deployment, strategy=of.policy)
     seen = replace(seen, wanted_version=wanted.version if wanted else None, cursors=state.cursors)
@@ -54,14 +57,16 @@ def observe(seen: Seen, state: states.State, *, of: Observed) -> Seen:
             try:
                 return _read(seen, state, of=replace(of, store=of.store.of(state.cursors.store)))
             except errors.StoreReplaced as error:
-                return replace(seen, cursors=_begin(of.store, alone=state.cursors), replaced=f"{error}; {COST}")
+                return replace(
+                    seen, cursors=_begin(of.store, alone=state.cursors), replaced=f"{error}; {COST}"
+                )
     except errors.Temporary as error:
         return replace(seen, unread=str(error))
 
 
 def arms(state: states.State) -> tuple[str | None, str | None]:
-    """Return the revisions that are compared: candidate and stable, or, after a promotion, the promoted one and the one
-    before.
+    """Return the revisions that are compared: candidate and stable, or, after a promotion, the
+    promoted one and the one before.
     """
     if state.candidate is not None:
         return state.candidate, state.stable
@@ -69,7 +74,8 @@ def arms(state: states.State) -> tuple[str | None, str | None]:
 
 
 def offline_disagreement(facts: Mapping[str, Any] | None, *, stable: str | None) -> float | None:
-    """Return how much evaluation found the candidate to differ from the package in service (its digest).
+    """Return how much evaluation found the candidate to differ from the package in service (its
+    digest).
 
     What it found of another says nothing here.
     """
@@ -83,10 +89,14 @@ def offline_disagreement(facts: Mapping[str, Any] | None, *, stable: str | None)
 
 
 def by_weight(
-    labels: Sequence[events.LabelledAnswer], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
+    labels: Sequence[events.LabelledAnswer],
+    *,
+    candidate: str | None,
+    stable: str | None,
+    segments: Sequence[Segment],
 ) -> tuple[increments.Labelled, ...]:
-    """Return the units with labels by slice and by the weight in effect when they were served, and the sum of the
-    mean losses of their rows: of classes, of the shares that were wrong.
+    """Return the units with labels by slice and by the weight in effect when they were served, and
+    the sum of the mean losses of their rows: of classes, of the shares that were wrong.
 
     Those served between weights are left out.
     """
@@ -113,7 +123,10 @@ def by_weight(
             losses=(of, weight) in measured,
             candidate=_counts(arm.get(candidate or "")),
             stable=_counts(arm.get(stable or "")),
-            answers={answer: (mine, theirs) for answer, (mine, theirs) in answers.get((of, weight), {}).items()},
+            answers={
+                answer: (mine, theirs)
+                for answer, (mine, theirs) in answers.get((of, weight), {}).items()
+            },
         )
         for (of, weight), arm in counts.items()
     )
@@ -124,7 +137,11 @@ def _counts(sums: Sequence[float] | None) -> betting.ArmCounts:
 
 
 def valued(
-    outcomes: Iterable[events.Outcome], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
+    outcomes: Iterable[events.Outcome],
+    *,
+    candidate: str | None,
+    stable: str | None,
+    segments: Sequence[Segment],
 ) -> tuple[increments.Valued, ...]:
     """Return the outcomes by name and by the weight in effect when their requests were answered.
 
@@ -134,7 +151,9 @@ def valued(
     for one in outcomes:
         segment = in_effect(segments, at=one.predicted_at)
         if segment is not None and one.revision in (candidate, stable):
-            found.setdefault((one.name, segment.weight), ([], []))[one.revision != candidate].append(one.value)
+            found.setdefault((one.name, segment.weight), ([], []))[
+                one.revision != candidate
+            ].append(one.value)
     return tuple(
         increments.Valued(name=name, weight=weight, candidate=tuple(mine), stable=tuple(theirs))
         for (name, weight), (mine, theirs) in found.items()
@@ -189,18 +208,27 @@ def _slices(policy: sections.Strategy) -> str | None:
 
 
 def _outcomes(of: Observed, state: states.State) -> tuple[int, list[events.Outcome]]:
-    """Return the new outcomes where a guard reads them: the store joins each to its request, which costs."""
+    """Return the new outcomes where a guard reads them: the store joins each to its request, which
+    costs."""
     if not any(case.joins_outcomes for case in guards.cases(of.policy)):
         return state.cursors.outcomes, []
     return of.tallies.units.outcomes(of.store, of.deployment, state=state)
 
 
 def _begin(store: Evidence, *, alone: Cursors = NOWHERE) -> Cursors:
-    """Return cursors that pass over all that is in the store, and what the gateway counted `alone` when its events
-    come.
+    """Return cursors that pass over all that is in the store, and what the gateway counted `alone`
+    when its events come.
     """
     identity, newest = store.position()
-    return replace(alone, pairs=newest, labels=newest, outcomes=newest, exposure=newest, ahead=0, store=identity)
+    return replace(
+        alone,
+        pairs=newest,
+        labels=newest,
+        outcomes=newest,
+        exposure=newest,
+        ahead=0,
+        store=identity,
+    )
 
 
 def _pairs(of: Observed, state: states.State) -> tuple[int, increments.Paired | None]:

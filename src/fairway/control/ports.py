@@ -86,7 +86,9 @@ class PlatformPort(Protocol):
     Methods raise UsageError for what is not there, Unavailable where nobody answers in time.
     """
 
-    def deploy(self, config: sections.Config, *, package: Path, uri: str | None = None, note: str = "") -> Asked:
+    def deploy(
+        self, config: sections.Config, *, package: Path, uri: str | None = None, note: str = ""
+    ) -> Asked:
         """Ask for the package to be served; asking again for the same changes nothing."""
 
     def read(self, name: str) -> Deployed:
@@ -96,7 +98,12 @@ class PlatformPort(Protocol):
         """Return all deployments; `everywhere` are those of all namespaces."""
 
     def follow(
-        self, name: str, *, revision: str | None = None, timeout_seconds: float | None = None, tell: Tell | None = None
+        self,
+        name: str,
+        *,
+        revision: str | None = None,
+        timeout_seconds: float | None = None,
+        tell: Tell | None = None,
     ) -> Ended:
         """Wait until the rollout of what is asked for has ended or asks for a person.
 

@@ -1,7 +1,8 @@
-"""Units counted once: the labels and outcomes that the event store has of a rollout, without what was counted before.
+"""Units counted once: the labels and outcomes that the event store has of a rollout, without what
+was counted before.
 
-Each unit counts by the first that is known of it, once in a rollout: counted each time that it comes, one of them would
-be evidence without end. A request that names no unit is one of its own.
+Each unit counts by the first that is known of it, once in a rollout: counted each time that it
+comes, one of them would be evidence without end. A request that names no unit is one of its own.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -13,29 +14,33 @@ from fairway.monitoring.eventstore import answers as events
 from fairway.rollout import states
 from fairway.rollout.seen import Segment
 
-PAGES = 4  # of what was counted before a restart, that one look reads again: hundreds of thousands of events
+# of what was counted before a restart, that one look reads again: hundreds of thousands of events
+PAGES = 4
 MOST_ANSWERS = 1000  # that are counted each in one look: a classification has no more classes
 Row = TypeVar("Row")
 Event = TypeVar("Event", events.Outcome, events.LabelledAnswer)
 
 
 class Evidence(Protocol):
-    """The event store as the rollouts of one namespace read it: the store itself, or a collector that answers for it.
+    """The event store as the rollouts of one namespace read it: the store itself, or a collector
+    that answers for it.
 
-    Every method gives the new cursor with its answer, `until` at most; an answer may stop short of the newest event,
-    and the next goes on from there.
+    Every method gives the new cursor with its answer, `until` at most; an answer may stop short of
+    the newest event, and the next goes on from there.
     """
 
     def position(self) -> events.Position: ...
 
     def of(self, identity: str) -> "Evidence":
-        """Return the same for cursors of the store `identity` (empty: of any): a method raises StoreReplaced where they
-        are another's.
+        """Return the same for cursors of the store `identity` (empty: of any): a method raises
+        StoreReplaced where they are another's.
         """
 
     def cursor(self) -> int: ...
 
-    def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, events.Pairs]: ...
+    def pairs(
+        self, deployment: str, *, stable: str, candidate: str, after: int
+    ) -> tuple[int, events.Pairs]: ...
 
     def labelled(
         self,
@@ -60,12 +65,15 @@ class Evidence(Protocol):
 class Firsts:
     """Keys that were met.
 
-    What a look finds is kept when its cursor comes back: a look that was never stored is taken again.
+    What a look finds is kept when its cursor comes back: a look that was never stored is taken
+    again.
     """
 
     known: set[int] = field(
         default_factory=set
-    )  # hashes: a fraction of their names' memory; of a million, two are one once in 37 million times
+        # hashes: a fraction of their names' memory; of a million, two are one once in 37 million
+        # times
+    )
     fresh: set[int] = field(default_factory=set)
     cursor: Hashable = -1  # that the last look ended at
     reached: int = 0  # how far those that were counted before a restart were read again
@@ -84,11 +92,11 @@ class Firsts:
         began: int,
         until: int,
     ) -> None:
-        """Have `take` count once more what was counted up to `until` before a restart, page by page from where it
-        `began`.
+        """Have `take` count once more what was counted up to `until` before a restart, page by page
+        from where it `began`.
 
-        Some pages a look: until all are read it raises StoreBusy, for what is missing would count again, and the next
-        look goes on from there.
+        Some pages a look: until all are read it raises StoreBusy, for what is missing would count
+        again, and the next look goes on from there.
         """
         self.reached = max(self.reached, began)  # a store that was replaced has nothing before
         for _ in range(PAGES):
@@ -121,12 +129,15 @@ class Firsts:
 
 @dataclass
 class Units:
-    """The units of one deployment's rollout whose labels and outcomes were counted; read anew after a restart."""
+    """The units of one deployment's rollout whose labels and outcomes were counted; read anew after
+    a restart."""
 
     since: float | None = None  # when the rollout's ledger was opened
     met: dict[str, Firsts] = field(default_factory=dict)  # outcome, label
 
-    def outcomes(self, store: Evidence, deployment: str, *, state: states.State) -> tuple[int, list[events.Outcome]]:
+    def outcomes(
+        self, store: Evidence, deployment: str, *, state: states.State
+    ) -> tuple[int, list[events.Outcome]]:
         """Return the new cursor, and the first outcomes of their units (each name for itself)."""
         self._begin(state)
 
@@ -134,21 +145,32 @@ class Units:
             return store.outcomes(deployment, after=start, until=until)
 
         met = self._recall(
-            "outcome", state, after=state.cursors.outcomes, read=read, key=lambda one: (one.unit, one.name)
+            "outcome",
+            state,
+            after=state.cursors.outcomes,
+            read=read,
+            key=lambda one: (one.unit, one.name),
         )
         cursor, some = read(state.cursors.outcomes, None)
         met.cursor = cursor
         return cursor, [
             one
             for one in some
-            if in_effect(state.segments, at=one.predicted_at) and (one.unit is None or met.first(one.unit, one.name))
+            if in_effect(state.segments, at=one.predicted_at)
+            and (one.unit is None or met.first(one.unit, one.name))
         ]
 
     def labels(
-        self, store: Evidence, deployment: str, *, state: states.State, by: str | None, gauge: str | None = None
+        self,
+        store: Evidence,
+        deployment: str,
+        *,
+        state: states.State,
+        by: str | None,
+        gauge: str | None = None,
     ) -> tuple[int, list[events.LabelledAnswer]]:
-        """Return the new cursor, and the first labelled answers of their units: of each slice, and (slice None) of all
-        of an answer's rows together.
+        """Return the new cursor, and the first labelled answers of their units: of each slice, and
+        (slice None) of all of an answer's rows together.
 
         The losses of both arms are measured as of the revision `gauge`.
         """
@@ -158,13 +180,20 @@ class Units:
             cursor, some = store.labelled(deployment, after=start, until=until, by=by, gauge=gauge)
             return cursor, _with_wholes(some)
 
-        met = self._recall("label", state, after=state.cursors.labels, read=read, key=lambda one: (one.unit, one.slice))
+        met = self._recall(
+            "label",
+            state,
+            after=state.cursors.labels,
+            read=read,
+            key=lambda one: (one.unit, one.slice),
+        )
         cursor, some = read(state.cursors.labels, None)
         met.cursor = cursor
         return cursor, [
             one
             for one in some
-            if in_effect(state.segments, at=one.predicted_at) and (one.unit is None or met.first(one.unit, one.slice))
+            if in_effect(state.segments, at=one.predicted_at)
+            and (one.unit is None or met.first(one.unit, one.slice))
         ]
 
     def _begin(self, state: states.State) -> None:
@@ -192,7 +221,8 @@ class Units:
             firsts.known.update(
                 hash(key(one))
                 for one in some
-                if one.unit is not None and in_effect(state.segments, at=one.predicted_at) is not None
+                if one.unit is not None
+                and in_effect(state.segments, at=one.predicted_at) is not None
             )
 
         firsts.recall(read, take=take, began=began, until=after)
@@ -206,7 +236,11 @@ def in_effect(segments: Sequence[Segment], *, at: float) -> Segment | None:
 
     None also where a clock that was set back put it into two of different weights.
     """
-    found = [segment for segment in segments if segment.start <= at and (segment.end is None or at < segment.end)]
+    found = [
+        segment
+        for segment in segments
+        if segment.start <= at and (segment.end is None or at < segment.end)
+    ]
     return found[-1] if len({segment.weight for segment in found}) == 1 else None
 
 
@@ -216,6 +250,8 @@ def _with_wholes(labels: list[events.LabelledAnswer]) -> list[events.LabelledAns
     for one in labels:
         whole = wholes.get((one.request_id, one.revision, one.role))
         wholes[one.request_id, one.revision, one.role] = one._replace(
-            slice=None, rows=one.rows + (whole.rows if whole else 0), wrong=one.wrong + (whole.wrong if whole else 0)
+            slice=None,
+            rows=one.rows + (whole.rows if whole else 0),
+            wrong=one.wrong + (whole.wrong if whole else 0),
         )
     return [*wholes.values(), *(one for one in labels if one.slice is not None)]

@@ -15,10 +15,13 @@ from fairway.model.schema import Feature, Schema
 
 
 def tidied(frame: pd.DataFrame, *, missing: Iterable[str]) -> pd.DataFrame:
-    """Return the frame with text for bytes, numbers for decimals, and NaN or None for what stands for no value."""
+    """Return the frame with text for bytes, numbers for decimals, and NaN or None for what stands
+    for no value."""
     gaps = Feature(name="", kind="category", missing=tuple(missing))
     changed = {name: _tidied(frame[name], gaps) for name in frame.columns}
-    return frame.assign(**{str(name): column for name, column in changed.items() if column is not frame[name]})
+    return frame.assign(
+        **{str(name): column for name, column in changed.items() if column is not frame[name]}
+    )
 
 
 def _tidied(column: "pd.Series[Any]", gaps: Feature) -> "pd.Series[Any]":
@@ -30,11 +33,19 @@ def _tidied(column: "pd.Series[Any]", gaps: Feature) -> "pd.Series[Any]":
     if column.dtype != object and not pd.api.types.is_string_dtype(column):
         return column
     values = [_value(value) for value in column]
-    absent = np.array([value is pd.NA or value is pd.NaT or gaps.lacks(value) for value in values], dtype=bool)
+    absent = np.array(
+        [value is pd.NA or value is pd.NaT or gaps.lacks(value) for value in values], dtype=bool
+    )
     if any(type(value) is Decimal for value in values):
-        return _decimals(pd.Series(values, column.index, dtype=object, name=column.name).mask(absent))
+        return _decimals(
+            pd.Series(values, column.index, dtype=object, name=column.name).mask(absent)
+        )
     changed = absent.any() or any(new is not old for new, old in zip(values, column, strict=True))
-    return pd.Series(values, column.index, dtype=object, name=column.name).mask(absent, None) if changed else column
+    return (
+        pd.Series(values, column.index, dtype=object, name=column.name).mask(absent, None)
+        if changed
+        else column
+    )
 
 
 def _value(value: Any) -> Any:
@@ -47,7 +58,8 @@ def _value(value: Any) -> Any:
 
 
 def _decimals(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return decimals as whole numbers or floats; those that a float cannot hold stay, and are told of."""
+    """Return decimals as whole numbers or floats; those that a float cannot hold stay, and are told
+    of."""
     known = column.dropna()
     if not all(isinstance(value, Decimal | int | float) for value in known):
         return column

@@ -1,4 +1,5 @@
-"""The schema of raw rows, as the rows themselves show it: kinds, types, ranges, categories, what may be missing."""
+"""The schema of raw rows, as the rows themselves show it: kinds, types, ranges, categories, what
+may be missing."""
 
 import dataclasses
 import difflib
@@ -17,7 +18,8 @@ from fairway.model import kinds, tasks
 from fairway.model.schema import Feature, Schema
 
 FALLBACK = "category"  # the kind of what no other knows
-FEW_MISTAKES = 0.1  # share of values of no other kind up to which they are mistakes in a column of it
+# share of values of no other kind up to which they are mistakes in a column of it
+FEW_MISTAKES = 0.1
 SOME = 100  # different values that show whether a column may be mostly of a kind
 FEW_CODES = 10  # different values up to which numbers beside words are codes as the words are
 
@@ -27,43 +29,62 @@ class TooMany(errors.DataError):
 
 
 class Undecided(errors.DataError):
-    """A column that a person can decide about; `advice` says how, in words that go on after "to use it,"."""
+    """A column that a person can decide about; `advice` says how, in words that go on after "to use
+    it,"."""
 
     def __init__(self, sentence: str, *, advice: str) -> None:
         super().__init__(sentence)
         self.advice = advice
 
 
-def infer(frame: pd.DataFrame, *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Schema:
-    """Return the schema of these rows; raises DataError for a target or a feature that cannot be learnt from."""
+def infer(
+    frame: pd.DataFrame, *, section: sections.Data, image_shape: tuple[int, ...] | None
+) -> Schema:
+    """Return the schema of these rows; raises DataError for a target or a feature that cannot be
+    learnt from."""
     names = _names(frame, section=section)
-    features = tuple(feature(frame[name], section=section, image_shape=image_shape) for name in names)
+    features = tuple(
+        feature(frame[name], section=section, image_shape=image_shape) for name in names
+    )
     task, _ = task_of(frame, section=section)
     return learnt(task, frame, section=section, features=features)
 
 
 def task_of(frame: pd.DataFrame, *, section: sections.Data) -> tuple[tasks.Task, str]:
-    """Return what is learnt of the target, and why; raises DataError where the section names no task."""
+    """Return what is learnt of the target, and why; raises DataError where the section names no
+    task."""
     if section.task is not None:
         return tasks.named(section.task), "data.task says so"
     return tasks.proposed(_known(frame, section), declared(section))
 
 
 def learnt(
-    task: tasks.Task, frame: pd.DataFrame, *, section: sections.Data, features: tuple[Feature, ...] = ()
+    task: tasks.Task,
+    frame: pd.DataFrame,
+    *,
+    section: sections.Data,
+    features: tuple[Feature, ...] = (),
 ) -> Schema:
-    """Return the schema of these features and of the target; raises DataError for a target that cannot be learnt."""
+    """Return the schema of these features and of the target; raises DataError for a target that
+    cannot be learnt."""
     facts = task.learn(_known(frame, section), declared(section))
     classes = tuple(facts.get("classes", ()))
     return Schema(
-        target=section.target, task=task.name, features=features, classes=classes, facts=facts.get("facts", {})
+        target=section.target,
+        task=task.name,
+        features=features,
+        classes=classes,
+        facts=facts.get("facts", {}),
     )
 
 
 def declared(section: sections.Data) -> tasks.Declared:
     """Return what the section says of the target."""
     return tasks.Declared(
-        target=section.target, group=section.group, parents=section.parents, coverage=section.coverage
+        target=section.target,
+        group=section.group,
+        parents=section.parents,
+        coverage=section.coverage,
     )
 
 
@@ -88,7 +109,9 @@ def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
     for option in ("features", "categorical", "kinds", "notations", "ignore"):
         unknown = [name for name in getattr(section, option) or () if name not in present]
         if unknown:
-            raise errors.DataError(f"data.{option} names {unknown[0]!r}, which is no column{near(unknown[0], present)}")
+            raise errors.DataError(
+                f"data.{option} names {unknown[0]!r}, which is no column{near(unknown[0], present)}"
+            )
     left_out = {section.target, *section.ignore}
     divided = section.division
     # A group's name says nothing of new groups, a moment nothing of later ones.
@@ -103,7 +126,9 @@ def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
     return names
 
 
-def feature(column: "pd.Series[Any]", *, section: sections.Data, image_shape: tuple[int, ...] | None = None) -> Feature:
+def feature(
+    column: "pd.Series[Any]", *, section: sections.Data, image_shape: tuple[int, ...] | None = None
+) -> Feature:
     """Return what a column shows of itself; raises DataError where it cannot be learnt from."""
     name = str(column.name)
     if image_shape is not None and (section.kinds.get(name) == "image" or _holds_lists(column)):
@@ -129,13 +154,16 @@ def feature(column: "pd.Series[Any]", *, section: sections.Data, image_shape: tu
 def _kind(column: "pd.Series[float]", *, section: sections.Data) -> tuple[kinds.Kind, str]:
     """Return the kind of a column and how its values are written.
 
-    The first kind is taken that knows all of them; whole numbers may be codes, which only a person knows.
+    The first kind is taken that knows all of them; whole numbers may be codes, which only a person
+    knows.
     """
     name = str(column.name)
     values = frames.plain(column.dropna())
     said = section.kinds.get(name) or ("category" if name in section.categorical else None)
     if said is not None and said not in kinds.found():
-        raise errors.DataError(f"data.kinds.{name} is {said!r}, which is no kind{near(said, list(kinds.found()))}")
+        raise errors.DataError(
+            f"data.kinds.{name} is {said!r}, which is no kind{near(said, list(kinds.found()))}"
+        )
     others = [kind for kind in kinds.found().values() if kind.name != FALLBACK]
     candidates = [kinds.named(said)] if said is not None else [*others, kinds.named(FALLBACK)]
     notation = section.notations.get(name)
@@ -170,8 +198,11 @@ def _kind(column: "pd.Series[float]", *, section: sections.Data) -> tuple[kinds.
     )
 
 
-def _unmixed(values: "np.ndarray[Any, Any]", *, column: "pd.Series[float]", kind: kinds.Kind) -> None:
-    """Raise DataError where the words of a column are mistakes among values of another kind: `unknown` in an age."""
+def _unmixed(
+    values: "np.ndarray[Any, Any]", *, column: "pd.Series[float]", kind: kinds.Kind
+) -> None:
+    """Raise DataError where the words of a column are mistakes among values of another kind:
+    `unknown` in an age."""
     if kind.name != FALLBACK:
         return
     types = set(map(type, values.tolist()))
@@ -184,7 +215,10 @@ def _unmixed(values: "np.ndarray[Any, Any]", *, column: "pd.Series[float]", kind
     counts = Counter(values.tolist())
     some = list(counts)[:SOME]
     for other in kinds.found().values():
-        if other.name == FALLBACK or sum(_is_none_of(other, value) for value in some) > len(some) / 2:
+        if (
+            other.name == FALLBACK
+            or sum(_is_none_of(other, value) for value in some) > len(some) / 2
+        ):
             continue
         few = [value for value in counts if _is_none_of(other, value)]
         wrong = sum(counts[value] for value in few)
@@ -208,12 +242,15 @@ def _is_none_of(kind: kinds.Kind, value: Any) -> bool:
 
 
 def moments(column: "pd.Series[Any]", *, section: sections.Data) -> "np.ndarray[Any, Any]":
-    """Return the column that orders the rows, as numbers; raises DataError where it holds no moments."""
+    """Return the column that orders the rows, as numbers; raises DataError where it holds no
+    moments."""
     name, kind = str(column.name), kinds.named("datetime")
     notation = section.notations.get(name)
     try:
         found = notation if notation is not None else kind.notation_of(frames.plain(column))
-        return kind.read(frames.plain(column), Feature(name=name, kind=kind.name, notation=found or ""))
+        return kind.read(
+            frames.plain(column), Feature(name=name, kind=kind.name, notation=found or "")
+        )
     except kinds.Ambiguous as error:
         ways = " or ".join(f"{{{name}: {one}}}" for one in kind.notations if one)
         raise errors.DataError(
@@ -228,13 +265,17 @@ def moments(column: "pd.Series[Any]", *, section: sections.Data) -> "np.ndarray[
 
 
 def _holds_lists(column: "pd.Series[float]") -> bool:
-    return column.dtype == object and len(column) > 0 and isinstance(column.iloc[0], np.ndarray | list)
+    return (
+        column.dtype == object and len(column) > 0 and isinstance(column.iloc[0], np.ndarray | list)
+    )
 
 
 def near(name: str, names: Sequence[str]) -> str:
     """Return the end of a sentence about a wrong name: the near ones, or the first few there are."""
     folded = {other.casefold(): other for other in names}
-    close = [folded[match] for match in difflib.get_close_matches(name.casefold(), list(folded), n=3)]
+    close = [
+        folded[match] for match in difflib.get_close_matches(name.casefold(), list(folded), n=3)
+    ]
     if close:
         return f"; did you mean {' or '.join(repr(other) for other in close)}?"
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""

@@ -1,4 +1,5 @@
-"""Looks at a file of rows and writes the `fairway.yaml` that fits it, with what was found and why beside each key."""
+"""Looks at a file of rows and writes the `fairway.yaml` that fits it, with what was found and why
+beside each key."""
 
 import itertools
 import os
@@ -22,14 +23,17 @@ from fairway.model.tasks.base import percent
 Use = Literal["feature", "ignore"]
 
 IDENTIFIER = re.compile(
-    r"(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$|^unnamed: 0$|(?<=[a-z])I[Dd]$", re.IGNORECASE
+    r"(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$|^unnamed: 0$|(?<=[a-z])I[Dd]$",
+    re.IGNORECASE,
 )
 OWNERS = "user|customer|client|patient|subject|session|device|account|household|person|member"
 GROUP = re.compile(rf"({OWNERS})([_\W]?(id|key|no|nr))?$", re.IGNORECASE)
-# a text column with at least as many rows a value is a category, even with more than the usual 100 values
+# a text column with at least as many rows a value is a category, even with more than the usual 100
+# values
 FEW_ROWS_A_VALUE = 20
 USUAL_CATEGORIES: int = sections.Data.model_fields["max_categories"].default
-MOST_CATEGORIES, LARGEST_LIMIT = 1000, 10_000  # of init by itself, and the largest that a configuration may set
+# of init by itself, and the largest that a configuration may set
+MOST_CATEGORIES, LARGEST_LIMIT = 1000, 10_000
 FEWEST_SIBLINGS = 2  # columns like the target beside it; fewer happen by chance
 SIBLING = "holds 0 and 1 beside {target}, which does too: if it is another label of the same rows, add it to ignore"
 USELESS = "it cannot be used"
@@ -40,7 +44,8 @@ RARE = 0.05  # share of a class below which accuracy says nothing
 TWO = 2
 IMBALANCE = 0.1  # share of a class below which accuracy alone says little
 JOINTS = "|;,"  # what stands between several labels of one cell
-STAND_INS = frozenset({-1, -9, -99, -999, -9999, -99999})  # negative numbers that files write for none
+# negative numbers that files write for none
+STAND_INS = frozenset({-1, -9, -99, -999, -9999, -99999})
 SOME = 0.01  # share of rows from which a value or a joint is no slip
 MANY_ROWS = 10_000  # from here on larger batches are faster and no worse
 
@@ -54,7 +59,8 @@ class Column:
     found: str  # kind, range or values, missing share
     why: str = ""  # why it is left out, or what to look at
     categories: int = 0
-    needs: str = ""  # of one that is left out: what else it takes to use it, beside taking its line away
+    # of one that is left out: what else it takes to use it, beside taking its line away
+    needs: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +93,8 @@ class Findings:
 
 
 def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
-    """Return what is found in a csv or parquet file, `keys` being other keys of the data section that say what is
-    predicted; raises UsageError or DataError where it cannot be used."""
+    """Return what is found in a csv or parquet file, `keys` being other keys of the data section
+    that say what is predicted; raises UsageError or DataError where it cannot be used."""
     section = sources.section_of(path, target=target, max_categories=MOST_CATEGORIES, **keys)
     frame = sources.read(section).frame
     frame = frame[frame[target].notna()].reset_index(drop=True)
@@ -105,12 +111,24 @@ def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
     method, column, split_why = _split(frame, names, group=section.group)
     siblings = _siblings(frame, target)
     columns = tuple(
-        _column(frame[name], target=codes, task=task, section=section, splits=name == column, sibling=name in siblings)
+        _column(
+            frame[name],
+            target=codes,
+            task=task,
+            section=section,
+            splits=name == column,
+            sibling=name in siblings,
+        )
         for name in names
     )
     if not any(one.use == "feature" for one in columns):
-        why = "; ".join(f"{one.name}: {one.why}" for one in columns[:3]) or "it holds the target alone"
-        raise errors.DataError(f"{path} has no column to predict {target} from ({why}): wanted a number or a category")
+        why = (
+            "; ".join(f"{one.name}: {one.why}" for one in columns[:3])
+            or "it holds the target alone"
+        )
+        raise errors.DataError(
+            f"{path} has no column to predict {target} from ({why}): wanted a number or a category"
+        )
     return Findings(
         path=path,
         source=section.source,
@@ -131,8 +149,8 @@ def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
 
 
 def render(findings: Findings, *, name: str | None = None, relative_to: Path | None = None) -> str:
-    """Return the text of `fairway.yaml`. The path is written relative to `relative_to` where the file lies below or
-    near it."""
+    """Return the text of `fairway.yaml`. The path is written relative to `relative_to` where the
+    file lies below or near it."""
     lines = [
         *_head(findings, name),
         *_data(findings, relative_to),
@@ -153,7 +171,9 @@ def summary(findings: Findings) -> str:
     lines.append(f"target   {findings.shown}")
     if findings.remark:
         lines.append(f"look at  {findings.target}: {findings.remark}")
-    lines += [f"ignored  {column.name}: {column.why}{_remedy(column)}" for column in findings.ignored]
+    lines += [
+        f"ignored  {column.name}: {column.why}{_remedy(column)}" for column in findings.ignored
+    ]
     lines += [f"look at  {column.name}: {column.why}" for column in findings.features if column.why]
     lines.append(f"split    {findings.method}: {findings.split_why}")
     chosen = _metric(findings)
@@ -180,48 +200,75 @@ def _column(
     distinct = _distinct(known)
     values = f"{distinct:,} different values"
     if splits:
-        return Column(name=name, use="ignore", found=values, why="it divides the rows, see split", needs=USELESS)
+        return Column(
+            name=name,
+            use="ignore",
+            found=values,
+            why="it divides the rows, see split",
+            needs=USELESS,
+        )
 
     def left_out(why: str, *, found: str = values) -> Column:
         needs = _needs(column, section=section, distinct=distinct)
         return Column(name=name, use="ignore", found=found, why=why, needs=needs)
 
     if distinct <= 1:
-        seen = "no value in any row" if known.empty else f"{known.iloc[0]!s} in every row that has it"
+        seen = (
+            "no value in any row" if known.empty else f"{known.iloc[0]!s} in every row that has it"
+        )
         return left_out(f"{seen}: nothing to learn from it", found=seen)
     try:
         feature = infer.feature(column, section=section)
     except errors.DataError as error:
         return left_out(_short(error, distinct=distinct, rows=len(known)))
     found = _describe(feature, column)
-    why = _unusable(feature, known, distinct=distinct) or _leak(feature, column, target=target, task=task)
+    why = _unusable(feature, known, distinct=distinct) or _leak(
+        feature, column, target=target, task=task
+    )
     if why:
         return left_out(why, found=found)
     raw = frames.column(column, feature)
     told = kinds.of(feature).remark(feature, raw) or _stand_in(feature, raw)
-    remark = told or _remark(feature, distinct) or (SIBLING.format(target=section.target) if sibling else "")
-    return Column(name=name, use="feature", found=found, why=remark, categories=len(feature.categories))
+    remark = (
+        told
+        or _remark(feature, distinct)
+        or (SIBLING.format(target=section.target) if sibling else "")
+    )
+    return Column(
+        name=name, use="feature", found=found, why=remark, categories=len(feature.categories)
+    )
 
 
 def _needs(column: "pd.Series[Any]", *, section: sections.Data, distinct: int) -> str:
-    """Return what else it takes to use a column that is left out: nothing, a larger limit, or no configuration can."""
+    """Return what else it takes to use a column that is left out: nothing, a larger limit, or no
+    configuration can."""
     codes = {"categorical": (str(column.name),)}
     name = str(column.name)
     prose = [
-        (USUAL_CATEGORIES, {"kinds": {name: "text"}}, f"to use it, say in kinds that it is text: {{{name}: text}}")
+        (
+            USUAL_CATEGORIES,
+            {"kinds": {name: "text"}},
+            f"to use it, say in kinds that it is text: {{{name}: text}}",
+        )
     ]
     tries: list[tuple[int, dict[str, Any], str]] = [
         (USUAL_CATEGORIES, {}, ""),
         *(prose if _is_prose(column) else []),
         (distinct, {}, f"to use it, set maxCategories to {distinct} at least"),
         (USUAL_CATEGORIES, codes, "to use it, list it in categorical"),
-        (distinct, codes, f"to use it, list it in categorical and set maxCategories to {distinct} at least"),
+        (
+            distinct,
+            codes,
+            f"to use it, list it in categorical and set maxCategories to {distinct} at least",
+        ),
     ]
     for limit, also, advice in tries:
         if limit > LARGEST_LIMIT:
             continue
         try:
-            infer.feature(column, section=section.model_copy(update={"max_categories": limit, **also}))
+            infer.feature(
+                column, section=section.model_copy(update={"max_categories": limit, **also})
+            )
         except infer.Undecided as error:
             return f"to use it, {error.advice}"
         except errors.DataError:
@@ -237,7 +284,8 @@ def _is_prose(column: "pd.Series[Any]") -> bool:
 
 
 def _siblings(frame: pd.DataFrame, target: str) -> frozenset[str]:
-    """Return the columns that may be other labels of the same rows: two or more beside the target, 0 and 1 as it is."""
+    """Return the columns that may be other labels of the same rows: two or more beside the target,
+    0 and 1 as it is."""
     names = list(frame.columns)
     place = names.index(target)
     if not _is_switch(frame[target]):
@@ -267,7 +315,9 @@ def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> st
     return "a different whole number in every row: it names the row" if named else ""
 
 
-def _leak(feature: Feature, column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], task: tasks.Task) -> str:
+def _leak(
+    feature: Feature, column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], task: tasks.Task
+) -> str:
     told = leakage.telling(feature, frames.column(column, feature), target, task=task)
     return f"alone {told}: likely only known afterwards" if told is not None else ""
 
@@ -335,7 +385,11 @@ def _split(
                 name,
                 f"{name} has {distinct:,} values in {len(frame):,} rows: rows of one of them stay in one split",
             )
-    return "stratified", None, "each split keeps the target's distribution; no column names groups or moments"
+    return (
+        "stratified",
+        None,
+        "each split keeps the target's distribution; no column names groups or moments",
+    )
 
 
 def _is_moment(column: "pd.Series[Any]") -> bool:
@@ -361,7 +415,11 @@ def _data(findings: Findings, relative_to: Path | None) -> Iterator[str]:
     yield _line("path", _path(findings.path, relative_to), "")
     rare = findings.rarest
     seldom = rare is not None and rare < IMBALANCE / 2
-    hint = f"; the rarest has {percent(rare)}: look at recall by class" if rare is not None and seldom else ""
+    hint = (
+        f"; the rarest has {percent(rare)}: look at recall by class"
+        if rare is not None and seldom
+        else ""
+    )
     remark = f"; {findings.remark}" if findings.remark else ""
     yield _line("target", findings.target, f"{findings.shown}{hint}{remark}")
     yield _line("task", findings.task, findings.task_why)
@@ -378,11 +436,23 @@ def _data(findings: Findings, relative_to: Path | None) -> Iterator[str]:
             remark = f"; {column.needs}" if column.needs else ""
             yield f"    - {_scalar(column.name)}".ljust(32) + f"# {_comment(column.why + remark)}"
     else:
-        yield _line("ignore", [], "no column looks like an identifier or like something only known afterwards")
-    yield _line("categorical", [], "number columns that are codes; text columns are categories by themselves")
+        yield _line(
+            "ignore",
+            [],
+            "no column looks like an identifier or like something only known afterwards",
+        )
+    yield _line(
+        "categorical",
+        [],
+        "number columns that are codes; text columns are categories by themselves",
+    )
     most = max((column.categories for column in findings.features), default=0)
     if most > USUAL_CATEGORIES:
-        yield _line("maxCategories", most, f"a text column has {most} different values, with enough rows of each")
+        yield _line(
+            "maxCategories",
+            most,
+            f"a text column has {most} different values, with enough rows of each",
+        )
 
 
 def _split_lines(findings: Findings) -> Iterator[str]:
@@ -392,8 +462,12 @@ def _split_lines(findings: Findings) -> Iterator[str]:
     if findings.split_column is not None:
         yield _line("column", findings.split_column, "", indent=4)
     rows = round(shares.validation * findings.rows), round(shares.test * findings.rows)
-    yield _line("validation", shares.validation, f"about {rows[0]:,} rows for early stopping", indent=4)
-    yield _line("test", shares.test, f"about {rows[1]:,} rows that evaluation looks at once", indent=4)
+    yield _line(
+        "validation", shares.validation, f"about {rows[0]:,} rows for early stopping", indent=4
+    )
+    yield _line(
+        "test", shares.test, f"about {rows[1]:,} rows that evaluation looks at once", indent=4
+    )
     yield ""
 
 
@@ -403,7 +477,9 @@ def _training(findings: Findings) -> Iterator[str]:
     seen = f"{len(findings.features) - categories} numbers and {categories} categories, no pictures"
     yield _line("family", "tabular", f"{seen}; or boosting, gradient-boosted trees")
     if findings.rows >= MANY_ROWS:
-        yield _line("batchSize", 256, f"{findings.rows:,} rows: larger batches are faster and no worse")
+        yield _line(
+            "batchSize", 256, f"{findings.rows:,} rows: larger batches are faster and no worse"
+        )
     if findings.rarest is not None and findings.rarest < IMBALANCE:
         why = f"`balanced` finds more of the rarest class ({percent(findings.rarest)}), at the cost of calibration"
         yield _line("classWeights", "none", why)
@@ -417,7 +493,8 @@ def _evaluation(findings: Findings) -> Iterator[str]:
 
 
 def _metric(findings: Findings) -> tuple[str, str] | None:
-    """Return the metric that is proposed in place of the task's first, and why; None where that one suits."""
+    """Return the metric that is proposed in place of the task's first, and why; None where that one
+    suits."""
     if findings.rarest is None or findings.rarest >= RARE:
         return None
     why = f"a model that never says the rarest class is right in {percent(1 - findings.rarest)}: accuracy hides it"
@@ -461,7 +538,8 @@ def _distinct(known: "pd.Series[Any]") -> int:
 
 
 def _short(error: errors.DataError, *, distinct: int, rows: int) -> str:
-    """Return why a column cannot be used as it is; a limit that is init's own, not the configuration's, is none."""
+    """Return why a column cannot be used as it is; a limit that is init's own, not the
+    configuration's, is none."""
     if isinstance(error, infer.TooMany):
         return NAMES.format(distinct=distinct, rows=rows)
     return str(error).removeprefix("feature ")

@@ -1,4 +1,5 @@
-"""Leaks: what a model could know in training and cannot know in service. Each finding is a sentence."""
+"""Leaks: what a model could know in training and cannot know in service. Each finding is a
+sentence."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,15 +14,20 @@ from fairway.model.schema import Feature, Schema
 MANY = 0.9  # share of different values from which a whole number looks like a row's name
 
 
-def telling(feature: Feature, values: NDArray[Any], target: NDArray[Any], *, task: tasks.Task) -> str | None:
-    """Return, in words, how much of the target the feature tells alone where that is nearly everything, else None."""
+def telling(
+    feature: Feature, values: NDArray[Any], target: NDArray[Any], *, task: tasks.Task
+) -> str | None:
+    """Return, in words, how much of the target the feature tells alone where that is nearly
+    everything, else None."""
     bins = kinds.of(feature).bins(values)
     return task.told_by(bins[0], target) if bins is not None else None
 
 
-def too_good(raw: Mapping[str, NDArray[Any]], target: NDArray[Any], *, schema: Schema) -> tuple[str, ...]:
-    """Return a sentence for each feature whose value alone tells the class of nearly every row, or that numbers the
-    rows."""
+def too_good(
+    raw: Mapping[str, NDArray[Any]], target: NDArray[Any], *, schema: Schema
+) -> tuple[str, ...]:
+    """Return a sentence for each feature whose value alone tells the class of nearly every row, or
+    that numbers the rows."""
     found = []
     for feature in schema.features:
         found_bins = kinds.of(feature).bins(raw[feature.name])
@@ -35,12 +41,15 @@ def too_good(raw: Mapping[str, NDArray[Any]], target: NDArray[Any], *, schema: S
             )
         told = tasks.of(schema).told_by(bins, target)
         if told is not None:
-            found.append(f"feature {feature.name} alone {told}: if it is only known afterwards, add it to data.ignore")
+            found.append(
+                f"feature {feature.name} alone {told}: if it is only known afterwards, add it to data.ignore"
+            )
     return tuple(found)
 
 
 def shared(values: NDArray[Any], parts: split.Parts, *, what: str, remedy: str) -> tuple[str, ...]:
-    """Return a sentence where rows held out for validation or test have values that training rows have too."""
+    """Return a sentence where rows held out for validation or test have values that training rows
+    have too."""
     held_out = np.concatenate([parts.validation, parts.test])
     count = int(np.isin(values[held_out], values[parts.train]).sum())
     if not count:

@@ -21,8 +21,8 @@ NEW = -1  # in place of a row number: newly labelled, not of the source
 
 @dataclass(frozen=True)
 class Split:
-    """One split: raw columns, the labels, the target as the task encodes them (class indices), and the row's number in
-    the source (-1: newly labelled)."""
+    """One split: raw columns, the labels, the target as the task encodes them (class indices), and
+    the row's number in the source (-1: newly labelled)."""
 
     columns: Mapping[str, NDArray[Any]]
     labels: list[Any]
@@ -31,12 +31,17 @@ class Split:
     preprocessor: preprocessing.Preprocessor = field(repr=False)
 
     def inputs(self, layout: str = "named") -> dict[str, NDArray[Any]]:
-        """Return the preprocessed inputs of a graph: numbers, categories and image; or the matrix `features`, where a
-        category is one-hot (layout flat) or one column with its index (layout columns)."""
+        """Return the preprocessed inputs of a graph: numbers, categories and image; or the matrix
+        `features`, where a category is one-hot (layout flat) or one column with its index (layout
+        columns)."""
         named = self.preprocessor.transform(self.columns)
         if layout == "named":
             return dict(named)
-        return {"features": preprocessing.flat(named) if layout == "flat" else preprocessing.beside(named)}
+        return {
+            "features": preprocessing.flat(named)
+            if layout == "flat"
+            else preprocessing.beside(named)
+        }
 
     def __len__(self) -> int:
         return len(self.target)
@@ -69,16 +74,22 @@ class Splits:
 
     def _read(self, name: str) -> Split:
         raw, labels, rows = read(self.path / f"{name}.parquet", schema=self.schema)
-        return Split(raw, labels, tasks.of(self.schema).encode(labels, self.schema), rows, self.preprocessor)
+        return Split(
+            raw, labels, tasks.of(self.schema).encode(labels, self.schema), rows, self.preprocessor
+        )
 
 
 def load(path: Path) -> Splits:
     """Return the prepared dataset in `path`; raises DataError where a file of it is missing."""
     try:
         schema = Schema.from_json(artifacts.read_json(path / "schema.json"))
-        preprocessor = preprocessing.Preprocessor.load(artifacts.read_json(path / "preprocessing.json"))
+        preprocessor = preprocessing.Preprocessor.load(
+            artifacts.read_json(path / "preprocessing.json")
+        )
     except (OSError, ValueError, KeyError) as error:
-        raise errors.DataError(f"{path} is no prepared dataset ({error}): run `fairway prepare`") from error
+        raise errors.DataError(
+            f"{path} is no prepared dataset ({error}): run `fairway prepare`"
+        ) from error
     return Splits(path, schema, preprocessor)
 
 
@@ -88,19 +99,29 @@ def columns(path: Path, name: str) -> tuple[dict[str, NDArray[Any]], NDArray[np.
     return raw, rows
 
 
-def read(file: Path, *, schema: Schema) -> tuple[dict[str, NDArray[Any]], list[Any], NDArray[np.int64]]:
-    """Return raw columns (NaN and "" where missing), labels and row numbers of a file that `frame_to_table` wrote."""
+def read(
+    file: Path, *, schema: Schema
+) -> tuple[dict[str, NDArray[Any]], list[Any], NDArray[np.int64]]:
+    """Return raw columns (NaN and "" where missing), labels and row numbers of a file that
+    `frame_to_table` wrote."""
     try:
         table = pq.read_table(file)  # type: ignore[no-untyped-call]
     except (OSError, pa.ArrowInvalid) as error:
-        raise errors.DataError(f"{file} cannot be read ({error}): run `fairway prepare` again") from error
+        raise errors.DataError(
+            f"{file} cannot be read ({error}): run `fairway prepare` again"
+        ) from error
     raw = {feature.name: _column(table[feature.name], feature) for feature in schema.features}
     rows = table[ROW].to_numpy() if ROW in table.column_names else np.full(table.num_rows, -1)
     return raw, table[schema.target].to_pylist(), rows.astype(np.int64)
 
 
 def write(
-    file: Path, *, raw: Mapping[str, NDArray[Any]], labels: list[Any], rows: NDArray[np.int64], schema: Schema
+    file: Path,
+    *,
+    raw: Mapping[str, NDArray[Any]],
+    labels: list[Any],
+    rows: NDArray[np.int64],
+    schema: Schema,
 ) -> None:
     """Write one split; the same content gives the same bytes."""
     arrays = {feature.name: _arrow(raw[feature.name]) for feature in schema.features}
@@ -109,7 +130,8 @@ def write(
 
 
 def _arrow(values: NDArray[Any]) -> pa.Array:
-    """Return numbers with null for NaN, words with null for the empty one, and blocks of numbers side by side."""
+    """Return numbers with null for NaN, words with null for the empty one, and blocks of numbers
+    side by side."""
     if values.ndim > 1:
         flat = values.reshape(len(values), -1).astype(np.float32)
         return pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1])
@@ -121,7 +143,9 @@ def _arrow(values: NDArray[Any]) -> pa.Array:
 def _column(values: pa.ChunkedArray, feature: Feature) -> NDArray[Any]:
     if pa.types.is_fixed_size_list(values.type):
         flat = values.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        blocks: NDArray[Any] = flat.reshape(len(values), *feature.shape).astype(np.float32, copy=False)
+        blocks: NDArray[Any] = flat.reshape(len(values), *feature.shape).astype(
+            np.float32, copy=False
+        )
         return blocks
     if pa.types.is_string(values.type):
         return np.array([value or "" for value in values.to_pylist()], dtype=object)

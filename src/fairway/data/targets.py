@@ -1,4 +1,5 @@
-"""Targets that are several labels at once: made of columns of 0 and 1, or of words side by side in one cell."""
+"""Targets that are several labels at once: made of columns of 0 and 1, or of words side by side in
+one cell."""
 
 from typing import Any
 
@@ -12,7 +13,8 @@ SWITCHES = {0: False, 1: True, "0": False, "1": True, "false": False, "true": Tr
 
 
 def joined(frame: pd.DataFrame, section: sections.Data, *, origin: str) -> pd.DataFrame:
-    """Return the frame whose target holds each row's labels as a tuple, nothing where they are not known.
+    """Return the frame whose target holds each row's labels as a tuple, nothing where they are not
+    known.
 
     Raises DataError for a column that is not there, or that is none of labels.
     """
@@ -29,7 +31,9 @@ def _of_columns(frame: pd.DataFrame, section: sections.Data, *, origin: str) -> 
     present = [str(name) for name in frame.columns]
     unknown = [name for name in section.targets if name not in present]
     if unknown:
-        raise errors.DataError(f"{origin} has no column {unknown[0]!r} to predict{infer.near(unknown[0], present)}")
+        raise errors.DataError(
+            f"{origin} has no column {unknown[0]!r} to predict{infer.near(unknown[0], present)}"
+        )
     switches = {name: _switches(frame[name], name) for name in section.targets}
     rows = [_row(values, section.targets) for values in zip(*switches.values(), strict=True)]
     return pd.Series(rows, index=frame.index, dtype=object)

@@ -1,9 +1,10 @@
-"""The four models of the demo: A, a better B, C with a wrong scale in its hand-written schema, D with a table that is
-too short.
+"""The four models of the demo: A, a better B, C with a wrong scale in its hand-written schema, D
+with a table that is too short.
 
     python -m fairway.demo.models --home HOME --out FOLDER --seed N [--only A]
 
-Runs as a process of its own, so that torch is in nobody's way. Prints one JSON line per package as it is built.
+Runs as a process of its own, so that torch is in nobody's way. Prints one JSON line per package as
+it is built.
 """
 
 import argparse
@@ -67,7 +68,9 @@ INK_LEVELS = 40  # rows of D's table if it had been built from all pictures
 def configuration(*, seed: int, out: Path) -> sections.Config:
     """Return the demo's configuration, and leaves it in `out/fairway.yaml` for the reader."""
     out.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump({**CONFIG, "training": {**CONFIG["training"], "seed": seed}}, sort_keys=False)
+    text = yaml.safe_dump(
+        {**CONFIG, "training": {**CONFIG["training"], "seed": seed}}, sort_keys=False
+    )
     files.write_bytes(out / "fairway.yaml", text.encode())
     return loader.load(out / "fairway.yaml")
 
@@ -75,7 +78,8 @@ def configuration(*, seed: int, out: Path) -> sections.Config:
 def trained(
     letter: str, *, config: sections.Config, out: Path, champion: Path | None, store: Path
 ) -> artifacts.Package:
-    """Return the package of A, or of B against its champion: fitted, measured, let through by the gate."""
+    """Return the package of A, or of B against its champion: fitted, measured, let through by the
+    gate."""
     section = config.training.model_copy(update=TRAINED[letter])
     folder = out / letter
     fit.fit(section, dataset=out / "dataset", out=folder / "checkpoint", resume=False)
@@ -100,10 +104,14 @@ def trained(
     )
 
 
-def mismatched(*, config: sections.Config, out: Path, champion: Path, store: Path) -> artifacts.Package:
-    """Return C: well trained, well measured, then packaged by hand with the scale of 8-bit pictures (1/255 for 1/16).
+def mismatched(
+    *, config: sections.Config, out: Path, champion: Path, store: Path
+) -> artifacts.Package:
+    """Return C: well trained, well measured, then packaged by hand with the scale of 8-bit pictures
+    (1/255 for 1/16).
 
-    Its golden rows were answered by the package itself, so every health check passes; nothing ever raises an error.
+    Its golden rows were answered by the package itself, so every health check passes; nothing ever
+    raises an error.
     """
     section = config.training.model_copy(update={**TRAINED["C"], "seed": config.training.seed + 1})
     folder = out / "C"
@@ -130,11 +138,14 @@ def mismatched(*, config: sections.Config, out: Path, champion: Path, store: Pat
     )
 
 
-def short_table(*, config: sections.Config, out: Path, base: Path, store: Path) -> artifacts.Package:
-    """Return D: model B with a correction by amount of ink, looked up in a table that was built from light pictures
-    only.
+def short_table(
+    *, config: sections.Config, out: Path, base: Path, store: Path
+) -> artifacts.Package:
+    """Return D: model B with a correction by amount of ink, looked up in a table that was built
+    from light pictures only.
 
-    A picture with more ink than any of those is beyond the table's end, and ONNX Runtime refuses the request.
+    A picture with more ink than any of those is beyond the table's end, and ONNX Runtime refuses
+    the request.
     """
     folder = out / "D"
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,14 +164,17 @@ def short_table(*, config: sections.Config, out: Path, base: Path, store: Path) 
 
 
 def _add_lookup(source: Path, *, rows: int, target: Path) -> None:
-    """Write the graph with its probabilities multiplied by table[amount of ink]; the table holds ones."""
+    """Write the graph with its probabilities multiplied by table[amount of ink]; the table holds
+    ones."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load(source)
     graph = model.graph
     for node in graph.node:
-        node.output[:] = ["uncorrected" if name == "probabilities" else name for name in node.output]
+        node.output[:] = [
+            "uncorrected" if name == "probabilities" else name for name in node.output
+        ]
     graph.initializer.extend(
         [
             numpy_helper.from_array(np.ones(rows, dtype=np.float32), "ink_table"),
@@ -192,8 +206,11 @@ def _rows(dataset: Path, *, count: int, keep: Any = None) -> list[dict[str, Any]
     return [{"image": image.ravel().tolist()} for image in chosen[:count]]
 
 
-def _schema(dataset: Path, *, preprocessing: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> Path:
-    """Write the schema file that a person would write by hand for `fairway package model.onnx --schema FILE`."""
+def _schema(
+    dataset: Path, *, preprocessing: dict[str, Any], rows: list[dict[str, Any]], folder: Path
+) -> Path:
+    """Write the schema file that a person would write by hand for `fairway package model.onnx
+    --schema FILE`."""
     known = artifacts.read_json(dataset / "schema.json")
     artifacts.write_json(folder / "rows.json", rows)
     described = {
@@ -210,7 +227,9 @@ def _schema(dataset: Path, *, preprocessing: dict[str, Any], rows: list[dict[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, required=True)

@@ -16,7 +16,10 @@ def render(record: dict[str, Any], *, timeline: Sequence[tuple[float, str, str]]
     )
     pixels = {feature["name"]: feature["effect"] for feature in record["drift"]["features"]}
     largest = max(pixels.values(), default=1.0) or 1.0
-    grid = [[pixels.get(f"image[0,{row},{column}]", 0.0) / largest for column in range(8)] for row in range(8)]
+    grid = [
+        [pixels.get(f"image[0,{row},{column}]", 0.0) / largest for column in range(8)]
+        for row in range(8)
+    ]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         record=record, timeline=timeline, summary=summary(record), grid=grid
     )

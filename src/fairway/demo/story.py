@@ -1,5 +1,5 @@
-"""The story, act by act: a first model, a better one, two defective ones, a world that moves, and a challenger that
-learns."""
+"""The story, act by act: a first model, a better one, two defective ones, a world that moves, and a
+challenger that learns."""
 
 import contextlib
 import json
@@ -51,7 +51,8 @@ class Stage:
 
 
 def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
-    """Play the story and gives its record; everything it started still runs, for the caller to stop or keep."""
+    """Play the story and gives its record; everything it started still runs, for the caller to stop
+    or keep."""
     began = time.time()
     tell("start", f"seed {seed}; everything lies below {home.root}")
     config = models.configuration(seed=seed, out=out)
@@ -64,7 +65,9 @@ def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
         try:
             _act(stage, "A", first, asked="first")
             users.start()
-            _act(stage, "B", packages.next("B"), asked="trained for longer; the gate let it through")
+            _act(
+                stage, "B", packages.next("B"), asked="trained for longer; the gate let it through"
+            )
             _act(
                 stage,
                 "C",
@@ -72,7 +75,11 @@ def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
                 asked="packaged by hand, with the scale of 8-bit pictures in its schema; every health check passes",
             )
             hurried = config.model_copy(
-                update={"strategy": config.strategy.model_copy(update={"shadow": sections.Shadow(enabled=False)})}
+                update={
+                    "strategy": config.strategy.model_copy(
+                        update={"shadow": sections.Shadow(enabled=False)}
+                    )
+                }
             )
             _act(
                 stage,
@@ -91,10 +98,14 @@ def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
 # -- the acts --------------------------------------------------------------------------------------
 
 
-def _act(stage: Stage, letter: str, package: Path, *, asked: str, config: sections.Config | None = None) -> None:
+def _act(
+    stage: Stage, letter: str, package: Path, *, asked: str, config: sections.Config | None = None
+) -> None:
     """Deploy a model and follows its rollout to the end."""
     started = time.time()
-    revision, _ = client.deploy(stage.home, package, config=config or stage.config, note=f"model {letter}", now=started)
+    revision, _ = client.deploy(
+        stage.home, package, config=config or stage.config, note=f"model {letter}", now=started
+    )
     stage.names[revision.revision] = letter
     stage.tell("deploy", f"model {letter} is revision {revision.revision}: {asked}")
     _follow(stage, letter, revision.revision, started=started)
@@ -115,7 +126,9 @@ def _follow(stage: Stage, letter: str, revision: str, *, started: float) -> None
     verdict = ended.verdict
     outcome = "rolled back" if rolled_back else "first" if not stage.revisions else "promoted"
     if not rolled_back and ended.stable != revision:
-        raise errors.Refused(f"model {letter} is neither in service nor rolled back: {ended.phase}: {ended.reason}")
+        raise errors.Refused(
+            f"model {letter} is neither in service nor rolled back: {ended.phase}: {ended.reason}"
+        )
     stage.revisions.append(
         {
             "name": letter,
@@ -149,17 +162,28 @@ def _shift(stage: Stage) -> dict[str, Any]:
         if tickets:
             break
     stage.tell("ticket", tickets[0].summary)
-    windows = [window for window in store.conclusions.drift(models.NAME, limit=1000) if window["at"] >= moved]
+    windows = [
+        window
+        for window in store.conclusions.drift(models.NAME, limit=1000)
+        if window["at"] >= moved
+    ]
     drifted = [window for window in windows if window["drifted"]]
     found: dict[str, float] = {}
     for window in drifted:
         for feature in window["features"]:
             if feature["drifted"]:
-                found[feature["name"]] = max(found.get(feature["name"], 0.0), abs(feature["effect"]))
-    pages = [alert.name for alert in store.conclusions.alerts(deployment=models.NAME) if alert.severity == "page"]
+                found[feature["name"]] = max(
+                    found.get(feature["name"], 0.0), abs(feature["effect"])
+                )
+    pages = [
+        alert.name
+        for alert in store.conclusions.alerts(deployment=models.NAME)
+        if alert.severity == "page"
+    ]
     store.close()
     features = [
-        {"name": name, "effect": round(effect, 4)} for name, effect in sorted(found.items(), key=lambda item: -item[1])
+        {"name": name, "effect": round(effect, 4)}
+        for name, effect in sorted(found.items(), key=lambda item: -item[1])
     ]
     return {
         "moved": moved,
@@ -175,16 +199,22 @@ def _shift(stage: Stage) -> dict[str, Any]:
 
 
 def _labels(stage: Stage) -> dict[str, Any]:
-    """Labels arrive for answers of a while ago; the policy fires, a challenger is trained, rolled out, and recovers."""
+    """Labels arrive for answers of a while ago; the policy fires, a challenger is trained, rolled
+    out, and recovers."""
     store = places.opened(stage.home.events)
     moved = next(answer.at for answer in stage.users.answers() if answer.shifted)
     for _ in _patiently(30.0, "the users sent too few requests"):
-        after = [answer for answer in _labelled_half(stage.users.answers(since=moved)) if answer.shifted]
+        after = [
+            answer for answer in _labelled_half(stage.users.answers(since=moved)) if answer.shifted
+        ]
         if len({answer.row for answer in after}) > 300 and len(after) >= LABELS_AFTER:
             break
     before = _labelled_half(stage.users.answers(until=moved))[-LABELS_BEFORE:]
     sent = _send(stage, before) + _send(stage, after[-LABELS_AFTER:])
-    stage.tell("labels", f"{sent} labels arrive for answers given up to {time.time() - before[0].at:.0f} s ago")
+    stage.tell(
+        "labels",
+        f"{sent} labels arrive for answers given up to {time.time() - before[0].at:.0f} s ago",
+    )
     known = state.Store(stage.home.state)
     for _ in _patiently(LOOP_SECONDS, "no challenger was deployed"):
         deployment = _deployment(known)
@@ -196,7 +226,9 @@ def _labels(stage: Stage) -> dict[str, Any]:
         ):
             break
         if deployment.retraining.get("outcome") == "refused":
-            raise errors.Refused(f"the gate refused the challenger: {deployment.retraining['said']}")
+            raise errors.Refused(
+                f"the gate refused the challenger: {deployment.retraining['said']}"
+            )
     challenger = deployment.desired
     stage.names[challenger] = "E"
     _follow(stage, "E", challenger, started=deployment.retraining["lastRunAt"])
@@ -213,9 +245,15 @@ def _labels(stage: Stage) -> dict[str, Any]:
     unseen = _unlabelled_half(stage.users.answers())
     stable_before = next(row["revision"] for row in stage.revisions if row["name"] == "B")
     accuracy = {
-        "before_shift": visitors.accuracy([a for a in unseen if a.at < moved and a.revision == stable_before]),
-        "after_shift": visitors.accuracy([a for a in unseen if a.shifted and a.revision == stable_before]),
-        "after_retraining": visitors.accuracy([a for a in unseen if a.at >= recovered and a.revision == challenger]),
+        "before_shift": visitors.accuracy(
+            [a for a in unseen if a.at < moved and a.revision == stable_before]
+        ),
+        "after_shift": visitors.accuracy(
+            [a for a in unseen if a.shifted and a.revision == stable_before]
+        ),
+        "after_retraining": visitors.accuracy(
+            [a for a in unseen if a.at >= recovered and a.revision == challenger]
+        ),
     }
     stage.tell(
         "recovered",
@@ -276,7 +314,9 @@ class _Trained:
         while letter not in self._made:
             line = self._process.stdout.readline() if self._process.stdout else ""
             if not line:
-                words = self._log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+                words = self._log.read_text(errors="replace").strip().splitlines()[-1:] or [
+                    "it said nothing"
+                ]
                 raise errors.TrainingError(f"model {letter} was not built: {words[0]}")
             made = json.loads(line)
             self._made[made["letter"]] = Path(made["path"])
@@ -307,13 +347,18 @@ def _trained(home: Home, *, out: Path, seed: int) -> _Trained:
     ]
     with log.open("ab") as errors_to:
         return _Trained(
-            subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors_to, stdin=subprocess.DEVNULL, text=True), log
+            subprocess.Popen(
+                argv, stdout=subprocess.PIPE, stderr=errors_to, stdin=subprocess.DEVNULL, text=True
+            ),
+            log,
         )
 
 
 def _users(gateway: str, dataset: Path, *, seed: int) -> visitors.UserTraffic:
     """Return users who hold the pictures that no split of the dataset has."""
-    learnt = np.concatenate([splits.columns(dataset, name)[1] for name in ("train", "validation", "test")])
+    learnt = np.concatenate(
+        [splits.columns(dataset, name)[1] for name in ("train", "validation", "test")]
+    )
     frame = sources.read(sections.Data.of(source="digits", target="digit")).frame
     held_out = np.setdiff1d(np.arange(len(frame)), learnt)
     images = np.stack(frame["image"].to_list())[held_out].reshape(-1, 1, 8, 8)
@@ -332,14 +377,16 @@ def _users(gateway: str, dataset: Path, *, seed: int) -> visitors.UserTraffic:
 def _rotated(images: visitors.Images) -> visitors.Images:
     from scipy import ndimage
 
-    turned = ndimage.rotate(images, ROTATION_DEGREES, axes=(2, 3), reshape=False, order=1, mode="constant")
+    turned = ndimage.rotate(
+        images, ROTATION_DEGREES, axes=(2, 3), reshape=False, order=1, mode="constant"
+    )
     result: visitors.Images = np.clip(turned, 0, 16).astype(np.float32)
     return result
 
 
 def _labelled_half(answers: Sequence[visitors.UserAnswer]) -> list[visitors.UserAnswer]:
-    """Return the answered requests of pictures whose labels will be known: two in three. The others measure, and are
-    never learnt from."""
+    """Return the answered requests of pictures whose labels will be known: two in three. The others
+    measure, and are never learnt from."""
     return [answer for answer in answers if answer.row % 3 and answer.status == 200]
 
 

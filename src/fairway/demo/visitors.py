@@ -1,7 +1,8 @@
-"""The users of the demo: concurrent clients that send held-out pictures through the gateway, and remember the answers.
+"""The users of the demo: concurrent clients that send held-out pictures through the gateway, and
+remember the answers.
 
-They know the true label of each picture, as the world does; fairway is told only when the story says that labels
-arrive.
+They know the true label of each picture, as the world does; fairway is told only when the story
+says that labels arrive.
 """
 
 import asyncio
@@ -45,7 +46,8 @@ class Tally:
 
 
 class UserTraffic:
-    """`clients` concurrent users, `rate` requests a second together, until `stop`; runs in a thread of its own."""
+    """`clients` concurrent users, `rate` requests a second together, until `stop`; runs in a thread
+    of its own."""
 
     def __init__(
         self,
@@ -68,7 +70,9 @@ class UserTraffic:
         self._lock = threading.Lock()
         self._answers: list[UserAnswer] = []
         self.tally = Tally()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="traffic", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._run()), name="traffic", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()
@@ -91,10 +95,13 @@ class UserTraffic:
         timeout = aiohttp.ClientTimeout(total=30)
         connector = aiohttp.TCPConnector(limit=self._clients)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-            await asyncio.gather(*(self._client(session, number) for number in range(self._clients)))
+            await asyncio.gather(
+                *(self._client(session, number) for number in range(self._clients))
+            )
 
     async def _client(self, session: aiohttp.ClientSession, number: int) -> None:
-        """One user after another: a request at its place in the schedule, or as soon as the last one is answered."""
+        """One user after another: a request at its place in the schedule, or as soon as the last
+        one is answered."""
         due = time.monotonic() + number / self._rate
         while not self._stopping.is_set():
             await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -110,7 +117,9 @@ class UserTraffic:
         headers = {"x-fairway-unit": f"user-{unit}", "content-type": "application/json"}
         status, request_id, revision, predicted = 0, "", "", ""
         try:
-            async with session.post(self._url, data=body(self._images[row]), headers=headers) as response:
+            async with session.post(
+                self._url, data=body(self._images[row]), headers=headers
+            ) as response:
                 content = await response.read()
                 status = response.status
                 request_id, revision = (
@@ -119,11 +128,15 @@ class UserTraffic:
                 )
                 if status == 200:
                     predicted = next(
-                        out["data"][0] for out in orjson.loads(content)["outputs"] if out["name"] == "label"
+                        out["data"][0]
+                        for out in orjson.loads(content)["outputs"]
+                        if out["name"] == "label"
                     )
         except (aiohttp.ClientError, TimeoutError, OSError):
             status = 0
-        return UserAnswer(at, request_id, row, status, revision, predicted, self._labels[row], shifted)
+        return UserAnswer(
+            at, request_id, row, status, revision, predicted, self._labels[row], shifted
+        )
 
     def _remember(self, answer: UserAnswer) -> None:
         with self._lock:
@@ -147,4 +160,8 @@ def body(image: Images) -> bytes:
 def accuracy(answers: Sequence[UserAnswer]) -> float | None:
     """Return the share of answered requests whose label was right, or None where none was answered."""
     answered = [answer for answer in answers if answer.status == 200]
-    return sum(answer.predicted == answer.truth for answer in answered) / len(answered) if answered else None
+    return (
+        sum(answer.predicted == answer.truth for answer in answered) / len(answered)
+        if answered
+        else None
+    )

@@ -15,8 +15,8 @@ Array = NDArray[Any]
 
 
 def champion(package: Path, *, rows: splits.Split, schema: Schema) -> tuple[Array, list[Any]]:
-    """Return what a packaged model answers to these rows, as a model of this schema would, and the labels that it
-    gives.
+    """Return what a packaged model answers to these rows, as a model of this schema would, and the
+    labels that it gives.
 
     Its own preprocessing reads the raw columns.
     """
@@ -24,7 +24,10 @@ def champion(package: Path, *, rows: splits.Split, schema: Schema) -> tuple[Arra
     _comparable(preprocessor, rows, package=package)
     task = tasks.of(schema)
     opened = graph.Graph(
-        package / "model.onnx", output=task.output, width=task.width(known), what=f"the model in service ({package})"
+        package / "model.onnx",
+        output=task.output,
+        width=task.width(known),
+        what=f"the model in service ({package})",
     )
     raw = composed.Composed(preprocessor, opened, layout=layout)(rows.columns)
     return task.translated(raw, given=known, wanted=schema), task.answers(raw, known)
@@ -36,11 +39,14 @@ def digest(package: Path) -> str:
 
 
 def notes(package: Path, *, seed: int | None) -> tuple[str, ...]:
-    """Return why the package may have learnt from the rows that it is compared on, one sentence each.
+    """Return why the package may have learnt from the rows that it is compared on, one sentence
+    each.
 
     `seed` divided those rows. Nothing is said of a package that was trained elsewhere.
     """
-    configuration = (_json(package / "manifest.json").get("lineage") or {}).get("configuration") or {}
+    configuration = (_json(package / "manifest.json").get("lineage") or {}).get(
+        "configuration"
+    ) or {}
     data = configuration.get("data")
     if data is None or (seed is not None and data.get("seed") == seed):
         return ()
@@ -83,7 +89,9 @@ def _json(file: Path) -> artifacts.Json:
         ) from error
 
 
-def _comparable(preprocessor: preprocessing.Preprocessor, rows: splits.Split, *, package: Path) -> None:
+def _comparable(
+    preprocessor: preprocessing.Preprocessor, rows: splits.Split, *, package: Path
+) -> None:
     advice = "it cannot be compared; evaluate with another champion, or with none"
     lacking = [name for name in preprocessor.names if name not in rows.columns]
     if lacking:

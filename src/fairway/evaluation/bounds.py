@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 
 def of_losses(losses: NDArray[Any], *, confidence: float) -> float:
-    """Return the one-sided upper bound of the mean of losses in [0, 1]: exact where each is 0 or 1, else of any."""
+    """Return the one-sided upper bound of the mean of losses in [0, 1]: exact where each is 0 or 1,
+    else of any."""
     total = len(losses)
     if np.isin(losses, (0.0, 1.0)).all():
         return upper_bound(int(losses.sum()), total, confidence=confidence)
@@ -16,10 +17,12 @@ def of_losses(losses: NDArray[Any], *, confidence: float) -> float:
 
 
 def of_mean(lost: float, total: int, *, confidence: float) -> float:
-    """Return the one-sided upper bound of the mean of any losses in [0, 1], of which the sum is known.
+    """Return the one-sided upper bound of the mean of any losses in [0, 1], of which the sum is
+    known.
 
-    Hoeffding's (1963, inequality 2.1): were the mean q, one this small would be rarer than exp(-total kl(mean, q)).
-    Near 0 and 1 it is much closer than his theorem 2, which has the squared distance there.
+    Hoeffding's (1963, inequality 2.1): were the mean q, one this small would be rarer than
+    exp(-total kl(mean, q)). Near 0 and 1 it is much closer than his theorem 2, which has the
+    squared distance there.
     """
     mean = min(1.0, lost / total)
     allowed = -math.log(1 - confidence) / total
@@ -39,12 +42,14 @@ def _divergence(mean: float, other: float) -> float:
 
 
 def upper_bound(count: int, total: int, *, confidence: float) -> float:
-    """Return the one-sided exact upper bound of a share (Clopper & Pearson 1934): above it, a count this small would be
-    rarer than 1 - confidence."""
+    """Return the one-sided exact upper bound of a share (Clopper & Pearson 1934): above it, a count
+    this small would be rarer than 1 - confidence."""
     if count >= total:
         return 1.0
     k = np.arange(count + 1)
-    choose = np.array([math.lgamma(total + 1) - math.lgamma(i + 1) - math.lgamma(total - i + 1) for i in k])
+    choose = np.array(
+        [math.lgamma(total + 1) - math.lgamma(i + 1) - math.lgamma(total - i + 1) for i in k]
+    )
     low, high = count / total, 1.0
     for _ in range(50):
         middle = (low + high) / 2

@@ -1,4 +1,5 @@
-"""The gate: whether a challenger may be packaged and deployed. Pure; the decision carries its reason."""
+"""The gate: whether a challenger may be packaged and deployed. Pure; the decision carries its
+reason."""
 
 from collections.abc import Iterator
 
@@ -11,8 +12,8 @@ SMALL = 100  # below it four places after the point tell values apart, above it 
 
 
 def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artifacts.GateDecision:
-    """Return the decision: every check that the configuration asks for must pass; a value that is no number passes
-    none."""
+    """Return the decision: every check that the configuration asks for must pass; a value that is
+    no number passes none."""
     checks = tuple(_checks(section, evaluation))
     failed = [
         f"{check['name']} is {_shown(check['value'])}, wanted {check['wanted']}"
@@ -20,7 +21,9 @@ def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artif
         if not check["passed"]
     ]
     if failed:
-        return artifacts.GateDecision(promote=False, reason="; ".join(failed), checks=checks, notes=evaluation.notes)
+        return artifacts.GateDecision(
+            promote=False, reason="; ".join(failed), checks=checks, notes=evaluation.notes
+        )
     task = tasks.named(evaluation.task)
     primary = task.metric(evaluation.primary)
     name, words = primary.name, primary.words
@@ -32,8 +35,12 @@ def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artif
         else f"{task.rules['zero_rule']} {_shown(rule[name])}"
     )
     passed = f"all {len(checks)} checks passed" if checks else "nothing is asked for"
-    reason = f"{passed}: {words} {_shown(evaluation.metrics[name])} on {evaluation.rows} rows, {against}"
-    return artifacts.GateDecision(promote=True, reason=reason, checks=checks, notes=evaluation.notes)
+    reason = (
+        f"{passed}: {words} {_shown(evaluation.metrics[name])} on {evaluation.rows} rows, {against}"
+    )
+    return artifacts.GateDecision(
+        promote=True, reason=reason, checks=checks, notes=evaluation.notes
+    )
 
 
 def _checks(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:
@@ -55,11 +62,18 @@ def _checks(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterato
         for row in evaluation.slices:
             if row["judged"]:
                 where = f" where {row['slice']}"
-                yield _within(primary, row[primary.name], section.slice_threshold, why="sliceThreshold", where=where)
+                yield _within(
+                    primary,
+                    row[primary.name],
+                    section.slice_threshold,
+                    why="sliceThreshold",
+                    where=where,
+                )
 
 
 def _above_zero_rule(evaluation: artifacts.Evaluation) -> artifacts.Json:
-    """Compare by every metric in turn: the next one decides where the first is hard to beat, as with uneven classes."""
+    """Compare by every metric in turn: the next one decides where the first is hard to beat, as
+    with uneven classes."""
     task = tasks.named(evaluation.task)
     rule, primary = evaluation.baselines["zero_rule"], task.metric(evaluation.primary)
     compared = {name: value for name, value in evaluation.metrics.items() if name in rule}
@@ -70,13 +84,20 @@ def _above_zero_rule(evaluation: artifacts.Evaluation) -> artifacts.Json:
     return _check(primary.words, evaluation.metrics[primary.name], wanted, passed=passed)
 
 
-def _against_champion(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:
+def _against_champion(
+    section: sections.Gate, evaluation: artifacts.Evaluation
+) -> Iterator[artifacts.Json]:
     primary = tasks.named(evaluation.task).metric(evaluation.primary)
     champion, recent = evaluation.baselines.get("champion"), evaluation.recent
     if champion:
         theirs = champion[primary.name]
         why = f"the model in service reaches {_shown(theirs)}, maxDrop {section.max_drop:g}"
-        yield _within(primary, evaluation.metrics[primary.name], primary.worse(theirs, by=section.max_drop), why=why)
+        yield _within(
+            primary,
+            evaluation.metrics[primary.name],
+            primary.worse(theirs, by=section.max_drop),
+            why=why,
+        )
     if recent and recent[f"champion_{primary.name}"] is not None:
         theirs = recent[f"champion_{primary.name}"]
         yield _within(
@@ -88,10 +109,14 @@ def _against_champion(section: sections.Gate, evaluation: artifacts.Evaluation) 
         )
 
 
-def _within(metric: tasks.Metric, value: float, limit: float, *, why: str, where: str = "") -> artifacts.Json:
+def _within(
+    metric: tasks.Metric, value: float, limit: float, *, why: str, where: str = ""
+) -> artifacts.Json:
     high = metric.better == "high"
     wanted = f"at {'least' if high else 'most'} {_shown(limit)} ({why})"
-    return _check(f"{metric.words}{where}", value, wanted, passed=value >= limit if high else value <= limit)
+    return _check(
+        f"{metric.words}{where}", value, wanted, passed=value >= limit if high else value <= limit
+    )
 
 
 def _check(name: str, value: float, wanted: str, *, passed: bool) -> artifacts.Json:

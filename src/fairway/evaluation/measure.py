@@ -1,4 +1,5 @@
-"""The evaluation stage: the exported graph measured on the test split, the same graph that will be served."""
+"""The evaluation stage: the exported graph measured on the test split, the same graph that will be
+served."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -20,14 +21,20 @@ BOUND = 0.99  # confidence of the bound on the disagreement
 
 
 def evaluate(
-    section: sections.Evaluation, *, dataset: Path, checkpoint: Path, champion: Path | None, out: Path
+    section: sections.Evaluation,
+    *,
+    dataset: Path,
+    checkpoint: Path,
+    champion: Path | None,
+    out: Path,
 ) -> artifacts.Evaluation:
-    """Return what the checkpoint is worth; leaves evaluation.json and report.html in `out`, which is replaced as a
-    whole.
+    """Return what the checkpoint is worth; leaves evaluation.json and report.html in `out`, which
+    is replaced as a whole.
 
-    `champion` is the package of the model in service: it answers the same rows, and the share of rows on which the
-    two differ is kept, because that much disagreement is to be expected when the challenger shadows it. It is
-    measured on the newly labelled rows where there are any: they are what traffic looks like now.
+    `champion` is the package of the model in service: it answers the same rows, and the share of
+    rows on which the two differ is kept, because that much disagreement is to be expected when the
+    challenger shadows it. It is measured on the newly labelled rows where there are any: they are
+    what traffic looks like now.
     """
     data = splits.load(dataset)
     fitted = _checkpoint(checkpoint, dataset=dataset)
@@ -47,7 +54,9 @@ def evaluate(
         task=data.schema.task,
         primary=primary.name,
         metrics=subject.task.measure(tested.ours, data.test.target, data.schema),
-        details={name: value for name, value in details.items() if name not in ("confusion", "per_class")},
+        details={
+            name: value for name, value in details.items() if name not in ("confusion", "per_class")
+        },
         different=len(set(map(repr, tested.answers))),
         loss=float(subject.task.loss(tested.answers, data.test.labels, data.schema).mean()),
         dataset_version=fitted.dataset_version,
@@ -97,25 +106,38 @@ class Subject:
         theirs, labels = baselines.champion(self.champion, rows=rows, schema=self.schema)
         return SideBySide(ours, answers, theirs, self._apart(rows, answers, labels))
 
-    def _apart(self, rows: splits.Split, ours: Sequence[Any], theirs: Sequence[Any]) -> NDArray[Any]:
-        """Return how far the two models' answers to each request are apart, as shadow will see them."""
+    def _apart(
+        self, rows: splits.Split, ours: Sequence[Any], theirs: Sequence[Any]
+    ) -> NDArray[Any]:
+        """Return how far the two models' answers to each request are apart, as shadow will see
+        them."""
         requests = self.task.together(rows.labels)
         if requests is None:
             return self.task.differ(ours, theirs, self.schema)
-        pairs = (([ours[row] for row in places], [theirs[row] for row in places]) for places in requests)
+        pairs = (
+            ([ours[row] for row in places], [theirs[row] for row in places]) for places in requests
+        )
         return np.array([self.task.differ(one, other, self.schema).mean() for one, other in pairs])
 
     def baselines(self, data: splits.Splits, tested: SideBySide) -> artifacts.Json:
         """Return the metrics of the simplest rules and of the model in service."""
         rules = self.task.baselines(data.train.target, data.test.target, self.schema)
-        champion = None if tested.theirs is None else self.task.compare(tested.theirs, data.test.target, self.schema)
+        champion = (
+            None
+            if tested.theirs is None
+            else self.task.compare(tested.theirs, data.test.target, self.schema)
+        )
         return {**rules, "champion": champion}
 
     def recent(self, data: splits.Splits, compared: SideBySide, *, metric: str) -> artifacts.Json:
         """Return how both models fare on the newly labelled rows that were kept from training."""
         assert data.recent is not None
         target = data.recent.target
-        theirs = None if compared.theirs is None else self.task.compare(compared.theirs, target, self.schema)[metric]
+        theirs = (
+            None
+            if compared.theirs is None
+            else self.task.compare(compared.theirs, target, self.schema)[metric]
+        )
         ours = self.task.compare(compared.ours, target, self.schema)[metric]
         return {"rows": len(data.recent), metric: ours, f"champion_{metric}": theirs}
 
@@ -131,7 +153,9 @@ def _disagreement(compared: SideBySide) -> artifacts.Json:
 
 def _with_details(record: artifacts.Evaluation, details: artifacts.Json) -> artifacts.Evaluation:
     """Return the record with the tables of classification, where the task has them."""
-    found: artifacts.Json = {name: record.metrics.get(name) for name in ("accuracy", "log_loss", "calibration_error")}
+    found: artifacts.Json = {
+        name: record.metrics.get(name) for name in ("accuracy", "log_loss", "calibration_error")
+    }
     if "confusion" in details:
         found["confusion"] = tuple(tuple(row) for row in details["confusion"])
         found["per_class"] = tuple(details["per_class"])
@@ -140,7 +164,9 @@ def _with_details(record: artifacts.Evaluation, details: artifacts.Json) -> arti
 
 def _checkpoint(folder: Path, *, dataset: Path) -> artifacts.Checkpoint:
     try:
-        fitted = artifacts.from_json(artifacts.Checkpoint, artifacts.read_json(folder / "checkpoint.json"))
+        fitted = artifacts.from_json(
+            artifacts.Checkpoint, artifacts.read_json(folder / "checkpoint.json")
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise errors.UsageError(
             f"{folder} holds no checkpoint that can be read ({error}): run `fairway train` first"
@@ -148,7 +174,9 @@ def _checkpoint(folder: Path, *, dataset: Path) -> artifacts.Checkpoint:
     try:
         version = str(artifacts.read_json(dataset / "dataset.json")["version"])
     except (OSError, ValueError, KeyError) as error:
-        raise errors.DataError(f"{dataset} is no prepared dataset ({error}): run `fairway prepare`") from error
+        raise errors.DataError(
+            f"{dataset} is no prepared dataset ({error}): run `fairway prepare`"
+        ) from error
     if fitted.dataset_version != version:
         raise errors.UsageError(
             f"{folder} was trained on dataset {fitted.dataset_version[:19]}, {dataset} holds {version[:19]}: "

@@ -1,4 +1,5 @@
-"""The evaluation as a page: one file, nothing loaded from elsewhere, the same bytes for the same evaluation."""
+"""The evaluation as a page: one file, nothing loaded from elsewhere, the same bytes for the same
+evaluation."""
 
 from collections.abc import Sequence
 from io import StringIO
@@ -19,7 +20,8 @@ INK, ACCENT, PALE, MUTED = "#1f2933", "#2563eb", "#cbd5e1", "#64748b"
 SIZE = (4.4, 3.5)  # inches; the page scales the drawings to its columns
 MANY_CLASSES = 30  # beyond these a drawn confusion matrix cannot be read
 LONG_NAME = 14  # characters of a class beside the matrix; the table below it has the whole name
-# no date, and a fixed salt for the ids; text stays text, so that it can be searched and no font is embedded
+# no date, and a fixed salt for the ids; text stays text, so that it can be searched and no font is
+# embedded
 STYLE: Any = {
     "svg.hashsalt": "fairway",
     "svg.fonttype": "none",
@@ -61,7 +63,10 @@ def render(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": lambda value: f"{100 * value:.2f} %", "count": lambda value: f"{value:,}"}
+    environment.filters |= {
+        "percent": lambda value: f"{100 * value:.2f} %",
+        "count": lambda value: f"{value:,}",
+    }
     task = tasks.named(record.task)
     primary = task.metric(record.primary)
     shown = [metric for metric in task.metrics if metric.name in record.metrics]
@@ -70,7 +75,11 @@ def render(
         plots = _plots(details, classes=classes, fitted=fitted)
     rows = [("this model", record.metrics)]
     named = {"champion": CHAMPION, **task.rules}
-    rows += [(words, record.baselines[name]) for name, words in named.items() if record.baselines.get(name)]
+    rows += [
+        (words, record.baselines[name])
+        for name, words in named.items()
+        if record.baselines.get(name)
+    ]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         record=record,
         fitted=fitted,
@@ -104,7 +113,9 @@ def _plots(
 def _verdict(record: artifacts.Evaluation, primary: tasks.Metric) -> str:
     """Return the page's first sentence: what the model is worth beside what it is to replace."""
     champion, rule = record.baselines.get("champion"), record.baselines["zero_rule"]
-    beside, name = (champion, CHAMPION) if champion else (rule, tasks.named(record.task).rules["zero_rule"])
+    beside, name = (
+        (champion, CHAMPION) if champion else (rule, tasks.named(record.task).rules["zero_rule"])
+    )
     ours, theirs = record.metrics[primary.name], beside[primary.name]
     words = primary.words[0].upper() + primary.words[1:]
     return f"{words} {primary.shown(ours)} on {record.rows:,} test rows; {name}: {primary.shown(theirs)}."
@@ -126,7 +137,13 @@ def _drawn(draw: Any, *values: Any) -> str:
 def _reliability(axes: Axes, rows: Sequence[dict[str, float]]) -> None:
     axes.plot([0, 1], [0, 1], color=PALE, linewidth=1)
     for row in rows:
-        axes.plot([row["confidence"]] * 2, [row["confidence"], row["accuracy"]], color=ACCENT, alpha=0.35, linewidth=1)
+        axes.plot(
+            [row["confidence"]] * 2,
+            [row["confidence"], row["accuracy"]],
+            color=ACCENT,
+            alpha=0.35,
+            linewidth=1,
+        )
     axes.scatter(
         [row["confidence"] for row in rows],
         [row["accuracy"] for row in rows],
@@ -172,7 +189,10 @@ def _confusion(axes: Axes, table: Sequence[Sequence[int]], classes: Sequence[str
     axes.set(xlabel="predicted", ylabel="true", xticks=range(len(names)), yticks=range(len(names)))
     slanted = sum(map(len, names)) > 40
     axes.set_xticklabels(
-        names, fontsize=max(small, 6), rotation=40 if slanted else 0, ha="right" if slanted else "center"
+        names,
+        fontsize=max(small, 6),
+        rotation=40 if slanted else 0,
+        ha="right" if slanted else "center",
     )
     axes.set_yticklabels(names, fontsize=max(small, 6))
     axes.tick_params(length=0)

@@ -12,9 +12,11 @@ from fairway.model import kinds, tasks
 from fairway.model.schema import Feature
 
 
-def measure(section: sections.Evaluation, *, data: splits.Splits, raw: NDArray[Any]) -> list[dict[str, Any]]:
-    """Return the metrics of each slice, worst first; small ones are marked as not judged. `raw` is what the graph
-    answers."""
+def measure(
+    section: sections.Evaluation, *, data: splits.Splits, raw: NDArray[Any]
+) -> list[dict[str, Any]]:
+    """Return the metrics of each slice, worst first; small ones are marked as not judged. `raw` is
+    what the graph answers."""
     task = tasks.of(data.schema)
     primary = task.metric(section.metric)
     rows = []
@@ -23,7 +25,14 @@ def measure(section: sections.Evaluation, *, data: splits.Splits, raw: NDArray[A
             count = int(inside.sum())
             if count:
                 scores = task.compare(raw[inside], data.test.target[inside], data.schema)
-                rows.append({"slice": label, "rows": count, **scores, "judged": count >= section.min_slice_rows})
+                rows.append(
+                    {
+                        "slice": label,
+                        "rows": count,
+                        **scores,
+                        "judged": count >= section.min_slice_rows,
+                    }
+                )
     return sorted(rows, key=lambda row: (not row["judged"], task.rank(row, by=primary)[0]))
 
 
@@ -33,7 +42,9 @@ def _sliced(names: Sequence[str], data: splits.Splits) -> list[Feature]:
         return [feature for feature in known.values() if kinds.of(feature).is_sliced(feature)]
     for name in names:
         if name not in known:
-            raise errors.DataError(f"evaluation.slices names {name!r}: wanted some of {', '.join(known)}")
+            raise errors.DataError(
+                f"evaluation.slices names {name!r}: wanted some of {', '.join(known)}"
+            )
         kind = kinds.of(known[name])
         if not kind.sliceable:
             raise errors.DataError(

@@ -1,1 +1,2 @@
-"""The contract between the stages: what rows look like, how they are read, and what a model answers. numpy only."""
+"""The contract between the stages: what rows look like, how they are read, and what a model
+answers. numpy only."""

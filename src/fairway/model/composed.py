@@ -1,5 +1,5 @@
-"""A whole model as a function: raw columns in, answers out. Golden rows, batches, servers and champions share this
-path."""
+"""A whole model as a function: raw columns in, answers out. Golden rows, batches, servers and
+champions share this path."""
 
 from collections.abc import Mapping
 
@@ -26,16 +26,19 @@ class Composed:
     def __call__(self, columns: Mapping[str, Array]) -> Array:
         """Return the answers, float32 [n, width].
 
-        Many rows are prepared and answered a part at a time: as the graph's inputs a word or a category may be
-        thousands of numbers, and whoever sends rows pays for the word alone. Raises ModelError or DataError where there
-        are no answers to these columns.
+        Many rows are prepared and answered a part at a time: as the graph's inputs a word or a
+        category may be thousands of numbers, and whoever sends rows pays for the word alone. Raises
+        ModelError or DataError where there are no answers to these columns.
         """
         rows = max((len(values) for values in columns.values()), default=0)
         if rows <= CHUNK:
             return self._answers(columns)
         parts = range(0, rows, CHUNK)
         return np.concatenate(
-            [self._answers({name: values[i : i + CHUNK] for name, values in columns.items()}) for i in parts]
+            [
+                self._answers({name: values[i : i + CHUNK] for name, values in columns.items()})
+                for i in parts
+            ]
         )
 
     def _answers(self, columns: Mapping[str, Array]) -> Array:

@@ -1,8 +1,8 @@
 """The one ONNX runner: arrays by input name in, one table of answers out, on the CPU.
 
-Training proves its exports with it, evaluation measures with it, packages and servers answer with it. Inputs may be
-float16, 32 or 64, int32 or int64, and are fed whatever they are given; answers are float32, whatever the graph
-computes in.
+Training proves its exports with it, evaluation measures with it, packages and servers answer with
+it. Inputs may be float16, 32 or 64, int32 or int64, and are fed whatever they are given; answers
+are float32, whatever the graph computes in.
 """
 
 import re
@@ -25,8 +25,11 @@ TYPES = {**FLOATS, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
 CHUNK = 4096  # rows at once: more are not faster and need their memory
 EVERY_CORE = 0
 # ONNX Runtime's exceptions have no common base but Exception.
-FAILURES = tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
-CPP = re.compile(r"(?: failed:)?/onnxruntime_src/\S+ .*\)(?: const)? ")  # a file, a line and a signature
+FAILURES = tuple(
+    kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)
+)
+# a file, a line and a signature
+CPP = re.compile(r"(?: failed:)?/onnxruntime_src/\S+ .*\)(?: const)? ")
 
 
 class NotFinite(errors.ModelError):
@@ -34,13 +37,20 @@ class NotFinite(errors.ModelError):
 
 
 class Graph:
-    """A graph that answers each row with `width` numbers, from the output called `output` or from its only fitting
-    table."""
+    """A graph that answers each row with `width` numbers, from the output called `output` or from
+    its only fitting table."""
 
     def __init__(
-        self, file: Path, *, output: str, width: int, threads: int = EVERY_CORE, what: str | None = None
+        self,
+        file: Path,
+        *,
+        output: str,
+        width: int,
+        threads: int = EVERY_CORE,
+        what: str | None = None,
     ) -> None:
-        """Raise ModelError, calling the graph `what`, where the file is no graph or has no such output."""
+        """Raise ModelError, calling the graph `what`, where the file is no graph or has no such
+        output."""
         self.what = what or str(file)
         self.width = width
         self._session = session(file, threads=threads, what=self.what)
@@ -49,8 +59,8 @@ class Graph:
 
     @property
     def layout(self) -> str:
-        """Return "named" where the inputs are called as the preprocessing calls them, "flat" where there is a single
-        one."""
+        """Return "named" where the inputs are called as the preprocessing calls them, "flat" where
+        there is a single one."""
         return layout_of(self._session, what=self.what)
 
     @property
@@ -59,8 +69,8 @@ class Graph:
         return tuple(self._types)
 
     def __call__(self, inputs: Mapping[str, Array]) -> Array:
-        """Return the answers, float32 [n, width]; raises ModelError where the graph refuses these inputs or gives
-        another shape.
+        """Return the answers, float32 [n, width]; raises ModelError where the graph refuses these
+        inputs or gives another shape.
 
         A single matrix `features` is fed to the graph's only input, whatever that is called.
         """
@@ -69,7 +79,9 @@ class Graph:
         try:
             table = self._table(fed, rows)
         except FAILURES as error:
-            shapes = ", ".join(f"{name} [n, {', '.join(map(str, value.shape[1:]))}]" for name, value in fed.items())
+            shapes = ", ".join(
+                f"{name} [n, {', '.join(map(str, value.shape[1:]))}]" for name, value in fed.items()
+            )
             raise errors.ModelError(
                 f"{self.what} cannot be run on {rows} rows ({line(error)}): "
                 f"wanted inputs {shapes} with a first axis of any length"
@@ -82,18 +94,24 @@ class Graph:
             return {name: inputs[FLAT].astype(dtype, copy=False)}
         missing = [name for name in self._types if name not in inputs]
         if missing:
-            raise errors.ModelError(f"{self.what} wants the input {missing[0]!r}: the data has {', '.join(inputs)}")
+            raise errors.ModelError(
+                f"{self.what} wants the input {missing[0]!r}: the data has {', '.join(inputs)}"
+            )
         return {name: inputs[name].astype(dtype, copy=False) for name, dtype in self._types.items()}
 
     def _table(self, fed: Mapping[str, Array], rows: int) -> Array:
         if rows <= CHUNK:
             table: Array = self._session.run([self.output], fed)[0]
             return table
-        chunks = [{name: value[i : i + CHUNK] for name, value in fed.items()} for i in range(0, rows, CHUNK)]
+        chunks = [
+            {name: value[i : i + CHUNK] for name, value in fed.items()}
+            for i in range(0, rows, CHUNK)
+        ]
         return np.concatenate([self._session.run([self.output], chunk)[0] for chunk in chunks])
 
     def _checked(self, table: Array, rows: int) -> Array:
-        with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, which is refused below
+        # a double beyond float32 becomes infinite, which is refused below
+        with np.errstate(over="ignore"):
             answers = np.asarray(table, dtype=np.float32)
         if answers.shape == (rows,) and self.width == 1:
             answers = answers.reshape(rows, 1)
@@ -110,17 +128,21 @@ class Graph:
         return answers
 
 
-def run(file: Path, inputs: Mapping[str, Array], *, output: str, width: int, what: str | None = None) -> Array:
+def run(
+    file: Path, inputs: Mapping[str, Array], *, output: str, width: int, what: str | None = None
+) -> Array:
     """Return the answers of a graph that is used once."""
     return Graph(file, output=output, width=width, what=what)(inputs)
 
 
 def session(file: Path, *, threads: int = EVERY_CORE, what: str) -> Any:
-    """Return an ONNX Runtime session on the CPU; raises ModelError where the file is no graph that can run."""
+    """Return an ONNX Runtime session on the CPU; raises ModelError where the file is no graph that
+    can run."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # its warnings are about graphs, of which the user can change nothing
+    # its warnings are about graphs, of which the user can change nothing
+    options.log_severity_level = 3
     # A thread that spins takes the cores from others: from the event loop of a server, for one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
@@ -130,11 +152,15 @@ def session(file: Path, *, threads: int = EVERY_CORE, what: str) -> Any:
 
 
 def output_of(opened: Any, *, output: str, width: int, what: str) -> str:
-    """Return the name of the output that holds the answers: `output`, or the only table of floats that is `width`
-    wide."""
+    """Return the name of the output that holds the answers: `output`, or the only table of floats
+    that is `width` wide."""
     nodes = opened.get_outputs()
     tables = [node for node in nodes if node.type in FLOATS and _is_table(node.shape, width)]
-    named = [node.name for node in nodes if node.name == output and node.type in FLOATS and not node.shape]
+    named = [
+        node.name
+        for node in nodes
+        if node.name == output and node.type in FLOATS and not node.shape
+    ]
     named = named or [node.name for node in tables if node.name == output]
     fitting = [node.name for node in tables if _may_be(node.shape, width)]
     found = named or fitting
@@ -147,7 +173,8 @@ def output_of(opened: Any, *, output: str, width: int, what: str) -> str:
 
 
 def layout_of(opened: Any, *, what: str) -> str:
-    """Return the layout of an open graph's inputs; raises ModelError where it is neither of the two."""
+    """Return the layout of an open graph's inputs; raises ModelError where it is neither of the
+    two."""
     names = [node.name for node in opened.get_inputs()]
     if names and set(names) <= set(NAMED):
         return "named"
@@ -160,7 +187,8 @@ def layout_of(opened: Any, *, what: str) -> str:
 
 
 def line(error: BaseException) -> str:
-    """Return an error's own words in one line, without the place in C++ that ONNX Runtime puts before them."""
+    """Return an error's own words in one line, without the place in C++ that ONNX Runtime puts
+    before them."""
     text = " ".join(str(error).split())
     return CPP.sub(": ", text)[:300]
 
@@ -170,7 +198,9 @@ def _types(opened: Any, *, what: str) -> dict[str, Any]:
     for node in nodes:
         if node.type not in TYPES:
             wanted = ", ".join(TYPES)
-            raise errors.ModelError(f"{what} has the input {node.name} of {node.type}: wanted one of {wanted}")
+            raise errors.ModelError(
+                f"{what} has the input {node.name} of {node.type}: wanted one of {wanted}"
+            )
     return {node.name: TYPES[node.type] for node in nodes}
 
 

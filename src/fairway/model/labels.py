@@ -1,4 +1,5 @@
-"""Labels as people and programs write them, read as the target was: `1.0` is 1, `true` is True, ` cat ` is cat."""
+"""Labels as people and programs write them, read as the target was: `1.0` is 1, `true` is True, `
+cat ` is cat."""
 
 import re
 from collections.abc import Iterable
@@ -21,7 +22,8 @@ def word(value: Any) -> str | None:
 
 
 def alike(text: str, name: str) -> bool:
-    """Say whether the text is a way to write the class, whatever other classes there are: 1.10 is not 1.1."""
+    """Say whether the text is a way to write the class, whatever other classes there are: 1.10 is
+    not 1.1."""
     return text.strip() == name or spelled(text) == spelled(name)
 
 
@@ -39,9 +41,13 @@ def read(text: str, classes: Iterable[str]) -> str | None:
     names = list(classes)
     if text in names:
         return text
-    found = [name for name in names if alike(text, name)] or [name for name in names if _equal(text.strip(), name)]
+    found = [name for name in names if alike(text, name)] or [
+        name for name in names if _equal(text.strip(), name)
+    ]
     return found[0] if len(found) == 1 else None
 
 
 def _equal(text: str, name: str) -> bool:
-    return bool(NUMBER.fullmatch(text) and NUMBER.fullmatch(name)) and Decimal(text) == Decimal(name)
+    return bool(NUMBER.fullmatch(text) and NUMBER.fullmatch(name)) and Decimal(text) == Decimal(
+        name
+    )

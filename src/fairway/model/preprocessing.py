@@ -1,6 +1,8 @@
-"""Preprocessing as data: the steps of `preprocessing.json`, applied the same way in training and in the model server.
+"""Preprocessing as data: the steps of `preprocessing.json`, applied the same way in training and in
+the model server.
 
-numpy only, since the server imports it. One row and many rows take the same path, so that they give the same bits.
+numpy only, since the server imports it. One row and many rows take the same path, so that they give
+the same bits.
 
     {"version": 1, "features": [{"name", "kind", "shape"?, "steps": [{"op": ...}, ...]}]}
 
@@ -30,14 +32,16 @@ Layer = Callable[[Array], Array]
 VERSION = 1
 NUMBER_OPS = ("impute", "clip", "log", "scale")  # the order in which fitted steps come
 PARAMETERS = {"impute": ("value",), "clip": ("low", "high"), "log": (), "scale": ("mean", "std")}
-NEUTRAL = {"impute": (math.nan,), "clip": (-math.inf, math.inf), "scale": (0.0, 1.0)}  # what changes nothing
+# what changes nothing
+NEUTRAL = {"impute": (math.nan,), "clip": (-math.inf, math.inf), "scale": (0.0, 1.0)}
 
 
 class Named(dict[str, Array]):
-    """Preprocessed rows by graph input: numbers float32 [n, k], categories int64 [n, m], image float32 [n, c, h, w].
+    """Preprocessed rows by graph input: numbers float32 [n, k], categories int64 [n, m], image
+    float32 [n, c, h, w].
 
-    A key is absent where the dataset has no such feature. `cardinalities` are the index counts of the categories, one
-    a column.
+    A key is absent where the dataset has no such feature. `cardinalities` are the index counts of
+    the categories, one a column.
     """
 
     __slots__ = ("cardinalities",)
@@ -63,9 +67,13 @@ class Preprocessor:
 
     def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
         self._entries = [dict(entry) for entry in entries]
-        numbers, categories, images = (self._of(name) for name in ("numbers", "categories", "image"))
+        numbers, categories, images = (
+            self._of(name) for name in ("numbers", "categories", "image")
+        )
         if len(images) > 1:
-            raise errors.DataError(f"the features {[image['name'] for image in images]} are images: wanted at most one")
+            raise errors.DataError(
+                f"the features {[image['name'] for image in images]} are images: wanted at most one"
+            )
         self.names = tuple(entry["name"] for entry in self._entries)
         self.numbers = tuple(entry["name"] for entry in numbers)
         self.categories = tuple(entry["name"] for entry in categories)
@@ -75,21 +83,35 @@ class Preprocessor:
         self._codes = [_codes(entry) for entry in categories]
         self.cardinalities = tuple(max(codes.values(), default=0) + 1 for codes in self._codes)
         self.image_shape: tuple[int, ...] = tuple(images[0].get("shape") or ()) if images else ()
-        self._image_steps = [_image_step(step, images[0]) for step in images[0]["steps"]] if images else []
+        self._image_steps = (
+            [_image_step(step, images[0]) for step in images[0]["steps"]] if images else []
+        )
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> "Preprocessor":
-        """Return the preprocessor of `preprocessing.json`'s content; raises DataError naming what in it is wrong."""
+        """Return the preprocessor of `preprocessing.json`'s content; raises DataError naming what
+        in it is wrong."""
         seen = data.get("version") if isinstance(data, Mapping) else None
         if seen != VERSION:
-            raise errors.DataError(f"the preprocessing has version {seen!r}: wanted {VERSION}; prepare the data again")
+            raise errors.DataError(
+                f"the preprocessing has version {seen!r}: wanted {VERSION}; prepare the data again"
+            )
         try:
             entries = data["features"]
             if not all(isinstance(entry["name"], str) for entry in entries):
                 raise TypeError("a feature's name")
             return cls(entries)
-        except (AttributeError, LookupError, NotImplementedError, OverflowError, TypeError, ValueError) as error:
-            raise errors.DataError(f"the preprocessing lacks or misshapes {error}: prepare the data again") from error
+        except (
+            AttributeError,
+            LookupError,
+            NotImplementedError,
+            OverflowError,
+            TypeError,
+            ValueError,
+        ) as error:
+            raise errors.DataError(
+                f"the preprocessing lacks or misshapes {error}: prepare the data again"
+            ) from error
 
     def _of(self, name: str) -> list[dict[str, Any]]:
         """Return the entries that become the graph's input of this name."""
@@ -172,7 +194,9 @@ class Preprocessor:
 
     def _categories(self, columns: Mapping[str, Array]) -> Array:
         pairs = zip(self.categories, self._codes, strict=True)
-        found = [[codes[value] for value in columns[name].ravel().tolist()] for name, codes in pairs]
+        found = [
+            [codes[value] for value in columns[name].ravel().tolist()] for name, codes in pairs
+        ]
         if len(found[0]) == 1:
             return np.array([[code for (code,) in found]], dtype=np.int64)
         return np.ascontiguousarray(np.array(found, dtype=np.int64).T)
@@ -188,7 +212,9 @@ class Preprocessor:
     def _explained(self, columns: Mapping[str, Array], error: Exception) -> errors.DataError:
         absent = [name for name in self.names if name not in columns]
         if absent:
-            return errors.DataError(f"feature {absent[0]!r} is missing: wanted a column for every feature")
+            return errors.DataError(
+                f"feature {absent[0]!r} is missing: wanted a column for every feature"
+            )
         lengths = {name: len(columns[name]) for name in self.names}
         first = self.names[0]
         for name, length in lengths.items():
@@ -198,23 +224,31 @@ class Preprocessor:
                 )
         for name, (expand, _, _) in zip(self.numbers, self._expanded, strict=True):
             if expand is None and columns[name].dtype.kind not in "iufb":
-                return errors.DataError(f"feature {name!r} has values of type {columns[name].dtype}: wanted numbers")
+                return errors.DataError(
+                    f"feature {name!r} has values of type {columns[name].dtype}: wanted numbers"
+                )
         return errors.DataError(f"the columns do not fit the preprocessing: {error}")
 
 
 def fit(columns: Mapping[str, Array], *, schema: Schema) -> Preprocessor:
-    """Return the preprocessing fitted to these raw columns: those of the training split, and no others."""
+    """Return the preprocessing fitted to these raw columns: those of the training split, and no
+    others."""
     return Preprocessor([_fitted(feature, columns[feature.name]) for feature in schema.features])
 
 
 def _fitted(feature: Feature, values: Array) -> artifacts.Json:
     steps = kinds.of(feature).fit(feature, values)
-    return {"name": feature.name, "kind": feature.kind, "shape": list(feature.shape), "steps": steps}
+    return {
+        "name": feature.name,
+        "kind": feature.kind,
+        "shape": list(feature.shape),
+        "steps": steps,
+    }
 
 
 def flat(named: Mapping[str, Array], *, cardinalities: Sequence[int] | None = None) -> Array:
-    """Return the flat layout, float32 [n, d]: numbers, each category one-hot (all zeros where unknown), the image's
-    pixels.
+    """Return the flat layout, float32 [n, d]: numbers, each category one-hot (all zeros where
+    unknown), the image's pixels.
 
     `cardinalities` are not needed where `named` is what `Preprocessor.transform` gave.
     """
@@ -232,13 +266,19 @@ def flat(named: Mapping[str, Array], *, cardinalities: Sequence[int] | None = No
 
 
 def beside(named: Mapping[str, Array]) -> Array:
-    """Return the layout of columns, float32 [n, d]: numbers, each category's index, the image's pixels."""
-    parts = [named[name].reshape(len(named[name]), -1) for name in ("numbers", "categories", "image") if name in named]
+    """Return the layout of columns, float32 [n, d]: numbers, each category's index, the image's
+    pixels."""
+    parts = [
+        named[name].reshape(len(named[name]), -1)
+        for name in ("numbers", "categories", "image")
+        if name in named
+    ]
     return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 def _one_hot(indices: Array, sizes: Sequence[int]) -> Array:
-    starts = list(itertools.accumulate((size - 1 for size in sizes), initial=-1))  # index 0, unknown, has no column
+    # index 0, unknown, has no column
+    starts = list(itertools.accumulate((size - 1 for size in sizes), initial=-1))
     wide = np.zeros((len(indices), starts.pop() + 1), dtype=np.float32)
     rows, columns = indices.nonzero()
     wide[rows, (indices + starts)[rows, columns]] = 1.0
@@ -249,17 +289,22 @@ def _codes(entry: Mapping[str, Any]) -> _Codes:
     steps = entry["steps"]
     if len(steps) != 1 or steps[0]["op"] != "encode":
         seen = [step.get("op") for step in steps]
-        raise errors.DataError(f"the preprocessing of {entry['name']!r} has the steps {seen}: wanted one, encode")
+        raise errors.DataError(
+            f"the preprocessing of {entry['name']!r} has the steps {seen}: wanted one, encode"
+        )
     return _Codes(steps[0]["categories"], absent=int(steps[0].get("missing", 0)))
 
 
 def _expanded(entry: Mapping[str, Any]) -> tuple[Layer | None, int, list[Any]]:
-    """Return what makes several columns of a feature, if anything does, how many they are, and each column's steps."""
+    """Return what makes several columns of a feature, if anything does, how many they are, and each
+    column's steps."""
     steps = entry["steps"]
     if not steps or steps[0]["op"] != "expand":
         return None, 1, [steps]
     if len(steps) > 1:
-        raise errors.DataError(f"the preprocessing of {entry['name']!r} has steps after expand: wanted none")
+        raise errors.DataError(
+            f"the preprocessing of {entry['name']!r} has steps after expand: wanted none"
+        )
     kind, step = kinds.named(entry["kind"]), steps[0]
     wide = kind.expanded_width(step)
     return lambda column: kind.expanded(column, step), wide, [[]] * wide
@@ -274,7 +319,8 @@ def _image_step(step: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[np.f
 
 
 def _layers(steps: Sequence[Sequence[Mapping[str, Any]]]) -> list[Layer]:
-    """Return whole-array operations that do each column's steps in its own order, as few as the orders allow."""
+    """Return whole-array operations that do each column's steps in its own order, as few as the
+    orders allow."""
     left = [list(one) for one in steps]
     layers = []
     while any(left):
@@ -293,8 +339,14 @@ def _layers(steps: Sequence[Sequence[Mapping[str, Any]]]) -> list[Layer]:
 
 def _layer(op: str, taken: Sequence[Mapping[str, Any] | None]) -> Layer:
     if op == "log":
-        return _log(np.array([index for index, step in enumerate(taken) if step is not None]), total=len(taken))
-    given = [[float(step[key]) for key in PARAMETERS[op]] if step is not None else NEUTRAL[op] for step in taken]
+        return _log(
+            np.array([index for index, step in enumerate(taken) if step is not None]),
+            total=len(taken),
+        )
+    given = [
+        [float(step[key]) for key in PARAMETERS[op]] if step is not None else NEUTRAL[op]
+        for step in taken
+    ]
     columns = [np.array(values) for values in zip(*given, strict=True)]
     if op == "impute":
         return _impute(columns[0])

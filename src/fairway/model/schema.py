@@ -26,7 +26,8 @@ class Feature:
     maximum: float | None = None
     categories: tuple[str, ...] = ()  # most frequent first
     nullable: bool = False  # missing values were seen
-    missing: tuple[str, ...] = ()  # words and numbers that stand for none, besides null, NaN and the empty word
+    # words and numbers that stand for none, besides null, NaN and the empty word
+    missing: tuple[str, ...] = ()
     notation: str = ""  # how texts of this kind are written, see the kind's notations
 
     @cached_property
@@ -44,17 +45,26 @@ class Feature:
         """Say whether a value stands for none; a boolean never does, though it equals a number."""
         if type(value) is str:
             word = value.strip()
-            return not word or word in self.gaps or (word[-1] in "0." and spelling.text(word) in self.gaps)
-        return spelling.is_missing(value) or (type(value) in spelling.WRITTEN and value in self.gaps)
+            return (
+                not word
+                or word in self.gaps
+                or (word[-1] in "0." and spelling.text(word) in self.gaps)
+            )
+        return spelling.is_missing(value) or (
+            type(value) in spelling.WRITTEN and value in self.gaps
+        )
 
     @cached_property
     def missing_numbers(self) -> Array:
         """Return the numbers that stand for a missing value."""
-        return np.array(sorted(value for value in self.gaps if isinstance(value, float)), dtype=np.float64)
+        return np.array(
+            sorted(value for value in self.gaps if isinstance(value, float)), dtype=np.float64
+        )
 
     @cached_property
     def words(self) -> Mapping[str, str]:
-        """Return the category that each spelling of one means; a category's own spelling is its own."""
+        """Return the category that each spelling of one means; a category's own spelling is its
+        own."""
         spelled = {spelling.text(name): name for name in reversed(self.categories) if name}
         return {**spelled, **{name: name for name in self.categories if name}}
 
@@ -96,12 +106,19 @@ class Schema:
     classes: tuple[str, ...] = ()  # of a task that has some
     features: tuple[Feature, ...]
     task: str = "classification"  # see model.tasks
-    facts: Mapping[str, Any] = field(default_factory=dict)  # what the task keeps besides, as plain JSON
+    # what the task keeps besides, as plain JSON
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> artifacts.Json:
         features = [feature.to_json() for feature in self.features]
         facts = {"facts": dict(self.facts)} if self.facts else {}
-        return {"target": self.target, "task": self.task, "classes": list(self.classes), **facts, "features": features}
+        return {
+            "target": self.target,
+            "task": self.task,
+            "classes": list(self.classes),
+            **facts,
+            "features": features,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Schema":

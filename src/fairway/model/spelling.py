@@ -1,6 +1,8 @@
-"""How one value can be written, and what it is: the words of categories, the numbers in texts, what stands for none.
+"""How one value can be written, and what it is: the words of categories, the numbers in texts, what
+stands for none.
 
-Everything that reads raw values reads them here, so that training and every server agree to the last bit.
+Everything that reads raw values reads them here, so that training and every server agree to the
+last bit.
 """
 
 import math
@@ -21,8 +23,12 @@ POINT, GROUPED, COMMA, COMMA_GROUPED = "", "grouped", "comma", "comma-grouped"
 NOTATIONS = (POINT, GROUPED, COMMA, COMMA_GROUPED)
 EXAMPLES = {POINT: "12345.67", GROUPED: "12,345.67", COMMA: "12345,67", COMMA_GROUPED: "12.345,67"}
 _SPACES = "'\u2019 \u00a0\u202f"  # between groups, whatever the notation
-_PLAIN = re.compile(r"[-+]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][-+]?[0-9]{1,4})?")
-_SPACED = re.compile(rf"[-+]?[0-9]{{1,3}}(?:([{_SPACES}])[0-9]{{3}}(?:\1[0-9]{{3}}){{0,100}})(?:[.,][0-9]{{0,400}})?")
+_PLAIN = re.compile(
+    r"[-+]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][-+]?[0-9]{1,4})?"
+)
+_SPACED = re.compile(
+    rf"[-+]?[0-9]{{1,3}}(?:([{_SPACES}])[0-9]{{3}}(?:\1[0-9]{{3}}){{0,100}})(?:[.,][0-9]{{0,400}})?"
+)
 _BY_COMMA = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3}){1,100}(?:\.[0-9]{0,400})?")
 _BY_POINT = re.compile(r"[-+]?[0-9]{1,3}(?:\.[0-9]{3}){1,100}(?:,[0-9]{0,400})?")
 _DECIMAL_COMMA = re.compile(r"[-+]?[0-9]{0,400},[0-9]{1,400}|[-+]?[0-9]{1,400},?")
@@ -31,11 +37,16 @@ _UNGROUPED = str.maketrans("", "", _SPACES)
 
 def is_missing(value: Any) -> bool:
     """Say whether a raw value stands for none at all."""
-    return value is None or (isinstance(value, float) and value != value) or (isinstance(value, str) and value == "")
+    return (
+        value is None
+        or (isinstance(value, float) and value != value)
+        or (isinstance(value, str) and value == "")
+    )
 
 
 def plain(value: Any) -> Any:
-    """Return the value as Python has it: numpy's numbers, and the text of bytes; raises ValueError for other bytes."""
+    """Return the value as Python has it: numpy's numbers, and the text of bytes; raises ValueError
+    for other bytes."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bytes | bytearray | memoryview):
@@ -44,7 +55,8 @@ def plain(value: Any) -> Any:
 
 
 def text(value: Any) -> str:
-    """Return the word of a value, "" where it is missing: 3, 3.0 and " 3.0" are one word, true and True are another.
+    """Return the word of a value, "" where it is missing: 3, 3.0 and " 3.0" are one word, true and
+    True are another.
 
     Raises ValueError for what has no word of its own: a list, a map, bytes that are no text.
     """
@@ -56,7 +68,10 @@ def text(value: Any) -> str:
     if value is None or value != value:
         return ""
     if isinstance(value, Decimal):
-        return format(value.to_integral_value() if value == value.to_integral_value() else value.normalize(), "f")
+        return format(
+            value.to_integral_value() if value == value.to_integral_value() else value.normalize(),
+            "f",
+        )
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, list | tuple | dict | set | np.ndarray):
@@ -89,8 +104,8 @@ def _written(word: str, notation: str, *, power: str = "") -> float | None:
 def _digits(word: str, notation: str) -> str | None:
     """Return the number as Python writes it, None where the text is none in this notation.
 
-    1.234 is refused where numbers have a decimal comma and no groups, and 1,234 where they have neither: each may be
-    what another notation means by it.
+    1.234 is refused where numbers have a decimal comma and no groups, and 1,234 where they have
+    neither: each may be what another notation means by it.
     """
     comma = notation in (COMMA, COMMA_GROUPED)
     if comma and _BY_POINT.fullmatch(word):
@@ -107,7 +122,8 @@ def _digits(word: str, notation: str) -> str | None:
 
 
 def notation_of(words: list[str]) -> str | None:
-    """Return how the texts of a column of numbers are written, None where one is no number in any notation.
+    """Return how the texts of a column of numbers are written, None where one is no number in any
+    notation.
 
     Raises ValueError, with an example, where two notations give them different values.
     """

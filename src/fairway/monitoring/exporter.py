@@ -1,5 +1,5 @@
-"""The monitor's series for Prometheus: counters of disjoint windows, so that a rule can ask how many of the last ones
-drifted."""
+"""The monitor's series for Prometheus: counters of disjoint windows, so that a rule can ask how
+many of the last ones drifted."""
 
 import prometheus_client
 from prometheus_client import exposition
@@ -16,7 +16,10 @@ class Exporter:
     def __init__(self) -> None:
         registry = self.registry = prometheus_client.CollectorRegistry()
         self._windows = prometheus_client.Counter(
-            "fairway_monitoring_windows", "Windows tested; they share no row.", (*ARM, "drifted"), registry=registry
+            "fairway_monitoring_windows",
+            "Windows tested; they share no row.",
+            (*ARM, "drifted"),
+            registry=registry,
         )
         self._features = prometheus_client.Counter(
             "fairway_monitoring_feature_windows_drifted",
@@ -24,7 +27,9 @@ class Exporter:
             (*ARM, "feature"),
             registry=registry,
         )
-        self._rows = prometheus_client.Counter("fairway_monitoring_window_rows", "Rows tested.", ARM, registry=registry)
+        self._rows = prometheus_client.Counter(
+            "fairway_monitoring_window_rows", "Rows tested.", ARM, registry=registry
+        )
         self._unreadable = prometheus_client.Counter(
             "fairway_monitoring_unreadable",
             "Requests left out: their inputs do not fit the reference.",
@@ -50,10 +55,16 @@ class Exporter:
             registry=registry,
         )
         self._ticket = prometheus_client.Gauge(
-            "fairway_monitoring_ticket_open", "1 while a drift ticket is open.", ARM, registry=registry
+            "fairway_monitoring_ticket_open",
+            "1 while a drift ticket is open.",
+            ARM,
+            registry=registry,
         )
         self._errors = prometheus_client.Counter(
-            "fairway_monitoring_errors", "Looks that failed, by kind of error.", (*ARM[:2], "error"), registry=registry
+            "fairway_monitoring_errors",
+            "Looks that failed, by kind of error.",
+            (*ARM[:2], "error"),
+            registry=registry,
         )
         self.looked = prometheus_client.Gauge(
             "fairway_monitoring_last_look_timestamp_seconds",
@@ -72,7 +83,8 @@ class Exporter:
         return int(server.server_port)
 
     def watch(self, *, namespace: str, deployment: str, revision: str) -> None:
-        """Make the series start at 0, so that the first drifted window, and the first that fails, is an increase."""
+        """Make the series start at 0, so that the first drifted window, and the first that fails,
+        is an increase."""
         for drifted in ("true", "false"):
             self._windows.labels(namespace, deployment, revision, "stable", drifted)
         self._failed.labels(namespace, deployment, revision, "stable")

@@ -1,11 +1,12 @@
-"""The monitor: compares windows of what is served with the reference in the package, and opens tickets.
+"""The monitor: compares windows of what is served with the reference in the package, and opens
+tickets.
 
     python -m fairway.monitoring.monitor --home .fairway --port 0
 
-One long-lived process, because the detectors take some ten seconds to import. What to watch is in HOME/monitor.json,
-replaced by rename: `{"deployments": {name: {"namespace", "revision", "package", "monitoring"}}}`. A window's verdict,
-the ticket that follows from it and the place to go on from are one transaction of the event store: a kill loses nothing
-and repeats nothing.
+One long-lived process, because the detectors take some ten seconds to import. What to watch is in
+HOME/monitor.json, replaced by rename: `{"deployments": {name: {"namespace", "revision", "package",
+"monitoring"}}}`. A window's verdict, the ticket that follows from it and the place to go on from
+are one transaction of the event store: a kill loses nothing and repeats nothing.
 """
 
 import argparse
@@ -60,7 +61,9 @@ class Yardstick:
 class Monitor:
     """Looks at every deployment; all that must survive it is in the store."""
 
-    def __init__(self, home: Path, *, events: archive.EventStore, series: exporter.Exporter) -> None:
+    def __init__(
+        self, home: Path, *, events: archive.EventStore, series: exporter.Exporter
+    ) -> None:
         self._file, self._events, self.series = home / "monitor.json", events, series
         self._read: tuple[int, int] | None = None
         self._watched: tuple[Watched, ...] = ()
@@ -70,14 +73,21 @@ class Monitor:
 
     @property
     def interval_seconds(self) -> float:
-        shortest = min((watched.section.interval.total_seconds() for watched in self._watched), default=IDLE_SECONDS)
+        shortest = min(
+            (watched.section.interval.total_seconds() for watched in self._watched),
+            default=IDLE_SECONDS,
+        )
         return max(shortest, SHORTEST_SECONDS)
 
     def warm(self) -> None:
         """Import the engines that are asked for, the usual one where none is yet."""
         self._reread()
-        for engine in {watched.section.engine for watched in self._watched} or {sections.Monitoring().engine}:
-            detectors.load(engine, p_value=sections.Monitoring().p_value, schema=Schema(target="", features=()))
+        for engine in {watched.section.engine for watched in self._watched} or {
+            sections.Monitoring().engine
+        }:
+            detectors.load(
+                engine, p_value=sections.Monitoring().p_value, schema=Schema(target="", features=())
+            )
 
     def look(self, *, now: float) -> int:
         """Test every window that is full, and gives their number."""
@@ -87,8 +97,15 @@ class Monitor:
             try:
                 tested += self._check(watched, now=now)
             except Exception as error:  # one deployment's: whatever it is, the others are looked at
-                self.series.failed(error, namespace=watched.namespace, deployment=watched.deployment)
-                log.warning("%s: %s", watched.deployment, error, exc_info=not isinstance(error, errors.FairwayError))
+                self.series.failed(
+                    error, namespace=watched.namespace, deployment=watched.deployment
+                )
+                log.warning(
+                    "%s: %s",
+                    watched.deployment,
+                    error,
+                    exc_info=not isinstance(error, errors.FairwayError),
+                )
         self._prune()
         self.series.looked.set(now)
         return tested
@@ -103,16 +120,27 @@ class Monitor:
             return self._test(watched, subject, after=after, streak=streak, now=now)
         except errors.Temporary:
             raise  # the store is busy: the same window is tested at the next look
-        except Exception as error:  # one window's: clients choose what is in it, and the next one is tested
+        # one window's: clients choose what is in it, and the next one is tested
+        except Exception as error:
             self._pass(watched, error, after=after, streak=streak, now=now)
             raise
 
-    def _test(self, watched: Watched, subject: Yardstick, *, after: int, streak: windows.Streak, now: float) -> bool:
+    def _test(
+        self,
+        watched: Watched,
+        subject: Yardstick,
+        *,
+        after: int,
+        streak: windows.Streak,
+        now: float,
+    ) -> bool:
         newest = self._events.history.newest(
             watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
         )
         with contextlib.closing(newest):
-            window = windows.assemble(newest, reference=subject.reference, rows=watched.section.window)
+            window = windows.assemble(
+                newest, reference=subject.reference, rows=watched.section.window
+            )
         if window is None:
             return False
         if window.rows < windows.MIN_ROWS:
@@ -125,11 +153,16 @@ class Monitor:
         self._conclude(watched, window, result, streak=streak, now=now)
         return True
 
-    def _pass(self, watched: Watched, error: Exception, *, after: int, streak: windows.Streak, now: float) -> None:
+    def _pass(
+        self, watched: Watched, error: Exception, *, after: int, streak: windows.Streak, now: float
+    ) -> None:
         """Go on after the window, which has no verdict, and tells a person."""
         with self._events.writing():
             last = self._events.history.last(
-                watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
+                watched.deployment,
+                namespace=watched.namespace,
+                revision=watched.revision,
+                after=after,
             )
             self._keep(watched, after=last, streak=streak)
             self._events.conclusions.open_alert(
@@ -140,7 +173,9 @@ class Monitor:
                 summary=windows.failure(error, watched.deployment),
                 description=windows.FAILED_DESCRIPTION,
             )
-        self.series.passed_over(namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision)
+        self.series.passed_over(
+            namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision
+        )
 
     def _conclude(
         self,
@@ -152,7 +187,10 @@ class Monitor:
         now: float,
     ) -> None:
         decision = windows.decide(
-            streak, drifted=result.drifted, began=window.first_at, consecutive=watched.section.consecutive
+            streak,
+            drifted=result.drifted,
+            began=window.first_at,
+            consecutive=watched.section.consecutive,
         )
         verdict = {
             "deployment": watched.deployment,
@@ -166,7 +204,10 @@ class Monitor:
             self._events.conclusions.add_drift(verdict)
             self._keep(watched, after=window.last_seq, streak=decision.streak)
             self._events.conclusions.resolve_alert(
-                name=windows.FAILED, deployment=watched.deployment, at=now, resolution="a window was tested again"
+                name=windows.FAILED,
+                deployment=watched.deployment,
+                at=now,
+                resolution="a window was tested again",
             )
             if decision.action in ("open", "refresh"):
                 self._ticket(watched, window, result, streak=decision.streak, now=now)
@@ -193,16 +234,27 @@ class Monitor:
             watched.revision,
             window.rows,
             result.p_value,
-            f"drifted, {decision.streak.drifted} in a row" if result.drifted else "like the reference",
+            f"drifted, {decision.streak.drifted} in a row"
+            if result.drifted
+            else "like the reference",
         )
 
     def _show_ticket(self, watched: Watched, streak: windows.Streak) -> None:
         self.series.ticket(
-            namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision, is_open=streak.open
+            namespace=watched.namespace,
+            deployment=watched.deployment,
+            revision=watched.revision,
+            is_open=streak.open,
         )
 
     def _ticket(
-        self, watched: Watched, window: windows.Window, result: base.DriftResult, *, streak: windows.Streak, now: float
+        self,
+        watched: Watched,
+        window: windows.Window,
+        result: base.DriftResult,
+        *,
+        streak: windows.Streak,
+        now: float,
     ) -> None:
         since = datetime.fromtimestamp(streak.since or now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         self._events.conclusions.open_alert(
@@ -211,12 +263,14 @@ class Monitor:
             deployment=watched.deployment,
             at=now,
             summary=windows.summary(result, deployment=watched.deployment, streak=streak),
-            description=windows.description(result, revision=watched.revision, rows=window.rows, since=since),
+            description=windows.description(
+                result, revision=watched.revision, rows=window.rows, since=since
+            ),
         )
 
     def _resume(self, watched: Watched, *, now: float) -> tuple[int, windows.Streak]:
-        """Return where the last window ended and the streak so far; a new revision starts anew and closes the old one's
-        ticket."""
+        """Return where the last window ended and the streak so far; a new revision starts anew and
+        closes the old one's ticket."""
         kept = self._events.conclusions.mark(_key(watched))
         if kept is None:
             return 0, windows.Streak()
@@ -238,29 +292,38 @@ class Monitor:
         )
 
     def _subject(self, watched: Watched) -> Yardstick | None:
-        """Return the reference and its detector, read once for each revision; None where the package has no
-        reference."""
+        """Return the reference and its detector, read once for each revision; None where the
+        package has no reference."""
         if watched not in self._subjects:
             self._subjects[watched] = self._load(watched)
-            self.series.watch(namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision)
+            self.series.watch(
+                namespace=watched.namespace,
+                deployment=watched.deployment,
+                revision=watched.revision,
+            )
         return self._subjects[watched]
 
     def _load(self, watched: Watched) -> Yardstick | None:
         package = manifest.load(watched.package)
         if "reference.npz" not in package.files:
             log.warning(
-                "%s: package %s has no reference.npz, its drift is not watched", watched.deployment, watched.package
+                "%s: package %s has no reference.npz, its drift is not watched",
+                watched.deployment,
+                watched.package,
             )
             return None
         section = watched.section
         detector = detectors.load(section.engine, p_value=section.p_value, schema=package.schema)
         return Yardstick(
-            reference=_shaped(golden.read_reference(watched.package / "reference.npz"), features=package.features),
+            reference=_shaped(
+                golden.read_reference(watched.package / "reference.npz"), features=package.features
+            ),
             detector=detector,
         )
 
     def _reread(self) -> None:
-        """Read monitor.json where it was replaced; keeps to the old one while the new one cannot be read."""
+        """Read monitor.json where it was replaced; keeps to the old one while the new one cannot be
+        read."""
         try:
             status = self._file.stat()
         except FileNotFoundError:
@@ -271,17 +334,31 @@ class Monitor:
         try:
             deployments = described(artifacts.read_json(self._file))
         except (errors.FairwayError, OSError, ValueError) as error:
-            log.error("%s cannot be read, what was watched before is watched on: %s", self._file, error)
+            log.error(
+                "%s cannot be read, what was watched before is watched on: %s", self._file, error
+            )
             return
-        self._watched = tuple(found for name, item in deployments.items() for found in self._told(name, item))
-        self._subjects = {watched: subject for watched, subject in self._subjects.items() if watched in self._watched}
+        self._watched = tuple(
+            found for name, item in deployments.items() for found in self._told(name, item)
+        )
+        self._subjects = {
+            watched: subject
+            for watched, subject in self._subjects.items()
+            if watched in self._watched
+        }
 
     def _told(self, name: str, item: Any) -> list[Watched]:
-        """Return what is to be watched of a deployment: where it is described wrongly, what was watched before."""
+        """Return what is to be watched of a deployment: where it is described wrongly, what was
+        watched before."""
         try:
             return [parse(name, item)]
         except errors.ConfigError as error:
-            log.error("%s: %s cannot be read, what was watched before is watched on: %s", self._file, name, error)
+            log.error(
+                "%s: %s cannot be read, what was watched before is watched on: %s",
+                self._file,
+                name,
+                error,
+            )
             return [watched for watched in self._watched if watched.deployment == name]
 
     def _prune(self) -> None:
@@ -292,7 +369,9 @@ class Monitor:
         self._pruned = at
         longest = max(watched.section.retention.total_seconds() for watched in self._watched)
         try:
-            self._clock = self._clock or clocks.Steady(clocks.MACHINE, start=self._events.newest_at())
+            self._clock = self._clock or clocks.Steady(
+                clocks.MACHINE, start=self._events.newest_at()
+            )
             removed = self._events.prune(self._clock.now() - longest)
         except errors.FairwayError as error:
             log.warning("old events stay for now: %s", error)
@@ -309,7 +388,8 @@ def described(data: Any) -> Mapping[str, Any]:
 
 
 def parse(name: str, item: Any) -> Watched:
-    """Return what is to be watched of a deployment; raises ConfigError where it is described wrongly."""
+    """Return what is to be watched of a deployment; raises ConfigError where it is described
+    wrongly."""
     try:
         return Watched(
             deployment=name,
@@ -319,11 +399,14 @@ def parse(name: str, item: Any) -> Watched:
             section=sections.Monitoring.model_validate(item.get("monitoring", {})),
         )
     except (KeyError, TypeError, AttributeError, pydantic.ValidationError) as error:
-        raise errors.ConfigError(f"wanted namespace, revision, package and monitoring ({error})") from error
+        raise errors.ConfigError(
+            f"wanted namespace, revision, package and monitoring ({error})"
+        ) from error
 
 
 def _shaped(arrays: dict[str, Any], *, features: Sequence[Feature]) -> dict[str, Any]:
-    """Return the arrays with images in their shape, so that a finding names the place in the picture."""
+    """Return the arrays with images in their shape, so that a finding names the place in the
+    picture."""
     shapes = {feature.name: feature.shape for feature in features if feature.shape}
     return {
         name: values.reshape(len(values), *shapes[name]) if name in shapes else values
@@ -361,11 +444,18 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--home", type=Path, required=True, help="the platform's home directory")
     parser.add_argument(
-        "--port", type=int, default=0, help="the port for Prometheus, 0 for a free one (default: %(default)s)"
+        "--port",
+        type=int,
+        default=0,
+        help="the port for Prometheus, 0 for a free one (default: %(default)s)",
     )
     arguments = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when the numerical libraries are imported
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stdout,
+    )
     try:
         run(arguments.home, port=arguments.port)
     except errors.FairwayError as error:

@@ -53,26 +53,35 @@ class StreakDecision:
 
 
 def decide(streak: Streak, *, drifted: bool, began: float, consecutive: int) -> StreakDecision:
-    """Open a ticket after `consecutive` drifted windows in a row, resolves it after as many clean ones."""
+    """Open a ticket after `consecutive` drifted windows in a row, resolves it after as many clean
+    ones."""
     if drifted:
         after = replace(
-            streak, drifted=streak.drifted + 1, clean=0, since=began if streak.since is None else streak.since
+            streak,
+            drifted=streak.drifted + 1,
+            clean=0,
+            since=began if streak.since is None else streak.since,
         )
         if streak.open:
             return StreakDecision(streak=after, action="refresh")
         opens = after.drifted >= consecutive
         return StreakDecision(streak=replace(after, open=opens), action="open" if opens else None)
-    after = replace(streak, drifted=0, clean=streak.clean + 1, since=streak.since if streak.open else None)
+    after = replace(
+        streak, drifted=0, clean=streak.clean + 1, since=streak.since if streak.open else None
+    )
     if streak.open and after.clean >= consecutive:
         return StreakDecision(streak=Streak(clean=after.clean), action="resolve")
     return StreakDecision(streak=after, action=None)
 
 
-def assemble(newest_first: Iterable[answers.Prediction], *, reference: base.Arrays, rows: int) -> Window | None:
-    """Return the newest `rows` of the predictions as arrays that fit the reference; missing numbers are NaN, words
-    empty. None where they are fewer.
+def assemble(
+    newest_first: Iterable[answers.Prediction], *, reference: base.Arrays, rows: int
+) -> Window | None:
+    """Return the newest `rows` of the predictions as arrays that fit the reference; missing numbers
+    are NaN, words empty. None where they are fewer.
 
-    Each prediction becomes arrays before the next is read: what clients sent is held once, and as numbers.
+    Each prediction becomes arrays before the next is read: what clients sent is held once, and as
+    numbers.
     """
     parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in _tested(reference)}
     first_at, last_at = math.inf, -math.inf
@@ -81,7 +90,10 @@ def assemble(newest_first: Iterable[answers.Prediction], *, reference: base.Arra
         last_seq, requests = max(last_seq, prediction.seq), requests + 1
         first_at, last_at = min(first_at, prediction.time), max(last_at, prediction.time)
         try:
-            arrays = {name: _array(name, prediction, like=reference[name], rows=rows - seen) for name in parts}
+            arrays = {
+                name: _array(name, prediction, like=reference[name], rows=rows - seen)
+                for name in parts
+            }
         except (KeyError, OverflowError, TypeError, ValueError):
             unreadable += 1
         else:
@@ -122,13 +134,16 @@ def record(window: Window, result: base.DriftResult) -> dict[str, Any]:
 
 def summary(result: base.DriftResult, *, deployment: str, streak: Streak) -> str:
     """Return a ticket's first line."""
-    names = ", ".join(f"{feature.name} ({feature.effect:+.2f})" for feature in _furthest(result)[:3])
+    names = ", ".join(
+        f"{feature.name} ({feature.effect:+.2f})" for feature in _furthest(result)[:3]
+    )
     moved = f"{len(result.moved)} of {len(result.features)} tests moved in {streak.drifted} windows in a row"
     return f"{deployment}: {moved}, most {names}"
 
 
 def description(result: base.DriftResult, *, revision: str, rows: int, since: str) -> str:
-    """Return a ticket's evidence, what was done already and what to do next; `since` is the time in words."""
+    """Return a ticket's evidence, what was done already and what to do next; `since` is the time in
+    words."""
     evidence = "; ".join(_evidence(feature) for feature in _furthest(result))
     return (
         f"Revision {revision}, since {since}, last window of {rows} rows: {evidence}. Corrected for all "
@@ -185,9 +200,11 @@ def _tested(reference: Mapping[str, Any]) -> list[str]:
     return [*names, *([base.ANSWERS] if base.ANSWERS in reference else [])]
 
 
-def _array(name: str, prediction: answers.Prediction, *, like: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
-    """Return the newest rows of one feature of one request; ValueError, TypeError, OverflowError or KeyError where it
-    does not fit the reference."""
+def _array(
+    name: str, prediction: answers.Prediction, *, like: npt.NDArray[Any], rows: int
+) -> npt.NDArray[Any]:
+    """Return the newest rows of one feature of one request; ValueError, TypeError, OverflowError or
+    KeyError where it does not fit the reference."""
     values = prediction.probabilities if name == base.ANSWERS else prediction.inputs[name]
     if not isinstance(values, list) or len(values) != prediction.rows:
         raise ValueError(f"{name} has not one value a row")

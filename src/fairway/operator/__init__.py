@@ -1,1 +1,2 @@
-"""The operator: the custom resource's definition, and the loop that makes true what a resource asks for."""
+"""The operator: the custom resource's definition, and the loop that makes true what a resource asks
+for."""

@@ -1,5 +1,5 @@
-"""Why a spec cannot be followed, where the definition's own rules could not know: queries, pod templates, hooks, what
-is not installed.
+"""Why a spec cannot be followed, where the definition's own rules could not know: queries, pod
+templates, hooks, what is not installed.
 """
 
 from fairway import errors
@@ -18,12 +18,16 @@ class Checks:
     def __init__(self, server: api.Api, installed: Installed) -> None:
         self._api, self._installed = server, installed
 
-    def problem(self, owner: names.Owner, spec: resource.Spec, desired: controllerrevision.Revision) -> str | None:
+    def problem(
+        self, owner: names.Owner, spec: resource.Spec, desired: controllerrevision.Revision
+    ) -> str | None:
         """Return why the spec cannot be followed, in a sentence."""
         settings = self._installed.settings
         try:
             if spec.counts is not None:
-                counts.chosen(spec.counts.template, settings.templates, thresholds=thresholds(spec.strategy))
+                counts.chosen(
+                    spec.counts.template, settings.templates, thresholds=thresholds(spec.strategy)
+                )
             else:
                 for threshold in thresholds(resource.policy(spec)):
                     scrapes.bucket(threshold)
@@ -40,12 +44,17 @@ class Checks:
 
         Raises with why it must not be: a Service may have become another since it was accepted.
         """
-        refusal, service = self._refusal(deployment.namespace, url), hosts.service(url, namespace=deployment.namespace)
+        refusal, service = (
+            self._refusal(deployment.namespace, url),
+            hosts.service(url, namespace=deployment.namespace),
+        )
         if refusal is not None:
             raise errors.Unavailable(refusal)
         if service is None:
             host = hosts.name(url)
-            address = hosts.outside(host, hosts.resolve(host), networks=self._installed.settings.hook_networks)
+            address = hosts.outside(
+                host, hosts.resolve(host), networks=self._installed.settings.hook_networks
+            )
             # an answer from outside the namespace is not the tenant's to read
             return calls.Place(address, hosts.port(url), repeats=False)
         found = self._api.get("Service", deployment.namespace, service)
@@ -53,11 +62,13 @@ class Checks:
         if found is None or not_pods is not None:
             raise errors.Unavailable(not_pods or "")
         selector = ",".join(f"{key}={value}" for key, value in found["spec"]["selector"].items())
-        return calls.Place(*hosts.pod(url, found, self._api.find("Pod", deployment.namespace, labels=selector)))
+        return calls.Place(
+            *hosts.pod(url, found, self._api.find("Pod", deployment.namespace, labels=selector))
+        )
 
     def clash(self, owner: names.Owner) -> str | None:
-        """Return a sentence where an older route takes the requests that ours is meant for: the gateway accepts both,
-        and follows one.
+        """Return a sentence where an older route takes the requests that ours is meant for: the
+        gateway accepts both, and follows one.
         """
         route = self._api.get("HTTPRoute", owner.namespace, owner.name)
         for namespace, name in routes.overlapping(route):
@@ -82,5 +93,7 @@ class Checks:
             return None
         has_seldon = self._installed.has("SeldonDeployment")
         routed_by_seldon = spec.routing == "seldon"
-        ingress = [routed_by_seldon and self._installed.has(kind) for kind in ("VirtualService", "Mapping")]
+        ingress = [
+            routed_by_seldon and self._installed.has(kind) for kind in ("VirtualService", "Mapping")
+        ]
         return seldon.unmet(spec, seldon=has_seldon, ingress=any(ingress))

@@ -1,9 +1,9 @@
 """The definition of `modeldeployments.fairway.dev`, made from the models that check it: `python -m
 fairway.operator.crd` prints it.
 
-What a model cannot say in a schema stands here as a CEL rule, so that `kubectl apply` answers with the sentence.
-Messages are static: joining values in a `messageExpression` exceeds the API server's cost budget a hundredfold.
-`--check FILE` compares.
+What a model cannot say in a schema stands here as a CEL rule, so that `kubectl apply` answers with
+the sentence. Messages are static: joining values in a `messageExpression` exceeds the API server's
+cost budget a hundredfold. `--check FILE` compares.
 """
 
 import json
@@ -41,7 +41,8 @@ class Arm(sections.Section):
     """A revision and the pods that it has."""
 
     revision: Name
-    """Its short name, 12 characters; its Deployment and Service are named after the resource and it."""
+    """Its short name, 12 characters; its Deployment and Service are named after the resource and
+    it."""
     digest: Name | None = None
     """The package's digest."""
     image: Annotated[str, Field(max_length=512)] | None = None
@@ -61,7 +62,10 @@ class StatusCondition(sections.Section):
     """The generation of the spec that it speaks of."""
     last_transition_time: Time
     """When its status last changed."""
-    reason: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")]
+    reason: Annotated[
+        str,
+        Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"),
+    ]
     """Why, in one word for programs."""
     message: Annotated[str, Field(max_length=32768)]
     """Why, in a sentence."""
@@ -126,10 +130,11 @@ class Status(sections.Section):
     previous: Arm | None = None
     """What was in service before the last promotion; a late rollback returns to it."""
     rejected: Annotated[tuple[Name, ...], Field(max_length=states.HISTORY)] | None = None
-    """Revisions that were rolled back; none is tried again until the spec changes or `retry` is asked."""
+    """Revisions that were rolled back; none is tried again until the spec changes or `retry` is
+    asked."""
     conditions: Annotated[tuple[StatusCondition, ...], Field(max_length=16)] | None = None
-    """Ready: what is asked for serves, and the gateway answers for it (RouteReady). Stalled: a person is needed. The
-    others say where it stands.
+    """Ready: what is asked for serves, and the gateway answers for it (RouteReady). Stalled: a
+    person is needed. The others say where it stands.
     """
     history: Annotated[tuple[HistoryRow, ...], Field(max_length=states.HISTORY)] | None = None
     """The last verdicts and commands, oldest first."""
@@ -154,7 +159,8 @@ class Root(sections.Section):
 
 # -- rules -----------------------------------------------------------------------------------------------------------
 
-RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold, and the sentence where it does not
+# by path: what must hold, and the sentence where it does not
+RULES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "": (
         (
             "size(self.metadata.name) <= 50",
@@ -193,7 +199,10 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
         ),
     ),
     "spec.runtime": (
-        ("self == oldSelf", "runtime cannot be changed: create a new ModelDeployment, and move traffic to it"),
+        (
+            "self == oldSelf",
+            "runtime cannot be changed: create a new ModelDeployment, and move traffic to it",
+        ),
     ),
     "spec.model.uri": (
         (
@@ -206,7 +215,10 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
         ),
     ),
     "spec.routing": (
-        ("self == oldSelf", "routing cannot be changed: create a new ModelDeployment, and move traffic to it"),
+        (
+            "self == oldSelf",
+            "routing cannot be changed: create a new ModelDeployment, and move traffic to it",
+        ),
     ),
     # Where a section may be absent its default, {}, is judged before its fields have theirs.
     "spec.scaling": (
@@ -236,7 +248,10 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
         ),
     ),
     "spec.strategy.bake.weight": (
-        ("self <= 50", "bake.weight is above 50: the old revision would keep more than it gives up"),
+        (
+            "self <= 50",
+            "bake.weight is above 50: the old revision would keep more than it gives up",
+        ),
     ),
     "spec.strategy.guards": (
         (
@@ -275,7 +290,9 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
             "a hook that is only told has onRefusal rollback: wanted it at preRollout, preStep or prePromotion",
         ),
     ),
-    "spec.strategy.guards[]": tuple(dict.fromkeys((rule.cel, rule.message) for rule in sections.guard_rules())),
+    "spec.strategy.guards[]": tuple(
+        dict.fromkeys((rule.cel, rule.message) for rule in sections.guard_rules())
+    ),
 }
 
 
@@ -292,16 +309,20 @@ COLUMNS = (
     ("Reason", "string", ".status.reason"),
 )
 OBJECT = {  # what every object has; the API server itself checks it
-    "apiVersion": {"description": f"{resource.GROUP}/{resource.VERSION}.", "type": "string", "maxLength": 64},
+    "apiVersion": {
+        "description": f"{resource.GROUP}/{resource.VERSION}.",
+        "type": "string",
+        "maxLength": 64,
+    },
     "kind": {"description": f"{resource.KIND}.", "type": "string", "maxLength": 64},
     "metadata": {"type": "object"},
 }
 TEMPLATE = "spec.podTemplate"  # Kubernetes' own
 ELSEWHERE = ("spec.serving.runtime",)  # spec.runtime says it
 UNEXPLAINED = {"spec.gateway.parentRefs[].name": "The Gateway's name."}
-# Lists that are merged by a key; the others are replaced whole. spec.strategy.guards has names too, but a merge would
-# add
-# what server-side apply brings to the guards that came by default, and they could never be left out.
+# Lists that are merged by a key; the others are replaced whole. spec.strategy.guards has names too,
+# but a merge would add what server-side apply brings to the guards that came by default, and they
+# could never be left out.
 KEYS = {"status.conditions": "type", "status.guards": "name"}
 ORDER = (
     "description",
@@ -328,14 +349,18 @@ ORDER = (
 
 
 def main(arguments: list[str]) -> int:
-    """Print the definition; with `--check FILE` gives 1 and a sentence where the file holds another."""
+    """Print the definition; with `--check FILE` gives 1 and a sentence where the file holds
+    another."""
     match arguments:
         case []:
             print(text(), end="")
         case ["--check", name]:
             path = Path(name)
             if not path.is_file() or path.read_text(encoding="utf-8") != text():
-                print(f"{name} is not what the models say: run `make docs` and commit the result", file=sys.stderr)
+                print(
+                    f"{name} is not what the models say: run `make docs` and commit the result",
+                    file=sys.stderr,
+                )
                 return 1
         case _:
             print("usage: python -m fairway.operator.crd [--check FILE]", file=sys.stderr)
@@ -345,7 +370,8 @@ def main(arguments: list[str]) -> int:
 
 def text() -> str:
     """Return the definition as YAML."""
-    written = json.loads(json.dumps(definition()))  # one object in two places would become an anchor
+    # one object in two places would become an anchor
+    written = json.loads(json.dumps(definition()))
     return NOTE + yaml.safe_dump(written, sort_keys=False, width=140, allow_unicode=True)
 
 
@@ -357,7 +383,9 @@ def definition() -> Node:
         "served": True,
         "storage": True,
         "subresources": {"status": {}},
-        "additionalPrinterColumns": [{"name": name, "type": kind, "jsonPath": path} for name, kind, path in COLUMNS],
+        "additionalPrinterColumns": [
+            {"name": name, "type": kind, "jsonPath": path} for name, kind, path in COLUMNS
+        ],
         "schema": {"openAPIV3Schema": whole()},
     }
     names = {
@@ -372,26 +400,35 @@ def definition() -> Node:
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": f"{plural}.{resource.GROUP}"},
-        "spec": {"group": resource.GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+        "spec": {
+            "group": resource.GROUP,
+            "names": names,
+            "scope": "Namespaced",
+            "versions": [version],
+        },
     }
 
 
 def whole() -> Node:
     """Return the structural schema with the fields of a pod template."""
     node = json.loads(json.dumps(root()))
-    node["properties"]["spec"]["properties"]["podTemplate"] |= {"properties": podschema.template()["properties"]}
+    node["properties"]["spec"]["properties"]["podTemplate"] |= {
+        "properties": podschema.template()["properties"]
+    }
     return dict(node)
 
 
 def root() -> Node:
-    """Return the structural schema of the object, as far as it is ours: a pod template's fields are Kubernetes' own."""
+    """Return the structural schema of the object, as far as it is ours: a pod template's fields are
+    Kubernetes' own."""
     described = Root.model_json_schema(by_alias=True, schema_generator=Written)
     node = structural(described, definitions=described["$defs"], path="")
     return node | {"properties": OBJECT | node["properties"]}
 
 
 def nodes(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
-    """Return each part of a schema with its path, outermost first; the items of a list have `[]` after its name."""
+    """Return each part of a schema with its path, outermost first; the items of a list have `[]`
+    after its name."""
     yield path, node
     for name, inner in node.get("properties", {}).items():
         yield from nodes(inner, f"{path}.{name}".lstrip("."))
@@ -400,8 +437,8 @@ def nodes(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
 
 
 class Written(GenerateJsonSchema):
-    """A schema whose defaults are written as in the file; a section's says only what differs from its own fields'
-    defaults.
+    """A schema whose defaults are written as in the file; a section's says only what differs from
+    its own fields' defaults.
     """
 
     def encode_default(self, dft: Any) -> Any:
@@ -416,8 +453,8 @@ class Written(GenerateJsonSchema):
 
 
 def structural(node: Node, *, definitions: Mapping[str, Node], path: str) -> Node:
-    """Return a JSON schema as the API server takes it: references written out, no null, exclusive bounds as flags,
-    rules added.
+    """Return a JSON schema as the API server takes it: references written out, no null, exclusive
+    bounds as flags, rules added.
     """
     node = plain(node, definitions)
     if node.get("const") is not None:
@@ -435,7 +472,9 @@ def structural(node: Node, *, definitions: Mapping[str, Node], path: str) -> Nod
             if (at := f"{path}.{name}".lstrip(".")) not in ELSEWHERE
         }
     elif node["type"] == "object" and path != TEMPLATE:
-        raise ValueError(f"{path} has no schema: the API server would take anything there, nested as deep as it comes")
+        raise ValueError(
+            f"{path} has no schema: the API server would take anything there, nested as deep as it comes"
+        )
     if node["type"] == "array":
         key = KEYS.get(path)
         node |= {
@@ -444,7 +483,9 @@ def structural(node: Node, *, definitions: Mapping[str, Node], path: str) -> Nod
         }
         node |= {"x-kubernetes-list-map-keys": [key]} if key else {}
     if path in RULES:
-        node["x-kubernetes-validations"] = [{"rule": rule, "message": message} for rule, message in RULES[path]]
+        node["x-kubernetes-validations"] = [
+            {"rule": rule, "message": message} for rule, message in RULES[path]
+        ]
     if said := node.get("description", UNEXPLAINED.get(path)):
         node["description"] = " ".join(said.split())
     return {word: node[word] for word in ORDER if word in node}
@@ -465,8 +506,8 @@ def plain(node: Node, definitions: Mapping[str, Node]) -> Node:
 
 
 def merged(options: Sequence[Node]) -> Node:
-    """Return one object for several that a field named `type` tells apart; a field that not every type has names those
-    that have it.
+    """Return one object for several that a field named `type` tells apart; a field that not every
+    type has names those that have it.
 
     Their rules say which of them go together: the API server takes no choice of objects.
     """
@@ -483,9 +524,13 @@ def merged(options: Sequence[Node]) -> Node:
             properties[field] = properties[field] | {
                 "description": f"{', '.join(names).capitalize()}: {said[:1].lower()}{said[1:]}"
             }
-    kinds = " ".join(f"{name}: {option['description']}" for name, option in zip(types, options, strict=True))
+    kinds = " ".join(
+        f"{name}: {option['description']}" for name, option in zip(types, options, strict=True)
+    )
     properties["type"] = {"type": "string", "enum": types, "description": kinds}
-    required = [name for name in properties if all(name in option.get("required", ()) for option in options)]
+    required = [
+        name for name in properties if all(name in option.get("required", ()) for option in options)
+    ]
     return {
         "type": "object",
         "description": sections.Guard.__doc__,

@@ -18,7 +18,9 @@ class Endpoint:
         if rollouts is not None:
             self.registry.register(rollouts)
         self._looks = prometheus_client.Histogram(
-            "fairway_operator_look_seconds", "Time of one look at one ModelDeployment.", registry=self.registry
+            "fairway_operator_look_seconds",
+            "Time of one look at one ModelDeployment.",
+            registry=self.registry,
         )
         self._failures = prometheus_client.Counter(
             "fairway_operator_looks_failed",
@@ -27,20 +29,28 @@ class Endpoint:
             registry=self.registry,
         )
         self._leader = prometheus_client.Gauge(
-            "fairway_operator_leader", "1 while this process holds the Lease.", registry=self.registry
+            "fairway_operator_leader",
+            "1 while this process holds the Lease.",
+            registry=self.registry,
         )
         self._waiting = prometheus_client.Gauge(
-            "fairway_operator_queue_length", "ModelDeployments that wait for their next look.", registry=self.registry
+            "fairway_operator_queue_length",
+            "ModelDeployments that wait for their next look.",
+            registry=self.registry,
         )
         self._alive: Callable[[], bool] = lambda: True
         self._is_ready = False
         try:
             self._server = http.server.ThreadingHTTPServer((host, port), self._handler())
         except OSError as error:
-            raise errors.UsageError(f"cannot listen on {host}:{port} ({error}): name another --port") from error
+            raise errors.UsageError(
+                f"cannot listen on {host}:{port} ({error}): name another --port"
+            ) from error
         threading.Thread(target=self._server.serve_forever, name="endpoint", daemon=True).start()
 
-    def watch(self, *, alive: Callable[[], bool], leads: Callable[[], bool], waiting: Callable[[], int]) -> None:
+    def watch(
+        self, *, alive: Callable[[], bool], leads: Callable[[], bool], waiting: Callable[[], int]
+    ) -> None:
         """Say whom to ask."""
         self._alive = alive
         self._leader.set_function(lambda: float(leads()))
@@ -58,16 +68,26 @@ class Endpoint:
     def _answer(self, path: str) -> tuple[int, str, bytes]:
         match path:
             case "/metrics":
-                return 200, exposition.CONTENT_TYPE_LATEST, exposition.generate_latest(self.registry)
+                return (
+                    200,
+                    exposition.CONTENT_TYPE_LATEST,
+                    exposition.generate_latest(self.registry),
+                )
             case "/healthz":
                 alive = self._alive()
                 return (
                     (200 if alive else 500),
                     "text/plain",
-                    b"ok\n" if alive else b"nothing is heard of the cluster, or every look hangs, for minutes\n",
+                    b"ok\n"
+                    if alive
+                    else b"nothing is heard of the cluster, or every look hangs, for minutes\n",
                 )
             case "/readyz":
-                return (200 if self._is_ready else 503), "text/plain", b"ok\n" if self._is_ready else b"starting\n"
+                return (
+                    (200 if self._is_ready else 503),
+                    "text/plain",
+                    b"ok\n" if self._is_ready else b"starting\n",
+                )
         return 404, "text/plain", b"there is /healthz, /readyz and /metrics\n"
 
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:

@@ -1,4 +1,5 @@
-"""What others have installed in the cluster, asked for now and then: it may come and go while the operator runs."""
+"""What others have installed in the cluster, asked for now and then: it may come and go while the
+operator runs."""
 
 import math
 import threading
@@ -34,7 +35,8 @@ class Installed:
             self._asked = now
 
     def has(self, kind: str) -> bool:
-        """Say whether the cluster has the kind; asked anew until it has, for it may be installed after the operator."""
+        """Say whether the cluster has the kind; asked anew until it has, for it may be installed
+        after the operator."""
         if kind not in self._served and self._api.serves(kind):
             self._served.add(kind)
         return kind in self._served

@@ -1,8 +1,8 @@
-"""The operator's process: kopf watches, a Lease says who acts, threads take looks, and ends it where leadership is
-lost.
+"""The operator's process: kopf watches, a Lease says who acts, threads take looks, and ends it
+where leadership is lost.
 
-kopf only tells what changed (`on.event`: its other handlers would put finalizers on resources, which then could not be
-deleted after an uninstall). What is to be done is in `reconcile`.
+kopf only tells what changed (`on.event`: its other handlers would put finalizers on resources,
+which then could not be deleted after an uninstall). What is to be done is in `reconcile`.
 """
 
 import asyncio
@@ -69,12 +69,17 @@ class Loop:
         self._beaten = time.monotonic()
 
     def alive(self) -> bool:
-        """Say whether changes are heard of and some worker is free to look: one look that hangs is one resource's."""
+        """Say whether changes are heard of and some worker is free to look: one look that hangs is
+        one resource's."""
         oldest = time.monotonic() - BEAT_SECONDS
-        return self._beaten > oldest and sum(began <= oldest for began in list(self._began.values())) < WORKERS
+        return (
+            self._beaten > oldest
+            and sum(began <= oldest for began in list(self._began.values())) < WORKERS
+        )
 
     def resource_event(self, event: kopf.RawEvent, **_: Any) -> None:
-        """Ask for a look where something that a person writes has changed; our own status writes are no news."""
+        """Ask for a look where something that a person writes has changed; our own status writes
+        are no news."""
         found = event["object"]
         metadata = found["metadata"]
         key = metadata["namespace"], metadata["name"]
@@ -114,7 +119,8 @@ class Loop:
         while (key := self.queue.take()) is not None:
             self._began[number] = time.monotonic()
             try:
-                delay = self._look(key) if self._leads() else RETRY_SECONDS  # a Lease that is late may be renewed yet
+                # a Lease that is late may be renewed yet
+                delay = self._look(key) if self._leads() else RETRY_SECONDS
                 if delay is not None:
                     self.queue.add(key, delay=delay)
             finally:
@@ -142,7 +148,11 @@ class Loop:
             self._health.count("failed")
             news, self._failed[key] = self._failed.get(key) is not type(error), type(error)
             log.error(
-                "%s/%s: a look failed (%s); it is taken again", namespace, name, type(error).__name__, exc_info=news
+                "%s/%s: a look failed (%s); it is taken again",
+                namespace,
+                name,
+                type(error).__name__,
+                exc_info=news,
             )  # one traceback is enough
             return 10 * RETRY_SECONDS
         finally:
@@ -150,14 +160,23 @@ class Loop:
 
 
 def run(
-    server: api.Api, reconciler: Reconciler, *, namespace: str, namespaces: Collection[str], health: endpoint.Endpoint
+    server: api.Api,
+    reconciler: Reconciler,
+    *,
+    namespace: str,
+    namespaces: Collection[str],
+    health: endpoint.Endpoint,
 ) -> bool:
-    """Run until SIGTERM (True) or until leadership is lost (False): then the process must end, for another may act
-    already.
+    """Run until SIGTERM (True) or until leadership is lost (False): then the process must end, for
+    another may act already.
     """
     loop = Loop(reconciler, health=health)
     held = lease.Lease(
-        server, namespace=namespace, name=LEASE, me=f"{socket.gethostname()}-{os.getpid()}", clock=time.monotonic
+        server,
+        namespace=namespace,
+        name=LEASE,
+        me=f"{socket.gethostname()}-{os.getpid()}",
+        clock=time.monotonic,
     )
     health.watch(alive=loop.alive, leads=held.leads, waiting=lambda: len(loop.queue))
     stop = threading.Event()
@@ -169,9 +188,15 @@ def run(
 
 
 async def _watch(
-    loop: Loop, held: lease.Lease, *, stop: threading.Event, namespaces: Collection[str], ready: Callable[[], None]
+    loop: Loop,
+    held: lease.Lease,
+    *,
+    stop: threading.Event,
+    namespaces: Collection[str],
+    ready: Callable[[], None],
 ) -> bool:
-    """Watch until SIGTERM (True) or until the Lease is lost (False); give the Lease back where it is still held."""
+    """Watch until SIGTERM (True) or until the Lease is lost (False); give the Lease back where it
+    is still held."""
     over, lost = asyncio.Event(), threading.Event()
     running = asyncio.get_running_loop()
 
@@ -190,10 +215,16 @@ async def _watch(
     scope: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
     identity: Any = held.me  # kopf would ask for the user's name, which the container's has none
     await kopf.operator(
-        registry=_registry(loop), settings=_settings(), identity=identity, standalone=True, stop_flag=over, **scope
+        registry=_registry(loop),
+        settings=_settings(),
+        identity=identity,
+        standalone=True,
+        stop_flag=over,
+        **scope,
     )
     pulse.cancel()
-    await asyncio.to_thread(loop.finish)  # before the Lease is given back: nobody else may act while we do
+    # before the Lease is given back: nobody else may act while we do
+    await asyncio.to_thread(loop.finish)
     stop.set()
     await asyncio.to_thread(thread.join, lease.RENEW_DEADLINE)
     return not lost.is_set()
@@ -209,8 +240,13 @@ def _registry(loop: Loop) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
     owned = {DEPLOYMENT_LABEL: kopf.PRESENT}
     kopf.on.login(registry=registry)(session.login)
-    kopf.on.event(resource.GROUP, resource.VERSION, resource.PLURAL, registry=registry)(loop.resource_event)
-    for group, version, plural in (("apps", "v1", "deployments"), ("gateway.networking.k8s.io", "v1", "httproutes")):
+    kopf.on.event(resource.GROUP, resource.VERSION, resource.PLURAL, registry=registry)(
+        loop.resource_event
+    )
+    for group, version, plural in (
+        ("apps", "v1", "deployments"),
+        ("gateway.networking.k8s.io", "v1", "httproutes"),
+    ):
         kopf.on.event(group, version, plural, labels=owned, registry=registry)(loop.owned_event)
     return registry
 

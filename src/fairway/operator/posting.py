@@ -12,21 +12,42 @@ from fairway.platforms.kubernetes import api
 log = logging.getLogger("fairway.operator")
 
 POSTED_ONCE = ("Invalid", "Stalled")  # however often they are seen
-WARNINGS = ("Stuck", "CapacityLost", "RollingBack", "RolledBack", "Paused", "Refused", "HookFailed", "Invalid")
+WARNINGS = (
+    "Stuck",
+    "CapacityLost",
+    "RollingBack",
+    "RolledBack",
+    "Paused",
+    "Refused",
+    "HookFailed",
+    "Invalid",
+)
 MAX_CHARACTERS = 1024  # of a message, that the API server takes
 
 
 def post(
-    server: api.Api, about: Mapping[str, Any], *, at: float, type: str, message: str, warning: bool = False
+    server: api.Api,
+    about: Mapping[str, Any],
+    *,
+    at: float,
+    type: str,
+    message: str,
+    warning: bool = False,
 ) -> None:
-    """Post the event under a name made of its content: a look that is taken again posts nothing twice.
+    """Post the event under a name made of its content: a look that is taken again posts nothing
+    twice.
 
     Losing one is no failure.
 
     Invalid specs are looked at again and again: their event is posted once.
     """
     metadata = about["metadata"]
-    content = {"uid": metadata["uid"], "at": 0 if type in POSTED_ONCE else at, "type": type, "message": message}
+    content = {
+        "uid": metadata["uid"],
+        "at": 0 if type in POSTED_ONCE else at,
+        "type": type,
+        "message": message,
+    }
     name = f"{metadata['name']}.{resource.fingerprint(content)}"
     when = datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     event = {

@@ -1,4 +1,5 @@
-"""What is to be looked at, and when: each resource at most once at a time, and every namespace in its turn."""
+"""What is to be looked at, and when: each resource at most once at a time, and every namespace in
+its turn."""
 
 import threading
 from collections.abc import Callable
@@ -7,11 +8,12 @@ Key = tuple[str, str]  # namespace, name
 
 
 class Queue:
-    """Keys with the time at which they are due; what is in work is not given out again until it is done.
+    """Keys with the time at which they are due; what is in work is not given out again until it is
+    done.
 
-    Of the keys that are due, the namespace that has waited longest since its last has the next, and no namespace has
-    more than `share` in work: whatever a tenant's looks take, the others' are taken. Plain dicts: even a thousand keys
-    are searched in less time than one request takes.
+    Of the keys that are due, the namespace that has waited longest since its last has the next, and
+    no namespace has more than `share` in work: whatever a tenant's looks take, the others' are
+    taken. Plain dicts: even a thousand keys are searched in less time than one request takes.
     """
 
     def __init__(self, *, clock: Callable[[], float], share: int) -> None:
@@ -36,7 +38,9 @@ class Queue:
                 free, now = self._free(), self._clock()
                 due = [key for key in free if self._due[key] <= now]
                 if due:
-                    return self._give(min(due, key=lambda key: (self._served.get(key[0], 0), self._due[key])))
+                    return self._give(
+                        min(due, key=lambda key: (self._served.get(key[0], 0), self._due[key]))
+                    )
                 self._changed.wait(min((self._due[key] - now for key in free), default=None))
             return None
 
@@ -61,7 +65,11 @@ class Queue:
         busy: dict[str, int] = {}
         for namespace, _ in self._working:
             busy[namespace] = busy.get(namespace, 0) + 1
-        return [key for key in self._due if key not in self._working and busy.get(key[0], 0) < self._share]
+        return [
+            key
+            for key in self._due
+            if key not in self._working and busy.get(key[0], 0) < self._share
+        ]
 
     def _give(self, key: Key) -> Key:
         del self._due[key]

@@ -1,4 +1,5 @@
-"""What a look reads: the Target, the health of its revisions, the counts of its arms, how its route stands.
+"""What a look reads: the Target, the health of its revisions, the counts of its arms, how its route
+stands.
 
 Nothing is changed here.
 """
@@ -14,7 +15,16 @@ from fairway.operator import revisions, routes, status
 from fairway.operator.checks import Checks
 from fairway.operator.installed import Installed
 from fairway.operator.target import Memory, Target, revision_of, thresholds
-from fairway.platforms.kubernetes import api, checkpoint, counts, health, owned, prometheus, scrapes, seldon
+from fairway.platforms.kubernetes import (
+    api,
+    checkpoint,
+    counts,
+    health,
+    owned,
+    prometheus,
+    scrapes,
+    seldon,
+)
 from fairway.platforms.kubernetes.objects import controllerrevision, names
 from fairway.rollout import states, traffic
 from fairway.rollout.seen import Command, Seen
@@ -41,12 +51,20 @@ class Reader:
         self._evidence, self._prometheus = evidence, prometheus
         self.hooks = calls.Calls(finds=checks.place)
 
-    def target(self, found: api.Object, spec: resource.Spec, memory: Memory, *, wall: float) -> Target:
+    def target(
+        self, found: api.Object, spec: resource.Spec, memory: Memory, *, wall: float
+    ) -> Target:
         """Return the ModelDeployment with what is known of it."""
         metadata, settings = found["metadata"], self._installed.settings
-        owner = names.Owner(name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
-        state, policy, first = checkpoint.read(found.get("status", {}), policy=resource.policy(spec))
-        now = memory.elapsed.now(clock=state.clock, looked=state.looked, interval=settings.interval_seconds)
+        owner = names.Owner(
+            name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"]
+        )
+        state, policy, first = checkpoint.read(
+            found.get("status", {}), policy=resource.policy(spec)
+        )
+        now = memory.elapsed.now(
+            clock=state.clock, looked=state.looked, interval=settings.interval_seconds
+        )
         known = self._revisions(owner)
         image = settings.seldon_image if spec.runtime == "seldon" else settings.server_image
         desired = revisions.desired(spec, known=known, default_image=image)
@@ -82,15 +100,21 @@ class Reader:
             ready=frozenset(name for name, found in healths.items() if found.ready),
             broken=broken(state, healths, serves=serves),
             absent=frozenset(name for name, found in healths.items() if found.available == 0),
-            partly=frozenset(name for name, found in healths.items() if found.available and not found.ready),
+            partly=frozenset(
+                name for name, found in healths.items() if found.available and not found.ready
+            ),
             notes={name: found.note for name, found in healths.items() if found.note},
             sample=self._sample(target),
             offline_disagreement=observe.offline_disagreement(
-                target.memory.facts.get(state.candidate or ""), stable=stable.model.digest if stable else None
+                target.memory.facts.get(state.candidate or ""),
+                stable=stable.model.digest if stable else None,
             ),
             command=command,
             answers=self.hooks.answers(
-                calls.DeploymentName(*target.key), state.calls, known=target.policy.hooks, now=target.now
+                calls.DeploymentName(*target.key),
+                state.calls,
+                known=target.policy.hooks,
+                now=target.now,
             ),
         )
         watched = observe.Observed(
@@ -107,8 +131,8 @@ class Reader:
 
         The proxies are asked until they answer, and then once for other gateways or host names.
 
-        While weights move, a route that is not accepted yet says nothing: each of them is accepted a moment after it
-        was written.
+        While weights move, a route that is not accepted yet says nothing: each of them is accepted
+        a moment after it was written.
         """
         spec, memory = target.spec, target.memory
         if spec.gateway is None or spec.routing == "seldon" or target.state.stable is None:
@@ -129,7 +153,8 @@ class Reader:
         return memory.standing
 
     def answers(self, target: Target, *, index: int) -> tuple[bool | None, str]:
-        """Return whether the gateway's proxies have pods to send requests to, and why nobody can tell."""
+        """Return whether the gateway's proxies have pods to send requests to, and why nobody can
+        tell."""
         if target.spec.counts is not None:
             return None, "spec.counts is of another gateway than Envoy Gateway"
         namespace, name = target.key
@@ -138,11 +163,18 @@ class Reader:
         except errors.FairwayError as error:  # Ready is no guess: it is asked again
             log.warning("%s/%s: %s", namespace, name, error)
             return False, ""
-        return answers, f"Prometheus keeps no {scrapes.MEMBERS} of the gateway's proxies" if answers is None else ""
+        return (
+            answers,
+            f"Prometheus keeps no {scrapes.MEMBERS} of the gateway's proxies"
+            if answers is None
+            else "",
+        )
 
     def accepted(self, target: Target) -> bool:
         """Say whether the requests are divided as was written last, as far as anybody says so."""
-        return target.spec.routing == "seldon" or routes.accepted(self._api.get("HTTPRoute", *target.key))
+        return target.spec.routing == "seldon" or routes.accepted(
+            self._api.get("HTTPRoute", *target.key)
+        )
 
     def backed(self, owner: names.Owner, revision: str, memory: Memory) -> bool:
         """Say whether the revision has a Service, which requests can be sent to."""
@@ -157,18 +189,22 @@ class Reader:
         """Return the Deployments of the revisions, ours and those that Seldon made for us."""
         return [
             deployment
-            for deployment in self._api.find("Deployment", owner.namespace, labels=names.selector(owner))
+            for deployment in self._api.find(
+                "Deployment", owner.namespace, labels=names.selector(owner)
+            )
             if owned.controlled(deployment, uid=owner.uid) or seldon.made(deployment, owner=owner)
         ]
 
     def _revisions(self, owner: names.Owner) -> dict[str, controllerrevision.Revision]:
         found = self._api.find("ControllerRevision", owner.namespace, labels=names.selector(owner))
         known = {}
-        for obj in (obj for obj in found if owned.controlled(obj, uid=owner.uid)):  # anybody may set a label
+        # anybody may set a label
+        for obj in (obj for obj in found if owned.controlled(obj, uid=owner.uid)):
             try:
                 revision = controllerrevision.read(obj)
                 known[revision.name] = revision
-            except errors.PlatformError as error:  # a revision that nothing needs must not stop the rest
+            # a revision that nothing needs must not stop the rest
+            except errors.PlatformError as error:
                 log.error("%s/%s: %s", owner.namespace, owner.name, error)
         return known
 
@@ -176,10 +212,14 @@ class Reader:
         self, owner: names.Owner, spec: resource.Spec, names: Iterable[str], memory: Memory
     ) -> dict[str, health.Health]:
         """Return each revision's health."""
-        memory.deployments = {revision_of(deployment): deployment for deployment in self.deployments(owner)}
+        memory.deployments = {
+            revision_of(deployment): deployment for deployment in self.deployments(owner)
+        }
         return {name: self._health(owner, spec, name, memory) for name in dict.fromkeys(names)}
 
-    def _health(self, owner: names.Owner, spec: resource.Spec, name: str, memory: Memory) -> health.Health:
+    def _health(
+        self, owner: names.Owner, spec: resource.Spec, name: str, memory: Memory
+    ) -> health.Health:
         """Return a revision's health.
 
         Pods are read only where its Deployment is not as it should be, or its facts are unknown.
@@ -194,7 +234,8 @@ class Reader:
             found = health.judge(deployment, pods, replicas=spec.scaling.min_replicas)
             if found.facts:
                 memory.facts[name] = found.facts
-        if found.ready and not self.backed(owner, name, memory):  # its requests would be answered 500
+        # its requests would be answered 500
+        if found.ready and not self.backed(owner, name, memory):
             return replace(found, ready=False, note=f"its Service {owner.name}-{name} is not there")
         return found
 
@@ -206,7 +247,8 @@ class Reader:
         return health.Health(note=said) if said else None
 
     def _sample(self, target: Target) -> traffic.Sample | None:
-        """Return both arms' counts with the route that is in effect, or None where they cannot be read.
+        """Return both arms' counts with the route that is in effect, or None where they cannot be
+        read.
 
         Nothing is read where nothing moves.
         """
@@ -216,7 +258,8 @@ class Reader:
         try:
             with budget.within(COUNTS_SECONDS):
                 raw = self._counts(target, route)
-        # whatever it is: a rollout that cannot be judged holds, and a revision that is broken goes back
+        # whatever it is: a rollout that cannot be judged holds, and a revision that is broken goes
+        # back
         except errors.FairwayError as error:
             log.warning("%s/%s: %s", *target.key, error)
             return None
@@ -236,9 +279,16 @@ class Reader:
                 route_version="",
                 first=target.first,
             )
-        queries = counts.chosen(target.spec.counts.template, self._installed.settings.templates, thresholds=limits)
+        queries = counts.chosen(
+            target.spec.counts.template, self._installed.settings.templates, thresholds=limits
+        )
         return counts.sample(
-            self._prometheus, queries, namespace=namespace, deployment=name, route=route, thresholds=limits
+            self._prometheus,
+            queries,
+            namespace=namespace,
+            deployment=name,
+            route=route,
+            thresholds=limits,
         )
 
 
@@ -249,6 +299,13 @@ def broken(state: State, healths: Mapping[str, health.Health], *, serves: bool) 
     """
     found = {name: one.broken for name, one in healths.items() if one.broken}
     candidate = healths.get(state.candidate or "")
-    if serves and candidate is not None and candidate.available == 0 and candidate.ended is not None:
-        found.setdefault(state.candidate or "", f"it has no pod left that answers: {candidate.ended}")
+    if (
+        serves
+        and candidate is not None
+        and candidate.available == 0
+        and candidate.ended is not None
+    ):
+        found.setdefault(
+            state.candidate or "", f"it has no pod left that answers: {candidate.ended}"
+        )
     return found

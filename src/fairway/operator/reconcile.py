@@ -1,8 +1,9 @@
 """One look at one ModelDeployment: read, decide, store the decision, make it true.
 
-Level-triggered: all it needs is in the cluster, in Prometheus and at the collector, so a look may be cut off at any
-point and the next one, of this operator or of another, takes it again. The decision is stored before anything is
-changed, and what is stored is made true at every look until it is.
+Level-triggered: all it needs is in the cluster, in Prometheus and at the collector, so a look may
+be cut off at any point and the next one, of this operator or of another, takes it again. The
+decision is stored before anything is changed, and what is stored is made true at every look until
+it is.
 """
 
 import json
@@ -30,7 +31,8 @@ from fairway.rollout.states import Event
 log = logging.getLogger("fairway.operator")
 
 RESTING_SECONDS = 600.0  # between looks at what rests, for what no watch told
-# between looks at what waits: labels that may condemn a promoted revision, a part of the cluster that is missing
+# between looks at what waits: labels that may condemn a promoted revision, a part of the cluster
+# that is missing
 LATE_SECONDS = 60.0
 RETRY_SECONDS = 2.0  # after something was away
 CONFLICTS = 9  # more writes of a status, where others write the same object
@@ -52,7 +54,9 @@ class Reconciler:
         self._memory: dict[tuple[str, str], Memory] = {}
         self.installed = Installed(server, settings)
         self._checks = Checks(server, self.installed)
-        self._reader = Reader(server, self.installed, checks=self._checks, evidence=evidence, prometheus=prometheus)
+        self._reader = Reader(
+            server, self.installed, checks=self._checks, evidence=evidence, prometheus=prometheus
+        )
         self._writer = Writer(server, self.installed, reader=self._reader)
         self.rollouts = rolloutseries.Rollouts()
 
@@ -61,12 +65,17 @@ class Reconciler:
         self._memory.pop((namespace, name), None)
         self._reader.hooks.forget(calls.DeploymentName(namespace, name))
 
-    def changed(self, namespace: str, name: str, *, kind: str, object_name: str, generation: int | None) -> None:
-        """Take notice of one of the resource's objects: where somebody else changed or deleted it (None), the next look
-        applies it again.
+    def changed(
+        self, namespace: str, name: str, *, kind: str, object_name: str, generation: int | None
+    ) -> None:
+        """Take notice of one of the resource's objects: where somebody else changed or deleted it
+        (None), the next look applies it again.
         """
         memory = self._memory.get((namespace, name))
-        if memory is not None and memory.applied.get((kind, object_name), ("", generation))[1] != generation:
+        if (
+            memory is not None
+            and memory.applied.get((kind, object_name), ("", generation))[1] != generation
+        ):
             memory.applied.pop((kind, object_name), None)
 
     def reconcile(self, namespace: str, name: str, *, now: float) -> float | None:
@@ -74,7 +83,8 @@ class Reconciler:
 
         Raises Temporary where something is away.
 
-        `now` is what the clock on the wall says, for people; what ends after a while is decided by what elapsed.
+        `now` is what the clock on the wall says, for people; what ends after a while is decided by
+        what elapsed.
         """
         found = self._api.get("ModelDeployment", namespace, name)
         if found is None or found["metadata"].get("deletionTimestamp"):
@@ -90,7 +100,9 @@ class Reconciler:
         except ValidationError as error:  # only where the definition is of another version
             sentence = _sentence(error)
             generation = int(found["metadata"]["generation"])
-            self._store(found, status.refused(sentence, generation=generation, before=before, now=now))
+            self._store(
+                found, status.refused(sentence, generation=generation, before=before, now=now)
+            )
             self._post(found, "Invalid", sentence, at=now)
             return RESTING_SECONDS
         try:
@@ -119,7 +131,9 @@ class Reconciler:
             return LATE_SECONDS, None  # what is missing may be installed
         command, nonce = self._command(target)
         seen = self._reader.seen(target, command)
-        decided, unkept = self._keep(target, strategy.advance(target.state, seen, strategy=target.policy))
+        decided, unkept = self._keep(
+            target, strategy.advance(target.state, seen, strategy=target.policy)
+        )
         after = target.after(decided.state)
         context = replace(
             context,
@@ -130,7 +144,14 @@ class Reconciler:
             standing=self._reader.standing(after),
         )
         self._store(found, status.build(after.state, policy=after.policy, told=context))
-        self.rollouts.told(target.key, context, before=target.state, after=after.state, seen=seen, policy=after.policy)
+        self.rollouts.told(
+            target.key,
+            context,
+            before=target.state,
+            after=after.state,
+            seen=seen,
+            policy=after.policy,
+        )
         failed = self._writer.make_true(after) or unkept
         self._tell(found, decided.events)
         self._take_notice(after, context, failed)
@@ -165,14 +186,17 @@ class Reconciler:
         )
 
     def _command(self, target: Target) -> tuple[Command | None, str | None]:
-        """Return the command that is asked for, once; whoever wrote a wrong one is told, and the rollout goes on."""
+        """Return the command that is asked for, once; whoever wrote a wrong one is told, and the
+        rollout goes on."""
         try:
             return command(target.found, target.before)
         except errors.ConfigError as error:
             self._post(target.found, "Invalid", str(error), at=target.wall)
             return None, None
 
-    def _keep(self, target: Target, decided: moves.Advance) -> tuple[moves.Advance, errors.FairwayError | None]:
+    def _keep(
+        self, target: Target, decided: moves.Advance
+    ) -> tuple[moves.Advance, errors.FairwayError | None]:
         """Keep a revision that begins before the status names it.
 
         Return the decision, and why the revision could not be kept.
@@ -183,12 +207,16 @@ class Reconciler:
         try:
             self._writer.keep(target, desired)
         except errors.PlatformError as error:  # nothing begins that cannot be kept
-            return (decided if desired.name in target.wanted else moves.Advance(target.state)), error
+            return (
+                decided if desired.name in target.wanted else moves.Advance(target.state)
+            ), error
         return decided, None
 
     # -- after the decision -----------------------------------------------------------------------------------------
 
-    def _take_notice(self, target: Target, context: status.Context, failed: errors.FairwayError | None) -> None:
+    def _take_notice(
+        self, target: Target, context: status.Context, failed: errors.FairwayError | None
+    ) -> None:
         """Have the status say what kept the decision from being made true, where that is news."""
         refused = target.memory.refuse(failed)
         if refused == context.refusal:
@@ -212,14 +240,16 @@ class Reconciler:
         return delay, None  # looked at as often as ever: a refusal keeps no harm from being seen
 
     def _delay(self, target: Target) -> float:
-        """Return the seconds until there is something to see: the next scrape, the end of what leaves, late labels, or
-        nothing.
+        """Return the seconds until there is something to see: the next scrape, the end of what
+        leaves, late labels, or nothing.
         """
         if not target.rests or target.state.calls:
             return self.installed.settings.interval_seconds
         if target.now - target.state.since <= RETIRE_SECONDS:
             return RETIRE_SECONDS / 4
-        if target.state.previous is not None and any(case.by_answer for case in guards.cases(target.policy)):
+        if target.state.previous is not None and any(
+            case.by_answer for case in guards.cases(target.policy)
+        ):
             return LATE_SECONDS
         target.memory.distrust()
         return RESTING_SECONDS
@@ -240,8 +270,8 @@ class Reconciler:
 
         Raises Conflict where the spec or the status was written in between.
 
-        Whatever else was written (annotations, labels, managed fields) is no reason to decide anew: whoever writes
-        those often would stop a rollout.
+        Whatever else was written (annotations, labels, managed fields) is no reason to decide anew:
+        whoever writes those often would stop a rollout.
         """
         if new == found.get("status"):
             return
@@ -263,10 +293,20 @@ class Reconciler:
         """Log and post what happened."""
         metadata = found["metadata"]
         for event in happened:
-            log.info("%s/%s %s: %s", metadata["namespace"], metadata["name"], event.type, event.message)
-            self._post(found, event.type, event.message, at=event.at, warning=event.type in posting.WARNINGS)
+            log.info(
+                "%s/%s %s: %s", metadata["namespace"], metadata["name"], event.type, event.message
+            )
+            self._post(
+                found,
+                event.type,
+                event.message,
+                at=event.at,
+                warning=event.type in posting.WARNINGS,
+            )
 
-    def _post(self, found: api.Object, type: str, message: str, *, at: float, warning: bool = True) -> None:
+    def _post(
+        self, found: api.Object, type: str, message: str, *, at: float, warning: bool = True
+    ) -> None:
         posting.post(self._api, found, at=at, type=type, message=message, warning=warning)
 
 
@@ -287,7 +327,8 @@ def command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | Non
             return None, None
         who, why = str(asked.get("by", "somebody"))[:253], str(asked.get("why", ""))[:512]
         return Command(verb=asked["verb"], who=who, why=why, force=bool(asked.get("force"))), nonce
-    except (ValueError, KeyError, TypeError, RecursionError) as error:  # RecursionError: a thousand brackets
+    # RecursionError: a thousand brackets
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise errors.ConfigError(
             f"annotation {resource.COMMAND} is {text[:200]!r}: wanted what `fairway rollout` writes, JSON with verb "
             "and id"

@@ -1,7 +1,7 @@
 """The series of rollouts: where each ModelDeployment stands, for alerts and dashboards.
 
-They are kept as what the last look found and turned into series at each scrape, so that a resource that is gone leaves
-none.
+They are kept as what the last look found and turned into series at each scrape, so that a resource
+that is gone leaves none.
 """
 
 import threading
@@ -52,7 +52,14 @@ class Rollouts(registry.Collector):
         self._lock = threading.Lock()
 
     def told(
-        self, key: Key, told: status.Context, *, before: State, after: State, seen: Seen, policy: sections.Strategy
+        self,
+        key: Key,
+        told: status.Context,
+        *,
+        before: State,
+        after: State,
+        seen: Seen,
+        policy: sections.Strategy,
     ) -> None:
         """Take a look's outcome in, once it is stored: a look that was not is taken again."""
         new = Rollout(
@@ -60,8 +67,11 @@ class Rollouts(registry.Collector):
             since=after.moved or after.since,
             looked=seen.at,
             weight=states.split(after, strategy=policy)[0],
-            verdict=after.verdict.action if after.verdict is not None and after.phase is not Phase.STABLE else None,
-            readable=after.phase not in states.JUDGED or (seen.sample is not None and seen.unread is None),
+            verdict=after.verdict.action
+            if after.verdict is not None and after.phase is not Phase.STABLE
+            else None,
+            readable=after.phase not in states.JUDGED
+            or (seen.sample is not None and seen.unread is None),
             paused=told.paused or after.phase is Phase.PAUSED,
             stalled=status.stuck(after, told),
             pods=_pods(after, told),
@@ -70,7 +80,9 @@ class Rollouts(registry.Collector):
             old = self._known.get(key, Rollout())
             cause = _taken_back(before, after)
             rollbacks = {name: count + (name == cause) for name, count in old.rollbacks.items()}
-            self._known[key] = replace(new, promotions=old.promotions + _promoted(before, after), rollbacks=rollbacks)
+            self._known[key] = replace(
+                new, promotions=old.promotions + _promoted(before, after), rollbacks=rollbacks
+            )
 
     def forget(self, key: Key) -> None:
         """Drop the series of a resource that is gone."""
@@ -89,7 +101,9 @@ def _standing(known: Known) -> Iterator[core.Metric]:
     """Return where each deployment stands, and since when."""
     yield _told(
         core.GaugeMetricFamily(
-            "fairway_rollout_phase", "1 for the phase that the deployment is in, else 0.", labels=(*LABELS, "phase")
+            "fairway_rollout_phase",
+            "1 for the phase that the deployment is in, else 0.",
+            labels=(*LABELS, "phase"),
         ),
         ((*key, str(phase), rollout.phase is phase) for key, rollout in known for phase in Phase),
     )
@@ -111,7 +125,9 @@ def _standing(known: Known) -> Iterator[core.Metric]:
     )
     yield _told(
         core.GaugeMetricFamily(
-            "fairway_rollout_weight", "Percent of the units that the candidate serves.", labels=LABELS
+            "fairway_rollout_weight",
+            "Percent of the units that the candidate serves.",
+            labels=LABELS,
         ),
         ((*key, rollout.weight) for key, rollout in known),
     )
@@ -129,9 +145,15 @@ def _judged(known: Known) -> Iterator[core.Metric]:
     """Return what the judge says, and what keeps it from saying more."""
     yield _told(
         core.GaugeMetricFamily(
-            "fairway_rollout_verdict", "1 for what the judge said last, else 0.", labels=(*LABELS, "verdict")
+            "fairway_rollout_verdict",
+            "1 for what the judge said last, else 0.",
+            labels=(*LABELS, "verdict"),
         ),
-        ((*key, str(action), rollout.verdict is action) for key, rollout in known for action in judge.Action),
+        (
+            (*key, str(action), rollout.verdict is action)
+            for key, rollout in known
+            for action in judge.Action
+        ),
     )
     yield _told(
         core.GaugeMetricFamily(
@@ -151,7 +173,9 @@ def _judged(known: Known) -> Iterator[core.Metric]:
     )
     yield _told(
         core.GaugeMetricFamily(
-            "fairway_rollout_stalled", "1 while what the spec asks for cannot come without a person.", labels=LABELS
+            "fairway_rollout_stalled",
+            "1 while what the spec asks for cannot come without a person.",
+            labels=LABELS,
         ),
         ((*key, rollout.stalled) for key, rollout in known),
     )
@@ -171,7 +195,11 @@ def _counted(known: Known) -> Iterator[core.Metric]:
             "Revisions that were taken back: at fault, aborted by a person, or superseded.",
             labels=(*LABELS, "cause"),
         ),
-        ((*key, cause, count) for key, rollout in known for cause, count in rollout.rollbacks.items()),
+        (
+            (*key, cause, count)
+            for key, rollout in known
+            for cause, count in rollout.rollbacks.items()
+        ),
     )
 
 
@@ -191,11 +219,17 @@ def _pods(state: State, told: status.Context) -> dict[str, int]:
 
 
 def _promoted(before: State, after: State) -> bool:
-    return before.candidate is not None and before.stable is not None and after.stable == before.candidate
+    return (
+        before.candidate is not None
+        and before.stable is not None
+        and after.stable == before.candidate
+    )
 
 
 def _taken_back(before: State, after: State) -> str | None:
     """Return why a rollback began with this look, or None where none did."""
     if after.phase is not Phase.ROLLING_BACK or before.phase is Phase.ROLLING_BACK:
         return None
-    return {Cause.ABORTED: "aborted", Cause.SUPERSEDED: "superseded"}.get(after.cause or Cause.GUARD, "fault")
+    return {Cause.ABORTED: "aborted", Cause.SUPERSEDED: "superseded"}.get(
+        after.cause or Cause.GUARD, "fault"
+    )

@@ -1,7 +1,9 @@
-"""A ModelDeployment's status: what `kubectl get`, `kubectl wait` and GitOps tools read. Pure; time is passed in.
+"""A ModelDeployment's status: what `kubectl get`, `kubectl wait` and GitOps tools read. Pure; time
+is passed in.
 
-Conditions follow kstatus: while a rollout moves, Ready is False and Reconciling True; where a person is needed, Stalled
-is True. Available says whether the stable revision answers, whatever becomes of the next.
+Conditions follow kstatus: while a rollout moves, Ready is False and Reconciling True; where a
+person is needed, Stalled is True. Available says whether the stable revision answers, whatever
+becomes of the next.
 """
 
 import datetime
@@ -24,8 +26,16 @@ REFUSED, FAULT = REFUSALS = (
     "Fault",
 )  # reasons of Stalled: an object is not taken; a look failed by a fault of ours
 ROUTE_READY = "RouteReady"
-MOVING = (Phase.STARTING, Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAKING, Phase.ROLLING_BACK)
-RESTING = (Phase.PENDING, Phase.STABLE, Phase.ROLLED_BACK)  # whatever came before: what is asked for may be rejected
+MOVING = (
+    Phase.STARTING,
+    Phase.SHADOW,
+    Phase.CANARY,
+    Phase.PROMOTING,
+    Phase.BAKING,
+    Phase.ROLLING_BACK,
+)
+# whatever came before: what is asked for may be rejected
+RESTING = (Phase.PENDING, Phase.STABLE, Phase.ROLLED_BACK)
 Json = dict[str, Any]
 
 
@@ -37,7 +47,8 @@ class Context:
     desired: str  # the revision that the spec asks for
     revisions: Mapping[str, Revision]
     healths: Mapping[str, health.Health]
-    before: Mapping[str, Any]  # the last status: it keeps the times of transitions that did not happen again
+    # the last status: it keeps the times of transitions that did not happen again
+    before: Mapping[str, Any]
     now: float
     last_command: str | None
     reply: Mapping[str, Any] | None  # to the last command, as the status has it
@@ -54,7 +65,11 @@ class Context:
 def build(state: State, *, policy: sections.Strategy, told: Context) -> Json:
     """Return the status that the state of the rollout amounts to."""
     weight, mirror = states.split(state, strategy=policy)
-    verdict = state.verdict.action if state.verdict is not None and state.phase is not Phase.STABLE else None
+    verdict = (
+        state.verdict.action
+        if state.verdict is not None and state.phase is not Phase.STABLE
+        else None
+    )
     arms = {name: _arm(getattr(state, name), told) for name in ("stable", "candidate", "previous")}
     status = crd.Status(
         observed_generation=told.generation,
@@ -65,7 +80,10 @@ def build(state: State, *, policy: sections.Strategy, told: Context) -> Json:
         reason=_cut(_reason(state, told)),
         rejected=state.rejected,
         conditions=_timed(
-            _conditions(state, told), generation=told.generation, before=told.before.get("conditions", ()), now=told.now
+            _conditions(state, told),
+            generation=told.generation,
+            before=told.before.get("conditions", ()),
+            now=told.now,
         ),
         history=tuple(_row(row) for row in state.history),
         guards=_guards(state),
@@ -96,7 +114,8 @@ def stuck(state: State, told: Context) -> bool:
 def refusal(status: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return what had ended the last look, or was refused in it, when the status was written."""
     found: Mapping[str, Any] = next(
-        (condition for condition in status.get("conditions", ()) if condition["type"] == "Stalled"), {}
+        (condition for condition in status.get("conditions", ()) if condition["type"] == "Stalled"),
+        {},
     )
     return (
         (found["reason"], found["message"])
@@ -106,7 +125,8 @@ def refusal(status: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def answered(status: Mapping[str, Any], *, generation: int) -> bool:
-    """Say whether the gateway had answered for the spec of that generation when the status was written."""
+    """Say whether the gateway had answered for the spec of that generation when the status was
+    written."""
     return any(
         (condition["type"], condition["status"], condition.get("observedGeneration"))
         == (ROUTE_READY, "True", generation)
@@ -116,34 +136,50 @@ def answered(status: Mapping[str, Any], *, generation: int) -> bool:
 
 
 def refused(sentence: str, *, generation: int, before: Mapping[str, Any], now: float) -> Json:
-    """Return the status of a spec that cannot be followed: what is in service stays, and the sentence says why."""
+    """Return the status of a spec that cannot be followed: what is in service stays, and the
+    sentence says why."""
     conditions = [
         ("Accepted", False, "Invalid", sentence),
         ("Ready", False, "Invalid", sentence),
         ("Reconciling", False, "Invalid", "nothing is changed"),
         ("Stalled", True, "Invalid", sentence),
     ]
-    return {**_with(conditions, generation=generation, before=before, now=now), "reason": _cut(sentence)}
+    return {
+        **_with(conditions, generation=generation, before=before, now=now),
+        "reason": _cut(sentence),
+    }
 
 
-def stalled(refusal: tuple[str, str], *, generation: int, before: Mapping[str, Any], now: float) -> Json:
-    """Return the status after a look that could not be finished: where the rollout stands is as it was."""
+def stalled(
+    refusal: tuple[str, str], *, generation: int, before: Mapping[str, Any], now: float
+) -> Json:
+    """Return the status after a look that could not be finished: where the rollout stands is as it
+    was."""
     word, sentence = refusal
     conditions = [
         ("Ready", False, word, sentence),
         ("Reconciling", False, word, sentence),
         ("Stalled", True, word, sentence),
     ]
-    return {"reason": _cut(sentence), **_with(conditions, generation=generation, before=before, now=now)}
+    return {
+        "reason": _cut(sentence),
+        **_with(conditions, generation=generation, before=before, now=now),
+    }
 
 
 def _with(
-    conditions: Sequence[tuple[str, bool, str, str]], *, generation: int, before: Mapping[str, Any], now: float
+    conditions: Sequence[tuple[str, bool, str, str]],
+    *,
+    generation: int,
+    before: Mapping[str, Any],
+    now: float,
 ) -> Json:
     """Return the status before with other conditions; those of other types stay."""
     timed = [
         condition.model_dump(mode="json", by_alias=True, exclude_none=True)
-        for condition in _timed(conditions, generation=generation, before=before.get("conditions", ()), now=now)
+        for condition in _timed(
+            conditions, generation=generation, before=before.get("conditions", ()), now=now
+        )
     ]
     kept = [
         condition
@@ -161,13 +197,24 @@ def _conditions(state: State, told: Context) -> list[tuple[str, bool, str, str]]
         told.paused,
         told.problem,
     )
-    moving = state.phase in MOVING or (state.phase is Phase.PENDING and desired not in state.rejected)
+    moving = state.phase in MOVING or (
+        state.phase is Phase.PENDING and desired not in state.rejected
+    )
     (word, refusal), stalled = _refusal(told) or (None, None), stuck(state, told)
     serves = state.stable is not None and stable.available > 0
-    ready = serves and state.stable == desired and not moving and not stalled and stable.ready and told.standing.holds
+    ready = (
+        serves
+        and state.stable == desired
+        and not moving
+        and not stalled
+        and stable.ready
+        and told.standing.holds
+    )
     degraded = state.stable is not None and not stable.ready
     rejected = desired in state.rejected and state.phase in RESTING
-    where = "PausedBySpec" if paused else word or str(Phase.ROLLED_BACK if rejected else state.phase)
+    where = (
+        "PausedBySpec" if paused else word or str(Phase.ROLLED_BACK if rejected else state.phase)
+    )
     return [
         (
             "Accepted",
@@ -181,7 +228,12 @@ def _conditions(state: State, told: Context) -> list[tuple[str, bool, str, str]]
             "Serving" if serves else "NotServing",
             f"revision {state.stable} answers" if serves else "no revision answers",
         ),
-        ("Ready", ready, where, refusal or (state.reason if told.standing.holds else told.standing.sentence)),
+        (
+            "Ready",
+            ready,
+            where,
+            refusal or (state.reason if told.standing.holds else told.standing.sentence),
+        ),
         (ROUTE_READY, told.standing.holds, told.standing.word, told.standing.sentence),
         ("Progressing", moving, where, state.reason),
         (
@@ -193,7 +245,12 @@ def _conditions(state: State, told: Context) -> list[tuple[str, bool, str, str]]
             else "every pod of the stable revision that must be there is",
         ),
         ("Reconciling", moving and not stalled, where, state.reason),
-        ("Stalled", stalled, where, problem or ("spec.paused is set" if paused else refusal or state.reason)),
+        (
+            "Stalled",
+            stalled,
+            where,
+            problem or ("spec.paused is set" if paused else refusal or state.reason),
+        ),
     ]
 
 
@@ -218,7 +275,9 @@ def _refusal(told: Context) -> tuple[str, str] | None:
     return (
         told.refusal
         or told.clash
-        or next(((REFUSED, found.refused) for found in told.healths.values() if found.refused), None)
+        or next(
+            ((REFUSED, found.refused) for found in told.healths.values() if found.refused), None
+        )
     )
 
 
@@ -242,7 +301,9 @@ def _timed(
                     "observedGeneration": generation,
                     "reason": reason,
                     "message": message,
-                    "lastTransitionTime": known[type_]["lastTransitionTime"] if same else _time(now),
+                    "lastTransitionTime": known[type_]["lastTransitionTime"]
+                    if same
+                    else _time(now),
                 }
             )
         )
@@ -277,12 +338,15 @@ def _guards(state: State) -> tuple[crd.GuardEvidence, ...]:
         return ()
     harms = defaultdict[str, list[float]](list)
     certificates: dict[str, float] = {}
-    for key, bet in state.ledger.bets.items():  # a guard has several bets: shown is what speaks most against it
+    # a guard has several bets: shown is what speaks most against it
+    for key, bet in state.ledger.bets.items():
         harms[key.guard].append(bet.harm.log_e)
         if bet.certificate is not None:
             certificates[key.guard] = bet.certificate.log_e
     return tuple(
-        crd.GuardEvidence(name=name, harm=_finite(max(found)), certificate=_finite(certificates.get(name)))
+        crd.GuardEvidence(
+            name=name, harm=_finite(max(found)), certificate=_finite(certificates.get(name))
+        )
         for name, found in list(harms.items())[:16]
     )
 

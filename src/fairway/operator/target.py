@@ -1,4 +1,5 @@
-"""The Target of one look: a ModelDeployment with what it asks for, what is known of it and where its rollout stands.
+"""The Target of one look: a ModelDeployment with what it asks for, what is known of it and where
+its rollout stands.
 
 A look reads one Target, decides on the state after it, and writes that Target with the new state.
 """
@@ -28,7 +29,8 @@ class OperatorSettings:
     server_image: str  # for resources that name none
     seldon_image: str = ""  # for resources of runtime seldon that name none
     interval_seconds: float = 2.0  # between two looks at a rollout in progress
-    hook_hosts: tuple[str, ...] = ()  # that hooks may name besides Services of their own namespace; patterns
+    # that hooks may name besides Services of their own namespace; patterns
+    hook_hosts: tuple[str, ...] = ()
     templates: counts.Templates = field(default_factory=dict)  # queries that resources may name
     hook_networks: tuple[str, ...] = ()  # that those hosts may lie in besides public addresses
     cluster: names.ClusterSettings = field(default_factory=names.ClusterSettings)
@@ -47,18 +49,21 @@ class Memory:
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     # revision -> its Deployment at the last look
     deployments: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    removed: set[tuple[str, str]] = field(default_factory=set)  # (kind, name) -> known not to be there
+    # (kind, name) -> known not to be there
+    removed: set[tuple[str, str]] = field(default_factory=set)
     backed: set[str] = field(default_factory=set)  # revisions whose Service is there
     refusal: tuple[str, str] | None = None  # what ended the last look, or was refused in it
-    answers: str | None = None  # fingerprint of the gateways and host names for which the gateway has answered
+    # fingerprint of the gateways and host names for which the gateway has answered
+    answers: str | None = None
     standing: routes.RouteStanding = routes.NOT_ASKED
     failures: int = 0  # looks in a row after which something was not as decided
 
     def refuse(self, failed: errors.FairwayError | None) -> tuple[str, str] | None:
-        """Take notice of what kept the last decision from being made true, and return what the status says of it.
+        """Take notice of what kept the last decision from being made true, and return what the
+        status says of it.
 
-        A failure that may pass by itself is told once it has not: a webhook that is away for a moment asks for no
-        person.
+        A failure that may pass by itself is told once it has not: a webhook that is away for a
+        moment asks for no person.
         """
         self.failures = self.failures + 1 if failed is not None else 0
         if failed is None or isinstance(failed, errors.Permanent) or self.failures >= PATIENCE:
@@ -66,7 +71,8 @@ class Memory:
         return self.refusal
 
     def distrust(self) -> None:
-        """Forget what is known of objects: the next look puts back what was changed or deleted, and no watch told."""
+        """Forget what is known of objects: the next look puts back what was changed or deleted, and
+        no watch told."""
         self.removed.clear()
         self.backed.clear()
         self.applied.clear()
@@ -83,7 +89,8 @@ class Target:
     state: State
     policy: sections.Strategy  # in force: a rollout ends by the strategy that it began with
     first: str | None  # the revision at index 0 of the HTTPRoute
-    known: Mapping[str, controllerrevision.Revision]  # by name, the one that the spec asks for among them
+    # by name, the one that the spec asks for among them
+    known: Mapping[str, controllerrevision.Revision]
     kept: frozenset[str]  # revisions that have a ControllerRevision
     desired: controllerrevision.Revision
     problem: str | None  # why the spec cannot be followed
@@ -111,7 +118,8 @@ class Target:
 
     @property
     def stopped(self) -> bool:
-        """Say whether nothing new may begin; what serves goes on, and so does a rollout in progress."""
+        """Say whether nothing new may begin; what serves goes on, and so does a rollout in
+        progress."""
         return self.problem is not None or self.spec.paused
 
     @cached_property
@@ -134,7 +142,9 @@ class Target:
         first = self.first
         if state.stable is not None:
             first = gateway.first(first, stable=state.stable, candidate=state.candidate)
-        policy = states.in_force(self.state, state, begun=self.policy, newest=resource.policy(self.spec))
+        policy = states.in_force(
+            self.state, state, begun=self.policy, newest=resource.policy(self.spec)
+        )
         return replace(self, state=state, policy=policy, first=first)
 
 
@@ -156,4 +166,6 @@ def revision_of(deployment: Mapping[str, Any]) -> str:
 
 def thresholds(policy: sections.Strategy) -> tuple[str, ...]:
     """Return the thresholds at which the gateway counts an answer as slow."""
-    return tuple(sections.format_duration(guard.timed) for guard in policy.guards if guard.timed is not None)
+    return tuple(
+        sections.format_duration(guard.timed) for guard in policy.guards if guard.timed is not None
+    )

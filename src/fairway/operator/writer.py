@@ -1,7 +1,7 @@
 """What a look writes: the objects that make a Target's state true. Applying twice changes nothing.
 
-The route comes first where the Services that it sends requests to are there: traffic waits for nothing else, and an
-object that the API server refuses keeps no other away.
+The route comes first where the Services that it sends requests to are there: traffic waits for
+nothing else, and an object that the API server refuses keeps no other away.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +22,8 @@ from fairway.rollout.states import TOTAL, Phase
 RETIRE_SECONDS = 20.0  # between the last route that named a revision and the end of its pods
 # of a revision; last goes the Deployment, by which they are found
 PER_REVISION = ("Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget")
-SCALING_MANAGER = "fairway-scaling"  # field manager of a number of replicas that an autoscaler is about to take
+# field manager of a number of replicas that an autoscaler is about to take
+SCALING_MANAGER = "fairway-scaling"
 
 
 class Writer:
@@ -32,7 +33,8 @@ class Writer:
         self._api, self._installed, self._reader = server, installed, reader
 
     def make_true(self, target: Target) -> errors.FairwayError | None:
-        """Take each step whatever becomes of the others, and return why the first that did not succeed did not."""
+        """Take each step whatever becomes of the others, and return why the first that did not
+        succeed did not."""
         over = self._over(target)
         target.memory.backed &= set(target.wanted)
         divide, serve = partial(self._divide, target), partial(self._serve, target, over=over)
@@ -40,11 +42,13 @@ class Writer:
         failures = [_failure(step) for step in steps]
         if over and not any(failures):  # nothing is taken away from what may still be sent requests
             failures.append(_failure(partial(self._retire, target)))
-        failures.append(_failure(partial(self._share, target)))  # last: nothing that moves waits for it
+        # last: nothing that moves waits for it
+        failures.append(_failure(partial(self._share, target)))
         return next((failed for failed in failures if failed is not None), None)
 
     def keep(self, target: Target, revision: controllerrevision.Revision) -> None:
-        """Write the revision's ControllerRevision: its facts must not be lost once the status names it."""
+        """Write the revision's ControllerRevision: its facts must not be lost once the status names
+        it."""
         number = revisions.number(revision, known=target.known)
         obj = objects.controller_revision(
             target.owner, revision, number=number, settings=self._installed.settings.cluster
@@ -75,7 +79,9 @@ class Writer:
             obj
             for name in target.wanted
             if name in target.known
-            for obj in objects.for_revision(owner, target.known[name], scaling=spec.scaling, settings=cluster)
+            for obj in objects.for_revision(
+                owner, target.known[name], scaling=spec.scaling, settings=cluster
+            )
         ]
         if spec.runtime == "seldon":
             servers += self._predictors(target, over=over)
@@ -93,9 +99,17 @@ class Writer:
         route, memory = target.route, target.memory
         if route is None:
             return
-        if route.candidate is not None and not self._reader.backed(target.owner, route.candidate, memory):
+        if route.candidate is not None and not self._reader.backed(
+            target.owner, route.candidate, memory
+        ):
             # what is sent to a Service that is not there would be answered 500
-            route = traffic.route(deployment=target.owner.name, stable=route.stable, candidate=None, weight=0, mirror=0)
+            route = traffic.route(
+                deployment=target.owner.name,
+                stable=route.stable,
+                candidate=None,
+                weight=0,
+                mirror=0,
+            )
         before = _weight_before(target, route)
         if target.spec.routing == "seldon":
             memory.route.recall(None, weight=before)
@@ -104,7 +118,9 @@ class Writer:
         if (parent := resource.route(target.spec)) is not None:
             self._write_route(target, route, parent, before=before)
 
-    def _write_route(self, target: Target, route: traffic.Route, parent: resource.Gateway, *, before: int) -> None:
+    def _write_route(
+        self, target: Target, route: traffic.Route, parent: resource.Gateway, *, before: int
+    ) -> None:
         memory, now = target.memory, target.now
         must_know = route.weight or memory.route.fresh
         written = self._api.get("HTTPRoute", *target.key) if must_know else None
@@ -154,7 +170,8 @@ class Writer:
         return [deployment]
 
     def _hand_over_scaling(self, target: Target) -> None:
-        """Hand the replica count to the autoscaler, or delete an autoscaler that is no longer wanted."""
+        """Hand the replica count to the autoscaler, or delete an autoscaler that is no longer
+        wanted."""
         owner, memory, cluster = target.owner, target.memory, self._installed.settings.cluster
         scaler = scalers.scaler_kind(target.spec.scaling, settings=cluster)
         kinds = {"HorizontalPodAutoscaler", *(("ScaledObject",) if cluster.keda else ())}
@@ -162,7 +179,9 @@ class Writer:
             deployment = memory.deployments.get(name)
             if deployment is None:
                 continue
-            handed = scalers.handed_over(deployment, manager=api.MANAGER) if scaler is not None else None
+            handed = (
+                scalers.handed_over(deployment, manager=api.MANAGER) if scaler is not None else None
+            )
             if handed is not None:
                 self._api.apply(handed, manager=SCALING_MANAGER)
             for kind in kinds - {scaler}:
@@ -171,17 +190,22 @@ class Writer:
                     memory.removed.add((kind, name))
 
     def _retire(self, target: Target) -> None:
-        """Delete the pods of revisions that nothing needs, and forget the oldest revisions beyond the limit."""
+        """Delete the pods of revisions that nothing needs, and forget the oldest revisions beyond
+        the limit."""
         owner, state, keda = target.owner, target.state, self._installed.settings.cluster.keda
         for deployment in self._reader.deployments(owner):
             revision = revision_of(deployment)
             if revision not in target.wanted:
                 self._retire_revision(target, f"{owner.name}-{revision}", deployment, keda=keda)
         needed = {*target.wanted, *((state.previous,) if state.previous else ())}
-        for name in revisions.surplus(target.known, needed=needed, limit=target.spec.revision_history_limit):
+        for name in revisions.surplus(
+            target.known, needed=needed, limit=target.spec.revision_history_limit
+        ):
             self._remove(target, "ControllerRevision", f"{owner.name}-{name}")
 
-    def _retire_revision(self, target: Target, name: str, deployment: Mapping[str, Any], *, keda: bool) -> None:
+    def _retire_revision(
+        self, target: Target, name: str, deployment: Mapping[str, Any], *, keda: bool
+    ) -> None:
         for kind in PER_REVISION:
             if kind != "ScaledObject" or keda:
                 self._delete(target, kind, name)
@@ -192,8 +216,11 @@ class Writer:
     # -- objects ----------------------------------------------------------------------------------------------------
 
     def _apply(self, target: Target, *objects: Mapping[str, Any]) -> None:
-        """Apply what differs from what was applied last; a change by somebody else makes the watch forget that."""
-        failures = [failed for obj in objects if (failed := self._apply_one(obj, target.memory)) is not None]
+        """Apply what differs from what was applied last; a change by somebody else makes the watch
+        forget that."""
+        failures = [
+            failed for obj in objects if (failed := self._apply_one(obj, target.memory)) is not None
+        ]
         if failures:
             raise failures[0]
 
@@ -216,7 +243,9 @@ class Writer:
         target.memory.applied.pop((kind, name), None)
 
     def _delete(self, target: Target, kind: str, name: str) -> None:
-        owned.delete(self._api, kind, namespace=target.owner.namespace, name=name, uid=target.owner.uid)
+        owned.delete(
+            self._api, kind, namespace=target.owner.namespace, name=name, uid=target.owner.uid
+        )
 
 
 def _failure(step: Callable[[], None]) -> errors.FairwayError | None:

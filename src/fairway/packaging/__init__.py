@@ -1,1 +1,2 @@
-"""The model package: a content-addressed directory that a server can verify, load and prove itself with."""
+"""The model package: a content-addressed directory that a server can verify, load and prove itself
+with."""

@@ -1,4 +1,5 @@
-"""What a package says of itself, held against what can be true: whoever wrote it is not who serves it."""
+"""What a package says of itself, held against what can be true: whoever wrote it is not who serves
+it."""
 
 import re
 from collections.abc import Mapping
@@ -27,13 +28,21 @@ def check(manifest: Mapping[str, Any], *, where: str) -> None:
         _refuse(f"{where}: features", features, "a list of features")
     for number, feature in enumerate(features):
         _feature(feature, where=f"{where}: features[{number}]")
-    _names([feature["name"] for feature in features], where=f"{where}: the features' names", most=len(features))
+    _names(
+        [feature["name"] for feature in features],
+        where=f"{where}: the features' names",
+        most=len(features),
+    )
     fraction(manifest["championDisagreement"], where=f"{where}: championDisagreement")
     fraction(manifest["testAccuracy"], where=f"{where}: testAccuracy")
     fraction(manifest.get("testLoss"), where=f"{where}: testLoss")
     _digest(manifest["championDigest"] or "sha256:" + "0" * 64, where=f"{where}: championDigest")
     if not isinstance(manifest["lineage"], dict) or not isinstance(manifest["files"], dict):
-        _refuse(f"{where}: lineage and files", [manifest["lineage"], manifest["files"]], "an object each")
+        _refuse(
+            f"{where}: lineage and files",
+            [manifest["lineage"], manifest["files"]],
+            "an object each",
+        )
     for name, digest in manifest["files"].items():
         _digest(digest, where=f"{where}: files: {errors.shortened(name)}")
 
@@ -61,9 +70,17 @@ def _feature(feature: Any, *, where: str) -> None:
 def _reading(feature: Mapping[str, Any], *, where: str) -> None:
     """Refuse what cannot be said of how a feature's values are written."""
     missing, notation = feature.get("missing", []), feature.get("notation", "")
-    plain = isinstance(missing, list) and len(missing) <= MOST_MISSING and artifacts.is_plain(missing, kinds={str})
+    plain = (
+        isinstance(missing, list)
+        and len(missing) <= MOST_MISSING
+        and artifacts.is_plain(missing, kinds={str})
+    )
     if not plain or any(len(word) > LONGEST_NAME for word in missing):
-        _refuse(f"{where}: missing", missing, f"at most {MOST_MISSING} words of {LONGEST_NAME} characters")
+        _refuse(
+            f"{where}: missing",
+            missing,
+            f"at most {MOST_MISSING} words of {LONGEST_NAME} characters",
+        )
     notations = kinds.named(feature["kind"]).notations
     if notation not in notations:
         _refuse(f"{where}: notation", notation, f"one of {', '.join(map(repr, notations))}")

@@ -1,13 +1,14 @@
-"""Packages a model that was trained elsewhere: an ONNX graph, or a file of LightGBM (.txt), XGBoost (.json, .ubj) or
-CatBoost (.cbm).
+"""Packages a model that was trained elsewhere: an ONNX graph, or a file of LightGBM (.txt), XGBoost
+(.json, .ubj) or CatBoost (.cbm).
 
-Its schema is a file (`packaging.imported` explains it) or is told by rows of data. A file of another library becomes a
-graph here, and must answer as the library does: on the rows of the data or of the schema's `reference`, in float64 as
-they stand there, and at every split. A pickle is never read.
+Its schema is a file (`packaging.imported` explains it) or is told by rows of data. A file of
+another library becomes a graph here, and must answer as the library does: on the rows of the data
+or of the schema's `reference`, in float64 as they stand there, and at every split. A pickle is
+never read.
 
-The model's columns are the schema's features, in this order: a category is one column with its index (1 is the first
-word), or of a LightGBM model that was fitted on pandas categories, with the code that it knows the word by; or all
-categories are one-hot, after the numbers.
+The model's columns are the schema's features, in this order: a category is one column with its
+index (1 is the first word), or of a LightGBM model that was fitted on pandas categories, with the
+code that it knows the word by; or all categories are one-hot, after the numbers.
 """
 
 import tempfile
@@ -25,10 +26,13 @@ from fairway.model.schema import Feature, Schema
 from fairway.packaging import golden, imported
 from fairway.training import converters, parity, proto, stress
 
-MOST_ROWS = 100_000  # of the data, which the model and its package must answer alike; some are kept for drift
+# of the data, which the model and its package must answer alike; some are kept for drift
+MOST_ROWS = 100_000
 LABELS = "labels.json"
-BY_CHANCE = 0.1  # share of rows by which another order of the classes may be better, of a model that tells little
-ORDINARY = ("Column_", "f", "")  # what libraries call columns that have no name, before their number
+# share of rows by which another order of the classes may be better, of a model that tells little
+BY_CHANCE = 0.1
+# what libraries call columns that have no name, before their number
+ORDINARY = ("Column_", "f", "")
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Matrix:
     first: int  # the code of a category's first word
 
     def of(self, named: dict[str, Any], columns: golden.Columns, *, plain: Sequence[str]) -> Any:
-        """Return the model's rows in float64: a number without preprocessing as it stands in the data."""
+        """Return the model's rows in float64: a number without preprocessing as it stands in the
+        data."""
         table = preprocessing.beside(named).astype(np.float64)
         for place, feature in enumerate(self.numbers):
             if feature.name in plain:
@@ -62,7 +67,8 @@ def package(
 ) -> artifacts.Package:
     """Return the package of the model in `out/<digest>/`.
 
-    Raises PackageError or TrainingError where the model cannot be packaged, or would answer differently.
+    Raises PackageError or TrainingError where the model cannot be packaged, or would answer
+    differently.
     """
     if not model.is_file():
         raise errors.UsageError(f"{model} is not there: wanted the file of a model")
@@ -74,10 +80,20 @@ def package(
         source = "imported ONNX graph"
         if foreign is not None:
             _brought(foreign, schema=schema, file=Path(scratch) / "model.onnx")
-            model, source = Path(scratch) / "model.onnx", f"imported from {foreign.what.split(' ', 1)[1]}"
+            model, source = (
+                Path(scratch) / "model.onnx",
+                f"imported from {foreign.what.split(' ', 1)[1]}",
+            )
         if data is not None:
-            _in_order(model, schema=schema, labels=artifacts.read_json(Path(scratch) / LABELS), what=str(given))
-        return imported.import_onnx(model, schema=schema, name=name, out=out, evaluation=evaluation, source=source)
+            _in_order(
+                model,
+                schema=schema,
+                labels=artifacts.read_json(Path(scratch) / LABELS),
+                what=str(given),
+            )
+        return imported.import_onnx(
+            model, schema=schema, name=name, out=out, evaluation=evaluation, source=source
+        )
 
 
 def _foreign(model: Path) -> converters.Converted | None:
@@ -99,7 +115,11 @@ def _brought(foreign: converters.Converted, *, schema: Path, file: Path) -> None
     opened = graph.session(file, what=foreign.what)
     output = graph.output_of(opened, output=task.output, width=task.width(known), what=foreign.what)
     made = proto.normalise(foreign.proto, opened, layout="flat", output=output, wanted=task.output)
-    matrix = None if foreign.columns == steps.width and not foreign.words else _matrix(foreign, known, steps)
+    matrix = (
+        None
+        if foreign.columns == steps.width and not foreign.words
+        else _matrix(foreign, known, steps)
+    )
     plain = [entry["name"] for entry in declared["preprocessing"] if not entry["steps"]]
     if matrix is None:
         exact = steps.flat(named).astype(np.float64)
@@ -108,13 +128,21 @@ def _brought(foreign: converters.Converted, *, schema: Path, file: Path) -> None
     else:
         exact = matrix.of(named, rows, plain=plain)
         numbers, categories = len(matrix.numbers), len(matrix.categories)
-        served = proto.beside(made, numbers=numbers, categories=categories, order=matrix.order, first=matrix.first)
+        served = proto.beside(
+            made, numbers=numbers, categories=categories, order=matrix.order, first=matrix.first
+        )
     proto.write(made if matrix is None else served, file)
     _proved(foreign, exact, made=made, matrix=matrix, file=file, known=known)
 
 
 def _proved(
-    foreign: converters.Converted, exact: Any, *, made: Any, matrix: Matrix | None, file: Path, known: Schema
+    foreign: converters.Converted,
+    exact: Any,
+    *,
+    made: Any,
+    matrix: Matrix | None,
+    file: Path,
+    known: Schema,
 ) -> None:
     near = exact.astype(np.float32)
     edges = stress.edges(made, near, missing=foreign.takes_missing)
@@ -123,10 +151,14 @@ def _proved(
         hard = _whole(hard, matrix)
     asked = parity.Asked(
         inputs=_inputs(np.concatenate([near, hard]), matrix),
-        expected=np.concatenate([foreign.answer(exact), foreign.answer(hard)]) if len(hard) else foreign.answer(exact),
+        expected=np.concatenate([foreign.answer(exact), foreign.answer(hard)])
+        if len(hard)
+        else foreign.answer(exact),
         validation=len(near),
         exact=exact,
-        columns=tuple(feature.name for feature in known.features) if matrix else _flat_names(foreign),
+        columns=tuple(feature.name for feature in known.features)
+        if matrix
+        else _flat_names(foreign),
         rows="data row",
     )
     improper = tasks.of(known).improper(asked.expected[: len(near)])
@@ -140,7 +172,9 @@ def _whole(rows: Any, matrix: Matrix) -> Any:
     changed = rows.copy()
     for column, place in enumerate(matrix.order):
         if place >= len(matrix.numbers):
-            changed[:, column] = np.maximum(np.rint(np.nan_to_num(rows[:, column])), matrix.first - 1)
+            changed[:, column] = np.maximum(
+                np.rint(np.nan_to_num(rows[:, column])), matrix.first - 1
+            )
     return changed
 
 
@@ -153,8 +187,11 @@ def _inputs(rows: Any, matrix: Matrix | None) -> dict[str, Any]:
     return proto.apart(table, len(matrix.numbers), len(matrix.categories))
 
 
-def _matrix(foreign: converters.Converted, known: Schema, steps: preprocessing.Preprocessor) -> Matrix:
-    """Return where each of the model's columns comes from; raises PackageError where there are others."""
+def _matrix(
+    foreign: converters.Converted, known: Schema, steps: preprocessing.Preprocessor
+) -> Matrix:
+    """Return where each of the model's columns comes from; raises PackageError where there are
+    others."""
     numbers = tuple(one for one in known.features if kinds.of(one).input == "numbers")
     categories = tuple(one for one in known.features if kinds.of(one).input == "categories")
     together = (*numbers, *categories)
@@ -200,7 +237,9 @@ def _flat_names(foreign: converters.Converted) -> tuple[str, ...]:
     return foreign.names or tuple(f"column {place}" for place in range(foreign.columns))
 
 
-def _inferred(data: Path | None, *, target: str | None, foreign: converters.Converted | None, folder: Path) -> Path:
+def _inferred(
+    data: Path | None, *, target: str | None, foreign: converters.Converted | None, folder: Path
+) -> Path:
     """Write the schema file that the data tells, its first rows beside it, and return its path."""
     from fairway.data import frames, infer, sources  # pandas, which a schema file does not need
 
@@ -217,7 +256,9 @@ def _inferred(data: Path | None, *, target: str | None, foreign: converters.Conv
         )
     entries = [_entry(feature) for feature in known.features]
     if foreign is not None:
-        for entry, words in zip((one for one in entries if one["kind"] == "category"), foreign.words, strict=False):
+        for entry, words in zip(
+            (one for one in entries if one["kind"] == "category"), foreign.words, strict=False
+        ):
             entry["categories"] = list(words)
     raw = frames.to_raw(rows.frame, schema=known)
     labels = tasks.of(known).read(frames.plain(rows.frame[target]))
@@ -238,7 +279,8 @@ def _inferred(data: Path | None, *, target: str | None, foreign: converters.Conv
 
 
 def _in_order(model: Path, *, schema: Path, labels: Any, what: str) -> None:
-    """Raise PackageError where the model's classes are the data's in another order, as far as the labels tell.
+    """Raise PackageError where the model's classes are the data's in another order, as far as the
+    labels tell.
 
     No file of a booster says what its classes are called.
     """
@@ -265,7 +307,8 @@ def _in_order(model: Path, *, schema: Path, labels: Any, what: str) -> None:
 
 
 def _range(known: Schema) -> list[float]:
-    """Return between what a target mostly lies: two deviations either way, as a schema file says it."""
+    """Return between what a target mostly lies: two deviations either way, as a schema file says
+    it."""
     mean, std = (float(known.facts[name]) for name in ("mean", "std"))
     return [mean - 2 * std, mean + 2 * std]
 
@@ -278,8 +321,14 @@ def _columns(foreign: converters.Converted, present: Sequence[str], *, data: Pat
     nameless = all(_is_ordinary(name) for name in foreign.names)
     if nameless and len(present) == foreign.columns:
         return present
-    missing = f"no column {absent[0]!r}" if absent and not nameless else f"{len(present)} columns besides the target"
-    raise errors.PackageError(f"{data} has {missing}: wanted the {foreign.columns} columns of {foreign.what}")
+    missing = (
+        f"no column {absent[0]!r}"
+        if absent and not nameless
+        else f"{len(present)} columns besides the target"
+    )
+    raise errors.PackageError(
+        f"{data} has {missing}: wanted the {foreign.columns} columns of {foreign.what}"
+    )
 
 
 def _is_ordinary(name: str) -> bool:
@@ -287,7 +336,12 @@ def _is_ordinary(name: str) -> bool:
 
 
 def _entry(feature: Feature) -> artifacts.Json:
-    described = {"name": feature.name, "kind": feature.kind, "dtype": feature.dtype, "nullable": feature.nullable}
+    described = {
+        "name": feature.name,
+        "kind": feature.kind,
+        "dtype": feature.dtype,
+        "nullable": feature.nullable,
+    }
     if feature.categories:
         return {**described, "categories": list(feature.categories)}
     spread = {"range": [feature.minimum, feature.maximum]}
@@ -295,4 +349,6 @@ def _entry(feature: Feature) -> artifacts.Json:
 
 
 def _without_nan(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: None if value != value else value for name, value in row.items()} for row in rows]
+    return [
+        {name: None if value != value else value for name, value in row.items()} for row in rows
+    ]

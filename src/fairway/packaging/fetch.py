@@ -5,8 +5,8 @@
     s3://bucket/prefix                  with the usual AWS_ variables; AWS_ENDPOINT_URL for what only speaks S3
     oci://registry/repository[:tag]     as `oras push` writes it; the tag is the digest's 64 characters by default
 
-The manifest comes first and is held against the digest that was asked for; then the files it lists, each against its
-own.
+The manifest comes first and is held against the digest that was asked for; then the files it lists,
+each against its own.
 """
 
 import fcntl
@@ -35,8 +35,8 @@ class PackageSource(Protocol):
     """Where a package lies."""
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """Return the bytes of a file; raises Unavailable where another attempt may succeed, and Permanent where none
-        will."""
+        """Return the bytes of a file; raises Unavailable where another attempt may succeed, and
+        Permanent where none will."""
 
 
 def fetch(
@@ -47,9 +47,11 @@ def fetch(
     environment: Mapping[str, str] = os.environ,
     pause_seconds: float = PAUSE_SECONDS,
 ) -> manifest.Manifest:
-    """Return the package with that digest in the folder `out`: downloaded, or found there already. All of it is there,
-    or nothing."""
-    if not manifest.HEX.fullmatch(digest.removeprefix("sha256:")) or not digest.startswith("sha256:"):
+    """Return the package with that digest in the folder `out`: downloaded, or found there already.
+    All of it is there, or nothing."""
+    if not manifest.HEX.fullmatch(digest.removeprefix("sha256:")) or not digest.startswith(
+        "sha256:"
+    ):
         raise errors.UsageError(
             f"the digest is {digest!r}: wanted sha256: and 64 hexadecimal digits, as `fairway package` prints it"
         )
@@ -126,11 +128,16 @@ def _there(out: Path, *, digest: str) -> manifest.Manifest:
     return found
 
 
-def _download(source: PackageSource, *, uri: str, digest: str, folder: Path, pause_seconds: float) -> None:
+def _download(
+    source: PackageSource, *, uri: str, digest: str, folder: Path, pause_seconds: float
+) -> None:
     uri = web.shown(uri)
 
     def take(name: str, *, largest: int) -> tuple[int, str]:
-        return _patiently(lambda: _write(source, name, to=folder / name, largest=largest), pause_seconds=pause_seconds)
+        return _patiently(
+            lambda: _write(source, name, to=folder / name, largest=largest),
+            pause_seconds=pause_seconds,
+        )
 
     room = LARGEST_PACKAGE - take(manifest.NAME, largest=manifest.LARGEST_MANIFEST)[0]
     listed = manifest.read(folder)
@@ -139,7 +146,9 @@ def _download(source: PackageSource, *, uri: str, digest: str, folder: Path, pau
             f"{uri} holds the package {listed.digest}: wanted {digest}; another package was put in its place"
         )
     if len(listed.files) > MOST_FILES:
-        raise errors.PackageError(f"{uri} lists {len(listed.files)} files: wanted at most {MOST_FILES}")
+        raise errors.PackageError(
+            f"{uri} lists {len(listed.files)} files: wanted at most {MOST_FILES}"
+        )
     for name, wanted in listed.files.items():
         size, seen = take(name, largest=room)
         room -= size
@@ -167,7 +176,8 @@ def _write(source: PackageSource, name: str, *, to: Path, largest: int) -> tuple
 
 
 def _patiently(function: Callable[[], T], *, pause_seconds: float) -> T:
-    """Call the function until it succeeds, with growing pauses; the last attempt's Unavailable goes to the caller."""
+    """Call the function until it succeeds, with growing pauses; the last attempt's Unavailable goes
+    to the caller."""
     for attempt in range(ATTEMPTS - 1):
         try:
             return function()

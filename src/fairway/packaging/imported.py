@@ -1,5 +1,5 @@
-"""Packages a graph that was trained elsewhere: `fairway package model.onnx --schema FILE`. Other libraries' files
-become a graph first (`packaging.elsewhere`).
+"""Packages a graph that was trained elsewhere: `fairway package model.onnx --schema FILE`. Other
+libraries' files become a graph first (`packaging.elsewhere`).
 
 The schema file is YAML or JSON:
 
@@ -24,9 +24,10 @@ The schema file is YAML or JSON:
     reference: reference.csv          # optional: rows that drift is measured against; without them there is no
                                       # reference.npz
 
-Without preprocessing, numbers and images reach the graph as they are, categories as their index (named) or one-hot
-(flat). Rows files are CSV with a header (an empty cell is a missing value), or a JSON list of objects; an image is a
-list of numbers, in CSV a JSON list in its cell. Paths are taken from the schema file's folder.
+Without preprocessing, numbers and images reach the graph as they are, categories as their index
+(named) or one-hot (flat). Rows files are CSV with a header (an empty cell is a missing value), or a
+JSON list of objects; an image is a list of numbers, in CSV a JSON list in its cell. Paths are taken
+from the schema file's folder.
 """
 
 import csv
@@ -45,7 +46,17 @@ from fairway.model.schema import Feature, Schema
 from fairway.packaging import answering, golden, manifest, store
 
 KEYS = {"target", "task", "layout", "features", "preprocessing", "golden", "reference"}
-FEATURE_KEYS = {"name", "kind", "dtype", "shape", "range", "categories", "nullable", "missing", "notation"}
+FEATURE_KEYS = {
+    "name",
+    "kind",
+    "dtype",
+    "shape",
+    "range",
+    "categories",
+    "nullable",
+    "missing",
+    "notation",
+}
 
 
 def import_onnx(
@@ -73,7 +84,9 @@ def import_onnx(
         layout = declared["layout"] or answering.layout_of(folder / "model.onnx")
         known = declared["schema"]
         artifacts.write_json(folder / "schema.json", known.to_json())
-        artifacts.write_json(folder / "preprocessing.json", {"version": 1, "features": declared["preprocessing"]})
+        artifacts.write_json(
+            folder / "preprocessing.json", {"version": 1, "features": declared["preprocessing"]}
+        )
         _write_rows(folder, declared=declared, known=known, layout=layout, root=schema.parent)
         if evaluation:
             store.copy(_evaluation_file(evaluation), target=folder / "evaluation.json")
@@ -102,7 +115,8 @@ def import_onnx(
 
 
 def read_schema(path: Path) -> artifacts.Json:
-    """Return the checked content of a schema file: schema, layout, preprocessing, golden, reference."""
+    """Return the checked content of a schema file: schema, layout, preprocessing, golden,
+    reference."""
     data = _mapping(path)
     name = data.get("task", tasks.USUAL)
     if name not in tasks.found():
@@ -120,7 +134,9 @@ def read_schema(path: Path) -> artifacts.Json:
         raise errors.PackageError(
             f"{path}: features is {entries!r}: wanted a list such as [{{name: age, kind: number, range: [17, 90]}}]"
         )
-    features = [_feature(entry, where=f"{path}: features[{index}]") for index, entry in enumerate(entries)]
+    features = [
+        _feature(entry, where=f"{path}: features[{index}]") for index, entry in enumerate(entries)
+    ]
     names = [one.name for one in features]
     if len(set(names)) != len(names):
         raise errors.PackageError(f"{path}: features are named {names}: wanted different names")
@@ -142,7 +158,8 @@ def read_schema(path: Path) -> artifacts.Json:
 
 
 def rows_of(declared: artifacts.Json, *, root: Path) -> golden.Columns:
-    """Return the rows that a schema file names, those of the reference before the golden ones; else made-up ones."""
+    """Return the rows that a schema file names, those of the reference before the golden ones; else
+    made-up ones."""
     named = declared["reference"] or declared["golden"]
     features = declared["schema"].features
     return read_rows(root / named, features=features) if named else made_up(features)
@@ -156,7 +173,9 @@ def read_rows(path: Path, *, features: Sequence[Feature]) -> golden.Columns:
     columns = {}
     for feature in features:
         if feature.name not in rows[0]:
-            raise errors.PackageError(f"{path} has no column {feature.name!r}: wanted a column for every feature")
+            raise errors.PackageError(
+                f"{path} has no column {feature.name!r}: wanted a column for every feature"
+            )
         columns[feature.name] = [row.get(feature.name) for row in rows]
     try:
         return golden.columns_of(columns, features=features)
@@ -166,10 +185,16 @@ def read_rows(path: Path, *, features: Sequence[Feature]) -> golden.Columns:
         ) from error
 
 
-def _write_rows(folder: Path, *, declared: artifacts.Json, known: Schema, layout: str, root: Path) -> None:
+def _write_rows(
+    folder: Path, *, declared: artifacts.Json, known: Schema, layout: str, root: Path
+) -> None:
     features = known.features
     answer = answering.load(folder, layout=layout, schema=known)
-    reference = read_rows(root / declared["reference"], features=features) if declared["reference"] else None
+    reference = (
+        read_rows(root / declared["reference"], features=features)
+        if declared["reference"]
+        else None
+    )
     if declared["golden"]:
         rows = read_rows(root / declared["golden"], features=features)
     else:
@@ -184,7 +209,8 @@ def _write_rows(folder: Path, *, declared: artifacts.Json, known: Schema, layout
 
 
 def made_up(features: Sequence[Feature]) -> golden.Columns:
-    """Return rows that sweep each feature's range and categories: enough to tell one graph from another."""
+    """Return rows that sweep each feature's range and categories: enough to tell one graph from
+    another."""
     columns: dict[str, Any] = {}
     for position, feature in enumerate(features):
         # Each feature at its own pace, so that rows differ.
@@ -197,7 +223,9 @@ def _mapping(path: Path) -> artifacts.Json:
     try:
         data = documents.parse(path.read_text(encoding="utf-8"))  # JSON is YAML
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise errors.PackageError(f"{path} cannot be read as YAML or JSON: {' '.join(str(error).split())}") from error
+        raise errors.PackageError(
+            f"{path} cannot be read as YAML or JSON: {' '.join(str(error).split())}"
+        ) from error
     if not isinstance(data, dict):
         raise errors.PackageError(
             f"{path} holds a {type(data).__name__}: wanted a map with features and what the task needs"
@@ -208,7 +236,9 @@ def _mapping(path: Path) -> artifacts.Json:
 def _feature(entry: Any, *, where: str) -> Feature:
     known = isinstance(entry, dict) and isinstance(entry.get("name"), str)
     if not known or entry.get("kind") not in list(kinds.found()):
-        raise errors.PackageError(f"{where} is {entry!r}: wanted a map with a name and the kind {kinds.listed()}")
+        raise errors.PackageError(
+            f"{where} is {entry!r}: wanted a map with a name and the kind {kinds.listed()}"
+        )
     unknown = sorted(set(entry) - FEATURE_KEYS)
     if unknown:
         raise errors.PackageError(
@@ -224,29 +254,42 @@ def _feature(entry: Any, *, where: str) -> Feature:
         "notation": entry.get("notation"),
     }
     if (common["notation"] or "") not in kind.notations:
-        ways = " or ".join(notation for notation in kind.notations if notation) or "none, of this kind"
+        ways = (
+            " or ".join(notation for notation in kind.notations if notation) or "none, of this kind"
+        )
         raise errors.PackageError(f"{where}: notation is {common['notation']!r}: wanted {ways}")
     return Feature.from_json({"name": entry["name"], "kind": kind.name, **common, **described})
 
 
 def _words(given: Any, *, where: str) -> list[str]:
     if not isinstance(given, list):
-        raise errors.PackageError(f"{where} is {given!r}: wanted a list of the words and numbers that stand for none")
+        raise errors.PackageError(
+            f"{where} is {given!r}: wanted a list of the words and numbers that stand for none"
+        )
     return [kinds.declared_word(value, where=where) for value in given]
 
 
 def _preprocessing(given: Any, features: Sequence[Feature], *, path: Path) -> list[artifacts.Json]:
     if not isinstance(given, dict):
-        raise errors.PackageError(f"{path}: preprocessing is {given!r}: wanted a map from feature to its list of steps")
+        raise errors.PackageError(
+            f"{path}: preprocessing is {given!r}: wanted a map from feature to its list of steps"
+        )
     unknown = sorted(set(given) - {feature.name for feature in features})
     if unknown:
-        raise errors.PackageError(f"{path}: preprocessing names {unknown[0]!r}, which is none of the features")
+        raise errors.PackageError(
+            f"{path}: preprocessing names {unknown[0]!r}, which is none of the features"
+        )
     return [_entry(feature, given) for feature in features]
 
 
 def _entry(feature: Feature, given: Mapping[str, Any]) -> artifacts.Json:
     steps = given.get(feature.name, kinds.of(feature).usual_steps(feature))
-    return {"name": feature.name, "kind": feature.kind, "shape": list(feature.shape), "steps": steps}
+    return {
+        "name": feature.name,
+        "kind": feature.kind,
+        "shape": list(feature.shape),
+        "steps": steps,
+    }
 
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
@@ -263,7 +306,9 @@ def _json_rows(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise errors.PackageError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise errors.PackageError(f"{path} is no list of rows: wanted [{{feature: value, ...}}, ...]")
+        raise errors.PackageError(
+            f"{path} is no list of rows: wanted [{{feature: value, ...}}, ...]"
+        )
     return rows
 
 

@@ -1,4 +1,5 @@
-"""The manifest of a model package: what is in it, and the check that this is there, unchanged, and nothing else."""
+"""The manifest of a model package: what is in it, and the check that this is there, unchanged, and
+nothing else."""
 
 import re
 from dataclasses import dataclass
@@ -69,8 +70,8 @@ class Manifest:
         }
 
     def _disagreement(self) -> float | None:
-        """Return how much the model may differ from the one in service by its own evaluation: the bound, not the
-        figure, since that was measured on some hundred rows."""
+        """Return how much the model may differ from the one in service by its own evaluation: the
+        bound, not the figure, since that was measured on some hundred rows."""
         file = self.path / "evaluation.json"
         measured = document(file).get("champion_disagreement_bound") if file.exists() else None
         bound = claims.fraction(measured, where=f"{file}: champion_disagreement_bound")
@@ -94,13 +95,16 @@ def load(path: Path) -> Manifest:
 
 
 def read(path: Path) -> Manifest:
-    """Return what the manifest in `path` says, of which nothing but its form was checked; the names it lists lie
-    within the folder."""
+    """Return what the manifest in `path` says, of which nothing but its form was checked; the names
+    it lists lie within the folder."""
     data = _read(path)
     try:
         digest = files.digest_bytes(files.canonical(data))
-    except (RecursionError, ValueError) as error:  # 1e999, or half of a character: JSON that has no one form in bytes
-        raise errors.PackageError(f"{path / NAME} has no digest ({error}): package the model again") from error
+    # 1e999, or half of a character: JSON that has no one form in bytes
+    except (RecursionError, ValueError) as error:
+        raise errors.PackageError(
+            f"{path / NAME} has no digest ({error}): package the model again"
+        ) from error
     manifest = _parse(data, path=path, digest=digest)
     for name in manifest.files:
         _check_name(name, path)
@@ -117,8 +121,8 @@ def describe(
     evaluation: artifacts.Evaluation | None,
     files: dict[str, str],
 ) -> artifacts.Json:
-    """Return the manifest as it is written: no clock and no path of this machine, so that the same inputs give the
-    same digest."""
+    """Return the manifest as it is written: no clock and no path of this machine, so that the same
+    inputs give the same digest."""
     return {
         "formatVersion": FORMAT_VERSION,
         "name": name,
@@ -139,9 +143,13 @@ def document(file: Path) -> artifacts.Json:
     try:
         data = artifacts.read_json(file, strict=True)
     except (OSError, ValueError) as error:
-        raise errors.PackageError(f"{file} is not JSON ({error}): package the model again") from error
+        raise errors.PackageError(
+            f"{file} is not JSON ({error}): package the model again"
+        ) from error
     if not isinstance(data, dict):
-        raise errors.PackageError(f"{file} holds a {type(data).__name__}: wanted an object; package the model again")
+        raise errors.PackageError(
+            f"{file} holds a {type(data).__name__}: wanted an object; package the model again"
+        )
     return data
 
 
@@ -181,14 +189,22 @@ def _parse(data: artifacts.Json, *, path: Path, digest: str) -> Manifest:
             files=dict(data["files"]),
         )
     except KeyError as error:
-        raise errors.PackageError(f"{path / NAME} has no {error.args[0]!r}: package the model again") from error
+        raise errors.PackageError(
+            f"{path / NAME} has no {error.args[0]!r}: package the model again"
+        ) from error
     except (TypeError, ValueError) as error:
-        raise errors.PackageError(f"{path / NAME} is damaged ({error}): package the model again") from error
+        raise errors.PackageError(
+            f"{path / NAME} is damaged ({error}): package the model again"
+        ) from error
     if manifest.layout not in LAYOUTS:
-        raise errors.PackageError(f"{path / NAME} has layout {manifest.layout!r}: wanted {' or '.join(LAYOUTS)}")
+        raise errors.PackageError(
+            f"{path / NAME} has layout {manifest.layout!r}: wanted {' or '.join(LAYOUTS)}"
+        )
     missing = [name for name in REQUIRED_FILES if name not in manifest.files]
     if missing:
-        raise errors.PackageError(f"{path / NAME} does not list {', '.join(missing)}: package the model again")
+        raise errors.PackageError(
+            f"{path / NAME} does not list {', '.join(missing)}: package the model again"
+        )
     return manifest
 
 
@@ -211,7 +227,9 @@ def _verify(manifest: Manifest) -> None:
                 f"{file} is a symbolic link: wanted a file of the package's own; package the model again"
             )
         if not file.is_file():
-            raise errors.PackageError(f"{file} is missing: the manifest lists it; package the model again")
+            raise errors.PackageError(
+                f"{file} is missing: the manifest lists it; package the model again"
+            )
         seen = files.digest_file(file)
         if seen != wanted:
             raise errors.PackageError(
@@ -234,11 +252,15 @@ def _check_name(name: Any, path: Path) -> None:
         or str(pure) != name
         or name in (".", "", NAME)
     ):
-        raise errors.PackageError(f"{path / NAME} lists {name!r}: wanted a relative path within the package")
+        raise errors.PackageError(
+            f"{path / NAME} lists {name!r}: wanted a relative path within the package"
+        )
 
 
 def _walk(path: Path) -> set[str]:
     """Return the relative paths of everything that is no folder, links to folders included."""
     return {
-        str(item.relative_to(path).as_posix()) for item in path.rglob("*") if item.is_symlink() or not item.is_dir()
+        str(item.relative_to(path).as_posix())
+        for item in path.rglob("*")
+        if item.is_symlink() or not item.is_dir()
     }

@@ -1,9 +1,9 @@
 """Files in a container registry, by its distribution API and the standard library.
 
-The artifact is one that `oras push REGISTRY/REPOSITORY:TAG *` makes in a package's folder: a layer for each file, with
-its name as `org.opencontainers.image.title`. Credentials are those of `docker login`: the file config.json below
-DOCKER_CONFIG or ~/.docker. The registry is shown them, and over https its own host where it gives tokens;
-FAIRWAY_FETCH_REALMS names other hosts that may have them.
+The artifact is one that `oras push REGISTRY/REPOSITORY:TAG *` makes in a package's folder: a layer
+for each file, with its name as `org.opencontainers.image.title`. Credentials are those of `docker
+login`: the file config.json below DOCKER_CONFIG or ~/.docker. The registry is shown them, and over
+https its own host where it gives tokens; FAIRWAY_FETCH_REALMS names other hosts that may have them.
 """
 
 import base64
@@ -19,9 +19,13 @@ from fairway import errors
 from fairway.packaging import web
 
 TITLE = "org.opencontainers.image.title"
-MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
 LARGEST_DOCUMENT = 16 << 20
-PLAIN = ("localhost", "127.0.0.1", "::1")  # registries of this machine are asked without TLS, as docker does
+# registries of this machine are asked without TLS, as docker does
+PLAIN = ("localhost", "127.0.0.1", "::1")
 REALMS = {
     "registry-1.docker.io": "auth.docker.io",
     "registry.gitlab.com": "gitlab.com",
@@ -49,7 +53,8 @@ class Repository:
         self._layers: dict[str, str] | None = None
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        headers = self._headers()  # for each file anew: a token lives for minutes, a download may take longer
+        # for each file anew: a token lives for minutes, a download may take longer
+        headers = self._headers()
         if self._layers is None:
             self._layers = self._read(headers)
         digest = self._layers.get(name)
@@ -67,7 +72,9 @@ class Repository:
         """Return the digest of each file's layer."""
         document = _document(self._manifest, headers={"accept": ", ".join(MANIFESTS), **headers})
         try:
-            titled = [layer for layer in document["layers"] if TITLE in (layer.get("annotations") or {})]
+            titled = [
+                layer for layer in document["layers"] if TITLE in (layer.get("annotations") or {})
+            ]
             layers = {layer["annotations"][TITLE]: layer["digest"] for layer in titled}
         except (KeyError, TypeError, AttributeError) as error:
             raise errors.PackageError(
@@ -91,14 +98,20 @@ class Repository:
         return {"authorization": f"Bearer {token}"} if token else {}
 
     def _check_realm(self, realm: str) -> None:
-        """Raise PackageError unless tokens may be asked for there: encrypted, and with a login only where the login
-        belongs."""
+        """Raise PackageError unless tokens may be asked for there: encrypted, and with a login only
+        where the login belongs."""
         place, ours = urllib.parse.urlsplit(realm), urllib.parse.urlsplit(self._base)
         shown = errors.shortened(repr(web.shown(realm)))
         plain = place.scheme == "http" and place.hostname in PLAIN and ours.hostname in PLAIN
         if not place.hostname or not (place.scheme == "https" or plain):
-            raise errors.PackageError(f"{self._shown} asks for a token from {shown}: wanted an https address")
-        if self._login and place.hostname not in (ours.hostname, REALMS.get(str(ours.hostname)), *self._realms):
+            raise errors.PackageError(
+                f"{self._shown} asks for a token from {shown}: wanted an https address"
+            )
+        if self._login and place.hostname not in (
+            ours.hostname,
+            REALMS.get(str(ours.hostname)),
+            *self._realms,
+        ):
             raise errors.PackageError(
                 f"{self._shown} wants its login sent to {shown}, which is another host: where that is right, name it "
                 f"in FAIRWAY_FETCH_REALMS"
@@ -110,11 +123,15 @@ def _document(url: str, *, headers: dict[str, str]) -> dict[str, Any]:
     for chunk in web.stream(url, headers=headers):
         content += chunk
         if len(content) > LARGEST_DOCUMENT:
-            raise errors.PackageError(f"{web.shown(url)} is larger than {LARGEST_DOCUMENT} bytes: is it a registry?")
+            raise errors.PackageError(
+                f"{web.shown(url)} is larger than {LARGEST_DOCUMENT} bytes: is it a registry?"
+            )
     try:
         document = json.loads(content)
     except (RecursionError, ValueError) as error:
-        raise errors.PackageError(f"{web.shown(url)} is no JSON ({error}): is it a registry?") from error
+        raise errors.PackageError(
+            f"{web.shown(url)} is no JSON ({error}): is it a registry?"
+        ) from error
     if not isinstance(document, dict):
         raise errors.PackageError(f"{web.shown(url)} is no JSON object: is it a registry?")
     return document
@@ -122,15 +139,26 @@ def _document(url: str, *, headers: dict[str, str]) -> dict[str, Any]:
 
 def _login(registry: str, environment: Mapping[str, str]) -> str | None:
     """Return the base64 of user:password that `docker login` kept for the registry."""
-    folder = environment.get("DOCKER_CONFIG") or os.path.join(environment.get("HOME", ""), ".docker")
+    folder = environment.get("DOCKER_CONFIG") or os.path.join(
+        environment.get("HOME", ""), ".docker"
+    )
     try:
-        kept = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("auths", {})
+        kept = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get(
+            "auths", {}
+        )
     except (OSError, ValueError, AttributeError):
         return None
-    for key in (registry, f"https://{registry}", f"https://{registry}/v1/", f"https://{registry}/v2/"):
+    for key in (
+        registry,
+        f"https://{registry}",
+        f"https://{registry}/v1/",
+        f"https://{registry}/v2/",
+    ):
         entry = kept.get(key) or {}
         if entry.get("auth"):
             return str(entry["auth"])
         if entry.get("username"):
-            return base64.b64encode(f"{entry['username']}:{entry.get('password', '')}".encode()).decode()
+            return base64.b64encode(
+                f"{entry['username']}:{entry.get('password', '')}".encode()
+            ).decode()
     return None

@@ -1,5 +1,5 @@
-"""The model package: what training hands to serving. `build` makes one, `load` verifies one, `revision` names one in
-service.
+"""The model package: what training hands to serving. `build` makes one, `load` verifies one,
+`revision` names one in service.
 
     manifest.json        what is in it, where it came from, the digest of every file
     model.onnx           the graph that serves; model.safetensors and model.pt2 beside it for torch models
@@ -9,7 +9,8 @@ service.
     reference.npz        raw test rows with the model's answers: what drift is measured against
     evaluation.json      what was measured on the test split; report.html to read
 
-Nothing in it is a pickle, nothing in it depends on the clock or the machine: the same inputs give the same digest.
+Nothing in it is a pickle, nothing in it depends on the clock or the machine: the same inputs give
+the same digest.
 """
 
 import hashlib
@@ -37,7 +38,8 @@ def build(
     config: sections.Config,
     out: Path,
 ) -> artifacts.Package:
-    """Return the package of a checkpoint, in `out/<digest>/`. Building the same again gives the same package."""
+    """Return the package of a checkpoint, in `out/<digest>/`. Building the same again gives the
+    same package."""
     data = artifacts.from_json(artifacts.Dataset, _json(dataset / "dataset.json"))
     fitted = artifacts.from_json(artifacts.Checkpoint, _json(checkpoint / "checkpoint.json"))
     if fitted.dataset_version != data.version:
@@ -75,20 +77,33 @@ def import_onnx(
     evaluation: Path | None = None,
     licence: str = "unspecified",
 ) -> artifacts.Package:
-    """Return the package of a graph that was trained elsewhere; `packaging.imported` explains the schema file."""
-    from fairway.packaging import imported  # ONNX Runtime with it, which naming a revision does not need
+    """Return the package of a graph that was trained elsewhere; `packaging.imported` explains the
+    schema file."""
+    # ONNX Runtime with it, which naming a revision does not need
+    from fairway.packaging import imported
 
-    return imported.import_onnx(model, schema=schema, name=name, out=out, evaluation=evaluation, licence=licence)
+    return imported.import_onnx(
+        model, schema=schema, name=name, out=out, evaluation=evaluation, licence=licence
+    )
 
 
 def revision(digest: str, *, serving: sections.Serving, image: str = "local") -> str:
-    """Return the 12 characters that name what could behave differently: package, serving section and image."""
-    identity = {"package": digest, "image": image, "serving": serving.model_dump(mode="json", by_alias=True)}
+    """Return the 12 characters that name what could behave differently: package, serving section
+    and image."""
+    identity = {
+        "package": digest,
+        "image": image,
+        "serving": serving.model_dump(mode="json", by_alias=True),
+    }
     return hashlib.sha256(files.canonical(identity)).hexdigest()[:REVISION_LENGTH]
 
 
 def _copy(folder: Path, *, dataset: Path, checkpoint: Path, evaluation: Path | None) -> None:
-    for source in (checkpoint / "model.onnx", dataset / "preprocessing.json", dataset / "schema.json"):
+    for source in (
+        checkpoint / "model.onnx",
+        dataset / "preprocessing.json",
+        dataset / "schema.json",
+    ):
         store.copy(source, target=folder / source.name)
     optional = [checkpoint / weights for weights in OPTIONAL_WEIGHTS]
     if evaluation is not None:
@@ -102,7 +117,8 @@ def _copy(folder: Path, *, dataset: Path, checkpoint: Path, evaluation: Path | N
 
 def _write_rows(folder: Path, *, dataset: Path, layout: str, schema: Schema) -> None:
     """Write golden rows and the reference window: test rows that went through the serving path."""
-    from fairway.data import splits  # pyarrow and ONNX Runtime, which naming a revision does not need
+    # pyarrow and ONNX Runtime, which naming a revision does not need
+    from fairway.data import splits
     from fairway.packaging import answering
 
     raw, numbers = splits.columns(dataset, "test")
@@ -130,7 +146,8 @@ def _lineage(
 
 
 def _configuration(config: sections.Config) -> artifacts.Json:
-    """Return the sections that made the model; files by name, because a folder of this machine is nothing to digest."""
+    """Return the sections that made the model; files by name, because a folder of this machine is
+    nothing to digest."""
     sections = {
         name: getattr(config, name).model_dump(mode="json", by_alias=True)
         for name in ("data", "training", "evaluation")
@@ -144,11 +161,15 @@ def _configuration(config: sections.Config) -> artifacts.Json:
 def _evaluation(folder: Path | None) -> artifacts.Evaluation | None:
     if folder is None:
         return None
-    return artifacts.from_json(artifacts.Evaluation, _json(folder / "evaluation.json" if folder.is_dir() else folder))
+    return artifacts.from_json(
+        artifacts.Evaluation, _json(folder / "evaluation.json" if folder.is_dir() else folder)
+    )
 
 
 def _json(path: Path) -> artifacts.Json:
     try:
         return artifacts.read_json(path)
     except (OSError, ValueError) as error:
-        raise errors.PackageError(f"{path} cannot be read ({error}): run the stage that writes it") from error
+        raise errors.PackageError(
+            f"{path} cannot be read ({error}): run the stage that writes it"
+        ) from error

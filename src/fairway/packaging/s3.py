@@ -1,4 +1,5 @@
-"""Files in a bucket: Amazon's S3, and what speaks its protocol. Needs botocore (`pip install "fairway[s3]"`)."""
+"""Files in a bucket: Amazon's S3, and what speaks its protocol. Needs botocore (`pip install
+"fairway[s3]"`)."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,8 +19,8 @@ PASSING = (
 
 
 class Bucket:
-    """A prefix of a bucket. Credentials are found as by every AWS tool: variables, files, a service account's web
-    identity, the node's role."""
+    """A prefix of a bucket. Credentials are found as by every AWS tool: variables, files, a service
+    account's web identity, the node's role."""
 
     def __init__(self, name: str, *, prefix: str, environment: Mapping[str, str]) -> None:
         self._name, self._prefix = name, prefix
@@ -37,7 +38,8 @@ class Bucket:
             raise _refused(error, place) from error
         except (exceptions.HTTPClientError, exceptions.IncompleteReadError) as error:
             raise errors.Unavailable(f"{place} cannot be read now: {error}") from error
-        except exceptions.BotoCoreError as error:  # no credentials, a broken profile, a bucket's name that is none
+        # no credentials, a broken profile, a bucket's name that is none
+        except exceptions.BotoCoreError as error:
             raise errors.PackageError(f"{place} cannot be read: {error}") from error
 
 
@@ -46,7 +48,9 @@ def _client(environment: Mapping[str, str]) -> Any:
         from botocore import config, session
         from botocore import exceptions as faults
     except ImportError as error:
-        raise errors.UsageError('s3:// needs botocore: install it with `pip install "fairway[s3]"`') from error
+        raise errors.UsageError(
+            's3:// needs botocore: install it with `pip install "fairway[s3]"`'
+        ) from error
     elsewhere = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
     settings = config.Config(
         connect_timeout=10,

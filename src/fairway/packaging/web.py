@@ -1,4 +1,5 @@
-"""Files over HTTP, with the standard library: streamed, redirected, and with each failure told as passing or final."""
+"""Files over HTTP, with the standard library: streamed, redirected, and with each failure told as
+passing or final."""
 
 import http.client
 import ssl
@@ -15,8 +16,8 @@ PASSING = (408, 425, 429)  # and 5xx
 
 
 class Site:
-    """A folder on a web server. `authorization` is the header that goes with each request, but not to where it is
-    redirected."""
+    """A folder on a web server. `authorization` is the header that goes with each request, but not
+    to where it is redirected."""
 
     def __init__(self, uri: str, *, authorization: str | None = None) -> None:
         self._place, self._authorization = urlsplit(uri), authorization
@@ -28,8 +29,8 @@ class Site:
 
 
 def stream(url: str, *, headers: dict[str, str]) -> Iterator[bytes]:
-    """Return the body of what the address answers; raises Unavailable where another attempt may succeed, PackageError
-    where none will."""
+    """Return the body of what the address answers; raises Unavailable where another attempt may
+    succeed, PackageError where none will."""
     seen = 0
     with answered(url, headers=headers) as response:
         try:
@@ -55,7 +56,8 @@ def answered(url: str, *, headers: dict[str, str]) -> http.client.HTTPResponse:
 
 
 def challenge(url: str, *, accept: str) -> str:
-    """Return what the address answers to one without credentials: its WWW-Authenticate, empty where it wants none."""
+    """Return what the address answers to one without credentials: its WWW-Authenticate, empty where
+    it wants none."""
     try:
         _open(url, headers={"accept": accept}, method="HEAD").close()
     except urllib.error.HTTPError as error:
@@ -70,9 +72,12 @@ def _open(url: str, *, headers: dict[str, str], method: str = "GET") -> http.cli
     ours = {"user-agent": f"fairway/{__version__}", "accept-encoding": "identity"}
     request = urllib.request.Request(url, headers=ours, method=method)  # noqa: S310 - the callers' addresses are http(s)
     for key, value in headers.items():
-        request.add_unredirected_header(key, value)  # a registry redirects to a store that must not see its credentials
+        # a registry redirects to a store that must not see its credentials
+        request.add_unredirected_header(key, value)
     try:
-        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)  # noqa: S310
+        response: http.client.HTTPResponse = urllib.request.urlopen(  # noqa: S310
+            request, timeout=TIMEOUT_SECONDS
+        )
     except urllib.error.HTTPError:
         raise
     except urllib.error.URLError as error:
@@ -85,7 +90,9 @@ def _open(url: str, *, headers: dict[str, str], method: str = "GET") -> http.cli
     except http.client.InvalidURL as error:
         raise errors.UsageError(f"{shown(url)} is no address: {error}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise errors.Unavailable(f"{shown(url)} does not answer: {error or type(error).__name__}") from error
+        raise errors.Unavailable(
+            f"{shown(url)} does not answer: {error or type(error).__name__}"
+        ) from error
     return response
 
 
@@ -103,4 +110,6 @@ def _refused(error: urllib.error.HTTPError, url: str) -> errors.FairwayError:
         403: "these credentials may not read it",
         404: "wanted the files that `fairway package` writes",
     }
-    return errors.PackageError(f"{shown(url)} answered {error.code}: {advice.get(error.code, 'wanted 200')}")
+    return errors.PackageError(
+        f"{shown(url)} answered {error.code}: {advice.get(error.code, 'wanted 200')}"
+    )

@@ -1,6 +1,8 @@
-"""Refuses a compiled pipeline that is known to fail silently: what kfp compiles is not always what runs.
+"""Refuses a compiled pipeline that is known to fail silently: what kfp compiles is not always what
+runs.
 
-Each finding is one sentence that names the step and the remedy. Pure: the compiled documents in, sentences out.
+Each finding is one sentence that names the step and the remedy. Pure: the compiled documents in,
+sentences out.
 """
 
 import re
@@ -25,7 +27,11 @@ def findings(documents: compiled.Documents, *, environment: str) -> tuple[str, .
     steps = compiled.containers(pipeline)
     return (
         *_bare_conditions(pipeline),
-        *(sentence for name, container in steps.items() for sentence in _step(documents, name, container, environment)),
+        *(
+            sentence
+            for name, container in steps.items()
+            for sentence in _step(documents, name, container, environment)
+        ),
         *_cached_side_effects(documents),
     )
 
@@ -41,9 +47,14 @@ def require(documents: compiled.Documents, *, environment: str, what: str) -> No
 # -- one step --------------------------------------------------------------------------------------
 
 
-def _step(documents: compiled.Documents, executor: str, container: artifacts.Json, environment: str) -> Iterator[str]:
+def _step(
+    documents: compiled.Documents, executor: str, container: artifacts.Json, environment: str
+) -> Iterator[str]:
     step = executor.removeprefix("exec-")
-    resources, on_kubernetes = container.get("resources", {}), compiled.kubernetes_of(documents, executor)
+    resources, on_kubernetes = (
+        container.get("resources", {}),
+        compiled.kubernetes_of(documents, executor),
+    )
     code = _code(container)
     for key, word in LIMITS.items():
         if key not in resources:
@@ -80,7 +91,8 @@ def _gpu(step: str, on_kubernetes: artifacts.Json) -> Iterator[str]:
         yield (
             f"step {step} asks for a GPU without a toleration: GPU nodes are usually tainted and it would stay pending"
         )
-    if not any(mount.get("mountPath") == "/dev/shm" for mount in on_kubernetes.get("emptyDirMounts", [])):  # noqa: S108
+    mounted = {mount.get("mountPath") for mount in on_kubernetes.get("emptyDirMounts", [])}
+    if "/dev/shm" not in mounted:  # noqa: S108
         yield f"step {step} asks for a GPU without shared memory at /dev/shm: torch's workers die in the default 64 MiB"
 
 
@@ -100,14 +112,16 @@ def _dags(pipeline: artifacts.Json) -> Iterator[tuple[str, artifacts.Json]]:
 
 
 def _bare_conditions(pipeline: artifacts.Json) -> Iterator[str]:
-    """A condition outside a condition-branches group has no Else. On a *named* output it never runs locally, and says
-    SUCCESS."""
+    """A condition outside a condition-branches group has no Else. On a *named* output it never runs
+    locally, and says SUCCESS."""
     for owner, dag in _dags(pipeline):
         if owner.startswith("comp-condition-branches"):
             continue
         for task in dag["tasks"].values():
             for channel in CHANNEL.findall(task.get("triggerPolicy", {}).get("condition", "")):
-                origin = _origin(pipeline, owner, task.get("inputs", {}).get("parameters", {}).get(channel, {}))
+                origin = _origin(
+                    pipeline, owner, task.get("inputs", {}).get("parameters", {}).get(channel, {})
+                )
                 if origin and origin[1] != "Output":
                     yield (
                         f"condition {task['taskInfo']['name']} asks for the named output {origin[1]} of step "
@@ -117,8 +131,8 @@ def _bare_conditions(pipeline: artifacts.Json) -> Iterator[str]:
 
 
 def _origin(pipeline: artifacts.Json, owner: str, given: artifacts.Json) -> tuple[str, str] | None:
-    """Return the step and output that a parameter comes from, through the groups around it; None for the pipeline's
-    own."""
+    """Return the step and output that a parameter comes from, through the groups around it; None
+    for the pipeline's own."""
     if made := given.get("taskOutputParameter"):
         return made["producerTask"], made["outputParameterKey"]
     key = given.get("componentInputParameter")
@@ -127,17 +141,23 @@ def _origin(pipeline: artifacts.Json, owner: str, given: artifacts.Json) -> tupl
     for parent, dag in _dags(pipeline):
         for task in dag["tasks"].values():
             if task["componentRef"]["name"] == owner:
-                return _origin(pipeline, parent, task.get("inputs", {}).get("parameters", {}).get(key, {}))
+                return _origin(
+                    pipeline, parent, task.get("inputs", {}).get("parameters", {}).get(key, {})
+                )
     return None
 
 
 def _cached_side_effects(documents: compiled.Documents) -> Iterator[str]:
     acting = {
-        name for name, container in compiled.containers(documents[0]).items() if _acts(documents, name, container)
+        name
+        for name, container in compiled.containers(documents[0]).items()
+        if _acts(documents, name, container)
     }
     for task in _tasks(documents[0]):
         component: Any = documents[0]["components"].get(task["componentRef"]["name"], {})
-        if component.get("executorLabel") in acting and task.get("cachingOptions", {}).get("enableCache"):
+        if component.get("executorLabel") in acting and task.get("cachingOptions", {}).get(
+            "enableCache"
+        ):
             yield (
                 f"step {task['taskInfo']['name']} has a side effect and its cache is on: "
                 "a second run would not act; set_caching_options(False)"

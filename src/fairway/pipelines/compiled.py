@@ -1,7 +1,8 @@
 """The compiled pipelines: found, read, and given the images and resources of a configuration.
 
-Kubeflow Pipelines cannot choose a GPU when a run starts, and an installed fairway has no pipeline sources to compile.
-So the compiled documents, which are plain data, are filled in before they are sent.
+Kubeflow Pipelines cannot choose a GPU when a run starts, and an installed fairway has no pipeline
+sources to compile. So the compiled documents, which are plain data, are filled in before they are
+sent.
 """
 
 import copy
@@ -13,7 +14,8 @@ import yaml
 from fairway import artifacts, errors
 from fairway.config import sections
 
-Documents = tuple[artifacts.Json, artifacts.Json]  # the pipeline, and what Kubernetes shall do for it
+# the pipeline, and what Kubernetes shall do for it
+Documents = tuple[artifacts.Json, artifacts.Json]
 TRAINING = {False: "training.yaml", True: "training-gpu.yaml"}
 
 
@@ -42,15 +44,20 @@ def write(documents: Documents) -> str:
 
 
 def for_training(section: sections.Pipeline) -> Documents:
-    """Return the training pipeline with the image and the resources that `pipeline` in the configuration names."""
+    """Return the training pipeline with the image and the resources that `pipeline` in the
+    configuration names."""
     return filled(read(find(TRAINING[section.train.gpu > 0])), section)
 
 
 def filled(documents: Documents, section: sections.Pipeline) -> Documents:
-    """Return a copy with the section's image everywhere and its resources at each step; the documents stay as they
-    are."""
+    """Return a copy with the section's image everywhere and its resources at each step; the
+    documents stay as they are."""
     pipeline, kubernetes = copy.deepcopy(documents)
-    asked = {"exec-prepare": section.prepare, "exec-train": section.train, "exec-evaluate": section.evaluate}
+    asked = {
+        "exec-prepare": section.prepare,
+        "exec-train": section.train,
+        "exec-evaluate": section.evaluate,
+    }
     for name, container in containers(pipeline).items():
         container["image"] = section.image
         _resources(container, asked.get(name, section.prepare))
@@ -58,8 +65,8 @@ def filled(documents: Documents, section: sections.Pipeline) -> Documents:
 
 
 def tried_once(documents: Documents) -> Documents:
-    """Return a copy without retries: they are for nodes that vanish; on one machine a step that failed only fails
-    again, later."""
+    """Return a copy without retries: they are for nodes that vanish; on one machine a step that
+    failed only fails again, later."""
     pipeline, kubernetes = copy.deepcopy(documents)
     for component in (pipeline["root"], *pipeline["components"].values()):
         for task in component.get("dag", {}).get("tasks", {}).values():
@@ -78,14 +85,20 @@ def containers(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:
 
 def kubernetes_of(documents: Documents, executor: str) -> artifacts.Json:
     """Return what Kubernetes shall do for a step: timeout, tolerations, volumes, labels."""
-    part: Any = documents[1].get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
+    part: Any = (
+        documents[1]
+        .get("platforms", {})
+        .get("kubernetes", {})
+        .get("deploymentSpec", {})
+        .get("executors", {})
+    )
     found: artifacts.Json = part.get(executor, {})
     return found
 
 
 def _resources(container: artifacts.Json, asked: sections.Resources) -> None:
-    """The strings are what the backend reads; the numbers that kfp writes beside them for old backends would
-    disagree."""
+    """The strings are what the backend reads; the numbers that kfp writes beside them for old
+    backends would disagree."""
     accelerator = container.get("resources", {}).get("accelerator")
     container["resources"] = {
         "resourceCpuRequest": asked.cpu,

@@ -1,7 +1,8 @@
-"""A run of the training pipeline on this machine: the compiled YAML under kfp.local, in a process of its own.
+"""A run of the training pipeline on this machine: the compiled YAML under kfp.local, in a process
+of its own.
 
-kfp prints much, changes global state and keeps no record of a run; here its output goes to a log, and the run's folder
-says what each step did, how long it took and which way the gate decided.
+kfp prints much, changes global state and keeps no record of a run; here its output goes to a log,
+and the run's folder says what each step did, how long it took and which way the gate decided.
 """
 
 import contextlib
@@ -20,15 +21,17 @@ from fairway.config import sections
 from fairway.pipelines import compiled, steps
 
 PATIENCE_SECONDS = 5.0  # between asking the steps to end and ending them
-CONFIG_BYTES = 100 * 1024  # Linux takes 128 KiB in one argument, and kfp hands each step its inputs in one
-RUNNING, FAILED = "running", "failed"  # outcomes of a record besides those of a run that ended by itself
+# Linux takes 128 KiB in one argument, and kfp hands each step its inputs in one
+CONFIG_BYTES = 100 * 1024
+# outcomes of a record besides those of a run that ended by itself
+RUNNING, FAILED = "running", "failed"
 Progress = Callable[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """One run as it ended; `run.json` holds the same while it goes on (outcome `running`) and where it failed
-    (`failed`)."""
+    """One run as it ended; `run.json` holds the same while it goes on (outcome `running`) and where
+    it failed (`failed`)."""
 
     run: str
     outcome: str  # packaged | deployed | refused
@@ -41,7 +44,8 @@ class TrainingRun:
     digest: str | None = None  # of the package
     warnings: tuple[
         str, ...
-    ] = ()  # rows that were left out, what looks too good; what the gate's comparison could not know
+        # rows that were left out, what looks too good; what the gate's comparison could not know
+    ] = ()
 
 
 def run_training(
@@ -53,11 +57,12 @@ def run_training(
     progress: Progress | None = None,
     name: str | None = None,
 ) -> TrainingRun:
-    """Run the pipeline and gives how it ended; raises TrainingError with the failed step's own sentence.
+    """Run the pipeline and gives how it ended; raises TrainingError with the failed step's own
+    sentence.
 
-    `progress` is called with a step, its status (running, done, failed), its seconds so far and a message. The record
-    and the log lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so does the end of this process, however it
-    ends.
+    `progress` is called with a step, its status (running, done, failed), its seconds so far and a
+    message. The record and the log lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so
+    does the end of this process, however it ends.
     """
     home = home.absolute()
     began = time.time()
@@ -72,12 +77,18 @@ def run_training(
     }
     artifacts.write_json(
         folder / "request.json",
-        {"pipeline": str(compiled.find(compiled.TRAINING[False])), "root": str(root), "arguments": arguments},
+        {
+            "pipeline": str(compiled.find(compiled.TRAINING[False])),
+            "root": str(root),
+            "arguments": arguments,
+        },
     )
     follower = steps.Follower()
 
     def record(outcome: str, reason: str) -> TrainingRun:
-        made = _record(run, folder, root, follower, outcome=outcome, reason=reason, seconds=time.time() - began)
+        made = _record(
+            run, folder, root, follower, outcome=outcome, reason=reason, seconds=time.time() - began
+        )
         artifacts.write_json(folder / "run.json", made)
         return made
 
@@ -98,15 +109,22 @@ def run_training(
 
 
 def close(folder: Path) -> artifacts.Json | None:
-    """Return the record of a run whose process is gone, None where it left none; a record that still says `running` is
-    ended as failed."""
+    """Return the record of a run whose process is gone, None where it left none; a record that
+    still says `running` is ended as failed."""
     file = folder / "run.json"
     if not file.exists():
         return None
     record: artifacts.Json = artifacts.read_json(file)
     if record["outcome"] == RUNNING:
-        ended = [{**step, "status": FAILED} if step["status"] == RUNNING else step for step in record["steps"]]
-        record |= {"outcome": FAILED, "reason": "cut off: its process ended before the run did", "steps": ended}
+        ended = [
+            {**step, "status": FAILED} if step["status"] == RUNNING else step
+            for step in record["steps"]
+        ]
+        record |= {
+            "outcome": FAILED,
+            "reason": "cut off: its process ended before the run did",
+            "steps": ended,
+        }
         artifacts.write_json(file, record)
     return record
 
@@ -122,7 +140,9 @@ def _configuration(config: sections.Config) -> str:
     return text
 
 
-def _begin(config: sections.Config, *, home: Path, name: str | None, now: float) -> tuple[str, Path, Path]:
+def _begin(
+    config: sections.Config, *, home: Path, name: str | None, now: float
+) -> tuple[str, Path, Path]:
     """Return the run's name, folder and a folder for its steps that nothing was written to before."""
     run = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
     number = 1
@@ -175,7 +195,9 @@ def _execute(folder: Path, follower: steps.Follower, *, tell: Callable[[steps.To
     if child.returncode != 0:
         step = follower.failed()
         where = f"step {step.name}" if step else "the pipeline"
-        raise errors.TrainingError(f"{where} failed: {steps.sentence(step)} (log: {folder / 'pipeline.log'})")
+        raise errors.TrainingError(
+            f"{where} failed: {steps.sentence(step)} (log: {folder / 'pipeline.log'})"
+        )
 
 
 def _end(child: subprocess.Popen[str]) -> None:
@@ -207,7 +229,14 @@ def _ending(root: Path, follower: steps.Follower, *, deploy: bool, log: Path) ->
 
 
 def _record(
-    run: str, folder: Path, root: Path, follower: steps.Follower, *, outcome: str, reason: str, seconds: float
+    run: str,
+    folder: Path,
+    root: Path,
+    follower: steps.Follower,
+    *,
+    outcome: str,
+    reason: str,
+    seconds: float,
 ) -> TrainingRun:
     outputs = {step.name: _output(root, step.name) for step in follower.steps}
     package = outputs.get("package", {})
@@ -227,8 +256,8 @@ def _record(
 
 
 def _warnings(root: Path) -> tuple[str, ...]:
-    """Return what the prepare step has to say of the rows, and the gate of its comparison; nothing of a step that left
-    no record.
+    """Return what the prepare step has to say of the rows, and the gate of its comparison; nothing
+    of a step that left no record.
     """
     said = (("*/prepare/dataset/dataset.json", "warnings"), ("*/gate/decision", "notes"))
     return tuple(

@@ -1,7 +1,7 @@
 """What the steps of a local run do, told by kfp's own log line by line.
 
-kfp.local keeps no status, time or error of a step. Its log has them: lines of its own start with the time of day, lines
-of a step are indented by four spaces, so that no step can pass for kfp.
+kfp.local keeps no status, time or error of a step. Its log has them: lines of its own start with
+the time of day, lines of a step are indented by four spaces, so that no step can pass for kfp.
 """
 
 import re
@@ -11,7 +11,9 @@ from fairway import artifacts
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 BEGAN = re.compile(r"^\d\d:\d\d:\d\d\.\d{3} - INFO - Executing task '(.+)'$")
-ENDED = re.compile(r"^\d\d:\d\d:\d\d\.\d{3} - \w+ - Task '(.+)' finished with status (SUCCESS|FAILURE)$")
+ENDED = re.compile(
+    r"^\d\d:\d\d:\d\d\.\d{3} - \w+ - Task '(.+)' finished with status (SUCCESS|FAILURE)$"
+)
 INDENT = "    "
 TRACEBACK = f"{INDENT}Traceback (most recent call last):"
 PROGRESS = f"{INDENT}progress: "
@@ -65,15 +67,22 @@ class Follower:
         return next((step for step in reversed(self.steps) if step.status != "done"), None)
 
     def _end(self, name: str, *, succeeded: bool, now: float) -> Told | None:
-        step = next((step for step in reversed(self.steps) if step.name == name and step.status == "running"), None)
+        step = next(
+            (
+                step
+                for step in reversed(self.steps)
+                if step.name == name and step.status == "running"
+            ),
+            None,
+        )
         if step is None:
             return None
         step.status, step.seconds = ("done" if succeeded else "failed"), round(now - step.began, 3)
         return Told(step=name, status=step.status, seconds=step.seconds, message=step.error)
 
     def _own(self, step: Step, line: str, *, now: float) -> Told | None:
-        """A line of the step itself. Of chained errors the last one counts: the step's own, its causes come before
-        it."""
+        """A line of the step itself. Of chained errors the last one counts: the step's own, its
+        causes come before it."""
         text = line[len(INDENT) :]
         if line == TRACEBACK:
             self._raising = True
@@ -81,7 +90,10 @@ class Follower:
             self._raising, step.error = False, OURS.sub("", text)
         elif line.startswith(PROGRESS):
             return Told(
-                step=step.name, status="running", seconds=round(now - step.began, 3), message=line[len(PROGRESS) :]
+                step=step.name,
+                status="running",
+                seconds=round(now - step.began, 3),
+                message=line[len(PROGRESS) :],
             )
         if text.strip() and not EXECUTOR.match(text):
             step.last = text.strip()
@@ -100,7 +112,11 @@ def sentence(step: Step | None) -> str:
 
 def as_json(step: Step, *, output: artifacts.Json) -> artifacts.Json:
     """Return the step for the record of the run, with what its `executor_output.json` holds."""
-    found = {name: held["artifacts"][0] for name, held in output.get("artifacts", {}).items() if held.get("artifacts")}
+    found = {
+        name: held["artifacts"][0]
+        for name, held in output.get("artifacts", {}).items()
+        if held.get("artifacts")
+    }
     return {
         "step": step.name,
         "status": step.status,
@@ -108,6 +124,7 @@ def as_json(step: Step, *, output: artifacts.Json) -> artifacts.Json:
         "began": step.began,
         "parameters": output.get("parameterValues", {}),
         "artifacts": {
-            name: {"path": one.get("uri", ""), "metadata": one.get("metadata", {})} for name, one in found.items()
+            name: {"path": one.get("uri", ""), "metadata": one.get("metadata", {})}
+            for name, one in found.items()
         },
     }

@@ -1,4 +1,5 @@
-"""Pipelines submitted: to a cluster's Kubeflow Pipelines, or run here under kfp.local. The only kfp import.
+"""Pipelines submitted: to a cluster's Kubeflow Pipelines, or run here under kfp.local. The only kfp
+import.
 
 python -m fairway.pipelines.submit REQUEST.json      # what `run` starts as a process of its own
 """
@@ -36,11 +37,12 @@ def submit(
     namespace: str | None = None,
     name: str | None = None,
 ) -> artifacts.Json:
-    """Start a run of the training pipeline on a cluster; gives its id, name, pipeline and whether it was adopted.
+    """Start a run of the training pipeline on a cluster; gives its id, name, pipeline and whether
+    it was adopted.
 
-    A run of the same name that has not ended is adopted rather than started twice; by default the name says what is
-    asked for, so that asking twice is one run. Raises Unavailable where the API does not answer, PlatformError for a
-    pipeline that is not sound.
+    A run of the same name that has not ended is adopted rather than started twice; by default the
+    name says what is asked for, so that asking twice is one run. Raises Unavailable where the API
+    does not answer, PlatformError for a pipeline that is not sound.
     """
     import kfp
     from kfp_server_api import ApiException
@@ -59,7 +61,8 @@ def submit(
     place = host or "the current kubeconfig"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # that the client wants a backend of version 2
+            # that the client wants a backend of version 2
+            warnings.simplefilter("ignore", FutureWarning)
             client = kfp.Client(host=host, **({"namespace": namespace} if namespace else {}))
         found = adopted(_runs(client, run_name, namespace), name=run_name)
         started = found or _start(client, documents, arguments, name=run_name, namespace=namespace)
@@ -76,7 +79,8 @@ def submit(
 
 
 def run_name_of(name: str, documents: compiled.Documents, arguments: artifacts.Json) -> str:
-    """Return a name that is the same for the same request: pipeline, image, resources, configuration, champion."""
+    """Return a name that is the same for the same request: pipeline, image, resources,
+    configuration, champion."""
     asked = hashlib.sha256(files.canonical([*documents, arguments])).hexdigest()
     return f"{name}-training-{asked[:8]}"
 
@@ -91,18 +95,34 @@ def adopted(runs: Iterable[Any], *, name: str) -> str | None:
 
 def _runs(client: Any, name: str, namespace: str | None) -> Iterable[Any]:
     """Return the newest runs of this name."""
-    wanted = json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
-    return client.list_runs(page_size=20, sort_by="created_at desc", namespace=namespace, filter=wanted).runs or ()
+    wanted = json.dumps(
+        {"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]}
+    )
+    return (
+        client.list_runs(
+            page_size=20, sort_by="created_at desc", namespace=namespace, filter=wanted
+        ).runs
+        or ()
+    )
 
 
 def _start(
-    client: Any, documents: compiled.Documents, arguments: artifacts.Json, *, name: str, namespace: str | None
+    client: Any,
+    documents: compiled.Documents,
+    arguments: artifacts.Json,
+    *,
+    name: str,
+    namespace: str | None,
 ) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pipeline.yaml"
         file.write_text(compiled.write(documents), encoding="utf-8")
         started = client.create_run_from_pipeline_package(
-            str(file), arguments=arguments, run_name=name, experiment_name=EXPERIMENT, namespace=namespace
+            str(file),
+            arguments=arguments,
+            run_name=name,
+            experiment_name=EXPERIMENT,
+            namespace=namespace,
         )
     return str(started.run_id)
 
@@ -115,21 +135,27 @@ def _line(words: object) -> str:
 
 
 def here(request: artifacts.Json) -> None:
-    """Run the compiled pipeline under kfp.local with this environment; nothing is installed, nothing is fetched."""
+    """Run the compiled pipeline under kfp.local with this environment; nothing is installed,
+    nothing is fetched."""
     from kfp import components, local
 
     _plain_interpreter()
-    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=request["root"], raise_on_error=True)
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=request["root"],
+        raise_on_error=True,
+    )
     once = compiled.tried_once(compiled.read(Path(request["pipeline"])))
     pipeline: Any = components.load_component_from_text(compiled.write(once))
     pipeline(**request["arguments"])
 
 
 def _plain_interpreter() -> None:
-    """kfp puts the interpreter's path wherever a step's command says `python3`, also inside the names of the user's
-    files.
+    """kfp puts the interpreter's path wherever a step's command says `python3`, also inside the
+    names of the user's files.
 
-    Where `python3` on PATH can be this interpreter, the path it puts there is `python3` and nothing changes.
+    Where `python3` on PATH can be this interpreter, the path it puts there is `python3` and nothing
+    changes.
     """
     folder = Path(sys.executable).parent
     path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -140,8 +166,8 @@ def _plain_interpreter() -> None:
 
 
 def _end_with_starter() -> None:
-    """End this process and its steps when the process that started it is gone: its end of our standard input closes
-    then."""
+    """End this process and its steps when the process that started it is gone: its end of our
+    standard input closes then."""
     held = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # what the steps inherit

@@ -26,10 +26,11 @@ def platform(
 
 
 def deploy(config: sections.Config, *, package: Path, home: Path) -> str:
-    """Ask the configuration's platform to serve the package; return the revision, on a cluster the package's digest.
+    """Ask the configuration's platform to serve the package; return the revision, on a cluster the
+    package's digest.
 
-    On a cluster the package must lie in `platform.store` under its digest; the revision fails with a sentence where it
-    does not.
+    On a cluster the package must lie in `platform.store` under its digest; the revision fails with
+    a sentence where it does not.
     """
     chosen = platform(config.platform.kind, home=home, namespace=config.namespace)
     return chosen.deploy(config, package=package, note="training pipeline").identity

@@ -1,9 +1,10 @@
-"""Trains a challenger: the newest labelled answers written down, the training pipeline run on the old rows and these.
+"""Trains a challenger: the newest labelled answers written down, the training pipeline run on the
+old rows and these.
 
     python -m fairway.retraining.challenger --home HOME --deployment NAME --config FILE --champion PACKAGE
 
-Ends with the exit status of the run: 0 where a package was made (and deployed, where the configuration says so), 3
-where the gate refused it.
+Ends with the exit status of the run: 0 where a package was made (and deployed, where the
+configuration says so), 3 where the gate refused it.
 """
 
 import argparse
@@ -32,10 +33,11 @@ def write_labelled(
     limit: int,
     out: Path,
 ) -> int:
-    """Write the newest labelled rows with the raw features and the target of the champion's schema; gives how many.
+    """Write the newest labelled rows with the raw features and the target of the champion's schema;
+    gives how many.
 
-    Requests of a model with other features, labels that are not one for each row, and those that the task cannot read
-    are left out: they would join nothing.
+    Requests of a model with other features, labels that are not one for each row, and those that
+    the task cannot read are left out: they would join nothing.
     """
     package = manifest.load(champion)
     names = [feature.name for feature in package.features]
@@ -57,23 +59,34 @@ def write_labelled(
 
 
 def _label(said: Any, package: manifest.Manifest) -> Any:
-    """Return the label that was meant, None where none was; a word that is no class yet may be a new one."""
+    """Return the label that was meant, None where none was; a word that is no class yet may be a
+    new one."""
     found = tasks.of(package.schema).label(said, package.schema)
-    return said if found is None and package.schema.task == tasks.USUAL and isinstance(said, str) else found
+    return (
+        said
+        if found is None and package.schema.task == tasks.USUAL and isinstance(said, str)
+        else found
+    )
 
 
 def with_labelled(config: sections.Config, extra: Path) -> sections.Config:
-    """Return the configuration with the labelled rows joined to its training split; earlier files of the kind are
-    replaced."""
+    """Return the configuration with the labelled rows joined to its training split; earlier files
+    of the kind are replaced."""
     kept = tuple(path for path in config.data.extra if path.name != LABELLED)
-    return config.model_copy(update={"data": config.data.model_copy(update={"extra": (*kept, extra)})})
+    return config.model_copy(
+        update={"data": config.data.model_copy(update={"extra": (*kept, extra)})}
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--deployment", required=True)
-    parser.add_argument("--config", type=Path, required=True, help="The deployment's configuration, as JSON.")
+    parser.add_argument(
+        "--config", type=Path, required=True, help="The deployment's configuration, as JSON."
+    )
     parser.add_argument("--champion", type=Path, required=True)
     parser.add_argument("--run", required=True, help="Name of the run.")
     arguments = parser.parse_args()

@@ -1,4 +1,5 @@
-"""Whether to train a challenger now. Pure: signals and the time in, a decision with its sentence out."""
+"""Whether to train a challenger now. Pure: signals and the time in, a decision with its sentence
+out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ class LossWords:
 
 
 CLASSES = LossWords(what="realised accuracy", right=True, beyond="below", to="up to", at="at most")
-LOSSES = LossWords(what="realised mean loss", right=False, beyond="above", to="down to", at="at least")
+LOSSES = LossWords(
+    what="realised mean loss", right=False, beyond="above", to="down to", at="at least"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +68,8 @@ class Decision:
 
 
 def reference_loss(facts: Mapping[str, Any]) -> float | None:
-    """Return the mean loss on the test split that a package states; an older one states its accuracy alone."""
+    """Return the mean loss on the test split that a package states; an older one states its
+    accuracy alone."""
     loss, accuracy = facts.get("testLoss"), facts.get("testAccuracy")
     if loss is None and accuracy is not None:
         return 1 - float(accuracy)
@@ -78,7 +82,8 @@ def limit(section: sections.Retraining, *, reference: float) -> float:
 
 
 def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Decision:
-    """Return the decision: realised loss must have risen by more than `maxLossIncrease`, beyond chance."""
+    """Return the decision: realised loss must have risen by more than `maxLossIncrease`, beyond
+    chance."""
     loss, bound = signals.loss, signals.bound(confidence=section.confidence)
 
     def wait(reason: str) -> Decision:
@@ -110,10 +115,14 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
         return wait(f"{signals.labelled} of {section.min_labels} labels are in (minLabels)")
     most = limit(section, reference=signals.reference_loss)
     words = CLASSES if signals.task is None else LOSSES
-    here, then, edge, sure = (words.shown(value) for value in (loss, signals.reference_loss, most, bound))
+    here, then, edge, sure = (
+        words.shown(value) for value in (loss, signals.reference_loss, most, bound)
+    )
     seen = f"{words.what} is {here} on the newest {signals.labelled} labels"
     if bound <= most:
-        return wait(f"{seen}; not {words.beyond} {edge} beyond chance (it may be {words.to} {sure})")
+        return wait(
+            f"{seen}; not {words.beyond} {edge} beyond chance (it may be {words.to} {sure})"
+        )
     why = f"{words.beyond} {edge} beyond chance ({words.at} {sure} at {section.confidence:.0%})"
     return Decision(
         start=True,

@@ -61,8 +61,10 @@ class News:
     harm: Floats  # factors against the candidate
     certificate: Floats | None = None  # factors for it
     compared: bool = False  # whether both arms were counted at the same time under one split
-    at_risk: tuple[ArmCounts, ArmCounts] | None = None  # what was compared, where that is not what the limit is about
-    share: float | None = None  # of units' first: the probability with which their arm was drawn the candidate
+    # what was compared, where that is not what the limit is about
+    at_risk: tuple[ArmCounts, ArmCounts] | None = None
+    # of units' first: the probability with which their arm was drawn the candidate
+    share: float | None = None
     baseline: Floats | None = None  # factors of stable against the limit
 
 
@@ -77,7 +79,8 @@ class Bet:
     ratio: Ratio | None = None  # relative risk, for its interval
     alarm: Alarm | None = None  # whether stable itself is beyond the limit
     first: float | None = None  # when it began to learn: the look before its first news
-    memory: Mapping[str, Any] = field(default_factory=dict)  # JSON that the guard's own module writes and reads
+    # JSON that the guard's own module writes and reads
+    memory: Mapping[str, Any] = field(default_factory=dict)
 
     def learn(self, news: News, *, since: float, at: float) -> "Bet":
         """Return the bet after one piece of news that came between `since` and `at`."""

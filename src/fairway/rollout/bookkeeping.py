@@ -13,7 +13,8 @@ from fairway.rollout.ledger import Ledger, Lottery
 from fairway.rollout.statistics import hypotheses
 from fairway.rollout.statistics.betting import Wealth
 
-ENOUGH = 10  # labels of one weight that are bet on at once: fewer waste a share of 1/n of what they say
+# labels of one weight that are bet on at once: fewer waste a share of 1/n of what they say
+ENOUGH = 10
 WAITING = 100  # outcomes of one arm that wait for the other's: bounds what travels in a status
 
 
@@ -24,7 +25,8 @@ def begin(strategy: sections.Strategy, *, at: float) -> Ledger:
 
 
 def _bet(case: Case[Any], key: BetKey, *, at: float) -> Bet:
-    """Return a bet that has learnt nothing. Slices are many, and the status is small: their bets do not restart."""
+    """Return a bet that has learnt nothing. Slices are many, and the status is small: their bets do
+    not restart."""
     certified = key.kind is Kind.OWN and case.stage != "watch"
     return Bet(
         harm=Wealth.start(at=at, restarts=key.kind is not Kind.SLICE),
@@ -32,8 +34,11 @@ def _bet(case: Case[Any], key: BetKey, *, at: float) -> Bet:
     )
 
 
-def observe(ledger: Ledger, batch: Batch, *, strategy: sections.Strategy, offline: float | None, at: float) -> Ledger:
-    """Return the ledger after one batch. Callers must not pass the same observation twice (`intake`, `control.units`).
+def observe(
+    ledger: Ledger, batch: Batch, *, strategy: sections.Strategy, offline: float | None, at: float
+) -> Ledger:
+    """Return the ledger after one batch. Callers must not pass the same observation twice
+    (`intake`, `control.units`).
 
     `offline` is the disagreement that evaluation measured between the two models.
     """
@@ -69,7 +74,9 @@ def restart(ledger: Ledger, *, at: float) -> Ledger:
 
     The split is judged anew.
     """
-    return divide(replace(ledger, bets={key: bet.restart(at=at) for key, bet in ledger.bets.items()}))
+    return divide(
+        replace(ledger, bets={key: bet.restart(at=at) for key, bet in ledger.bets.items()})
+    )
 
 
 def divide(ledger: Ledger) -> Ledger:
@@ -80,7 +87,9 @@ def divide(ledger: Ledger) -> Ledger:
     return replace(ledger, split=Wealth.start(at=ledger.at, restarts=False), met=NOBODY)
 
 
-def _learnt(ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]], *, at: float) -> dict[BetKey, Bet]:
+def _learnt(
+    ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]], *, at: float
+) -> dict[BetKey, Bet]:
     """Return the bets after the batch.
 
     Every guard bets on what was known before the batch, so that its bets stay fair.
@@ -112,20 +121,26 @@ def _without_weights(batch: Batch) -> Batch:
 
 
 def _as_split(counted: Gateway) -> Gateway:
-    """Return the counts with the split that was realised instead of the weight; no more can be bad than there are."""
+    """Return the counts with the split that was realised instead of the weight; no more can be bad
+    than there are."""
     bad = {
-        name: (min(mine, counted.candidate), min(theirs, counted.stable)) if name in counted.shares else (mine, theirs)
+        name: (min(mine, counted.candidate), min(theirs, counted.stable))
+        if name in counted.shares
+        else (mine, theirs)
         for name, (mine, theirs) in counted.bad.items()
     }
     return replace(counted, bad=bad, shares={})
 
 
 def _divided(ledger: Ledger, batch: Batch) -> tuple[Wealth, Pair, float]:
-    """Return the evidence against the split, the units that it is judged by, and the share that was asked for."""
+    """Return the evidence against the split, the units that it is judged by, and the share that was
+    asked for."""
     split, met, asked = ledger.split, ledger.met, ledger.asked
     for exposed in batch.exposed:
         mine, theirs = exposed.candidate, exposed.stable
-        split = split.bet(hypotheses.factors_split(candidate=mine, stable=theirs, weight=exposed.weight))
+        split = split.bet(
+            hypotheses.factors_split(candidate=mine, stable=theirs, weight=exposed.weight)
+        )
         met = met.plus(mine, theirs)
         asked = exposed.weight if mine + theirs else asked
     return split, met, asked
@@ -135,18 +150,26 @@ def _divided(ledger: Ledger, batch: Batch) -> tuple[Wealth, Pair, float]:
 
 
 def _drawn(ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]]) -> dict[str, Lottery]:
-    """Return the lotteries after the batch: by lot, as many labels or outcomes of each arm come in as were served."""
+    """Return the lotteries after the batch: by lot, as many labels or outcomes of each arm come in
+    as were served."""
     lotteries = dict(ledger.lotteries)
     for case in cases:
         for mine, theirs, weight in case.arrivals(batch):
-            before = lotteries.get(case.name) or Lottery(Wealth.start(at=ledger.since, restarts=False))
+            before = lotteries.get(case.name) or Lottery(
+                Wealth.start(at=ledger.since, restarts=False)
+            )
             factors = hypotheses.factors_split(candidate=mine, stable=theirs, weight=weight)
-            lotteries[case.name] = Lottery(before.wealth.bet(factors), before.came.plus(mine, theirs))
+            lotteries[case.name] = Lottery(
+                before.wealth.bet(factors), before.came.plus(mine, theirs)
+            )
     return lotteries
 
 
-def _answered(ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]]) -> tuple[Pair, dict[str, tuple[Pair, Pair]]]:
-    """Return the units that were served, and by answer (the first few that were met) also those whose labels are in."""
+def _answered(
+    ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]]
+) -> tuple[Pair, dict[str, tuple[Pair, Pair]]]:
+    """Return the units that were served, and by answer (the first few that were met) also those
+    whose labels are in."""
     if not any(case.by_answer for case in cases):
         return ledger.exposed, {}
     answered = dict(ledger.answered)
@@ -165,7 +188,9 @@ def _answered(ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]]) -> tuple
     return exposed, answered
 
 
-def _places(answers: Mapping[str, tuple[int, int]], known: Mapping[str, object]) -> list[tuple[str, tuple[int, int]]]:
+def _places(
+    answers: Mapping[str, tuple[int, int]], known: Mapping[str, object]
+) -> list[tuple[str, tuple[int, int]]]:
     """Return the answers that are known, and the most frequent others in the places that are left."""
     often = sorted(answers.items(), key=lambda item: -sum(item[1]))
     new = [item for item in often if item[0] not in known][: max(0, hypotheses.BINS - len(known))]
@@ -177,7 +202,8 @@ def _gathered(ledger: Ledger, batch: Batch) -> tuple[Batch, Batch]:
 
     Labels are gathered by weight and slice, outcomes by weight and name.
 
-    When they are bet on hangs on how many there are and on nothing else, so that the bets stay fair.
+    When they are bet on hangs on how many there are and on nothing else, so that the bets stay
+    fair.
     """
     labelled, valued = _labels(ledger, batch), _outcomes(ledger, batch)
     enough = [one for one in labelled if _enough(one.candidate.n, one.stable.n)]
@@ -220,7 +246,9 @@ def _outcomes(ledger: Ledger, batch: Batch) -> list[Valued]:
     for one in (*ledger.waiting.valued, *batch.valued):
         before = found.get((one.weight, one.name))
         found[one.weight, one.name] = (
-            replace(one, candidate=before.candidate + one.candidate, stable=before.stable + one.stable)
+            replace(
+                one, candidate=before.candidate + one.candidate, stable=before.stable + one.stable
+            )
             if before
             else one
         )

@@ -27,11 +27,15 @@ def obey(state: State, seen: Seen, *, strategy: sections.Strategy) -> Advance | 
     obeyed = after.state
     if obeyed.history == state.history:  # abort and promote stand there already, as verdicts
         revision = obeyed.candidate or seen.desired
-        obeyed = moves.write(obeyed, seen, action=command.verb, reason=obeyed.reason, revision=revision)
+        obeyed = moves.write(
+            obeyed, seen, action=command.verb, reason=obeyed.reason, revision=revision
+        )
     return Advance(obeyed, after.events, Reply(obeyed=True, sentence=after.events[0].message))
 
 
-def _obeyed(state: State, command: Command, seen: Seen, *, strategy: sections.Strategy, by: str) -> Advance | None:
+def _obeyed(
+    state: State, command: Command, seen: Seen, *, strategy: sections.Strategy, by: str
+) -> Advance | None:
     """Return the state after a command; None where the command makes no sense now."""
     match command.verb:
         case "pause" if state.phase in JUDGED:
@@ -41,7 +45,9 @@ def _obeyed(state: State, command: Command, seen: Seen, *, strategy: sections.St
         case "abort" if state.candidate is not None and state.phase is not Phase.ROLLING_BACK:
             verdict = Verdict(action=Action.ROLLBACK, reason=f"aborted {by}")
             return moves.roll_back(state, seen, verdict, cause=Cause.ABORTED)
-        case "promote" if command.force and state.ledger is not None and stage(state) in ("shadow", "canary"):
+        case "promote" if (
+            command.force and state.ledger is not None and stage(state) in ("shadow", "canary")
+        ):
             verdict = Verdict(
                 action=Action.PROMOTE,
                 reason=f"promoted without a certificate {by}",
@@ -49,7 +55,11 @@ def _obeyed(state: State, command: Command, seen: Seen, *, strategy: sections.St
             )
             serving = replace(state, phase=Phase.CANARY, resume_to=None)
             return moves.enter(serving, seen, strategy, phase=Phase.PROMOTING, verdict=verdict)
-        case "retry" if state.rejected and state.phase in (Phase.ROLLED_BACK, Phase.STABLE, Phase.PENDING):
+        case "retry" if state.rejected and state.phase in (
+            Phase.ROLLED_BACK,
+            Phase.STABLE,
+            Phase.PENDING,
+        ):
             reason = f"revision {seen.desired} may be tried again {by}"
             rejected = tuple(revision for revision in state.rejected if revision != seen.desired)
             cleared = replace(state, rejected=rejected, reason=reason)

@@ -23,7 +23,9 @@ def gated(state: State, after: Advance, seen: Seen, strategy: sections.Strategy)
     veto = hooks.veto(state.calls, strategy.hooks)
     if veto is not None and after.state.phase is not Phase.ROLLING_BACK:
         reason = f"hook {veto.hook} refused {hooks.GATES[veto.at]}: {veto.said}"
-        return moves.roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=reason), cause=Cause.HOOK)
+        return moves.roll_back(
+            state, seen, Verdict(action=Action.ROLLBACK, reason=reason), cause=Cause.HOOK
+        )
     points = _points(state, after.state)
     if not points or not strategy.hooks:
         return after
@@ -63,13 +65,21 @@ def gated(state: State, after: Advance, seen: Seen, strategy: sections.Strategy)
 def _points(before: State, after: State) -> tuple[str, ...]:
     """Return where hooks are asked between two states: what the candidate is about to get."""
     begins = before.phase is Phase.STARTING and after.phase in JUDGED
-    stepped = after.phase is Phase.CANARY and (before.phase, before.step) != (after.phase, after.step)
+    stepped = after.phase is Phase.CANARY and (before.phase, before.step) != (
+        after.phase,
+        after.step,
+    )
     promoted = after.phase is Phase.PROMOTING and before.phase is Phase.CANARY
-    return tuple(at for at, there in zip(hooks.GATES, (begins, stepped, promoted), strict=True) if there)
+    return tuple(
+        at for at, there in zip(hooks.GATES, (begins, stepped, promoted), strict=True) if there
+    )
 
 
-def announced(after: Advance, seen: Seen, strategy: sections.Strategy, *, lost: tuple[hooks.Call, ...]) -> Advance:
-    """Add what hooks are to be told of, and who could not be; nobody is asked about what has passed or will not be."""
+def announced(
+    after: Advance, seen: Seen, strategy: sections.Strategy, *, lost: tuple[hooks.Call, ...]
+) -> Advance:
+    """Add what hooks are to be told of, and who could not be; nobody is asked about what has passed
+    or will not be."""
     state = after.state
     moved = any(event.type != "Refused" for event in after.events)
     calls = hooks.notifications(state.calls) if moved else state.calls
@@ -79,7 +89,12 @@ def announced(after: Advance, seen: Seen, strategy: sections.Strategy, *, lost: 
             calls, dropped = hooks.tell(calls, strategy.hooks, at=at, data=data, now=seen.now)
             lost += dropped
     failed = tuple(
-        Event(seen.at, "HookFailed", f"hook {call.hook} was not told ({call.at}): {call.said}", call.data["revision"])
+        Event(
+            seen.at,
+            "HookFailed",
+            f"hook {call.hook} was not told ({call.at}): {call.said}",
+            call.data["revision"],
+        )
         for call in lost
     )
     return replace(after, state=replace(state, calls=calls), events=(*after.events, *failed))

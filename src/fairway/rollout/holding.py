@@ -10,16 +10,21 @@ from fairway.rollout.states import TOTAL, Phase, State, stage
 
 
 def verdict(state: State, seen: Seen, strategy: sections.Strategy) -> Verdict:
-    """Return the judge's verdict, or why there can be none now: missing data holds, a spent budget is inconclusive."""
+    """Return the judge's verdict, or why there can be none now: missing data holds, a spent budget
+    is inconclusive."""
     assert state.ledger is not None
-    verdict = judge.decide(state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement)
+    verdict = judge.decide(
+        state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement
+    )
     if verdict.action is Action.ROLLBACK:
         return verdict
     budget, missing = moves.budget(state, strategy), lacking(state, strategy)
     if (
         verdict.action is not Action.PROMOTE or missing is not None
     ) and seen.now - state.stage_since > budget.total_seconds():
-        waited_for = f"{moves.step_name(state, strategy)} has {missing}; " if missing is not None else ""
+        waited_for = (
+            f"{moves.step_name(state, strategy)} has {missing}; " if missing is not None else ""
+        )
         return replace(
             verdict,
             action=Action.INCONCLUSIVE,
@@ -33,7 +38,9 @@ def verdict(state: State, seen: Seen, strategy: sections.Strategy) -> Verdict:
         )
     if seen.sample is None:
         unknown = "the gateway's counts cannot be read, or an arm has had no request yet"
-        return replace(verdict, action=Action.HOLD, reason=f"{unknown}; nothing moves until they can")
+        return replace(
+            verdict, action=Action.HOLD, reason=f"{unknown}; nothing moves until they can"
+        )
     if seen.unread is not None:
         return replace(
             verdict,
@@ -67,8 +74,11 @@ def verdict(state: State, seen: Seen, strategy: sections.Strategy) -> Verdict:
 
 
 def lacking(state: State, strategy: sections.Strategy) -> str | None:
-    """Return what the canary's step waits for, in words; None in other phases, and where it has seen enough."""
+    """Return what the canary's step waits for, in words; None in other phases, and where it has
+    seen enough."""
     if state.phase is not Phase.CANARY or state.ledger is None:
         return None
     weight = strategy.canary.steps[state.step].weight / TOTAL
-    return power.lacking(state.ledger, strategy=strategy, arrived=state.arrived, weight=weight, since=state.since)
+    return power.lacking(
+        state.ledger, strategy=strategy, arrived=state.arrived, weight=weight, since=state.since
+    )

@@ -1,7 +1,8 @@
-"""What users' own services have to say in a rollout: which of them is asked when, and what their answers mean. Pure.
+"""What users' own services have to say in a rollout: which of them is asked when, and what their
+answers mean. Pure.
 
-A call is part of the rollout's state before anybody is called, and stays there until it is answered: whoever is
-killed in between calls again, under the same id.
+A call is part of the rollout's state before anybody is called, and stays there until it is
+answered: whoever is killed in between calls again, under the same id.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,13 +53,18 @@ def learn(
     kept, lost = [], []
     for call in calls:
         answer = answers.get(call.id)
-        tried = call if answer is None else replace(call, tries=call.tries + 1, said=answer.said[:SAID])
+        tried = (
+            call if answer is None else replace(call, tries=call.tries + 1, said=answer.said[:SAID])
+        )
         if answer is None:
             kept.append(call)
         elif call.at in GATES:
             kept.append(
                 replace(
-                    tried, passed=answer.kind == "passed", refused=answer.kind == "refused", due=now + RETRY_SECONDS
+                    tried,
+                    passed=answer.kind == "passed",
+                    refused=answer.kind == "refused",
+                    due=now + RETRY_SECONDS,
                 )
             )
         elif answer.kind == "refused" or (answer.kind == "away" and tried.tries >= TRIES):
@@ -77,11 +83,13 @@ def ask(
     data: Mapping[str, Any],
     now: float,
 ) -> tuple[Call, ...]:
-    """Return the calls of the gates at these points, those that were begun for the same `key` as they stand.
+    """Return the calls of the gates at these points, those that were begun for the same `key` as
+    they stand.
 
     Then the notifications under way.
 
-    A yes that was not used in time, because others or the evidence kept it waiting, is asked for again.
+    A yes that was not used in time, because others or the evidence kept it waiting, is asked for
+    again.
     """
     known = {
         (call.hook, call.at): replace(call, passed=call.passed and call.due >= now)
@@ -109,7 +117,10 @@ def tell(
 
     Gives the calls, and the notifications that there was no room for any more.
     """
-    told = *notifications(calls), *(_call(hook, at, data=data, now=now) for hook in hooks if at in hook.at)
+    told = (
+        *notifications(calls),
+        *(_call(hook, at, data=data, now=now) for hook in hooks if at in hook.at),
+    )
     return (*(call for call in calls if call.at in GATES), *told[-KEPT:]), told[:-KEPT]
 
 
@@ -131,8 +142,22 @@ def veto(calls: Iterable[Call], hooks: Iterable[sections.Hook]) -> Call | None:
 
 def due(calls: Iterable[Call], *, now: float) -> tuple[Call, ...]:
     """Return what is to be called now, what has waited longest first."""
-    return tuple(sorted((call for call in calls if not call.passed and call.due <= now), key=lambda call: call.due))
+    return tuple(
+        sorted(
+            (call for call in calls if not call.passed and call.due <= now),
+            key=lambda call: call.due,
+        )
+    )
 
 
-def _call(hook: sections.Hook, at: str, *, data: Mapping[str, Any], now: float, key: str = "") -> Call:
-    return Call(id=f"{data['revision']}.{at}.{hook.name}.{now:.3f}", hook=hook.name, at=at, data=data, due=now, key=key)
+def _call(
+    hook: sections.Hook, at: str, *, data: Mapping[str, Any], now: float, key: str = ""
+) -> Call:
+    return Call(
+        id=f"{data['revision']}.{at}.{hook.name}.{now:.3f}",
+        hook=hook.name,
+        at=at,
+        data=data,
+        due=now,
+        key=key,
+    )

@@ -24,7 +24,9 @@ class Gateway:
     )  # requests that the guard could see, where they differ
     shares: Mapping[str, float] = field(
         default_factory=dict
-    )  # where bad ones are units' first: the probability with which their arm was drawn the candidate
+        # where bad ones are units' first: the probability with which their arm was drawn the
+        # candidate
+    )
     held: Mapping[str, tuple[ArmCounts, ArmCounts]] = field(
         default_factory=dict
     )  # what a limit is held against, where it is not `observed` and `bad`
@@ -35,12 +37,14 @@ class Paired:
     """Answers of stable and shadow to the same requests since the last look."""
 
     compared: int
-    disagreements: float  # of those; where answers are no classes, the sum of how far each pair is apart
+    # of those; where answers are no classes, the sum of how far each pair is apart
+    disagreements: float
     candidate_failures: int  # of the candidate alone
     stable_failures: int  # of stable alone
     both_failures: int = 0
     incomparable: int = 0  # stable refused, or no task says how far the two are apart
-    losses: bool = False  # whether some are no classes, so that disagreements are no number of pairs
+    # whether some are no classes, so that disagreements are no number of pairs
+    losses: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +55,12 @@ class Labelled:
     """
 
     weight: float  # probability of the canary when the predictions were made
-    candidate: ArmCounts  # units, the sum of their mean losses: of classes, of their shares of wrong rows
+    # units, the sum of their mean losses: of classes, of their shares of wrong rows
+    candidate: ArmCounts
     stable: ArmCounts
     slice: str | None = None
-    losses: bool = False  # whether some are no classes, so that their losses are no shares of wrong rows
+    # whether some are no classes, so that their losses are no shares of wrong rows
+    losses: bool = False
     answers: Mapping[str, tuple[int, int]] = field(
         default_factory=dict
     )  # label of the first row -> units (candidate, stable)

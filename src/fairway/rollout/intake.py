@@ -1,6 +1,7 @@
 """Takes what a look saw into the state.
 
-Increments into the ledger, and the sample, the cursors and the stretches of constant weight forward. Pure.
+Increments into the ledger, and the sample, the cursors and the stretches of constant weight
+forward. Pure.
 """
 
 from dataclasses import replace
@@ -11,7 +12,8 @@ from fairway.rollout.increments import Batch, Gateway
 from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import TOTAL, Phase, State, split, stage
 
-LAG_SECONDS = 60.0  # that one of several Prometheuses, or of several proxies' scrapes, may be behind
+# that one of several Prometheuses, or of several proxies' scrapes, may be behind
+LAG_SECONDS = 60.0
 SET_BACK_SECONDS = 1.0  # less is a clock that is corrected as it runs
 SEGMENTS = 40  # stretches of constant weight kept, for labels that come late
 
@@ -19,20 +21,39 @@ SEGMENTS = 40  # stretches of constant weight kept, for labels that come late
 def learn(state: State, seen: Seen, *, strategy: sections.Strategy) -> State:
     """Take the new evidence into the ledger, and the sample, cursors and segments forward."""
     in_effect = seen.sample is not None and seen.sample.route_version == seen.wanted_version
-    if seen.replaced is not None:  # units that were counted are looked for from here, after a restart
+    # units that were counted are looked for from here, after a restart
+    if seen.replaced is not None:
         state = replace(
-            state, segments=tuple(replace(segment, cursor=seen.cursors.exposure) for segment in state.segments)
+            state,
+            segments=tuple(
+                replace(segment, cursor=seen.cursors.exposure) for segment in state.segments
+            ),
         )
     counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
-    segments = _segments(state, seen, weight=split(state, strategy=strategy)[0] if counting else 0, in_effect=in_effect)
-    sample = state.sample if seen.sample is None or _stale(state.sample, seen.sample) else seen.sample
-    cursors = seen.cursors if seen.unread is None else _alone(seen.cursors, since=state.looked, until=seen.at)
-    later = replace(state, sample=sample, cursors=cursors, segments=segments, looked=seen.at, clock=seen.now)
+    segments = _segments(
+        state,
+        seen,
+        weight=split(state, strategy=strategy)[0] if counting else 0,
+        in_effect=in_effect,
+    )
+    sample = (
+        state.sample if seen.sample is None or _stale(state.sample, seen.sample) else seen.sample
+    )
+    cursors = (
+        seen.cursors
+        if seen.unread is None
+        else _alone(seen.cursors, since=state.looked, until=seen.at)
+    )
+    later = replace(
+        state, sample=sample, cursors=cursors, segments=segments, looked=seen.at, clock=seen.now
+    )
     if state.ledger is None:
         return later
-    answers = state.candidate not in seen.absent  # what met a pod as it was taken away says nothing of the revision
+    # what met a pod as it was taken away says nothing of the revision
+    answers = state.candidate not in seen.absent
     batch = Batch(
-        gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy, alone=seen.unread is not None)
+        gateway=seen.gateway
+        or _gateway(state.sample, seen.sample, strategy, alone=seen.unread is not None)
         if counting and in_effect and answers
         else None,
         paired=seen.paired if counting and stage(state) == "shadow" else None,
@@ -43,9 +64,13 @@ def learn(state: State, seen: Seen, *, strategy: sections.Strategy) -> State:
     )
     begins = bool(segments) and segments[-1].end is None and segments[-1] not in state.segments
     ledger = bookkeeping.divide(state.ledger) if begins else state.ledger  # units meet an arm anew
-    ledger = bookkeeping.observe(ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
+    ledger = bookkeeping.observe(
+        ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now
+    )
     mine, theirs = (batch.gateway.candidate, batch.gateway.stable) if batch.gateway else (0, 0)
-    return replace(later, ledger=ledger, arrived=(state.arrived[0] + mine, state.arrived[1] + theirs))
+    return replace(
+        later, ledger=ledger, arrived=(state.arrived[0] + mine, state.arrived[1] + theirs)
+    )
 
 
 def _alone(cursors: Cursors, *, since: float, until: float) -> Cursors:
@@ -53,8 +78,9 @@ def _alone(cursors: Cursors, *, since: float, until: float) -> Cursors:
 
     One that ended a minute ago or less goes on.
 
-    It begins where counting by arrival has ended: what came at one time is counted as a whole or not at all. Told by
-    the time of answers, the arm that answers later would count alone at one end of it.
+    It begins where counting by arrival has ended: what came at one time is counted as a whole or
+    not at all. Told by the time of answers, the arm that answers later would count alone at one end
+    of it.
     """
     goes_on = since <= cursors.alone_until + LAG_SECONDS
     began = cursors.alone_from if goes_on else min(cursors.settled, since)
@@ -62,13 +88,18 @@ def _alone(cursors: Cursors, *, since: float, until: float) -> Cursors:
 
 
 def _gateway(
-    before: traffic.Sample | None, after: traffic.Sample | None, strategy: sections.Strategy, *, alone: bool
+    before: traffic.Sample | None,
+    after: traffic.Sample | None,
+    strategy: sections.Strategy,
+    *,
+    alone: bool,
 ) -> Gateway | None:
-    """Return the increments between two scrapes, or None where they cannot be compared: another route, another
-    process (its counters began anew), an arm that is missing, or counters that went back.
+    """Return the increments between two scrapes, or None where they cannot be compared: another
+    route, another process (its counters began anew), an arm that is missing, or counters that went
+    back.
 
-    Of guards that count units these are the requests that no server has answered, for the rest have events; `alone`,
-    all that failed.
+    Of guards that count units these are the requests that no server has answered, for the rest have
+    events; `alone`, all that failed.
     """
     if before is None or after is None or not _of_one_count(before, after):
         return None
@@ -87,11 +118,14 @@ def _gateway(
             observed[case.name] = scraped.observed
         if scraped.held is not None:
             held[case.name] = scraped.held
-    return Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed, held=held)
+    return Gateway(
+        candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed, held=held
+    )
 
 
 def _stale(before: traffic.Sample | None, after: traffic.Sample) -> bool:
-    """Say whether counts went back without a sign that they began anew, as those of a Prometheus that lags do.
+    """Say whether counts went back without a sign that they began anew, as those of a Prometheus
+    that lags do.
 
     Taken for new, what lies between would be counted again. After a minute they are believed.
     """
@@ -107,11 +141,13 @@ def _of_one_count(before: traffic.Sample, after: traffic.Sample) -> bool:
 
 
 def _segments(state: State, seen: Seen, *, weight: int, in_effect: bool) -> tuple[Segment, ...]:
-    """Return the stretches of time with one weight in effect; what lies between them belongs to none.
+    """Return the stretches of time with one weight in effect; what lies between them belongs to
+    none.
 
-    A stretch ends with the look that asked for another route, not with the one that finds it in effect; and where the
-    route that is asked for is no longer known to be in effect, as after a restart of who looks. A clock that was set
-    back ends it too: the next begins by the clock as it is now.
+    A stretch ends with the look that asked for another route, not with the one that finds it in
+    effect; and where the route that is asked for is no longer known to be in effect, as after a
+    restart of who looks. A clock that was set back ends it too: the next begins by the clock as it
+    is now.
     """
     segments = state.segments
     last = segments[-1] if segments else None

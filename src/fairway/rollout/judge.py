@@ -1,8 +1,8 @@
 """The judge: what a rollout has learnt in, one verdict with its sentence out. Pure.
 
-The harms of one rollout are averaged (`betting.combine`), so that P(a healthy revision is rolled back) <=
-falseRollback holds for all guards together; a certificate is asked of every guard that gates a stage, each at
-falsePromotion.
+The harms of one rollout are averaged (`betting.combine`), so that P(a healthy revision is rolled
+back) <= falseRollback holds for all guards together; a certificate is asked of every guard that
+gates a stage, each at falsePromotion.
 """
 
 import datetime
@@ -42,15 +42,21 @@ class Verdict:
     guard: str | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
     guarantee: str = ""
-    eta_seconds: float | None = None  # expected time to a promotion, where the counts so far allow one
-    suspended: tuple[str, ...] = ()  # guards whose absolute limit does not count now, because stable breaks it too
-    unfair: tuple[str, ...] = ()  # guards that are not judged, because their labels or outcomes are no lottery
+    # expected time to a promotion, where the counts so far allow one
+    eta_seconds: float | None = None
+    # guards whose absolute limit does not count now, because stable breaks it too
+    suspended: tuple[str, ...] = ()
+    # guards that are not judged, because their labels or outcomes are no lottery
+    unfair: tuple[str, ...] = ()
 
 
-def decide(ledger: Ledger, *, strategy: sections.Strategy, stage: str, offline: float | None = None) -> Verdict:
+def decide(
+    ledger: Ledger, *, strategy: sections.Strategy, stage: str, offline: float | None = None
+) -> Verdict:
     """Return the verdict for `stage` (shadow, canary or bake): ROLLBACK, INVALID, PROMOTE or HOLD.
 
-    INCONCLUSIVE needs the clock and is the strategy's to say, when the stage's budget is spent on HOLD.
+    INCONCLUSIVE needs the clock and is the strategy's to say, when the stage's budget is spent on
+    HOLD.
     """
     cases = guards.cases(strategy, offline=offline)
     action, reason, guard = _judgement(ledger, cases, strategy=strategy, stage=stage)
@@ -91,14 +97,20 @@ def _judgement(
         rest = f" ({ledger.incomparable} cannot be compared)" if ledger.incomparable else ""
         waiting.insert(0, f"{ledger.pairs} of {strategy.shadow.min_pairs} pairs compared{rest}")
     if waiting:
-        return Action.HOLD, f"no guard is violated; not yet certified: {'; '.join(waiting)}{beside}", None
+        return (
+            Action.HOLD,
+            f"no guard is violated; not yet certified: {'; '.join(waiting)}{beside}",
+            None,
+        )
     if not gating:
         return Action.PROMOTE, f"no guard gates the {stage}, and none is violated{beside}", None
     held = "; ".join(case.praise(ledger) for case in gating)
     return Action.PROMOTE, f"every guard of the {stage} holds: {held}{beside}", None
 
 
-def _harmful(ledger: Ledger, cases: Sequence[Case[Any]], strategy: sections.Strategy) -> tuple[Action, str, str]:
+def _harmful(
+    ledger: Ledger, cases: Sequence[Case[Any]], strategy: sections.Strategy
+) -> tuple[Action, str, str]:
     """Return the rollback, by the sentence of the bet that has won most."""
     key = max(ledger.heard, key=lambda bet: ledger.heard[bet].log_e)
     accused = _case_of(key, cases)
@@ -106,8 +118,11 @@ def _harmful(ledger: Ledger, cases: Sequence[Case[Any]], strategy: sections.Stra
     return Action.ROLLBACK, f"{accused.accuse(key, ledger)}; {needed}", accused.name
 
 
-def _spent(ledger: Ledger, cases: Sequence[Case[Any]], strategy: sections.Strategy) -> tuple[Action, str, str] | None:
-    """Return the rollback by the guard whose failed requests have spent what the user is ready to lose."""
+def _spent(
+    ledger: Ledger, cases: Sequence[Case[Any]], strategy: sections.Strategy
+) -> tuple[Action, str, str] | None:
+    """Return the rollback by the guard whose failed requests have spent what the user is ready to
+    lose."""
     if strategy.bad_requests is None:
         return None
     for case in cases:
@@ -131,14 +146,19 @@ def _split(ledger: Ledger) -> str:
     )
 
 
-def _eta(ledger: Ledger, cases: Sequence[Case[Any]], *, strategy: sections.Strategy, stage: str) -> float | None:
-    """Return the seconds until every certificate of the stage is expected; None where that is never.
+def _eta(
+    ledger: Ledger, cases: Sequence[Case[Any]], *, strategy: sections.Strategy, stage: str
+) -> float | None:
+    """Return the seconds until every certificate of the stage is expected; None where that is
+    never.
 
     Expected is the traffic and the rate of bad answers so far.
     """
     longest = 0.0
     if stage == "shadow" and 0 < ledger.pairs < strategy.shadow.min_pairs:
-        longest = (strategy.shadow.min_pairs - ledger.pairs) * (ledger.at - ledger.since) / ledger.pairs
+        longest = (
+            (strategy.shadow.min_pairs - ledger.pairs) * (ledger.at - ledger.since) / ledger.pairs
+        )
     for case in cases:
         if case.stage != stage or case.certified(ledger):
             continue
@@ -177,9 +197,15 @@ def guarantee(strategy: sections.Strategy, *, compared: bool = True) -> str:
     if tolerated:
         healthy += f" ({' and '.join(tolerated)})"
     if not compared and strategy.shadow.enabled:
-        healthy += next((f" ({meant})" for case in cases if (meant := case.unmeasured) is not None), "")
+        healthy += next(
+            (f" ({meant})" for case in cases if (meant := case.unmeasured) is not None), ""
+        )
     late = [case.name for case in cases if case.late]
-    lottery = "; of {} while whether a label or an outcome comes in does not hang on the answer" if late else ""
+    lottery = (
+        "; of {} while whether a label or an outcome comes in does not hang on the answer"
+        if late
+        else ""
+    )
     return (
         f"P(a {healthy} is rolled back) <= {strategy.false_rollback:.3g}, whenever and however often one looks; "
         "P(a revision whose rate is beyond a guard's limit, on average so far, has its certificate) <= "
@@ -193,10 +219,13 @@ def qualified(promise: str, how: str) -> str:
     return f"{promise}; it holds {how}" if how else promise
 
 
-def describe(ledger: Ledger, *, strategy: sections.Strategy, intervals_too: bool = True) -> dict[str, Any]:
+def describe(
+    ledger: Ledger, *, strategy: sections.Strategy, intervals_too: bool = True
+) -> dict[str, Any]:
     """Return the evidence by bet.
 
-    Counts of both arms, log e of harm, log e of the certificate and the intervals where there are any.
+    Counts of both arms, log e of harm, log e of the certificate and the intervals where there are
+    any.
     """
     cases = guards.cases(strategy)
     rows: dict[str, Any] = {}

@@ -1,8 +1,9 @@
-"""What a rollout has learnt: its bets, the split of its units, and the lotteries of its labels and outcomes. Pure.
+"""What a rollout has learnt: its bets, the split of its units, and the lotteries of its labels and
+outcomes. Pure.
 
-Each guard of the strategy has bets against the candidate (harm) and, where it gates, a certificate. Mode fused adds
-the candidate against the absolute limit, which is suspended while stable itself is beyond it: an incident of both is
-no fault of the candidate.
+Each guard of the strategy has bets against the candidate (harm) and, where it gates, a certificate.
+Mode fused adds the candidate against the absolute limit, which is suspended while stable itself is
+beyond it: an incident of both is no fault of the candidate.
 """
 
 import math
@@ -16,7 +17,8 @@ from fairway.rollout.increments import Batch, Labelled, Valued
 from fairway.rollout.statistics import betting
 from fairway.rollout.statistics.betting import ArmCounts, Wealth
 
-# A healthy split is called wrong once in a thousand steps, a lottery of labels once in a thousand rollouts.
+# A healthy split is called wrong once in a thousand steps, a lottery of labels once in a thousand
+# rollouts.
 SPLIT_ALPHA = 0.001
 
 
@@ -38,11 +40,15 @@ class Ledger:
     asked: float = 0.0  # the candidate's share of them that was asked for
     pairs: int = 0  # compared in shadow
     incomparable: int = 0  # and those that could not be
-    slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # sliced guard -> values, each in its place
-    lotteries: Mapping[str, Lottery] = field(default_factory=dict)  # by the guard of labels or outcomes
+    # sliced guard -> values, each in its place
+    slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # by the guard of labels or outcomes
+    lotteries: Mapping[str, Lottery] = field(default_factory=dict)
     exposed: Pair = NOBODY  # units that met each arm in the rollout
-    answered: Mapping[str, tuple[Pair, Pair]] = field(default_factory=dict)  # answer -> units, and those with labels
-    waiting: Batch = field(default_factory=Batch)  # labels and outcomes that wait for the other arm's
+    # answer -> units, and those with labels
+    answered: Mapping[str, tuple[Pair, Pair]] = field(default_factory=dict)
+    # labels and outcomes that wait for the other arm's
+    waiting: Batch = field(default_factory=Batch)
     since: float = 0.0  # when it was opened
     at: float = 0.0  # when it last learnt something
 
@@ -58,7 +64,9 @@ class Ledger:
         For the rest of the rollout they neither roll back nor certify.
         """
         need = math.log(1 / SPLIT_ALPHA)
-        return tuple(name for name, lottery in self.lotteries.items() if lottery.wealth.peak >= need)
+        return tuple(
+            name for name, lottery in self.lotteries.items() if lottery.wealth.peak >= need
+        )
 
     @property
     def heard(self) -> Mapping[BetKey, Wealth]:
@@ -69,7 +77,8 @@ class Ledger:
         unfair = self.unfair
         never = Wealth.start(at=self.since, restarts=False)
         return {
-            key: never if key.guard in unfair and bet.harm.log_e > 0 else bet.harm for key, bet in self.bets.items()
+            key: never if key.guard in unfair and bet.harm.log_e > 0 else bet.harm
+            for key, bet in self.bets.items()
         }
 
     @property
@@ -88,7 +97,8 @@ class Ledger:
         return self.bets[BetKey(guard)]
 
     def slice_of(self, key: BetKey) -> str | None:
-        """Return the value of the slice that a bet is about; None where no slice has taken the place."""
+        """Return the value of the slice that a bet is about; None where no slice has taken the
+        place."""
         known = self.slices.get(key.guard, ())
         return known[key.place] if key.place is not None and key.place < len(known) else None
 
@@ -109,7 +119,9 @@ class Ledger:
                 for name, lottery in self.lotteries.items()
             },
             "exposed": list(self.exposed),
-            "answered": {answer: [list(pair) for pair in pairs] for answer, pairs in self.answered.items()},
+            "answered": {
+                answer: [list(pair) for pair in pairs] for answer, pairs in self.answered.items()
+            },
             "waiting": _waiting_to_json(self.waiting),
             "since": self.since,
             "at": self.at,
@@ -119,7 +131,10 @@ class Ledger:
     def from_json(cls, data: Mapping[str, Any]) -> "Ledger":
         data = legacy.renewed(data)
         return cls(
-            bets={BetKey(bet["guard"], Kind(bet["kind"]), bet["place"]): Bet.from_json(bet) for bet in data["bets"]},
+            bets={
+                BetKey(bet["guard"], Kind(bet["kind"]), bet["place"]): Bet.from_json(bet)
+                for bet in data["bets"]
+            },
             split=Wealth.from_json(data["split"]),
             met=Pair(*data["met"]),
             asked=data["asked"],
@@ -132,7 +147,8 @@ class Ledger:
             },
             exposed=Pair(*data["exposed"]),
             answered={
-                answer: (Pair(*served), Pair(*labelled)) for answer, (served, labelled) in data["answered"].items()
+                answer: (Pair(*served), Pair(*labelled))
+                for answer, (served, labelled) in data["answered"].items()
             },
             waiting=_waiting_from_json(data["waiting"]),
             since=data["since"],
@@ -142,8 +158,13 @@ class Ledger:
 
 def _waiting_to_json(waiting: Batch) -> dict[str, Any]:
     return {
-        "labelled": [[one.weight, one.slice, *one.candidate, *one.stable, one.losses] for one in waiting.labelled],
-        "valued": [[one.weight, one.name, list(one.candidate), list(one.stable)] for one in waiting.valued],
+        "labelled": [
+            [one.weight, one.slice, *one.candidate, *one.stable, one.losses]
+            for one in waiting.labelled
+        ],
+        "valued": [
+            [one.weight, one.name, list(one.candidate), list(one.stable)] for one in waiting.valued
+        ],
     }
 
 

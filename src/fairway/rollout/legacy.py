@@ -2,7 +2,8 @@
 
 A rollout that an upgrade finds under way goes on with its evidence.
 
-They kept one map for each number, by names such as `errors`, `errors/shadow`, `errors/limit` and `quality/3`.
+They kept one map for each number, by names such as `errors`, `errors/shadow`, `errors/limit` and
+`quality/3`.
 """
 
 from collections.abc import Mapping
@@ -24,9 +25,13 @@ def renewed(data: Mapping[str, Any]) -> Mapping[str, Any]:
         "asked": data.get("asked", 0.0),
         "pairs": data["pairs"],
         "slices": data.get("slices", {}),
-        "lotteries": {name: {"wealth": wealth, "came": came[name]} for name, wealth in lotteries.items()},
+        "lotteries": {
+            name: {"wealth": wealth, "came": came[name]} for name, wealth in lotteries.items()
+        },
         "exposed": data.get("exposed", (0, 0)),
-        "answered": {answer: (row[:2], row[2:]) for answer, row in data.get("answered", {}).items()},
+        "answered": {
+            answer: (row[:2], row[2:]) for answer, row in data.get("answered", {}).items()
+        },
         "waiting": data.get("waiting", {}),
         "since": data.get("since", 0.0),
         "at": data.get("at", 0.0),

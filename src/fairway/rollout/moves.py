@@ -1,4 +1,5 @@
-"""The moves of a rollout: from one phase or step to another, with the event and the row of history that tell of it.
+"""The moves of a rollout: from one phase or step to another, with the event and the row of history
+that tell of it.
 
 All of it is pure.
 """
@@ -25,7 +26,13 @@ class Advance:
 
 
 def enter(
-    state: State, seen: Seen, strategy: sections.Strategy, *, phase: Phase, verdict: Verdict, step: int = 0
+    state: State,
+    seen: Seen,
+    strategy: sections.Strategy,
+    *,
+    phase: Phase,
+    verdict: Verdict,
+    step: int = 0,
 ) -> Advance:
     """Move to a stage or step; the ledger gets a restart point, where a late harm is likeliest."""
     assert state.ledger is not None
@@ -71,7 +78,9 @@ def roll_back(state: State, seen: Seen, verdict: Verdict, *, cause: Cause) -> Ad
         sample=None,
         absent_since=None,
     )
-    return move(remember(going, seen, verdict, bad), seen, "RollingBack", verdict.reason, revision=bad)
+    return move(
+        remember(going, seen, verdict, bad), seen, "RollingBack", verdict.reason, revision=bad
+    )
 
 
 def pause(state: State, seen: Seen, reason: str) -> Advance:
@@ -79,16 +88,21 @@ def pause(state: State, seen: Seen, reason: str) -> Advance:
     return move(paused, seen, "Paused", reason)
 
 
-def inconclusive(state: State, seen: Seen, strategy: sections.Strategy, verdict: Verdict) -> Advance:
+def inconclusive(
+    state: State, seen: Seen, strategy: sections.Strategy, verdict: Verdict
+) -> Advance:
     """Ask a person, or go back, as the strategy has it."""
     if strategy.on_inconclusive == "rollback":
         return roll_back(state, seen, verdict, cause=Cause.INCONCLUSIVE)
     return pause(replace(state, verdict=verdict), seen, verdict.reason)
 
 
-def move(state: State, seen: Seen, type: str, message: str, *, revision: str | None = None) -> Advance:
+def move(
+    state: State, seen: Seen, type: str, message: str, *, revision: str | None = None
+) -> Advance:
     return Advance(
-        replace(state, moved=seen.at), (Event(seen.at, type, message, revision or state.candidate or state.stable),)
+        replace(state, moved=seen.at),
+        (Event(seen.at, type, message, revision or state.candidate or state.stable),),
     )
 
 

@@ -1,6 +1,8 @@
-"""How long a rollout will take at this traffic: the judge's own bets on counts as they are expected. Pure.
+"""How long a rollout will take at this traffic: the judge's own bets on counts as they are
+expected. Pure.
 
-Half of all rollouts take longer than their expectation, roughly: plan with a budget of twice as much.
+Half of all rollouts take longer than their expectation, roughly: plan with a budget of twice as
+much.
 """
 
 import math
@@ -18,12 +20,13 @@ def plan(
     usual: Mapping[str, float],
     effects: Mapping[str, float] | None = None,
 ) -> list[Expectation]:
-    """Return what to expect of every guard that gates shadow or canary, quality apart (its labels come when they come).
+    """Return what to expect of every guard that gates shadow or canary, quality apart (its labels
+    come when they come).
 
-    `usual` is each one's rate in a healthy revision; `effects` are how much better the outcomes of business guards
-    are hoped to be, as shares of their range, with `usual` stable's mean, and every request a unit with an outcome.
-    Raises ConfigError where a certificate is not to be expected within the budget, with the smallest limit (or
-    effect) that is.
+    `usual` is each one's rate in a healthy revision; `effects` are how much better the outcomes of
+    business guards are hoped to be, as shares of their range, with `usual` stable's mean, and every
+    request a unit with an outcome. Raises ConfigError where a certificate is not to be expected
+    within the budget, with the smallest limit (or effect) that is.
     """
     foretold = Prospect(
         strategy=policy,
@@ -32,14 +35,18 @@ def plan(
         bets=len(bookkeeping.begin(policy, at=0.0).bets),
     )
     found = [
-        case.expect(foretold, usual=usual.get(case.name, 0.0), effect=(effects or {}).get(case.name))
+        case.expect(
+            foretold, usual=usual.get(case.name, 0.0), effect=(effects or {}).get(case.name)
+        )
         for case in guards.cases(policy)
         if case.stage in ("shadow", "canary")
     ]
     return [expectation for expectation in found if expectation is not None]
 
 
-def schedule(policy: sections.Strategy, *, requests_per_second: float, usual: Mapping[str, float]) -> list[Step]:
+def schedule(
+    policy: sections.Strategy, *, requests_per_second: float, usual: Mapping[str, float]
+) -> list[Step]:
     """Return how long each step is expected to last, at each guard's `usual` rate.
 
     Until `canary.harm` more would have been found in it.
@@ -50,6 +57,14 @@ def schedule(policy: sections.Strategy, *, requests_per_second: float, usual: Ma
         if share < 1:
             needed = power.needed(ledger, strategy=policy, share=share, since=0.0, rates=usual)
             wanted = max(needed.values(), default=0)
-        seconds = max(LOOK_SECONDS, step.min_duration.total_seconds(), wanted / (requests_per_second * share))
-        found.append(Step(weight=step.weight, seconds=seconds, requests=wanted if math.isfinite(wanted) else None))
+        seconds = max(
+            LOOK_SECONDS, step.min_duration.total_seconds(), wanted / (requests_per_second * share)
+        )
+        found.append(
+            Step(
+                weight=step.weight,
+                seconds=seconds,
+                requests=wanted if math.isfinite(wanted) else None,
+            )
+        )
     return found

@@ -1,4 +1,5 @@
-"""Whether a step of the canary has seen enough: a harm of the stated size would have been found in it. Pure."""
+"""Whether a step of the canary has seen enough: a harm of the stated size would have been found in
+it. Pure."""
 
 import functools
 import math
@@ -33,17 +34,25 @@ def needed(
 
     Infinity where no number does, 0 where `enough` do.
 
-    What is asked: had the candidate been as stable (`rates`) up to the step, and then failed `canary.harm` more of
-    its requests, would it be rolled back? Not with the failures to be expected, but with as few as four harms in five
-    show at the least; over a step in which it had that `share` of the requests. Each request counts as a case of its
-    own here, also for a guard that counts units: with few users a step does not wait for ever.
+    What is asked: had the candidate been as stable (`rates`) up to the step, and then failed
+    `canary.harm` more of its requests, would it be rolled back? Not with the failures to be
+    expected, but with as few as four harms in five show at the least; over a step in which it had
+    that `share` of the requests. Each request counts as a case of its own here, also for a guard
+    that counts units: with few users a step does not wait for ever.
     """
     found: dict[str, float] = {}
     for case in guards.cases(strategy):
         if isinstance(case, LimitedCase) and case.stage == "canary":
             rate = min(rates.get(case.name, 0.0), 1.0)
             shows = functools.partial(
-                _found, case=case, ledger=ledger, strategy=strategy, share=share, since=since, rate=rate, came=enough
+                _found,
+                case=case,
+                ledger=ledger,
+                strategy=strategy,
+                share=share,
+                since=since,
+                rate=rate,
+                came=enough,
             )
             found[case.name] = 0 if enough and shows(enough) else _fewest(shows)
     return found
@@ -72,16 +81,19 @@ def _found(
     known = case.against(ArmCounts(came, came * rate), ArmCounts(rest, rest * rate))
     own = BetKey(case.name)
     besides = [min(0.0, bet.harm.log_e) for key, bet in ledger.bets.items() if key != own]
-    total = np.logaddexp.reduce([*besides, _with(ledger.bets[own].harm, worth, known=known, since=since)])
+    total = np.logaddexp.reduce(
+        [*besides, _with(ledger.bets[own].harm, worth, known=known, since=since)]
+    )
     return bool(total - math.log(len(ledger.bets)) >= math.log(1 / strategy.false_rollback))
 
 
 def _with(wealth: Wealth, worth: betting.Floats, *, known: betting.Floats, since: float) -> float:
-    """Return the wealth's logarithm, had the bets that were on at `since` won nothing before and so much since.
+    """Return the wealth's logarithm, had the bets that were on at `since` won nothing before and so
+    much since.
 
-    What they have lost is lost; what they have won is a harm that is there, and must not make the step end sooner.
-    What healthy requests of the step have cost (`known`, as expected) is not lost besides: the harmful ones stand in
-    their place.
+    What they have lost is lost; what they have won is a harm that is there, and must not make the
+    step end sooner. What healthy requests of the step have cost (`known`, as expected) is not lost
+    besides: the harmful ones stand in their place.
     """
     on = np.array(wealth.starts)[:, None] <= since
     stakes = np.where(on, np.minimum(wealth.stakes - known, FIRST) + worth, -np.inf)
@@ -103,13 +115,20 @@ def _fewest(enough: Callable[[int], bool]) -> float:
 
 
 def lacking(
-    ledger: Ledger, *, strategy: sections.Strategy, arrived: tuple[int, int], weight: float, since: float
+    ledger: Ledger,
+    *,
+    strategy: sections.Strategy,
+    arrived: tuple[int, int],
+    weight: float,
+    since: float,
 ) -> str | None:
     """Return what a step waits for, in words.
 
-    None where it has seen enough, or where all requests are the candidate's and nothing can be compared.
+    None where it has seen enough, or where all requests are the candidate's and nothing can be
+    compared.
 
-    `arrived` are the requests of the candidate and of stable in the step, `weight` is the share that was asked for.
+    `arrived` are the requests of the candidate and of stable in the step, `weight` is the share
+    that was asked for.
     """
     mine, theirs = arrived
     if weight >= 1:

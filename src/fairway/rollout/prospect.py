@@ -1,4 +1,5 @@
-"""The traffic that a rollout is expected to have, and what its bets are expected to earn with it. Pure."""
+"""The traffic that a rollout is expected to have, and what its bets are expected to earn with it.
+Pure."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -22,10 +23,12 @@ class Expectation:
     guard: str
     gates: str
     limit: float
-    usual: float  # the healthy rate that was assumed; of outcomes stable's mean, as a share of their range
+    # the healthy rate that was assumed; of outcomes stable's mean, as a share of their range
+    usual: float
     # From the stage's beginning, at that rate (or effect); None where no effect was named.
     certified_seconds: float | None
-    # That can be certified within the stage's budget; of outcomes the smallest effect; None where there is none.
+    # That can be certified within the stage's budget; of outcomes the smallest effect; None where
+    # there is none.
     smallest_limit: float | None
     # Rate of a bad revision -> seconds until it is rolled back; None: not within the budget.
     found_seconds: dict[str, float | None]
@@ -37,7 +40,8 @@ class Step:
 
     weight: int
     seconds: float  # that it lasts at the least
-    requests: float | None  # of the candidate, until `canary.harm` would have been found; None: no number is enough
+    # of the candidate, until `canary.harm` would have been found; None: no number is enough
+    requests: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,8 @@ class Prospect:
         return self.strategy.budget(stage).total_seconds()
 
     def served(self, stage: str) -> list[float]:
-        """Return the requests (or pairs) that the candidate is expected to have had after each look of a stage."""
+        """Return the requests (or pairs) that the candidate is expected to have had after each look
+        of a stage."""
         seconds, strategy = self.budget_seconds(stage), self.strategy
         warms_up = stage == "shadow" or not strategy.shadow.enabled
         warmup = strategy.warmup.total_seconds() if warms_up else 0.0
@@ -61,17 +66,24 @@ class Prospect:
         if stage != "canary":
             shares = iter([strategy.shadow.percent / 100] * max(1, round(seconds / LOOK_SECONDS)))
         a_look = self.requests_per_second * LOOK_SECONDS
-        counted = [a_look * share * (look * LOOK_SECONDS >= warmup) for look, share in enumerate(shares)]
+        counted = [
+            a_look * share * (look * LOOK_SECONDS >= warmup) for look, share in enumerate(shares)
+        ]
         return [float(total) for total in np.cumsum(counted)]
 
-    def found(self, factors: Callable[[float, float, float], Floats], *, usual: float) -> dict[str, float | None]:
+    def found(
+        self, factors: Callable[[float, float, float], Floats], *, usual: float
+    ) -> dict[str, float | None]:
         """Return, by the rate of a bad candidate, the seconds until it is rolled back.
 
-        `factors` are those of so many requests of the candidate and of stable, at the candidate's rate.
+        `factors` are those of so many requests of the candidate and of stable, at the candidate's
+        rate.
         """
         return {f"{bad:.0%}": self._found(factors, bad=bad) for bad in HARMS if bad > usual}
 
-    def _found(self, factors: Callable[[float, float, float], Floats], *, bad: float) -> float | None:
+    def _found(
+        self, factors: Callable[[float, float, float], Floats], *, bad: float
+    ) -> float | None:
         # The other bets are worth nothing then: the average is that much less.
         need = math.log(self.bets / self.strategy.false_rollback)
         requests = self.requests_per_second * LOOK_SECONDS
@@ -87,7 +99,8 @@ class Prospect:
 
 
 def weights(steps: Sequence[Step], *, seconds: float) -> Iterator[float]:
-    """Return the candidate's share at each look: every step as long as it must be, and the last one to the end."""
+    """Return the candidate's share at each look: every step as long as it must be, and the last one
+    to the end."""
     step, since = 0, 0.0
     for look in range(max(1, round(seconds / LOOK_SECONDS))):
         now = look * LOOK_SECONDS
@@ -97,7 +110,8 @@ def weights(steps: Sequence[Step], *, seconds: float) -> Iterator[float]:
 
 
 def until(growth: Floats, *, alpha: float) -> float:
-    """Return how often bets that grow by this in expectation must be repeated until they are worth 1/alpha.
+    """Return how often bets that grow by this in expectation must be repeated until they are worth
+    1/alpha.
 
     Infinity where they do not grow.
     """
@@ -105,7 +119,9 @@ def until(growth: Floats, *, alpha: float) -> float:
         return math.inf
 
     def enough(times: float) -> bool:
-        return float(np.logaddexp.reduce(growth * times)) - math.log(len(growth)) >= math.log(1 / alpha)
+        return float(np.logaddexp.reduce(growth * times)) - math.log(len(growth)) >= math.log(
+            1 / alpha
+        )
 
     high = 1.0
     while not enough(high):
@@ -114,7 +130,8 @@ def until(growth: Floats, *, alpha: float) -> float:
 
 
 def bisect(true: Callable[[float], bool], *, low: float, high: float) -> float | None:
-    """Return the smallest value from which on it is true; None where it is not true of `high` either."""
+    """Return the smallest value from which on it is true; None where it is not true of `high`
+    either."""
     if not true(high):
         return None
     for _ in range(40):

@@ -20,7 +20,10 @@ def to_json(state: states.State) -> dict[str, Any]:
         plain[name] = [dataclasses.asdict(one) for one in plain[name]]
     plain["arrived"] = list(state.arrived)
     plain["ledger"] = state.ledger.to_json() if state.ledger else None
-    return plain | {"rejected": list(state.rejected), "history": [dict(row) for row in state.history]}
+    return plain | {
+        "rejected": list(state.rejected),
+        "history": [dict(row) for row in state.history],
+    }
 
 
 def from_json(data: Mapping[str, Any]) -> states.State:
@@ -28,8 +31,16 @@ def from_json(data: Mapping[str, Any]) -> states.State:
 
     What another version added is left out, and what it did not know is as it is at the beginning.
     """
-    data = {**to_json(states.State()), **{name: value for name, value in data.items() if name in FIELDS}}
-    verdict, sample, resume_to, cause = data["verdict"], data["sample"], data["resume_to"], data["cause"]
+    data = {
+        **to_json(states.State()),
+        **{name: value for name, value in data.items() if name in FIELDS},
+    }
+    verdict, sample, resume_to, cause = (
+        data["verdict"],
+        data["sample"],
+        data["resume_to"],
+        data["cause"],
+    )
     return states.State(
         **{
             **data,
@@ -65,5 +76,10 @@ def _arrived(data: Any) -> tuple[int, int]:
 
 
 def _sample(data: Mapping[str, Any]) -> traffic.Sample:
-    arms = {arm: traffic.ArmCounts(**data[arm]) if data[arm] else None for arm in ("stable", "candidate")}
-    return traffic.Sample(at=data["at"], epoch=data["epoch"], route_version=data["route_version"], **arms)
+    arms = {
+        arm: traffic.ArmCounts(**data[arm]) if data[arm] else None
+        for arm in ("stable", "candidate")
+    }
+    return traffic.Sample(
+        at=data["at"], epoch=data["epoch"], route_version=data["route_version"], **arms
+    )

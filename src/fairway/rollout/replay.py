@@ -1,7 +1,8 @@
-"""What a strategy would have decided on counts that were recorded: the state machine itself, fed from a table. Pure.
+"""What a strategy would have decided on counts that were recorded: the state machine itself, fed
+from a table. Pure.
 
-A table has one row a guard and interval. The counts are as they were served then: the replay decides, but cannot
-change what share of the requests went to the canary.
+A table has one row a guard and interval. The counts are as they were served then: the replay
+decides, but cannot change what share of the requests went to the canary.
 """
 
 import csv
@@ -29,7 +30,8 @@ COLUMNS = (
     "baseline_events",
     "canary_events",
 )
-LARGEST = 1e12  # counts and seconds: what is more is a mistake, and no float holds every whole number beyond 9e15
+# counts and seconds: what is more is a mistake, and no float holds every whole number beyond 9e15
+LARGEST = 1e12
 APPROXIMATE = "where the table's counts are of requests that fell to the arms at random, both arms' at one instant"
 STABLE, CANDIDATE = "stable", "canary"
 
@@ -65,8 +67,11 @@ class Replay:
     last: Counted | None = None
 
 
-def read(lines: Iterable[str], *, guards: Sequence[sections.Guard], name: str = "the table") -> tuple[Counted, ...]:
-    """Return the intervals of a CSV table in order of time; a row that stands there twice counts once.
+def read(
+    lines: Iterable[str], *, guards: Sequence[sections.Guard], name: str = "the table"
+) -> tuple[Counted, ...]:
+    """Return the intervals of a CSV table in order of time; a row that stands there twice counts
+    once.
 
     Raises DataError with the line of what is wrong.
     """
@@ -115,13 +120,16 @@ def _lines(lines: Iterable[str], *, name: str) -> Iterator[tuple[int, dict[str, 
         for cells in table:
             yield table.line_num, cells
     except csv.Error as error:
-        raise errors.DataError(f"{name} is no CSV table ({error}): wanted one row a guard and interval") from error
+        raise errors.DataError(
+            f"{name} is no CSV table ({error}): wanted one row a guard and interval"
+        ) from error
 
 
 def _replayable(
     guard: sections.Guard, others: Iterable[str], known: Mapping[str, sections.Guard], *, where: str
 ) -> None:
-    """Refuse what a table of counts cannot tell: who got which answer, what it came to, in which slice.
+    """Refuse what a table of counts cannot tell: who got which answer, what it came to, in which
+    slice.
 
     And two guards with the same pairs or labels.
     """
@@ -130,7 +138,9 @@ def _replayable(
         raise errors.DataError(
             f"{where}: guard {guard.name} is about {untold}, which counts of requests do not tell: leave its rows out"
         )
-    twin = next((name for name in others if name != guard.name and known[name].type == guard.type), None)
+    twin = next(
+        (name for name in others if name != guard.name and known[name].type == guard.type), None
+    )
     if rows_alone and twin is not None:
         raise errors.DataError(
             f"{where}: guards {twin} and {guard.name} both read {guard.type}: wanted the rows of one of them"
@@ -142,14 +152,17 @@ def _row(cells: Mapping[str, Any], *, where: str) -> Row:
         raise errors.DataError(
             f"{where} has {len([cell for cell in cells.values() if cell is not None])} cells: wanted {len(COLUMNS)}"
         )
-    times = [_number(cells[column], where=f"{where}: {column}", whole=False) for column in COLUMNS[:2]]
+    times = [
+        _number(cells[column], where=f"{where}: {column}", whole=False) for column in COLUMNS[:2]
+    ]
     if times[1] <= times[0]:
         raise errors.DataError(
             f"{where}: the interval ends at {times[1]:g} s, not after it begins at {times[0]:g} s: "
             "wanted a clock that goes forward"
         )
     stable_n, canary_n, stable_bad, canary_bad = (
-        int(_number(cells[column], where=f"{where}: {column}", whole=True)) for column in COLUMNS[3:]
+        int(_number(cells[column], where=f"{where}: {column}", whole=True))
+        for column in COLUMNS[3:]
     )
     for arm, n, bad in (("baseline", stable_n, stable_bad), ("canary", canary_n, canary_bad)):
         if bad > n:
@@ -157,7 +170,11 @@ def _row(cells: Mapping[str, Any], *, where: str) -> Row:
                 f"{where}: {arm}_events is {bad}, more than {arm}_requests, {n}: wanted events among the requests"
             )
     return Row(
-        times[0], times[1], str(cells["guard"]), ArmCounts(canary_n, canary_bad), ArmCounts(stable_n, stable_bad)
+        times[0],
+        times[1],
+        str(cells["guard"]),
+        ArmCounts(canary_n, canary_bad),
+        ArmCounts(stable_n, stable_bad),
     )
 
 
@@ -182,7 +199,9 @@ def begin(policy: sections.Strategy, *, at: float, pairs: bool) -> Replay:
         update={
             "hooks": (),
             "canary": policy.canary.model_copy(update={"steps": steps}),
-            "shadow": policy.shadow if pairs else policy.shadow.model_copy(update={"enabled": False}),
+            "shadow": policy.shadow
+            if pairs
+            else policy.shadow.model_copy(update={"enabled": False}),
         }
     )
     replay = Replay(policy=policy, state=State(phase=Phase.STABLE, stable=STABLE))
@@ -212,15 +231,22 @@ def learn(replay: Replay, counted: Counted) -> Replay:
 
 
 def run(counted: Sequence[Counted], policy: sections.Strategy) -> dict[str, Any]:
-    """Return the record of the whole: verdict, reason, at_seconds, phases, e_values, intervals, guarantee."""
+    """Return the record of the whole: verdict, reason, at_seconds, phases, e_values, intervals,
+    guarantee."""
     if not counted:
-        raise errors.DataError("there is no interval to replay: wanted at least one row under the header")
+        raise errors.DataError(
+            "there is no interval to replay: wanted at least one row under the header"
+        )
     in_shadow = {guard.name for guard in policy.guards if guard.stage == "shadow"}
     pairs = any(name in in_shadow for one in counted for name in one.rows)
     replay = begin(policy, at=counted[0].start, pairs=pairs)
     for one in counted:
         replay = learn(replay, one)
-    return dict(replay.decided) if replay.decided is not None else {**_record(replay), "phases": list(replay.phases)}
+    return (
+        dict(replay.decided)
+        if replay.decided is not None
+        else {**_record(replay), "phases": list(replay.phases)}
+    )
 
 
 def _look(replay: Replay, seen: Seen) -> Replay:
@@ -232,7 +258,11 @@ def _look(replay: Replay, seen: Seen) -> Replay:
     if not phases or here.items() - {**phases[-1]}.items():
         phases = (*phases, {**here, "since_seconds": seen.now})
     replay = replace(replay, state=after, phases=phases)
-    ended = after.phase is not before.phase and after.phase in (Phase.ROLLING_BACK, Phase.PROMOTING, Phase.PAUSED)
+    ended = after.phase is not before.phase and after.phase in (
+        Phase.ROLLING_BACK,
+        Phase.PROMOTING,
+        Phase.PAUSED,
+    )
     if not ended:
         return (
             replace(replay, decided={**replay.decided, "phases": list(phases)})
@@ -250,7 +280,13 @@ def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
     sample = traffic.Sample(
         at=at, epoch="replay", route_version=version or "", stable=None, candidate=None
     )  # in effect; the counts are the table's
-    seen = Seen(now=at, desired=CANDIDATE, ready=frozenset({STABLE, CANDIDATE}), wanted_version=version, sample=sample)
+    seen = Seen(
+        now=at,
+        desired=CANDIDATE,
+        ready=frozenset({STABLE, CANDIDATE}),
+        wanted_version=version,
+        sample=sample,
+    )
     if counted is None:
         return seen
     cases = {case.name: case for case in guards.cases(policy)}
@@ -290,7 +326,8 @@ def _record(replay: Replay) -> dict[str, Any]:
         "e_values": {name: _plain(row["logE"]) for name, row in facts.items()},
         "intervals": {name: row["intervals"] for name, row in facts.items() if "intervals" in row},
         "guarantee": judge.qualified(
-            judge.guarantee(replay.policy, compared=not state.ledger or not state.ledger.pairs), APPROXIMATE
+            judge.guarantee(replay.policy, compared=not state.ledger or not state.ledger.pairs),
+            APPROXIMATE,
         ),
     }
 

@@ -16,10 +16,12 @@ class Cursors:
     exposure: int = 0  # all up to it was dealt with
     ahead: int = 0  # of those up to it, what had come by `settled` was dealt with
     settled: float = 0.0
-    # what came since then and until then was the gateway's alone to count, while events could not be read
+    # what came since then and until then was the gateway's alone to count, while events could not
+    # be read
     alone_from: float = 0.0
     alone_until: float = 0.0
-    away_from: float = 0.0  # what came since then and until then counts for nothing: an arm had no capacity
+    # what came since then and until then counts for nothing: an arm had no capacity
+    away_from: float = 0.0
     away_until: float = 0.0
     store: str = ""  # identity of the store that gave them; empty: not known
 
@@ -50,16 +52,20 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One look. Increments are those since the state's cursors and sample; the strategy stores the new ones."""
+    """One look. Increments are those since the state's cursors and sample; the strategy stores the
+    new ones."""
 
     now: float  # the rollout's own time: what elapsed between looks, whatever clocks are set to
-    wall: float | None = None  # what the clock on the wall says, for people and for servers' events; `now` if None
+    # what the clock on the wall says, for people and for servers' events; `now` if None
+    wall: float | None = None
     desired: str | None  # revision that the deployment's spec names
     ready: frozenset[str] = frozenset()  # revisions that answer
     broken: Mapping[str, str] = field(default_factory=dict)  # revisions that cannot, and why
-    partly: frozenset[str] = frozenset()  # revisions that are not ready, and of which some pods answer
+    # revisions that are not ready, and of which some pods answer
+    partly: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()  # revisions without any pod that answers; why is not said
-    notes: Mapping[str, str] = field(default_factory=dict)  # what revisions that are not ready wait for
+    # what revisions that are not ready wait for
+    notes: Mapping[str, str] = field(default_factory=dict)
     wanted_version: str | None = None  # version of the route that the current state asks for
     sample: traffic.Sample | None = None  # None: the counts could not be read
     # increments that are known already (a replay's); else they come from the samples

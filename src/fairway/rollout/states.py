@@ -39,7 +39,8 @@ class Cause(StrEnum):
     GUARD = "guard"  # the judge: its evidence, or what the rollout may cost
     NOT_READY = "notReady"  # it did not become ready, or does not stay up
     DEADLINE = "deadline"  # its capacity did not come back in time
-    INCONCLUSIVE = "inconclusive"  # a budget or deadline was spent, and the strategy rolls back then
+    # a budget or deadline was spent, and the strategy rolls back then
+    INCONCLUSIVE = "inconclusive"
     HOOK = "hook"  # a hook refused
     ABORTED = "aborted"  # a person
     SUPERSEDED = "superseded"  # another revision was asked for
@@ -55,11 +56,13 @@ class State:
     phase: Phase = Phase.PENDING
     stable: str | None = None  # revision in service
     candidate: str | None = None  # revision that wants its place
-    previous: str | None = None  # what was stable before the last promotion: kept for a late rollback
+    # what was stable before the last promotion: kept for a late rollback
+    previous: str | None = None
     step: int = 0  # index into canary.steps
     looked: float = 0.0  # when the last look was taken, by the clock on the wall
     moved: float = 0.0  # when the phase (or step) began, by the clock on the wall: for people
-    # the rollout's own time at the last look: what elapsed between looks. All that ends after a while is by it
+    # the rollout's own time at the last look: what elapsed between looks. All that ends after a
+    # while is by it
     clock: float = 0.0
     since: float = 0.0  # when the phase (or step) began, in the rollout's own time, as all below
     counting_from: float = 0.0  # end of the warm-up: evidence counts from here
@@ -67,7 +70,9 @@ class State:
     arrived: tuple[int, int] = (
         0,
         0,
-    )  # requests of the candidate and of stable seen in this step: what it has seen enough is told by
+        # requests of the candidate and of stable seen in this step: what it has seen enough is told
+        # by
+    )
     # since when the candidate has no pod that answers: stable has its share meanwhile
     absent_since: float | None = None
     resume_to: Phase | None = None  # phase to go back to from Paused
@@ -79,7 +84,8 @@ class State:
     rejected: tuple[str, ...] = ()  # revisions that were rolled back and are not tried again
     calls: tuple[hooks.Call, ...] = ()  # of hooks, that are not answered yet
     verdict: Verdict | None = None
-    cause: Cause | None = None  # why the last revision that was taken back had to go; None from the next start on
+    # why the last revision that was taken back had to go; None from the next start on
+    cause: Cause | None = None
     reason: str = "nothing is deployed yet"
     history: tuple[Mapping[str, Any], ...] = ()
 
@@ -108,7 +114,13 @@ def route(state: State, *, deployment: str, strategy: sections.Strategy) -> traf
         return None
     weight, mirror = split(state, strategy=strategy)
     candidate = state.candidate if weight or mirror else None
-    return traffic.route(deployment=deployment, stable=state.stable, candidate=candidate, weight=weight, mirror=mirror)
+    return traffic.route(
+        deployment=deployment,
+        stable=state.stable,
+        candidate=candidate,
+        weight=weight,
+        mirror=mirror,
+    )
 
 
 def split(state: State, *, strategy: sections.Strategy) -> tuple[int, int]:
@@ -133,7 +145,9 @@ def bound(state: State) -> bool:
     return state.candidate is not None or state.ledger is not None or bool(state.calls)
 
 
-def in_force(before: State, after: State, *, begun: sections.Strategy, newest: sections.Strategy) -> sections.Strategy:
+def in_force(
+    before: State, after: State, *, begun: sections.Strategy, newest: sections.Strategy
+) -> sections.Strategy:
     """Return the strategy that counts after a look.
 
     The one that the rollout began with to its end, and the newest for the next.
@@ -145,14 +159,19 @@ def in_force(before: State, after: State, *, begun: sections.Strategy, newest: s
 def wanted(state: State) -> tuple[str, ...]:
     """Return the revisions that must run."""
     late = state.previous if state.phase is Phase.ROLLING_BACK and state.candidate is None else None
-    return tuple(dict.fromkeys(revision for revision in (state.stable, state.candidate, late) if revision))
+    return tuple(
+        dict.fromkeys(revision for revision in (state.stable, state.candidate, late) if revision)
+    )
 
 
 def stage(state: State) -> str:
     """Return the judge's name of the stage: shadow, canary, bake, or nothing."""
-    return {Phase.SHADOW: "shadow", Phase.CANARY: "canary", Phase.PROMOTING: "bake", Phase.BAKING: "bake"}.get(
-        _held(state) or Phase.STABLE, ""
-    )
+    return {
+        Phase.SHADOW: "shadow",
+        Phase.CANARY: "canary",
+        Phase.PROMOTING: "bake",
+        Phase.BAKING: "bake",
+    }.get(_held(state) or Phase.STABLE, "")
 
 
 def _held(state: State) -> Phase | None:

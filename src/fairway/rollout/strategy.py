@@ -1,11 +1,13 @@
-"""The state machine of a rollout: what was seen in, the next state and its events out. Pure; time is passed in.
+"""The state machine of a rollout: what was seen in, the next state and its events out. Pure; time
+is passed in.
 
     Pending -> Starting -> Shadow -> Canary(weight) -> Promoting -> Baking -> Stable
     RollingBack -> RolledBack from any of them; Paused holds a stage (a harm still rolls back).
 
-A platform calls `advance` at every look, stores the state it returns, and makes true what `states.route` and
-`states.wanted` say. All of it can be repeated: evidence is taken from differences of raw counters and from cursors
-that are part of the state, so a look that was never stored is simply taken again.
+A platform calls `advance` at every look, stores the state it returns, and makes true what
+`states.route` and `states.wanted` say. All of it can be repeated: evidence is taken from
+differences of raw counters and from cursors that are part of the state, so a look that was never
+stored is simply taken again.
 """
 
 from dataclasses import replace
@@ -35,7 +37,9 @@ def advance(state: State, seen: Seen, *, strategy: sections.Strategy) -> Advance
 
 def _next(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     """Return the next state as the evidence has it, whatever hooks may say."""
-    if state.phase in (*JUDGED, Phase.PAUSED) and (state.absent_since is not None or state.candidate in seen.absent):
+    if state.phase in (*JUDGED, Phase.PAUSED) and (
+        state.absent_since is not None or state.candidate in seen.absent
+    ):
         return _absent(state, seen, strategy)
     match state.phase:
         case Phase.PENDING | Phase.STABLE | Phase.ROLLED_BACK:
@@ -55,7 +59,9 @@ def _next(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
 def _resting(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     """Nothing is on its way: start what is asked for, or take back what late labels condemn."""
     if state.phase is Phase.STABLE and state.ledger is not None and state.previous is not None:
-        verdict = judge.decide(state.ledger, strategy=strategy, stage="", offline=seen.offline_disagreement)
+        verdict = judge.decide(
+            state.ledger, strategy=strategy, stage="", offline=seen.offline_disagreement
+        )
         if verdict.action is Action.ROLLBACK:
             return moves.roll_back(state, seen, verdict, cause=Cause.GUARD)
     if seen.desired is None or seen.desired in (state.stable, *state.rejected):
@@ -100,7 +106,9 @@ def _starting(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
             seen.broken.get(candidate)
             or f"it was not ready {deadline:.0f} s after its start (progressDeadline){moves.noted(seen, candidate)}"
         )
-        verdict = Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} did not become ready: {why}")
+        verdict = Verdict(
+            action=Action.ROLLBACK, reason=f"revision {candidate} did not become ready: {why}"
+        )
         return moves.roll_back(state, seen, verdict, cause=Cause.NOT_READY)
     if candidate not in seen.ready:
         return Advance(
@@ -143,7 +151,11 @@ def _judged(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     if verdict.action is Action.INCONCLUSIVE:
         return moves.inconclusive(state, seen, strategy, verdict)
     unclear = seen.sample is None or seen.unread is not None or seen.now < state.counting_from
-    if unclear or not {state.candidate, state.stable} <= seen.ready or verdict.action is Action.INVALID:
+    if (
+        unclear
+        or not {state.candidate, state.stable} <= seen.ready
+        or verdict.action is Action.INVALID
+    ):
         return Advance(state)
     return _forward(state, seen, strategy, verdict)
 
@@ -154,7 +166,9 @@ def _absent(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     Stable has its share, the stage waits, and goes on when it is back.
     """
     assert state.ledger is not None
-    verdict = judge.decide(state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement)
+    verdict = judge.decide(
+        state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement
+    )
     if (over := _over(replace(state, verdict=verdict), seen, verdict)) is not None:
         return over
     candidate, deadline = state.candidate or "", strategy.progress_deadline.total_seconds()
@@ -166,7 +180,9 @@ def _absent(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     if waited > deadline:
         late = f"revision {candidate} did not come back within {deadline:.0f} s (progressDeadline)"
         why = f"{late}{moves.noted(seen, candidate)}"
-        return moves.roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=why), cause=Cause.DEADLINE)
+        return moves.roll_back(
+            state, seen, Verdict(action=Action.ROLLBACK, reason=why), cause=Cause.DEADLINE
+        )
     waits = f"revision {candidate} waits for capacity ({waited:.0f} s of {deadline:.0f} s); {state.stable} serves all"
     reason = f"{waits}{moves.noted(seen, candidate)}"
     return Advance(_held_for(state, verdict, reason))
@@ -174,14 +190,18 @@ def _absent(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
 
 def _left(state: State, seen: Seen, verdict: Verdict) -> Advance:
     reason = (
-        f"revision {state.candidate} has no pod left that answers: it waits for capacity, and {state.stable} serves all"
+        f"revision {state.candidate} has no pod left that answers: it waits for capacity, "
+        f"and {state.stable} serves all"
     )
     left = replace(state, absent_since=seen.now, sample=None)
     return moves.move(_held_for(left, verdict, reason), seen, "CapacityLost", reason)
 
 
-def _returned(state: State, seen: Seen, strategy: sections.Strategy, verdict: Verdict, *, waited: float) -> Advance:
-    """The stage goes on where it was: the time without capacity is not its own, and new pods warm up."""
+def _returned(
+    state: State, seen: Seen, strategy: sections.Strategy, verdict: Verdict, *, waited: float
+) -> Advance:
+    """The stage goes on where it was: the time without capacity is not its own, and new pods warm
+    up."""
     back = replace(
         state,
         absent_since=None,
@@ -190,7 +210,9 @@ def _returned(state: State, seen: Seen, strategy: sections.Strategy, verdict: Ve
         stage_since=min(seen.now, state.stage_since + waited),
         counting_from=max(state.counting_from, seen.now + strategy.warmup.total_seconds()),
     )
-    reason = f"revision {state.candidate} is back after {waited:.0f} s: {moves.place(back, strategy)}"
+    reason = (
+        f"revision {state.candidate} is back after {waited:.0f} s: {moves.place(back, strategy)}"
+    )
     return moves.move(_held_for(back, verdict, reason), seen, "CapacityBack", reason)
 
 
@@ -213,10 +235,14 @@ def _over(state: State, seen: Seen, verdict: Verdict) -> Advance | None:
         return moves.roll_back(state, seen, verdict, cause=Cause.GUARD)
     if candidate in seen.broken:
         why = f"revision {candidate} does not stay up: {seen.broken[candidate]}"
-        return moves.roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=why), cause=Cause.NOT_READY)
+        return moves.roll_back(
+            state, seen, Verdict(action=Action.ROLLBACK, reason=why), cause=Cause.NOT_READY
+        )
     if seen.desired not in (None, candidate):
         why = f"revision {candidate} was superseded by {seen.desired}"
-        return moves.roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=why), cause=Cause.SUPERSEDED)
+        return moves.roll_back(
+            state, seen, Verdict(action=Action.ROLLBACK, reason=why), cause=Cause.SUPERSEDED
+        )
     return None
 
 
@@ -242,10 +268,14 @@ def _forward(state: State, seen: Seen, strategy: sections.Strategy, verdict: Ver
         return Advance(state)  # at 100 % no stable request tells that any came
     if step.pause and not state.passed:
         return moves.pause(
-            state, seen, f"{moves.step_name(state, strategy)} asks for a person: `fairway rollout resume`"
+            state,
+            seen,
+            f"{moves.step_name(state, strategy)} asks for a person: `fairway rollout resume`",
         )
     if state.step + 1 < len(strategy.canary.steps):
-        return moves.enter(state, seen, strategy, phase=Phase.CANARY, step=state.step + 1, verdict=verdict)
+        return moves.enter(
+            state, seen, strategy, phase=Phase.CANARY, step=state.step + 1, verdict=verdict
+        )
     return (
         moves.enter(state, seen, strategy, phase=Phase.PROMOTING, verdict=verdict)
         if verdict.action is Action.PROMOTE
@@ -254,7 +284,8 @@ def _forward(state: State, seen: Seen, strategy: sections.Strategy, verdict: Ver
 
 
 def _promoting(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
-    """All traffic but the bake's share goes over; the bake begins when the gateway says that it does."""
+    """All traffic but the bake's share goes over; the bake begins when the gateway says that it
+    does."""
     verdict = holding.verdict(state, seen, strategy)
     if (over := _over(replace(state, verdict=verdict), seen, verdict)) is not None:
         return over
@@ -269,20 +300,29 @@ def _promoting(state: State, seen: Seen, strategy: sections.Strategy) -> Advance
             replace(
                 verdict,
                 action=Action.INCONCLUSIVE,
-                reason=(f"the progressDeadline of {sections.format_duration(deadline)} is over, still {waiting}"),
+                reason=(
+                    f"the progressDeadline of {sections.format_duration(deadline)} is over, still {waiting}"
+                ),
             ),
         )
     if strategy.bake.weight == 0 or strategy.bake.duration.total_seconds() == 0:
         return _finish(state, seen, verdict)
     baking = replace(state, phase=Phase.BAKING, since=seen.now, stage_since=seen.now)
-    baking = replace(baking, reason=f"revision {state.candidate} serves; {moves.place(baking, strategy)}")
+    baking = replace(
+        baking, reason=f"revision {state.candidate} serves; {moves.place(baking, strategy)}"
+    )
     return moves.move(baking, seen, "Baking", baking.reason)
 
 
 def _finish(state: State, seen: Seen, verdict: Verdict) -> Advance:
     promoted = str(Phase.PROMOTING), str(Action.PROMOTE)
     earned = next(
-        (row["reason"] for row in reversed(state.history) if (row["phase"], row["action"]) == promoted), verdict.reason
+        (
+            row["reason"]
+            for row in reversed(state.history)
+            if (row["phase"], row["action"]) == promoted
+        ),
+        verdict.reason,
     )
     done = replace(
         state,
@@ -295,7 +335,11 @@ def _finish(state: State, seen: Seen, verdict: Verdict) -> Advance:
         reason=f"revision {state.candidate} was promoted: {earned}; the bake brought nothing against it",
     )
     return moves.move(
-        moves.remember(done, seen, verdict, state.candidate), seen, "Promoted", done.reason, revision=state.candidate
+        moves.remember(done, seen, verdict, state.candidate),
+        seen,
+        "Promoted",
+        done.reason,
+        revision=state.candidate,
     )
 
 
@@ -320,7 +364,11 @@ def _rolling_back(state: State, seen: Seen, strategy: sections.Strategy) -> Adva
                 reason=condemned,
             )
             return moves.move(back, seen, "RolledBack", back.reason, revision=state.stable)
-        if overdue or state.previous in seen.broken or seen.desired not in (None, state.stable, state.previous):
+        if (
+            overdue
+            or state.previous in seen.broken
+            or seen.desired not in (None, state.stable, state.previous)
+        ):
             stays = replace(
                 state,
                 phase=Phase.STABLE,
@@ -331,17 +379,25 @@ def _rolling_back(state: State, seen: Seen, strategy: sections.Strategy) -> Adva
                 f"because {state.previous} did not come back{moves.noted(seen, state.previous)}: {condemned}",
             )
             return moves.move(stays, seen, "Stuck", stays.reason)
-        return Advance(replace(state, reason=f"{condemned} (waiting for revision {state.previous} to be ready)"))
+        return Advance(
+            replace(
+                state, reason=f"{condemned} (waiting for revision {state.previous} to be ready)"
+            )
+        )
     if seen.sample is not None and seen.sample.route_version != seen.wanted_version and not overdue:
         return Advance(state)
-    done = replace(state, phase=moves.rest(state, back=True), candidate=None, ledger=None, since=seen.now)
+    done = replace(
+        state, phase=moves.rest(state, back=True), candidate=None, ledger=None, since=seen.now
+    )
     return moves.move(done, seen, "RolledBack", done.reason, revision=state.candidate)
 
 
 def _paused(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     """A person is asked; what is served stays as it is, unless it may not go on."""
     if state.ledger is not None:
-        verdict = judge.decide(state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement)
+        verdict = judge.decide(
+            state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement
+        )
         return _over(replace(state, verdict=verdict), seen, verdict) or Advance(state)
     return Advance(state)
 
@@ -351,5 +407,7 @@ def _replaced(after: Advance, seen: Seen) -> Advance:
     if seen.replaced is None:
         return after
     revision = after.state.candidate or after.state.stable
-    state = moves.write(after.state, seen, action=str(Action.HOLD), reason=seen.replaced, revision=revision)
+    state = moves.write(
+        after.state, seen, action=str(Action.HOLD), reason=seen.replaced, revision=revision
+    )
     return Advance(state, (*after.events, Event(seen.at, "StoreReplaced", seen.replaced, revision)))

@@ -15,25 +15,30 @@ class Route:
     weight: int  # percent of units that the candidate serves
     mirror: int  # percent of requests copied to the candidate, whose answers are dropped
     salt: str  # mixed into the hash of the unit, so that each rollout draws its canaries anew
-    version: str  # opaque; differs whenever anything above differs; the gateway reports the one in effect
+    # opaque; differs whenever anything above differs; the gateway reports the one in effect
+    version: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArmCounts:
-    """Counters of one arm since the gateway's process began: completed requests, failed ones (5xx, or broken off by the
-    server), timed requests and the slow of them, and those that no server answered."""
+    """Counters of one arm since the gateway's process began: completed requests, failed ones (5xx,
+    or broken off by the server), timed requests and the slow of them, and those that no server
+    answered."""
 
     requests: int
     errors: int
     timed: int = 0  # requests in the latency histogram, which may lag `requests`
-    slow: Mapping[str, int] = field(default_factory=dict)  # threshold as the configuration writes it -> slower requests
-    unanswered: int = 0  # of the failed: broken off or timed out, so that no server has an event of them
+    # threshold as the configuration writes it -> slower requests
+    slow: Mapping[str, int] = field(default_factory=dict)
+    # of the failed: broken off or timed out, so that no server has an event of them
+    unanswered: int = 0
     active: int | None = None  # under way at this instant, no counter; None where nobody says
 
     def minus(self, before: "ArmCounts") -> "ArmCounts | None":
         """Return the increments since `before`, or None where a counter went back.
 
-        A request that was broken off counts as failed before its retry completes: errors are at most the requests.
+        A request that was broken off counts as failed before its retry completes: errors are at
+        most the requests.
         """
         slow = {key: count - before.slow.get(key, 0) for key, count in self.slow.items()}
         requests, errors, timed = (
@@ -67,7 +72,9 @@ class Sample:
     candidate: ArmCounts | None
 
 
-def route(*, deployment: str, stable: str, candidate: str | None, weight: int, mirror: int) -> Route:
+def route(
+    *, deployment: str, stable: str, candidate: str | None, weight: int, mirror: int
+) -> Route:
     """Return the route, salted by the rollout and named by its content."""
     salt = f"{deployment}/{candidate or stable}"
     content = f"{deployment}|{stable}|{candidate}|{weight}|{mirror}|{salt}"

@@ -1,13 +1,14 @@
-"""Which requests are begun: those that can be answered in time. The others are refused at once with 429, and cost next
-to nothing.
+"""Which requests are begun: those that can be answered in time. The others are refused at once with
+429, and cost next to nothing.
 
-Two places hold requests up: the event loop, which answers small requests one after the other, and the threads, which
-answer the large ones. Both are judged by time, not by number, and by the same bound: a request that waits longer than
-`LONGEST_WAIT` is one too many. So whatever the load, what is accepted is answered soon, and half a second after a peak
-the last of it is forgotten.
+Two places hold requests up: the event loop, which answers small requests one after the other, and
+the threads, which answer the large ones. Both are judged by time, not by number, and by the same
+bound: a request that waits longer than `LONGEST_WAIT` is one too many. So whatever the load, what
+is accepted is answered soon, and half a second after a peak the last of it is forgotten.
 
-The status is 429, not 503: a 5xx is a verdict about a revision, and that more came than it can do is none. A server
-whose threads do not come back is another matter: what it owes is answered 503 and 504.
+The status is 429, not 503: a 5xx is a verdict about a revision, and that more came than it can do
+is none. A server whose threads do not come back is another matter: what it owes is answered 503 and
+504.
 """
 
 import asyncio
@@ -22,9 +23,12 @@ from fairway.serving import protocol
 Answer = TypeVar("Answer")
 
 LONGEST_WAIT = 0.5  # seconds: takes up a burst, and is over within a second after the peak
-ROUND_SECONDS = 0.02  # of the event loop's, in which it answers: what a probe or a new connection waits
-SHADOW_SHARE = 0.25  # of that wait, for mirrored copies: they are dropped first, since nobody waits for their answer
-# of the deadline, for the work of one request: who waits for the thread behind it is answered in time still
+# of the event loop's, in which it answers: what a probe or a new connection waits
+ROUND_SECONDS = 0.02
+# of that wait, for mirrored copies: they are dropped first, since nobody waits for their answer
+SHADOW_SHARE = 0.25
+# of the deadline, for the work of one request: who waits for the thread behind it is answered in
+# time still
 WORK_SHARE = 0.25
 PACE_SHARE = 0.1  # of a finished request in the running mean of how far the estimates are off
 
@@ -45,13 +49,14 @@ def too_many(sentence: str) -> NotAdmitted:
 class Turns:
     """The requests that the event loop answers itself, a little of them in each of its rounds.
 
-    A round reads all sockets that are ready. Were all that it read answered at once, rounds would grow with the load,
-    and new connections and probes would wait for many of them; so what does not fit into a round waits here, oldest
-    first.
+    A round reads all sockets that are ready. Were all that it read answered at once, rounds would
+    grow with the load, and new connections and probes would wait for many of them; so what does not
+    fit into a round waits here, oldest first.
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[asyncio.Future[None], float, float]] = deque()  # the turn, since when, what it costs
+        # the turn, since when, what it costs
+        self._waiting: deque[tuple[asyncio.Future[None], float, float]] = deque()
         # seconds of this round that are not given away; None where nobody asked in it yet
         self._left: float | None = None
         self._queued = 0.0  # seconds of work that wait
@@ -60,13 +65,17 @@ class Turns:
         self._longest = 0.0
 
     def wait(self) -> float:
-        """Return the seconds that a request would wait which comes now: as long as the oldest has, or as what waits
-        will take."""
-        return max(time.perf_counter() - self._waiting[0][1], self._queued * self._pace) if self._waiting else 0.0
+        """Return the seconds that a request would wait which comes now: as long as the oldest has,
+        or as what waits will take."""
+        return (
+            max(time.perf_counter() - self._waiting[0][1], self._queued * self._pace)
+            if self._waiting
+            else 0.0
+        )
 
     async def mine(self, *, cost: float, longest: float) -> None:
-        """Return when the request may be answered; raises NotAdmitted where it would wait longer than that. `cost` is
-        its work in seconds."""
+        """Return when the request may be answered; raises NotAdmitted where it would wait longer
+        than that. `cost` is its work in seconds."""
         if self._left is None:
             self._left = ROUND_SECONDS
             asyncio.get_running_loop().call_soon(self._next)
@@ -74,7 +83,9 @@ class Turns:
             self._left -= cost
             return
         if (wait := self.wait()) > longest:
-            raise too_many(f"the requests before this one take {wait:.1f} s, wanted at most {longest:g} s")
+            raise too_many(
+                f"the requests before this one take {wait:.1f} s, wanted at most {longest:g} s"
+            )
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append((turn, time.perf_counter(), cost))
         self._queued += cost
@@ -134,7 +145,8 @@ class Backlog:
         return len(self._running)
 
     def wait(self) -> float:
-        """Return the seconds of work that lie before a request that comes now, beside what is in work."""
+        """Return the seconds of work that lie before a request that comes now, beside what is in
+        work."""
         return sum(job.cost for job in list(self._waiting)) * self._pace / self._number
 
     def stuck(self) -> bool:
@@ -145,24 +157,30 @@ class Backlog:
         )
 
     def admit(self, *, longest: float) -> None:
-        """Return where a request may join; raises NotAdmitted where too many wait, Invalid where the threads do not
-        come back."""
+        """Return where a request may join; raises NotAdmitted where too many wait, Invalid where
+        the threads do not come back."""
         if self.stuck():
-            raise protocol.Invalid(f"the model has not answered for {self._timeout:g} s", status=503)
+            raise protocol.Invalid(
+                f"the model has not answered for {self._timeout:g} s", status=503
+            )
         if self.waiting + self.busy >= self._most:
             raise too_many(f"{self._most} requests are in work already (serving.maxConcurrency)")
         wait = self.wait()
         if wait > longest:
-            raise too_many(f"{self.waiting} requests wait, about {wait:.1f} s of work, wanted at most {longest:g} s")
+            raise too_many(
+                f"{self.waiting} requests wait, about {wait:.1f} s of work, wanted at most {longest:g} s"
+            )
 
     async def run(self, work: Callable[[], Answer], *, cost: float, deadline: float) -> Answer:
-        """Return what the work returns; raises TimeoutError at the deadline (a time of the loop's clock), NotAdmitted
-        where the wait took its time."""
+        """Return what the work returns; raises TimeoutError at the deadline (a time of the loop's
+        clock), NotAdmitted where the wait took its time."""
         job = Job(min(cost, WORK_SHARE * self._timeout))
         self._waiting[job] = None
         try:
             async with asyncio.timeout_at(deadline):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, self._do, job, work)
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._pool, self._do, job, work
+                )
         except TimeoutError:
             if self._late(job) and not self.stuck():
                 raise too_many("the request's turn did not come in time") from None

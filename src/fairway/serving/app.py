@@ -1,9 +1,10 @@
-"""The hot path: a bare ASGI application that answers the Open Inference Protocol v2, without a framework's layers.
+"""The hot path: a bare ASGI application that answers the Open Inference Protocol v2, without a
+framework's layers.
 
-One request is parsed, predicted and written by one plain function, `_answer`. It runs in the event loop where it is
-fast, which saves two thread switches, and in a thread where it is not; `calibrate` measures which sizes of a body are
-fast on this machine. A request is in work once its body is whole: `uploads` bounds what comes before, `admission` what
-waits.
+One request is parsed, predicted and written by one plain function, `_answer`. It runs in the event
+loop where it is fast, which saves two thread switches, and in a thread where it is not; `calibrate`
+measures which sizes of a body are fast on this machine. A request is in work once its body is
+whole: `uploads` bounds what comes before, `admission` what waits.
 """
 
 import asyncio
@@ -21,7 +22,16 @@ import prometheus_client
 
 from fairway import errors
 from fairway.config import sections
-from fairway.serving import admission, command, decoding, eventlog, headers, predictor, protocol, uploads
+from fairway.serving import (
+    admission,
+    command,
+    decoding,
+    eventlog,
+    headers,
+    predictor,
+    protocol,
+    uploads,
+)
 
 log = logging.getLogger("fairway.serving")
 
@@ -41,7 +51,10 @@ SECONDS = prometheus_client.Histogram(
     buckets=BUCKETS,
 )
 WAITING = prometheus_client.Gauge(
-    "fairway_serving_waiting_requests", "Requests that wait for a thread.", LABELS[:3], multiprocess_mode="livesum"
+    "fairway_serving_waiting_requests",
+    "Requests that wait for a thread.",
+    LABELS[:3],
+    multiprocess_mode="livesum",
 )
 WAIT = prometheus_client.Gauge(
     "fairway_serving_wait_seconds",
@@ -61,21 +74,34 @@ UNREADABLE = prometheus_client.Counter(
     (*LABELS, "feature"),
 )
 
-INLINE_SECONDS = 0.002  # longest that one request may hold the event loop: what its neighbours then wait
+# longest that one request may hold the event loop: what its neighbours then wait
+INLINE_SECONDS = 0.002
 INLINE_LARGEST = 1 << 20
 LONGEST_SIZE = 64  # rows that calibration goes up to
-SAMPLES, FEWEST_SAMPLES, SAMPLE_SECONDS = 15, 3, 1.0  # of what a body takes: the least of as many as fit
+# of what a body takes: the least of as many as fit
+SAMPLES, FEWEST_SAMPLES, SAMPLE_SECONDS = 15, 3, 1.0
 DEAR_BYTES = 1 << 14  # of the bodies that calibration takes for the dearest a client can make
 UNPACKED_A_SECOND = 1 << 29  # bytes that zlib writes, about; how far that is off is learned
 UNPACKS_TO = 1032  # times its size, at most: deflate's own bound
 TICK_SECONDS = 1.0  # between two values of the gauges
-NO_EVENT = {408, uploads.GONE, 429}  # of a copy: it was not answered, so there is nothing to compare
+# of a copy: it was not answered, so there is nothing to compare
+NO_EVENT = {408, uploads.GONE, 429}
 
 
 class InferenceReply:
     """What a request is answered with, and what the event log keeps of it."""
 
-    __slots__ = ("body", "columns", "header_length", "labels", "raw", "rows", "status", "unreadable", "unusual")
+    __slots__ = (
+        "body",
+        "columns",
+        "header_length",
+        "labels",
+        "raw",
+        "rows",
+        "status",
+        "unreadable",
+        "unusual",
+    )
 
     def __init__(self, status: int, body: bytes) -> None:
         self.status = status
@@ -114,11 +140,16 @@ class Application:
         self._turns = admission.Turns()
         self._uploads = uploads.Uploads(largest=self._largest, seconds=self._timeout)
         self._backlog = admission.Backlog(
-            threads=settings.threads, timeout=self._timeout, most=-(-settings.max_concurrency // settings.workers)
+            threads=settings.threads,
+            timeout=self._timeout,
+            most=-(-settings.max_concurrency // settings.workers),
         )
-        self._unpacking = admission.Backlog(threads=1, timeout=self._timeout, most=settings.max_concurrency)
+        self._unpacking = admission.Backlog(
+            threads=1, timeout=self._timeout, most=settings.max_concurrency
+        )
         self._costs = (0.0, 0.0)  # seconds of a request, and of each byte of its body
-        self._dearest = 0.0  # seconds of each byte of JSON, where a client makes it as dear as it can
+        # seconds of each byte of JSON, where a client makes it as dear as it can
+        self._dearest = 0.0
         self._shown = origin.revision if settings.reveal_revision else None
         self._routes = _routes({model.name, origin.deployment}, revision=origin.revision)
         self._most_rows = max(protocol.LARGEST_ANSWER // model.row_bytes, 1)
@@ -135,20 +166,28 @@ class Application:
             self._log_unknown(scope)
 
     def calibrate(self) -> None:
-        """Measure what requests cost: which bodies the event loop may answer, and how many rows are too much work; also
-        warms the model."""
+        """Measure what requests cost: which bodies the event loop may answer, and how many rows are
+        too much work; also warms the model."""
         few, many = self._model.sample(rows=1), self._model.sample(rows=LONGEST_SIZE)
-        sizes = [protocol.request_body(columns, features=self._model.features) for columns in (few, many)]
+        sizes = [
+            protocol.request_body(columns, features=self._model.features) for columns in (few, many)
+        ]
         fast, slow = self._least(*sizes)
         more = max(slow - fast, 1e-9)
         per_byte = more / (len(sizes[1]) - len(sizes[0]))
         self._costs = (fast, per_byte)
-        self.most_rows = _power_of_two(admission.WORK_SHARE * self._timeout / (more / (LONGEST_SIZE - 1)))
+        self.most_rows = _power_of_two(
+            admission.WORK_SHARE * self._timeout / (more / (LONGEST_SIZE - 1))
+        )
         dear = protocol.dear_bodies(self._model.features, size=DEAR_BYTES, most_rows=self.most_rows)
-        self._dearest = max(cost / len(body) for cost, body in zip(self._least(*dear), dear, strict=True))
+        self._dearest = max(
+            cost / len(body) for cost, body in zip(self._least(*dear), dear, strict=True)
+        )
         if fast <= INLINE_SECONDS:
             dearest = int(admission.ROUND_SECONDS / self._dearest)
-            self.inline_bytes = min(INLINE_LARGEST, dearest, len(sizes[0]) + int((INLINE_SECONDS - fast) / per_byte))
+            self.inline_bytes = min(
+                INLINE_LARGEST, dearest, len(sizes[0]) + int((INLINE_SECONDS - fast) / per_byte)
+            )
 
     def watch(self) -> None:
         """Keep the gauges of what waits; called in the event loop once, when the server is ready."""
@@ -198,11 +237,20 @@ class Application:
             return
         self._events.append(
             eventlog.Record(
-                call.request_id, call.unit, call.role, 404, time.time(), 0.0, call.digest, client=call.client
+                call.request_id,
+                call.unit,
+                call.role,
+                404,
+                time.time(),
+                0.0,
+                call.digest,
+                client=call.client,
             )
         )
 
-    async def _reply(self, call: headers.RequestHead, scope: Scope, receive: Receive) -> InferenceReply:
+    async def _reply(
+        self, call: headers.RequestHead, scope: Scope, receive: Receive
+    ) -> InferenceReply:
         """Return the answer, whatever happens: every failure has its status and its sentence."""
         try:
             headers.read(scope["headers"], into=call, revision=self._revision)
@@ -223,36 +271,47 @@ class Application:
                     status=413,
                 )
             self._backlog.admit(longest=longest)
-            return await self._backlog.run(functools.partial(self._answer, body, call), cost=cost, deadline=deadline)
+            return await self._backlog.run(
+                functools.partial(self._answer, body, call), cost=cost, deadline=deadline
+            )
         except (protocol.Invalid, decoding.Undecodable) as error:
             return InferenceReply(error.status, _error(str(error)))
         except TimeoutError:
             return InferenceReply(
                 504,
-                _error(f"the answer took longer than {self._timeout:g} s: send fewer rows, or raise serving.timeout"),
+                _error(
+                    f"the answer took longer than {self._timeout:g} s: send fewer rows, or raise serving.timeout"
+                ),
             )
         except errors.ModelError as error:
             log.error("Request %s failed: %s", call.request_id, error)
             return InferenceReply(500, _error(str(error)))
         except Exception:  # the edge: the client gets an answer, and the event log the failure
             log.exception("Request %s failed.", call.request_id)
-            return InferenceReply(500, _error("the server failed on this request, its log says why"))
+            return InferenceReply(
+                500, _error("the server failed on this request, its log says why")
+            )
 
     def _cost(self, size: int) -> float:
         request, byte = self._costs
         return request + byte * size
 
     def _most_cost(self, size: int, call: headers.RequestHead) -> float:
-        """Return the seconds that a body of this size may take, if its JSON is as dear as JSON can be."""
+        """Return the seconds that a body of this size may take, if its JSON is as dear as JSON can
+        be."""
         document = size if call.header_length is None else min(size, call.header_length)
         return max(self._cost(size), self._dearest * document)
 
-    async def _unpacked(self, body: bytes, call: headers.RequestHead, *, longest: float, deadline: float) -> bytes:
-        """Return the body as it was before it was compressed: what it costs shows only then, and the threads that
-        predict do not wait for it."""
+    async def _unpacked(
+        self, body: bytes, call: headers.RequestHead, *, longest: float, deadline: float
+    ) -> bytes:
+        """Return the body as it was before it was compressed: what it costs shows only then, and
+        the threads that predict do not wait for it."""
         self._unpacking.admit(longest=longest)
         return await self._unpacking.run(
-            functools.partial(decoding.decoded, body, encoding=call.encoding, largest=self._largest),
+            functools.partial(
+                decoding.decoded, body, encoding=call.encoding, largest=self._largest
+            ),
             cost=min(self._largest, UNPACKS_TO * len(body)) / UNPACKED_A_SECOND,
             deadline=deadline,
         )
@@ -293,27 +352,32 @@ class Application:
         return reply
 
     def _least(self, *bodies: bytes) -> list[float]:
-        """Return the least seconds that each body took, of as many tries in turns as fit into a second (three at the
-        least)."""
+        """Return the least seconds that each body took, of as many tries in turns as fit into a
+        second (three at the least)."""
         least, until = [math.inf] * len(bodies), time.perf_counter() + SAMPLE_SECONDS
         for number in range(SAMPLES):
             if number >= FEWEST_SAMPLES and time.perf_counter() > until:
                 break
-            least = [min(known, self._timed(body)) for known, body in zip(least, bodies, strict=True)]
+            least = [
+                min(known, self._timed(body)) for known, body in zip(least, bodies, strict=True)
+            ]
         return least
 
     def _timed(self, body: bytes) -> float:
         """Return the seconds that the body takes on an idle machine.
 
-        Of the clock and the processor's time the lesser: the clock goes on while a busy node lets others run, and a
-        server that starts then would refuse what its replicas take; the processor's time is the sum of all threads'.
+        Of the clock and the processor's time the lesser: the clock goes on while a busy node lets
+        others run, and a server that starts then would refuse what its replicas take; the
+        processor's time is the sum of all threads'.
         """
         started, used = time.perf_counter(), time.process_time()
         with contextlib.suppress(protocol.Invalid):  # the dear one
             Application._answer(self, body, headers.RequestHead())
         return min(time.perf_counter() - started, time.process_time() - used)
 
-    def _headers(self, call: headers.RequestHead, reply: InferenceReply) -> tuple[tuple[bytes, bytes], ...]:
+    def _headers(
+        self, call: headers.RequestHead, reply: InferenceReply
+    ) -> tuple[tuple[bytes, bytes], ...]:
         common: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", call.request_id.encode()),)
         if self._shown is not None:
             common = (*common, (b"x-fairway-revision", self._revision))
@@ -321,12 +385,15 @@ class Application:
             return (*common, (protocol.HEADER_LENGTH, b"%d" % reply.header_length))
         return (*common, (b"retry-after", b"1")) if reply.status in (429, 503) else common
 
-    async def _send(self, send: Send, status: int, body: bytes, extra: tuple[tuple[bytes, bytes], ...]) -> None:
+    async def _send(
+        self, send: Send, status: int, body: bytes, extra: tuple[tuple[bytes, bytes], ...]
+    ) -> None:
         binary = bool(extra) and extra[-1][0] == protocol.HEADER_LENGTH
         content_type = b"application/octet-stream" if binary else b"application/json"
         fields = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *extra]
         if self.draining or status == 408:
-            fields.append((b"connection", b"close"))  # the client's next request finds a server that stays
+            # the client's next request finds a server that stays
+            fields.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body})
 
@@ -334,8 +401,17 @@ class Application:
         key = (call.role, reply.status)
         children = self._children.get(key)
         if children is None:
-            labels = (self._origin.namespace, self._origin.deployment, self._origin.revision, call.role)
-            children = (REQUESTS.labels(*labels, str(reply.status)), SECONDS.labels(*labels), ROWS.labels(*labels))
+            labels = (
+                self._origin.namespace,
+                self._origin.deployment,
+                self._origin.revision,
+                call.role,
+            )
+            children = (
+                REQUESTS.labels(*labels, str(reply.status)),
+                SECONDS.labels(*labels),
+                ROWS.labels(*labels),
+            )
             self._children[key] = children
         requests, latency, rows = children
         requests.inc()
@@ -347,13 +423,19 @@ class Application:
         for counter, found in ((OUT_OF_RANGE, reply.unusual), (UNREADABLE, reply.unreadable)):
             for feature, number in found.items() if found else ():
                 counter.labels(
-                    self._origin.namespace, self._origin.deployment, self._origin.revision, call.role, feature
+                    self._origin.namespace,
+                    self._origin.deployment,
+                    self._origin.revision,
+                    call.role,
+                    feature,
                 ).inc(number)
 
     def _describe(self, kind: str | None, *, path: str, method: str) -> tuple[int, Any]:
         """Return status and document of everything but inference."""
         if kind is None:
-            return 404, {"error": f"{path} is not served here: wanted /v2/models/{self._model.name}/infer"}
+            return 404, {
+                "error": f"{path} is not served here: wanted /v2/models/{self._model.name}/infer"
+            }
         if kind == "infer":
             return 405, {"error": f"{path} was asked with {method}: wanted POST"}
         if kind == "live":
@@ -367,10 +449,20 @@ class Application:
 
 
 def _routes(names: set[str], *, revision: str) -> dict[str, str]:
-    routes = {"/v2": "server", "/v2/": "server", "/v2/health/live": "live", "/v2/health/ready": "ready"}
+    routes = {
+        "/v2": "server",
+        "/v2/": "server",
+        "/v2/health/live": "live",
+        "/v2/health/ready": "ready",
+    }
     for name in names:
         for base in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{revision}"):
-            routes |= {base: "model", f"{base}/": "model", f"{base}/ready": "ready", f"{base}/infer": "infer"}
+            routes |= {
+                base: "model",
+                f"{base}/": "model",
+                f"{base}/ready": "ready",
+                f"{base}/infer": "infer",
+            }
     return routes
 
 
@@ -380,8 +472,8 @@ def note(body: bytes, call: headers.RequestHead) -> None:
 
 
 def _power_of_two(number: float) -> int:
-    """Return the power of two at or below the number: replicas that measure nearly the same then have the same
-    bound."""
+    """Return the power of two at or below the number: replicas that measure nearly the same then
+    have the same bound."""
     return max(LONGEST_SIZE, 1 << int(math.log2(max(number, 1.0))))
 
 

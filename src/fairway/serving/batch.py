@@ -1,4 +1,5 @@
-"""Predictions for a file's worth of rows: chunks of columns in, chunks of answers out, one in memory at a time."""
+"""Predictions for a file's worth of rows: chunks of columns in, chunks of answers out, one in
+memory at a time."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ class ChunkAnswers:
     labels: list[Any]
     values: dict[str, Any]  # of each output tensor, by its name
     unusual: dict[str, int]  # rows beyond the training range, by feature
-    unreadable: dict[str, int]  # rows whose value could not be read and was taken as missing, by feature
+    # rows whose value could not be read and was taken as missing, by feature
+    unreadable: dict[str, int]
 
 
 def predict(
@@ -24,8 +26,8 @@ def predict(
 ) -> Iterator[ChunkAnswers]:
     """Return the answers of each chunk (columns by feature name, others are ignored).
 
-    Raises DataError for a missing column, and for a value that cannot be read; the latter is missing and counted where
-    the reading is lenient, as `serving.unreadable` says.
+    Raises DataError for a missing column, and for a value that cannot be read; the latter is
+    missing and counted where the reading is lenient, as `serving.unreadable` says.
     """
     features = model.package.features
     for chunk in chunks:
@@ -38,8 +40,15 @@ def predict(
             unreadable: dict[str, int] | None = {} if lenient else None
             columns = golden.columns_of(chunk, features=features, unreadable=unreadable)
         except (TypeError, ValueError) as error:
-            raise errors.DataError(f"the rows do not fit the schema of {model.name}: {error}") from error
+            raise errors.DataError(
+                f"the rows do not fit the schema of {model.name}: {error}"
+            ) from error
         raw = model.predict(columns, unreadable=unreadable or {})
         labels = model.labels(raw)
         values = {name: model.task.value(name, raw=raw, labels=labels) for name in model.outputs}
-        yield ChunkAnswers(labels=labels, values=values, unusual=model.unusual(columns), unreadable=unreadable or {})
+        yield ChunkAnswers(
+            labels=labels,
+            values=values,
+            unusual=model.unusual(columns),
+            unreadable=unreadable or {},
+        )

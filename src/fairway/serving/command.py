@@ -1,5 +1,5 @@
-"""How a model server is started: its command line and its environment, both ways. Pure; whoever supervises only has to
-spawn."""
+"""How a model server is started: its command line and its environment, both ways. Pure; whoever
+supervises only has to spawn."""
 
 import json
 import sys
@@ -13,7 +13,8 @@ from fairway import __version__, errors
 from fairway.config import sections
 
 SERVICE = "fairway.serving.service:Service"
-SERVER = {"name": "fairway", "version": __version__, "extensions": ["binary_tensor_data"]}  # what GET /v2 answers
+# what GET /v2 answers
+SERVER = {"name": "fairway", "version": __version__, "extensions": ["binary_tensor_data"]}
 # longer than a gateway keeps idle connections: it closes them, and no request meets a closed socket
 KEEP_ALIVE_SECONDS = 75
 DRAIN_SECONDS = 0.2  # between "not ready" and the closed door: what a gateway needs to see it
@@ -37,7 +38,8 @@ class Settings:
 
 
 def argv(port: int, *, host: str = "127.0.0.1", target: str = SERVICE) -> list[str]:
-    """Return the command that serves on `port`; `target` is the service, or the folder of a built Bento."""
+    """Return the command that serves on `port`; `target` is the service, or the folder of a built
+    Bento."""
     return [
         sys.executable,
         "-m",
@@ -65,8 +67,8 @@ def environment(
     home: Path,
     token: Path | None = None,
 ) -> dict[str, str]:
-    """Return what to add to the environment; `home` is BentoML's folder, one a server, since each wipes the metrics in
-    it."""
+    """Return what to add to the environment; `home` is BentoML's folder, one a server, since each
+    wipes the metrics in it."""
     return {
         "FAIRWAY_PACKAGE": str(package.absolute()),
         "FAIRWAY_DEPLOYMENT": deployment,
@@ -75,7 +77,9 @@ def environment(
         "FAIRWAY_COLLECTOR": collector,
         "FAIRWAY_COLLECTOR_TOKEN": str(token.absolute()) if token else "",
         "FAIRWAY_SPOOL": str(spool.absolute()) if spool else "",
-        "FAIRWAY_SERVING": json.dumps(serving.model_dump(mode="json", by_alias=True), sort_keys=True),
+        "FAIRWAY_SERVING": json.dumps(
+            serving.model_dump(mode="json", by_alias=True), sort_keys=True
+        ),
         "BENTOML_HOME": str(home.absolute()),
         "BENTOML_DO_NOT_TRACK": "True",
         "DO_NOT_TRACK": "1",
@@ -87,18 +91,24 @@ def environment(
 
 
 def read(environment: Mapping[str, str]) -> Settings:
-    """Return the settings that `environment` was written from; raises ServingError naming the variable."""
+    """Return the settings that `environment` was written from; raises ServingError naming the
+    variable."""
     package = environment.get("FAIRWAY_PACKAGE", "")
     if not package:
         raise errors.ServingError(
             "FAIRWAY_PACKAGE is not set: wanted the folder of a model package, as `fairway package` writes it"
         )
-    collector, certificates = (environment.get(f"FAIRWAY_COLLECTOR{of}", "") for of in ("", "_CERTIFICATES"))
+    collector, certificates = (
+        environment.get(f"FAIRWAY_COLLECTOR{of}", "") for of in ("", "_CERTIFICATES")
+    )
     if certificates and not collector.startswith("https://"):
         raise errors.ServingError(
             f"FAIRWAY_COLLECTOR is {collector!r}: wanted https://..., for FAIRWAY_COLLECTOR_CERTIFICATES is set"
         )
-    spool, token = environment.get("FAIRWAY_SPOOL", ""), environment.get("FAIRWAY_COLLECTOR_TOKEN", "")
+    spool, token = (
+        environment.get("FAIRWAY_SPOOL", ""),
+        environment.get("FAIRWAY_COLLECTOR_TOKEN", ""),
+    )
     return Settings(
         package=Path(package),
         deployment=environment.get("FAIRWAY_DEPLOYMENT", "model"),
@@ -131,4 +141,6 @@ def _seconds(text: str) -> float:
     try:
         return max(0.0, float(text))
     except ValueError as error:
-        raise errors.ServingError(f"FAIRWAY_DRAIN_SECONDS is {text!r}: wanted a number of seconds") from error
+        raise errors.ServingError(
+            f"FAIRWAY_DRAIN_SECONDS is {text!r}: wanted a number of seconds"
+        ) from error

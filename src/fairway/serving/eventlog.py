@@ -1,13 +1,14 @@
-"""The log of predictions: a queue in memory, a thread that delivers it to the collector, a spool on disk for when it
-cannot.
+"""The log of predictions: a queue in memory, a thread that delivers it to the collector, a spool on
+disk for when it cannot.
 
-Sending never slows a prediction: the hot path appends a record to a deque; making JSON, HTTP and disk are the thread's
-business. Delivery is at least once, and idempotent for the collector by (request id, revision, role). What is lost, and
-how it is counted (`fairway_serving_events_dropped_total{reason}`): `queue` the thread cannot keep up and the queue is
-full; `full` the spool has reached its bound; `disk` the disk is full; `refused` the collector will never take the
-event. A server killed with -9 loses what it had not delivered or spooled: the last `interval` (200 ms by default), and
-it cannot count that. With `writeAhead` it loses none: the event is in the spool before the answer is sent, and the
-spool is what the thread delivers.
+Sending never slows a prediction: the hot path appends a record to a deque; making JSON, HTTP and
+disk are the thread's business. Delivery is at least once, and idempotent for the collector by
+(request id, revision, role). What is lost, and how it is counted
+(`fairway_serving_events_dropped_total{reason}`): `queue` the thread cannot keep up and the queue is
+full; `full` the spool has reached its bound; `disk` the disk is full; `refused` the collector will
+never take the event. A server killed with -9 loses what it had not delivered or spooled: the last
+`interval` (200 ms by default), and it cannot count that. With `writeAhead` it loses none: the event
+is in the spool before the answer is sent, and the spool is what the thread delivers.
 """
 
 import logging
@@ -37,7 +38,8 @@ log = logging.getLogger("fairway.serving.eventlog")
 TYPE = "dev.fairway.prediction.v1"
 # a collector that hangs costs the queue 2 s of events, a tenth of its bound at 1,000 a second
 HTTP_TIMEOUT_SECONDS = 2.0
-QUEUE_BYTES = 32 << 20  # of requests' bodies behind the records in memory: clients choose how large they are
+# of requests' bodies behind the records in memory: clients choose how large they are
+QUEUE_BYTES = 32 << 20
 BATCH_BYTES = 4 << 20  # of them behind one delivery
 LONGEST_BACKOFF_SECONDS = 5.0  # a collector that is back gets the spool within seconds
 
@@ -55,7 +57,10 @@ QUEUED = prometheus_client.Gauge(
     "fairway_serving_events_queued", "Events in memory.", LABELS[:3], multiprocess_mode="livesum"
 )
 SPOOL_BYTES = prometheus_client.Gauge(
-    "fairway_serving_spool_bytes", "Bytes of events on disk.", LABELS[:3], multiprocess_mode="livemax"
+    "fairway_serving_spool_bytes",
+    "Bytes of events on disk.",
+    LABELS[:3],
+    multiprocess_mode="livemax",
 )
 
 
@@ -71,7 +76,8 @@ class Record(NamedTuple):
     digest: str | None  # of the request's body; None where the body was not read
     rows: int = 0
     inputs: dict[str, "np.ndarray[Any, Any]"] | None = None
-    labels: list[Any] | None = None  # what the task answers: a word, a number or a list of words a row
+    # what the task answers: a word, a number or a list of words a row
+    labels: list[Any] | None = None
     probabilities: "np.ndarray[Any, Any] | None" = None
     size: int = 0  # bytes of the request's body: what the record holds is a few times as much
     client: str | None = None  # bucket of the address that the gateway was asked from
@@ -84,13 +90,16 @@ class Origin:
     namespace: str
     deployment: str
     revision: str
-    task: Mapping[str, Any] | None = None  # its name, and the facts that its losses need; None: answers are classes
+    # its name, and the facts that its losses need; None: answers are classes
+    task: Mapping[str, Any] | None = None
 
 
 class Undelivered(Exception):
     """The collector did not take a batch; `permanent` where it never will."""
 
-    def __init__(self, sentence: str, *, permanent: bool = False, wait_seconds: float = 0.0) -> None:
+    def __init__(
+        self, sentence: str, *, permanent: bool = False, wait_seconds: float = 0.0
+    ) -> None:
         super().__init__(sentence)
         self.permanent = permanent
         self.wait_seconds = wait_seconds
@@ -113,12 +122,17 @@ class EventLog:
         self._settings = settings
         self._origin = origin
         self._enabled = bool(collector)
-        self._sender = Sender(collector, token=token, certificates=certificates, pod=pod) if collector else None
+        self._sender = (
+            Sender(collector, token=token, certificates=certificates, pod=pod)
+            if collector
+            else None
+        )
         limit = settings.spool_mebibytes << 20 if folder else 0
         self._spool = spool.Spool(folder, limit_bytes=limit) if folder and limit else None
         self._queue: deque[Record] = deque()
         self._overflow: Counter[str] = Counter()
-        self._taken = self._flushed = 0  # bytes, each counted by one thread alone; the difference is in the queue
+        # bytes, each counted by one thread alone; the difference is in the queue
+        self._taken = self._flushed = 0
         self._closing = threading.Event()
         self._down_until = 0.0  # monotonic; nothing is sent before
         self._backoff = 0.0
@@ -134,15 +148,18 @@ class EventLog:
         """Take the record, before its answer is sent; this is all that the hot path does."""
         if not self._enabled or (self._settings.write_ahead and self._written(record)):
             return
-        if len(self._queue) >= self._settings.queue or self._taken - self._flushed + record.size > QUEUE_BYTES:
+        if (
+            len(self._queue) >= self._settings.queue
+            or self._taken - self._flushed + record.size > QUEUE_BYTES
+        ):
             self._overflow[record.role] += 1
         else:
             self._taken += record.size
             self._queue.append(record)
 
     def _written(self, record: Record) -> bool:
-        """Write the event to the spool; where that is full, or the disk, says False: the event goes by memory, and is
-        counted there if it is lost."""
+        """Write the event to the spool; where that is full, or the disk, says False: the event goes
+        by memory, and is counted there if it is lost."""
         line = encode(record, origin=self._origin, sample=self._settings.sample)
         return self._spool is not None and self._spool.append([line]).reason is None
 
@@ -176,13 +193,15 @@ class EventLog:
         while self._queue:
             batch = self._batch()
             encoded = [
-                (record.role, encode(record, origin=self._origin, sample=self._settings.sample)) for record in batch
+                (record.role, encode(record, origin=self._origin, sample=self._settings.sample))
+                for record in batch
             ]
             if not self._deliver(encoded):
                 self._store(encoded)
 
     def _batch(self) -> list[Record]:
-        """Take as many records as one delivery may have: large ones are few, for as JSON they are larger still."""
+        """Take as many records as one delivery may have: large ones are few, for as JSON they are
+        larger still."""
         batch: list[Record] = []
         size = 0
         while self._queue and len(batch) < self._settings.batch_size and size < BATCH_BYTES:
@@ -194,11 +213,14 @@ class EventLog:
     def _replay(self) -> None:
         if self._spool is None or self._down():
             return
-        give_up = time.monotonic() + self._settings.interval.total_seconds()  # fresh events come first at every tick
+        # fresh events come first at every tick
+        give_up = time.monotonic() + self._settings.interval.total_seconds()
         for segment in self._spool.replay():
             lines = [(role_of(line), line) for line in segment.lines()]
             size = self._settings.batch_size
-            if not all(self._deliver(lines[start : start + size]) for start in range(0, len(lines), size)):
+            if not all(
+                self._deliver(lines[start : start + size]) for start in range(0, len(lines), size)
+            ):
                 return
             segment.acknowledge()
             if (
@@ -232,7 +254,9 @@ class EventLog:
 
     def _store(self, lines: Sequence[tuple[str, bytes]]) -> None:
         outcome = (
-            self._spool.append([line for _, line in lines]) if self._spool else spool.Appended(written=0, reason="full")
+            self._spool.append([line for _, line in lines])
+            if self._spool
+            else spool.Appended(written=0, reason="full")
         )
         self._count(SPOOLED, lines[: outcome.written])
         if outcome.reason is None:
@@ -250,18 +274,24 @@ class EventLog:
             log.warning("Events are dropped and counted: the collector is away and %s.", cause)
 
     def _down(self) -> bool:
-        return time.monotonic() < self._down_until or (self._deadline is not None and time.monotonic() > self._deadline)
+        return time.monotonic() < self._down_until or (
+            self._deadline is not None and time.monotonic() > self._deadline
+        )
 
     def _back_off(self, error: Undelivered) -> None:
         if self._backoff == 0.0:
             log.warning("The collector does not take events, they go to the spool: %s", error)
         self._backoff = min(LONGEST_BACKOFF_SECONDS, max(2 * self._backoff, 0.2))
-        self._down_until = time.monotonic() + max(self._backoff, min(error.wait_seconds, LONGEST_BACKOFF_SECONDS))
+        self._down_until = time.monotonic() + max(
+            self._backoff, min(error.wait_seconds, LONGEST_BACKOFF_SECONDS)
+        )
 
     def _labels(self, role: str) -> tuple[str, str, str, str]:
         return self._origin.namespace, self._origin.deployment, self._origin.revision, role
 
-    def _count(self, counter: prometheus_client.Counter, lines: Iterable[tuple[str, bytes]]) -> None:
+    def _count(
+        self, counter: prometheus_client.Counter, lines: Iterable[tuple[str, bytes]]
+    ) -> None:
         for role, number in Counter(role for role, _ in lines).items():
             counter.labels(*self._labels(role)).inc(number)
 
@@ -281,11 +311,16 @@ class EventLog:
 
 
 class Sender:
-    """Posts batches over one kept connection. The token, or the folder with a certificate, is looked at for each batch:
-    both are replaced while they are used."""
+    """Posts batches over one kept connection. The token, or the folder with a certificate, is
+    looked at for each batch: both are replaced while they are used."""
 
     def __init__(
-        self, collector: str, *, token: Path | None = None, certificates: Path | None = None, pod: str = ""
+        self,
+        collector: str,
+        *,
+        token: Path | None = None,
+        certificates: Path | None = None,
+        pod: str = "",
     ) -> None:
         self._collector = collector
         self._path = urlsplit(collector).path.rstrip("/") + "/v1/events"
@@ -315,7 +350,9 @@ class Sender:
             return
         permanent = status in (400, 413, 415, 422)
         raise Undelivered(
-            f"{status} {text}", permanent=permanent, wait_seconds=float(after) if after.isdigit() else 0.0
+            f"{status} {text}",
+            permanent=permanent,
+            wait_seconds=float(after) if after.isdigit() else 0.0,
         )
 
     def _renew(self) -> None:
@@ -331,7 +368,10 @@ class Sender:
             return {**content, tls.POD_HEADER: self._pod} if self._pod else content
         if self._token is None:
             return content
-        return {**content, "authorization": f"Bearer {self._token.read_text(encoding='ascii').strip()}"}
+        return {
+            **content,
+            "authorization": f"Bearer {self._token.read_text(encoding='ascii').strip()}",
+        }
 
     def _exchange(self, body: bytes, *, headers: Mapping[str, str]) -> tuple[int, str, str]:
         kept = self._connection is not None
@@ -341,12 +381,15 @@ class Sender:
             self.close()
             if not kept:
                 raise
-            return self._attempt(body, headers)  # the collector had closed an idle connection: that is no failure
+            # the collector had closed an idle connection: that is no failure
+            return self._attempt(body, headers)
 
     def _attempt(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, str]:
         if self._connection is None:
             self._connection = tls.connection(
-                self._collector, certificates=self._certificates, timeout_seconds=HTTP_TIMEOUT_SECONDS
+                self._collector,
+                certificates=self._certificates,
+                timeout_seconds=HTTP_TIMEOUT_SECONDS,
             )
         self._connection.request("POST", self._path, body, dict(headers))
         response = self._connection.getresponse()
@@ -396,7 +439,8 @@ def encode(record: Record, *, origin: Origin, sample: float) -> bytes:
 
 
 def sampled(request_id: str, *, share: float) -> bool:
-    """Tell whether the request's inputs are logged: the same answer for the same id, on every server."""
+    """Tell whether the request's inputs are logged: the same answer for the same id, on every
+    server."""
     return share >= 1.0 or zlib.crc32(request_id.encode()) < share * 2**32
 
 

@@ -18,7 +18,8 @@ LONGEST_NUMBER = 18  # digits; longer ones are nonsense and would cost time to r
 
 
 class RequestHead:
-    """What is known of one request; made with defaults first, so that even a refused request has its id."""
+    """What is known of one request; made with defaults first, so that even a refused request has
+    its id."""
 
     __slots__ = (
         "arrived",
@@ -46,11 +47,14 @@ class RequestHead:
         self.size = 0  # bytes of the body, unpacked
 
 
-def read(fields: Iterable[tuple[bytes, bytes]], *, into: RequestHead, revision: bytes = b"") -> None:
+def read(
+    fields: Iterable[tuple[bytes, bytes]], *, into: RequestHead, revision: bytes = b""
+) -> None:
     """Fill in the call; raises Invalid at the end, when id and role are known already.
 
-    `revision` is the server's own: a gateway with a single backend puts the arm on the request before it is copied, and
-    then only the revision that it names beside tells the copy from the original.
+    `revision` is the server's own: a gateway with a single backend puts the arm on the request
+    before it is copied, and then only the revision that it names beside tells the copy from the
+    original.
     """
     wrong: str | None = None
     meant, units = revision, list[bytes]()
@@ -78,7 +82,8 @@ def read(fields: Iterable[tuple[bytes, bytes]], *, into: RequestHead, revision: 
             into.header_length = _number(value)
             if into.header_length is None:
                 wrong = (
-                    f"inference-header-content-length is {_shown(value)}: wanted the number of bytes of the JSON part"
+                    f"inference-header-content-length is {_shown(value)}: "
+                    "wanted the number of bytes of the JSON part"
                 )
     if meant != revision:
         into.role = "shadow"
@@ -92,11 +97,11 @@ def read(fields: Iterable[tuple[bytes, bytes]], *, into: RequestHead, revision: 
 
 
 def bucket(forwarded: bytes) -> str | None:
-    """Return one of 65,536 buckets for the client's address: it tells clients apart well enough to bound what one
-    weighs, and no address from another.
+    """Return one of 65,536 buckets for the client's address: it tells clients apart well enough to
+    bound what one weighs, and no address from another.
 
-    The last address is the gateway's own word; those before it are the client's. Of an IPv6 address only the network
-    counts: its rest is the client's choice.
+    The last address is the gateway's own word; those before it are the client's. Of an IPv6 address
+    only the network counts: its rest is the client's choice.
     """
     address = forwarded.rpartition(b",")[2].strip()
     if not address:
@@ -107,8 +112,8 @@ def bucket(forwarded: bytes) -> str | None:
 
 
 def _unit(values: list[bytes]) -> tuple[str, str | None]:
-    """Return the unit, and what is wrong with its name. A wrong one is a unit too: the gateway has hashed it to an arm,
-    and it counts as one."""
+    """Return the unit, and what is wrong with its name. A wrong one is a unit too: the gateway has
+    hashed it to an arm, and it counts as one."""
     if len(values) == 1 and SANE_UNIT.fullmatch(values[0]) and not values[0].isspace():
         return values[0].decode("ascii"), None
     seen = _shown(values[0]) if len(values) == 1 else f"there {len(values)} times"

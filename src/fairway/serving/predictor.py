@@ -17,7 +17,8 @@ NONE: Mapping[str, int] = {}
 
 
 class Predictor:
-    """Columns in, raw answers out; knows the model's schema, its golden rows and its training ranges."""
+    """Columns in, raw answers out; knows the model's schema, its golden rows and its training
+    ranges."""
 
     def __init__(self, package: manifest.Manifest, *, threads: int = 1) -> None:
         self.package = package
@@ -27,7 +28,11 @@ class Predictor:
         self.outputs = {output.name: output for output in self.task.outputs(package.schema)}
         self.features = {feature.name: feature for feature in package.features}
         self._answer = answering.load(
-            package.path, layout=package.layout, schema=package.schema, threads=threads, what="the model"
+            package.path,
+            layout=package.layout,
+            schema=package.schema,
+            threads=threads,
+            what="the model",
         )
         self._facts = package.facts()
         self._golden = golden.read(package.path / "golden.json", schema=package.schema)
@@ -42,11 +47,14 @@ class Predictor:
         """
         return cls(manifest.load(path), threads=threads)
 
-    def predict(self, columns: Mapping[str, Array], *, unreadable: Mapping[str, int] = NONE) -> Array:
-        """Return the raw answers, float32 [n, width]; raises ModelError where the model fails or answers nonsense.
+    def predict(
+        self, columns: Mapping[str, Array], *, unreadable: Mapping[str, int] = NONE
+    ) -> Array:
+        """Return the raw answers, float32 [n, width]; raises ModelError where the model fails or
+        answers nonsense.
 
-        Nonsense on values that it was never trained for, `unreadable` ones among them, is the request's mistake, not
-        the model's: Invalid.
+        Nonsense on values that it was never trained for, `unreadable` ones among them, is the
+        request's mistake, not the model's: Invalid.
         """
         try:
             return self._answer(columns)
@@ -90,22 +98,27 @@ class Predictor:
 
     def sample(self, *, rows: int) -> protocol.Columns:
         """Return golden rows, repeated to the number wanted: real rows to warm up and measure with."""
-        return {name: np.resize(values, (rows, *values.shape[1:])) for name, values in self._golden.columns.items()}
+        return {
+            name: np.resize(values, (rows, *values.shape[1:]))
+            for name, values in self._golden.columns.items()
+        }
 
     def unusual(self, columns: Mapping[str, Array]) -> dict[str, int]:
-        """Return, by feature, how many rows lie outside the training range or name a category unseen in training."""
+        """Return, by feature, how many rows lie outside the training range or name a category
+        unseen in training."""
         found = {name: count(columns[name]) for name, count in self._outside}
         return {name: number for name, number in found.items() if number}
 
     def metadata(self, *, revision: str | None) -> artifacts.Json:
-        """Return the model's description in the Open Inference Protocol. Without a revision it has nothing that
-        differs from one revision to the next."""
+        """Return the model's description in the Open Inference Protocol. Without a revision it has
+        nothing that differs from one revision to the next."""
         inputs = [
             {"name": one.name, "datatype": protocol.datatype_of(one), "shape": [-1, *one.shape]}
             for one in self.features.values()
         ]
         outputs = [
-            {"name": one.name, "datatype": one.datatype, "shape": [-1, *one.shape]} for one in self.outputs.values()
+            {"name": one.name, "datatype": one.datatype, "shape": [-1, *one.shape]}
+            for one in self.outputs.values()
         ]
         described = {"name": self.name, "platform": "onnx", "inputs": inputs, "outputs": outputs}
         said: artifacts.Json = {"task": self.schema.task}

@@ -1,11 +1,12 @@
-"""The Open Inference Protocol v2: request bodies to columns, answers to response bodies; JSON and the binary tensor
-extension.
+"""The Open Inference Protocol v2: request bodies to columns, answers to response bodies; JSON and
+the binary tensor extension.
 
-One input tensor per feature, `[n]` or `[n, 1]`, of any datatype: a value is read as its feature's kind reads it
-(`model.kinds`), however it is written, and means what it meant in training. A missing one is `null` in JSON, NaN in
-binary, empty, or what the schema says. Images: a numeric datatype, `[n, c, h, w]` or `[n, c*h*w]`. A value that cannot
-be read refuses the request, or is missing and told in the answer (`serving.unreadable`). Outputs are the task's: of a
-classification `label` BYTES `[n]`, `probabilities` FP32 `[n, k]`, `confidence` FP32 `[n]`.
+One input tensor per feature, `[n]` or `[n, 1]`, of any datatype: a value is read as its feature's
+kind reads it (`model.kinds`), however it is written, and means what it meant in training. A missing
+one is `null` in JSON, NaN in binary, empty, or what the schema says. Images: a numeric datatype,
+`[n, c, h, w]` or `[n, c*h*w]`. A value that cannot be read refuses the request, or is missing and
+told in the answer (`serving.unreadable`). Outputs are the task's: of a classification `label` BYTES
+`[n]`, `probabilities` FP32 `[n, k]`, `confidence` FP32 `[n]`.
 """
 
 import itertools
@@ -30,13 +31,15 @@ ONE_ROW = [1]
 UNBOUNDED = ("FP64", "BYTES")  # what most requests hold
 LONGEST_ID = 256  # characters of what is sent back
 NUMBER_BYTES = 16  # of a float32 in JSON, with its comma
-LARGEST_ANSWER = 64 << 20  # bytes; what a request may be answered with, whatever its rows and the model's classes
+# bytes; what a request may be answered with, whatever its rows and the model's classes
+LARGEST_ANSWER = 64 << 20
 NOTHING = memoryview(b"")
 HEADER_LENGTH = b"inference-header-content-length"
 
 
 class Invalid(errors.Permanent):
-    """The request cannot be answered as it is; the message is what the client is told, `status` the HTTP status."""
+    """The request cannot be answered as it is; the message is what the client is told, `status` the
+    HTTP status."""
 
     def __init__(self, sentence: str, *, status: int = 400) -> None:
         super().__init__(sentence)
@@ -51,7 +54,8 @@ class Request:
     rows: int
     id: str | None
     outputs: tuple[tuple[str, bool], ...]  # name, binary
-    unreadable: Mapping[str, int]  # rows of a feature that are taken as missing, where there are some
+    # rows of a feature that are taken as missing, where there are some
+    unreadable: Mapping[str, int]
 
 
 def features_of(declared: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
@@ -73,7 +77,14 @@ def parse(
     Raises Invalid with the sentence for the client, before more rows than `most_rows` are read.
     """
     head, tail = _split(body, header_length)
-    return read(_document(head), features=features, outputs=outputs, tail=tail, most_rows=most_rows, lenient=lenient)
+    return read(
+        _document(head),
+        features=features,
+        outputs=outputs,
+        tail=tail,
+        most_rows=most_rows,
+        lenient=lenient,
+    )
 
 
 def read(
@@ -85,7 +96,8 @@ def read(
     most_rows: int | None = None,
     lenient: bool = False,
 ) -> Request:
-    """Return the rows of a request, `most_rows` at most; `tail` is the binary data that follows its JSON.
+    """Return the rows of a request, `most_rows` at most; `tail` is the binary data that follows its
+    JSON.
 
     A lenient reader takes values that it cannot read as missing, and counts them.
     """
@@ -95,7 +107,9 @@ def read(
     for entry in _entries(document):
         feature = _feature(entry, features)
         if feature.name in columns:
-            raise Invalid(f"input tensor {feature.name!r} is given twice: wanted one tensor per feature")
+            raise Invalid(
+                f"input tensor {feature.name!r} is given twice: wanted one tensor per feature"
+            )
         _check_most(entry, feature, most_rows)
         lost: list[int] | None = [] if lenient else None
         column, tail = _tensor(entry, feature, tail, lost)
@@ -120,7 +134,9 @@ def read(
         )
     if rows < 1:
         raise Invalid("the input tensors have no rows: wanted at least one")
-    return Request(columns, rows, _id(document.get("id")), _outputs(document, list(outputs)), unreadable)
+    return Request(
+        columns, rows, _id(document.get("id")), _outputs(document, list(outputs)), unreadable
+    )
 
 
 def _split(body: bytes, header_length: int | None) -> tuple[bytes, memoryview]:
@@ -149,7 +165,9 @@ def _document(head: bytes) -> Json:
 def _entries(document: Json) -> list[Json]:
     entries = document.get("inputs")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise Invalid('the request has no list "inputs": wanted [{"name", "datatype", "shape", "data"}, ...]')
+        raise Invalid(
+            'the request has no list "inputs": wanted [{"name", "datatype", "shape", "data"}, ...]'
+        )
     return entries
 
 
@@ -157,13 +175,21 @@ def _feature(entry: Json, features: Mapping[str, Feature]) -> Feature:
     name = entry.get("name")
     feature = features.get(name) if isinstance(name, str) else None
     if feature is None:
-        raise Invalid(f"input tensor {_short(name)} is none of the model's: wanted {_names(list(features))}")
+        raise Invalid(
+            f"input tensor {_short(name)} is none of the model's: wanted {_names(list(features))}"
+        )
     return feature
 
 
 def _check_most(entry: Json, feature: Feature, most: int | None) -> None:
     shape = entry.get("shape")
-    if most is not None and isinstance(shape, list) and shape and type(shape[0]) is int and shape[0] > most:
+    if (
+        most is not None
+        and isinstance(shape, list)
+        and shape
+        and type(shape[0]) is int
+        and shape[0] > most
+    ):
         raise Invalid(
             f"input tensor {feature.name!r} has {_short(shape[0])} rows: wanted at most {most}, which is what "
             "can be answered in time; "
@@ -172,7 +198,9 @@ def _check_most(entry: Json, feature: Feature, most: int | None) -> None:
         )
 
 
-def _tensor(entry: Json, feature: Feature, tail: memoryview, lost: list[int] | None) -> tuple[Array, memoryview]:
+def _tensor(
+    entry: Json, feature: Feature, tail: memoryview, lost: list[int] | None
+) -> tuple[Array, memoryview]:
     """Return the tensor's column, and the binary data that follows it."""
     datatype = entry.get("datatype")
     _check_datatype(datatype, feature)
@@ -191,7 +219,9 @@ def _tensor(entry: Json, feature: Feature, tail: memoryview, lost: list[int] | N
 def _check_datatype(datatype: Any, feature: Feature) -> None:
     kind = kinds.of(feature)
     if not isinstance(datatype, str) or datatype not in kind.datatypes:
-        raise Invalid(f"input tensor {feature.name!r} has datatype {_short(datatype)}: wanted {kind.datatype_wanted}")
+        raise Invalid(
+            f"input tensor {feature.name!r} has datatype {_short(datatype)}: wanted {kind.datatype_wanted}"
+        )
 
 
 def _rows(shape: Any, feature: Feature) -> int:
@@ -199,16 +229,26 @@ def _rows(shape: Any, feature: Feature) -> int:
         return 1
     if isinstance(shape, list) and shape and all(type(size) is int and size >= 0 for size in shape):
         rest = tuple(shape[1:])
-        if (feature.shape and rest in (feature.shape, (feature.size,))) or (not feature.shape and rest in ((), (1,))):
+        if (feature.shape and rest in (feature.shape, (feature.size,))) or (
+            not feature.shape and rest in ((), (1,))
+        ):
             return int(shape[0])
-    wanted = f"[n, {', '.join(map(str, feature.shape))}] or [n, {feature.size}]" if feature.shape else "[n] or [n, 1]"
+    wanted = (
+        f"[n, {', '.join(map(str, feature.shape))}] or [n, {feature.size}]"
+        if feature.shape
+        else "[n] or [n, 1]"
+    )
     raise Invalid(f"input tensor {feature.name!r} has shape {_short(shape)}: wanted {wanted}")
 
 
-def _from_json(data: Any, datatype: str, rows: int, feature: Feature, lost: list[int] | None) -> Array:
+def _from_json(
+    data: Any, datatype: str, rows: int, feature: Feature, lost: list[int] | None
+) -> Array:
     kind = kinds.of(feature)
     if not isinstance(data, list):
-        raise Invalid(f'input tensor {feature.name!r} has no list "data": wanted its values, row by row')
+        raise Invalid(
+            f'input tensor {feature.name!r} has no list "data": wanted its values, row by row'
+        )
     try:
         bounds = None if datatype in UNBOUNDED else kinds.BOUNDS.get(datatype)
         if rows == 1 and len(data) == 1:
@@ -226,7 +266,9 @@ def _from_json(data: Any, datatype: str, rows: int, feature: Feature, lost: list
         raise Invalid(f"input tensor {feature.name!r} {error}") from error
 
 
-def _from_binary(raw: memoryview, datatype: str, rows: int, feature: Feature, lost: list[int] | None) -> Array:
+def _from_binary(
+    raw: memoryview, datatype: str, rows: int, feature: Feature, lost: list[int] | None
+) -> Array:
     try:
         return kinds.of(feature).from_binary(raw, datatype, rows, feature, lost=lost)
     except kinds.Unfit as error:
@@ -234,8 +276,8 @@ def _from_binary(raw: memoryview, datatype: str, rows: int, feature: Feature, lo
 
 
 def _flat(data: list[Any], feature: Feature) -> list[Any]:
-    """Return the values of nested lists in their order; no array is made of what was not looked at, and no list is
-    nested deeper than its tensor."""
+    """Return the values of nested lists in their order; no array is made of what was not looked at,
+    and no list is nested deeper than its tensor."""
     deepest = max(len(feature.shape), 1) + 1  # [n, 1], or [n, c, h, w]
     for _ in range(deepest - 1):
         kinds = set(map(type, data))
@@ -246,7 +288,9 @@ def _flat(data: list[Any], feature: Feature) -> list[Any]:
                 f"input tensor {feature.name!r} holds lists beside values: wanted one list, or lists of the same depth"
             )
         if len(set(map(len, data))) > 1:
-            raise Invalid(f"input tensor {feature.name!r} has rows of different lengths: wanted rows of one length")
+            raise Invalid(
+                f"input tensor {feature.name!r} has rows of different lengths: wanted rows of one length"
+            )
         data = list(itertools.chain.from_iterable(data))
     if list in set(map(type, data)):
         raise Invalid(
@@ -274,8 +318,12 @@ def _outputs(document: Json, known: Sequence[str]) -> tuple[tuple[str, bool], ..
 def _output(entry: Json, binary: bool, known: Sequence[str]) -> tuple[str, bool]:
     name, parameters = entry.get("name"), entry.get("parameters")
     if name not in known:
-        raise Invalid(f"output tensor {_short(name)} is none of the model's: wanted {_names(known)}")
-    return str(name), bool(parameters.get("binary_data", binary)) if isinstance(parameters, dict) else binary
+        raise Invalid(
+            f"output tensor {_short(name)} is none of the model's: wanted {_names(known)}"
+        )
+    return str(name), bool(parameters.get("binary_data", binary)) if isinstance(
+        parameters, dict
+    ) else binary
 
 
 def _id(value: Any) -> str | None:
@@ -306,7 +354,8 @@ def answer(
 ) -> tuple[bytes, int | None]:
     """Return the response body, and the length of its JSON part where binary tensors follow it.
 
-    `value` gives an output's values by its name. Without a revision the answer does not tell which one gave it.
+    `value` gives an output's values by its name. Without a revision the answer does not tell which
+    one gave it.
     """
     entries, blobs = [], []
     for name, binary in request.outputs:
@@ -321,7 +370,10 @@ def answer(
             entry["data"] = values if isinstance(values, list) else values.ravel()
         entries.append(entry)
     told: Json = {} if revision is None else {"revision": revision}
-    document: Json = {"model_name": model, **({} if revision is None else {"model_version": revision})}
+    document: Json = {
+        "model_name": model,
+        **({} if revision is None else {"model_version": revision}),
+    }
     if request.id is not None:
         document["id"] = request.id
     document["parameters"] = {**told, "request_id": request_id}
@@ -345,15 +397,25 @@ def datatype_of(feature: Feature) -> str:
 
 
 def dear_bodies(features: Mapping[str, Feature], *, size: int, most_rows: int) -> list[bytes]:
-    """Return bodies of about that many bytes which are as dear as a client can make them: short lists without end,
-    refused once they are counted, and, for each kind of feature, short texts of which no two are the same."""
+    """Return bodies of about that many bytes which are as dear as a client can make them: short
+    lists without end, refused once they are counted, and, for each kind of feature, short texts of
+    which no two are the same."""
     one = {feature.kind: feature for feature in features.values()}
     lists = orjson.Fragment(b"[" + b",".join([b"[0]"] * (size // 4)) + b"]")
     rows = min(size // 9, most_rows)
-    texts = ([f"{n:x}x" for n in range(rows)], [f"{n}.0" for n in range(rows)], [_date(n) for n in range(rows)])
+    texts = (
+        [f"{n:x}x" for n in range(rows)],
+        [f"{n}.0" for n in range(rows)],
+        [_date(n) for n in range(rows)],
+    )
     return [
         _dear(next(iter(features.values())), 1, lists),
-        *(_dear(feature, rows, text) for feature in one.values() if not feature.shape for text in texts),
+        *(
+            _dear(feature, rows, text)
+            for feature in one.values()
+            if not feature.shape
+            for text in texts
+        ),
     ]
 
 
@@ -362,7 +424,12 @@ def _date(number: int) -> str:
 
 
 def _dear(feature: Feature, rows: int, data: Any) -> bytes:
-    entry = {"name": feature.name, "datatype": datatype_of(feature), "shape": [rows, *feature.shape], "data": data}
+    entry = {
+        "name": feature.name,
+        "datatype": datatype_of(feature),
+        "shape": [rows, *feature.shape],
+        "data": data,
+    }
     return orjson.dumps({"inputs": [entry]})
 
 
@@ -373,5 +440,7 @@ def request_body(columns: Mapping[str, Array], *, features: Mapping[str, Feature
         values = columns[name]
         data = kinds.of(feature).to_json(values)
         shape = [len(values), *feature.shape]
-        inputs.append({"name": name, "datatype": datatype_of(feature), "shape": shape, "data": data})
+        inputs.append(
+            {"name": name, "datatype": datatype_of(feature), "shape": shape, "data": data}
+        )
     return orjson.dumps({"inputs": inputs}, option=orjson.OPT_SERIALIZE_NUMPY)

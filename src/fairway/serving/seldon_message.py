@@ -1,12 +1,13 @@
-"""Seldon's protocol: its messages to requests of the Open Inference Protocol, and our answers back. Pure.
+"""Seldon's protocol: its messages to requests of the Open Inference Protocol, and our answers back.
+Pure.
 
     {"data": {"names": [...], "ndarray": [[39, "state"], ...]}}    a list for each row; no names: the features in order
     {"data": {"names": [...], "tensor": {"shape": [n, k], "values": [...]}}}   numbers only, row by row
     {"jsonData": {"age": 39, ...}} or a list of them                       a row for each, by feature
     {"jsonData": {"inputs": [...]}}                                        a request of the Open Inference Protocol
 
-`data` is answered in the form it came in, with a column for each class; `jsonData` with the Open Inference Protocol's
-answer. The labels, their confidence and the revision are in `meta.tags`.
+`data` is answered in the form it came in, with a column for each class; `jsonData` with the Open
+Inference Protocol's answer. The labels, their confidence and the revision are in `meta.tags`.
 """
 
 import math
@@ -23,7 +24,8 @@ from fairway.serving import protocol
 Json = dict[str, Any]
 
 MOST_AXES = 4  # of a tensor: rows of pictures
-MOST_CELLS = 1 << 22  # rows times features; a row may leave features out, which costs the sender nothing
+# rows times features; a row may leave features out, which costs the sender nothing
+MOST_CELLS = 1 << 22
 FORMS = ("data", "jsonData", "strData", "binData")
 REASONS = {
     400: "BAD_REQUEST",
@@ -46,8 +48,8 @@ class Message:
 
 
 def read(body: bytes, *, features: Mapping[str, Feature]) -> Message:
-    """Return the message's rows; raises Invalid with the sentence for the client. What the tensors hold is checked by
-    `protocol.parse`."""
+    """Return the message's rows; raises Invalid with the sentence for the client. What the tensors
+    hold is checked by `protocol.parse`."""
     document = _document(body)
     found = [form for form in FORMS if form in document]
     if found == ["jsonData"]:
@@ -58,7 +60,9 @@ def read(body: bytes, *, features: Mapping[str, Feature]) -> Message:
         )
     data = document["data"]
     if not isinstance(data, dict):
-        raise protocol.Invalid('data is no object: wanted {"names": [...], "ndarray": [[...], ...]}')
+        raise protocol.Invalid(
+            'data is no object: wanted {"names": [...], "ndarray": [[...], ...]}'
+        )
     names = _names(data.get("names"), features)
     if isinstance(data.get("tensor"), dict):
         return Message("tensor", _from_tensor(data["tensor"], names, features))
@@ -78,7 +82,8 @@ def answer(
     request_id: str,
     unreadable: Mapping[str, int] | None = None,
 ) -> bytes:
-    """Return the answer's body: the raw answers by their columns, and the outputs beside them as tags.
+    """Return the answer's body: the raw answers by their columns, and the outputs beside them as
+    tags.
 
     `open_inference` is the same answer in the other protocol.
     """
@@ -117,7 +122,9 @@ def _document(body: bytes) -> Json:
             f"the request is not JSON ({error}); NaN and Infinity are not JSON either, a missing number is null"
         ) from error
     if not isinstance(document, dict):
-        raise protocol.Invalid('the request is no JSON object: wanted {"data": {"ndarray": [[...], ...]}}')
+        raise protocol.Invalid(
+            'the request is no JSON object: wanted {"data": {"ndarray": [[...], ...]}}'
+        )
     return document
 
 
@@ -141,7 +148,10 @@ def _from_rows(rows: list[Any], names: Sequence[str], features: Mapping[str, Fea
                 f"row {number} of ndarray {has}: wanted {len(names)}, one for each of {', '.join(names[:8])}"
             )
     return _inputs(
-        {name: [row[column] for row in rows] for column, name in enumerate(names)}, len(rows), features, given=names
+        {name: [row[column] for row in rows] for column, name in enumerate(names)},
+        len(rows),
+        features,
+        given=names,
     )
 
 
@@ -165,7 +175,10 @@ def _from_tensor(tensor: Json, names: Sequence[str], features: Mapping[str, Feat
             f"tensor.shape is {shape}: wanted [rows, {len(names)}], a column for each of {', '.join(names[:8])}"
         )
     return _inputs(
-        {name: values[column :: len(names)] for column, name in enumerate(names)}, shape[0], features, given=names
+        {name: values[column :: len(names)] for column, name in enumerate(names)},
+        shape[0],
+        features,
+        given=names,
     )
 
 
@@ -199,17 +212,28 @@ def _is_image(names: Sequence[str], features: Mapping[str, Feature]) -> bool:
 
 
 def _inputs(
-    columns: Mapping[str, list[Any]], rows: int, features: Mapping[str, Feature], *, given: Sequence[str] = ()
+    columns: Mapping[str, list[Any]],
+    rows: int,
+    features: Mapping[str, Feature],
+    *,
+    given: Sequence[str] = (),
 ) -> Json:
     if len(given) != len(set(given)):
         raise protocol.Invalid("data.names has a name twice: wanted one column for each feature")
-    return {"inputs": [_input(name, data, rows, features.get(name)) for name, data in columns.items()]}
+    return {
+        "inputs": [_input(name, data, rows, features.get(name)) for name, data in columns.items()]
+    }
 
 
 def _input(name: str, data: list[Any], rows: int, feature: Feature | None) -> Json:
     if feature is None:
         return {"name": name}  # refused by its name, with those that are wanted
-    return {"name": name, "datatype": protocol.datatype_of(feature), "shape": [rows, *feature.shape], "data": data}
+    return {
+        "name": name,
+        "datatype": protocol.datatype_of(feature),
+        "shape": [rows, *feature.shape],
+        "data": data,
+    }
 
 
 def _bytes(document: Json) -> bytes:

@@ -1,11 +1,13 @@
-"""The server of the Seldon runtime: the class that Seldon's Python wrapper runs around a model package.
+"""The server of the Seldon runtime: the class that Seldon's Python wrapper runs around a model
+package.
 
     GRPC_WORKERS=0 seldon-core-microservice fairway.serving.seldon_model.Model --service-type MODEL
 
-It reads the environment that `serving.command` writes; the package is looked for in /models/package where none is
-named. Beside Seldon's own paths it answers `/v2` (inference, health, metadata) and `/metrics` on the same port, by the
-same code as the BentoML runtime: one event log, one set of limits, one set of series. The wrapper's gRPC is not served:
-with it the wrapper does not obey SIGTERM.
+It reads the environment that `serving.command` writes; the package is looked for in /models/package
+where none is named. Beside Seldon's own paths it answers `/v2` (inference, health, metadata) and
+`/metrics` on the same port, by the same code as the BentoML runtime: one event log, one set of
+limits, one set of series. The wrapper's gRPC is not served: with it the wrapper does not obey
+SIGTERM.
 """
 
 import asyncio
@@ -28,7 +30,16 @@ from werkzeug.exceptions import HTTPException
 from fairway import errors
 from fairway.model import tasks
 from fairway.packaging import manifest
-from fairway.serving import app, command, eventlog, headers, predictor, proof, protocol, seldon_message
+from fairway.serving import (
+    app,
+    command,
+    eventlog,
+    headers,
+    predictor,
+    proof,
+    protocol,
+    seldon_message,
+)
 
 log = logging.getLogger("fairway.serving")
 
@@ -36,7 +47,13 @@ PACKAGE = "/models/package"
 PREDICTIONS = ("/predict", "/api/v1.0/predictions", "/api/v0.1/predictions")
 FEEDBACK = ("/send-feedback", "/api/v1.0/feedback", "/api/v0.1/feedback")
 # Of the wrapper's own paths, those that read nothing of the request.
-WRAPPERS = ("/health/ping", "/health/status", "/api/v1.0/health/status", "/metadata", "/api/v1.0/metadata")
+WRAPPERS = (
+    "/health/ping",
+    "/health/status",
+    "/api/v1.0/health/status",
+    "/metadata",
+    "/api/v1.0/metadata",
+)
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 FLUSH_SECONDS = 5.0
 BOOT_ERROR = 3  # the status of a worker that gunicorn does not start again
@@ -50,11 +67,12 @@ class Model:
         proof.required(self._settings.package)
         self._package = _or_exit(manifest.read, self._settings.package)
         self._worker: Worker | None = None
-        self.model_error_handler = _blueprint(self)  # the one blueprint that the wrapper takes from a model
+        # the one blueprint that the wrapper takes from a model
+        self.model_error_handler = _blueprint(self)
 
     def load(self) -> None:
-        """Make this process the one that answers; a package that changed since it was proven ends the server with its
-        sentence."""
+        """Make this process the one that answers; a package that changed since it was proven ends
+        the server with its sentence."""
         try:
             self._worker = Worker(self._settings)
         except errors.FairwayError as error:
@@ -73,25 +91,35 @@ class Model:
     def worker(self) -> "Worker":
         """Return what answers requests; it is there before the first of them."""
         if self._worker is None:
-            raise SeldonMicroserviceException("the model is not loaded yet", status_code=503, reason="BUSY")
+            raise SeldonMicroserviceException(
+                "the model is not loaded yet", status_code=503, reason="BUSY"
+            )
         return self._worker
 
     def predict_raw(self, message: Any) -> Any:
         """Refuse: whatever comes over HTTP is answered before the wrapper reads it."""
         raise SeldonMicroserviceException(
-            "gRPC is not served here: wanted JSON over HTTP", status_code=501, reason="NOT_IMPLEMENTED"
+            "gRPC is not served here: wanted JSON over HTTP",
+            status_code=501,
+            reason="NOT_IMPLEMENTED",
         )
 
     def health_status(self) -> list[str]:
-        """Return the one word that /health/status shows; the probe that means ready is /v2/health/ready."""
+        """Return the one word that /health/status shows; the probe that means ready is
+        /v2/health/ready."""
         if self.worker.draining:
-            raise SeldonMicroserviceException("the server is ending", status_code=503, reason="BUSY")
+            raise SeldonMicroserviceException(
+                "the server is ending", status_code=503, reason="BUSY"
+            )
         return ["ready"]
 
     def init_metadata(self) -> dict[str, Any]:
         """Return the model's description in Seldon's form."""
         schema = self._package.schema
-        names, said = [feature.name for feature in schema.features], list(tasks.of(schema).columns(schema))
+        names, said = (
+            [feature.name for feature in schema.features],
+            list(tasks.of(schema).columns(schema)),
+        )
         told = (
             {"versions": [self._settings.revision], "custom": {"digest": self._package.digest}}
             if self._settings.serving.reveal_revision
@@ -116,7 +144,8 @@ class SentAnswer:
 
 
 class Worker:
-    """The process that answers: the model, its events, and an event loop that the wrapper's threads ask."""
+    """The process that answers: the model, its events, and an event loop that the wrapper's threads
+    ask."""
 
     def __init__(self, settings: command.Settings) -> None:
         model = predictor.Predictor.load(settings.package, threads=settings.serving.threads)
@@ -136,7 +165,9 @@ class Worker:
             pod=settings.pod,
             folder=settings.spool,
         )
-        self._open_inference = app.Application(model, settings=settings.serving, origin=origin, events=self._events)
+        self._open_inference = app.Application(
+            model, settings=settings.serving, origin=origin, events=self._events
+        )
         self._seldon = Seldon(model, settings=settings.serving, origin=origin, events=self._events)
         self._infer = f"/v2/models/{model.name}/infer"
         self._largest = settings.serving.max_body_mebibytes << 20
@@ -163,20 +194,36 @@ class Worker:
     def predict(self, request: flask.Request, body: bytes | None = None) -> SentAnswer:
         """Answer a message of Seldon's; an error has Seldon's form too."""
         answer = self._ask(
-            self._seldon, request, path=self._infer, body=self._body(request) if body is None else body, method="POST"
+            self._seldon,
+            request,
+            path=self._infer,
+            body=self._body(request) if body is None else body,
+            method="POST",
         )
         if answer.status == 200:
             return answer
         return SentAnswer(
-            answer.status, answer.headers, seldon_message.failure(answer.status, orjson.loads(answer.body)["error"])
+            answer.status,
+            answer.headers,
+            seldon_message.failure(answer.status, orjson.loads(answer.body)["error"]),
         )
 
     def _body(self, request: flask.Request) -> bytes:
         """Return the body, or the beginning of one that is too large, which is enough to refuse it."""
-        return b"" if (request.content_length or 0) > self._largest else request.stream.read(self._largest + 1)
+        return (
+            b""
+            if (request.content_length or 0) > self._largest
+            else request.stream.read(self._largest + 1)
+        )
 
     def _ask(
-        self, application: app.Application, request: flask.Request, *, path: str, body: bytes, method: str = ""
+        self,
+        application: app.Application,
+        request: flask.Request,
+        *,
+        path: str,
+        body: bytes,
+        method: str = "",
     ) -> SentAnswer:
         length = max(request.content_length or 0, len(body))
         scope = {
@@ -185,10 +232,13 @@ class Worker:
             "path": path,
             "headers": _fields(request.headers.items(), length=length),
         }
-        return asyncio.run_coroutine_threadsafe(_exchange(application, scope, body), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(
+            _exchange(application, scope, body), self._loop
+        ).result()
 
     def _drain_on_sigterm(self) -> None:
-        """Not ready first, then gunicorn's own handler: it closes the door and waits for the requests in work."""
+        """Not ready first, then gunicorn's own handler: it closes the door and waits for the
+        requests in work."""
         close_the_door = signal.getsignal(signal.SIGTERM)
 
         def drain(number: int, frame: Any) -> None:
@@ -226,7 +276,9 @@ class Seldon(app.Application):
         assert raw is not None
         assert labels is not None
         columns = task.columns(self._model.schema)
-        beside = [name for name in self._model.outputs if name != task.output and name not in columns]
+        beside = [
+            name for name in self._model.outputs if name != task.output and name not in columns
+        ]
         reply.body = seldon_message.answer(
             message,
             reply.body,
@@ -240,7 +292,8 @@ class Seldon(app.Application):
         return reply
 
     def calibrate(self) -> None:
-        """Leave every request to the threads: the measured sizes are of the other protocol's bodies."""
+        """Leave every request to the threads: the measured sizes are of the other protocol's
+        bodies."""
         super().calibrate()
         self.inline_bytes = 0
 
@@ -257,13 +310,15 @@ async def _exchange(application: app.Application, scope: app.Scope, body: bytes)
     await application(scope, receive, send)
     start, content = sent
     return SentAnswer(
-        start["status"], [(name.decode(), value.decode()) for name, value in start["headers"]], content["body"]
+        start["status"],
+        [(name.decode(), value.decode()) for name, value in start["headers"]],
+        content["body"],
     )
 
 
 def _fields(given: Iterable[tuple[str, str]], *, length: int) -> list[tuple[bytes, bytes]]:
-    """Return the headers as ASGI has them, with the length that was seen; Seldon's own id stands in where the gateway
-    gave none."""
+    """Return the headers as ASGI has them, with the length that was seen; Seldon's own id stands in
+    where the gateway gave none."""
     named = {name.lower(): value for name, value in given} | {"content-length": str(length)}
     if "seldon-puid" in named:
         named.setdefault("x-request-id", named["seldon-puid"])
@@ -271,8 +326,8 @@ def _fields(given: Iterable[tuple[str, str]], *, length: int) -> list[tuple[byte
 
 
 def _blueprint(model: Model) -> flask.Blueprint:
-    """Return what the wrapper puts into its application: our paths before its own, and 404 where it would answer
-    500."""
+    """Return what the wrapper puts into its application: our paths before its own, and 404 where it
+    would answer 500."""
     blueprint = flask.Blueprint("fairway", __name__)
 
     @blueprint.record_once  # type: ignore[untyped-decorator]
@@ -288,13 +343,18 @@ def _blueprint(model: Model) -> flask.Blueprint:
             return _response(model.worker.infer(flask.request))
         if path in PREDICTIONS and flask.request.method == "POST":
             form = flask.request.mimetype in FORMS
-            return _response(model.worker.predict(flask.request, _message(flask.request.form) if form else None))
+            return _response(
+                model.worker.predict(flask.request, _message(flask.request.form) if form else None)
+            )
         if path in FEEDBACK:  # a reward that is taken and kept nowhere would be a label lost
             sentence = "feedback is not kept here: send labels to the collector's /v1/labels, or with `fairway label`"
-            return flask.Response(seldon_message.failure(404, sentence), status=404, mimetype="application/json")
+            return flask.Response(
+                seldon_message.failure(404, sentence), status=404, mimetype="application/json"
+            )
         if path == "/metrics":
             return flask.Response(
-                prometheus_client.generate_latest(), headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST}
+                prometheus_client.generate_latest(),
+                headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST},
             )
         if path not in WRAPPERS:
             flask.abort(404)  # the wrapper's readers answer 500 to what they do not expect
@@ -304,17 +364,24 @@ def _blueprint(model: Model) -> flask.Blueprint:
     def refuse(error: HTTPException) -> flask.Response:
         status = error.code or 500
         wanted = "POST /api/v1.0/predictions or a path below /v2"
-        sentence = f"{flask.request.method} {flask.request.path} is not served here: wanted {wanted}"
-        return flask.Response(seldon_message.failure(status, sentence), status=status, mimetype="application/json")
+        sentence = (
+            f"{flask.request.method} {flask.request.path} is not served here: wanted {wanted}"
+        )
+        return flask.Response(
+            seldon_message.failure(status, sentence), status=status, mimetype="application/json"
+        )
 
     return blueprint
 
 
 def _message(form: Mapping[str, str]) -> bytes:
-    """Return the message that a form holds: in its field `json`, or in a field for each of its parts."""
+    """Return the message that a form holds: in its field `json`, or in a field for each of its
+    parts."""
     if "json" in form:
         return form["json"].encode()
-    return b"{%s}" % b",".join(orjson.dumps(name) + b":" + value.encode() for name, value in form.items())
+    return b"{%s}" % b",".join(
+        orjson.dumps(name) + b":" + value.encode() for name, value in form.items()
+    )
 
 
 def _response(answer: SentAnswer) -> flask.Response:
@@ -334,8 +401,8 @@ def _settings(environment: Mapping[str, str]) -> command.Settings:
 
 
 def _or_exit(function: Any, *arguments: Any) -> Any:
-    """Return what the function gives; a mistake of the user's ends the process with one sentence instead of a
-    traceback."""
+    """Return what the function gives; a mistake of the user's ends the process with one sentence
+    instead of a traceback."""
     try:
         return function(*arguments)
     except errors.FairwayError as error:

@@ -1,10 +1,12 @@
-"""The BentoML service: its probes, metrics and lifetime are BentoML's, `/v2` goes past its layers to the hot path.
+"""The BentoML service: its probes, metrics and lifetime are BentoML's, `/v2` goes past its layers
+to the hot path.
 
-`bentoml serve fairway.serving.service:Service`, configured by the environment that `serving.command` writes. BentoML's
-middleware costs five times the prediction; the hot path brings metrics, limits and a deadline of its own and is put in
-front of them.
+`bentoml serve fairway.serving.service:Service`, configured by the environment that
+`serving.command` writes. BentoML's middleware costs five times the prediction; the hot path brings
+metrics, limits and a deadline of its own and is put in front of them.
 
-This module is imported by BentoML's supervisor too, so it stays light: what answers requests is imported in the worker.
+This module is imported by BentoML's supervisor too, so it stays light: what answers requests is
+imported in the worker.
 """
 
 import asyncio
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 SERVING = command.serving(os.environ)
 FLUSH_SECONDS = 5.0
-# that a thread keeps the interpreter from the event loop, which asks for it at each socket: with 5 ms it serves 50
-# while one works
+# that a thread keeps the interpreter from the event loop, which asks for it at each socket: with 5
+# ms it serves 50 while one works
 SWITCH_SECONDS = 0.0005
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -39,8 +41,8 @@ class WorkerState:
 
 
 class Hoist:
-    """Puts the hot path in front of BentoML's middlewares: a middleware sits inside them, but it sees the application
-    start."""
+    """Puts the hot path in front of BentoML's middlewares: a middleware sits inside them, but it
+    sees the application start."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -55,7 +57,11 @@ def in_front_of(inner: Any) -> Any:
     """Return an application that answers `/v2` itself and leaves everything else to `inner`."""
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v2") and WorkerState.application is not None:
+        if (
+            scope["type"] == "http"
+            and scope["path"].startswith("/v2")
+            and WorkerState.application is not None
+        ):
             await WorkerState.application(scope, receive, send)
         else:
             await inner(scope, receive, send)
@@ -79,7 +85,9 @@ class Service:
 
         _follow_the_supervisor()
         settings = _or_exit(command.read, os.environ)
-        model = _or_exit(predictor.Predictor.load, settings.package, threads=settings.serving.threads)
+        model = _or_exit(
+            predictor.Predictor.load, settings.package, threads=settings.serving.threads
+        )
         _or_exit(model.check_golden)
         origin = eventlog.Origin(
             namespace=settings.namespace,
@@ -96,16 +104,19 @@ class Service:
             pod=settings.pod,
             folder=settings.spool,
         )
-        self.application = app.Application(model, settings=settings.serving, origin=origin, events=self.events)
+        self.application = app.Application(
+            model, settings=settings.serving, origin=origin, events=self.events
+        )
         self.application.calibrate()
-        self._tasks: list[asyncio.Task[None]] = []  # the loop itself keeps tasks by weak references only
+        # the loop itself keeps tasks by weak references only
+        self._tasks: list[asyncio.Task[None]] = []
         self.drain_seconds = settings.drain_seconds
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def prove() -> None:
-        """In the supervisor, before there is a server: a package that cannot be served ends the process with its
-        sentence."""
+        """In the supervisor, before there is a server: a package that cannot be served ends the
+        process with its sentence."""
         proof.required(_or_exit(command.read, os.environ).package)
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
@@ -129,8 +140,8 @@ class Service:
         return self.application.ready and not self.application.draining
 
     def _open_and_close(self) -> None:
-        """Take many connections at once; at SIGTERM is not ready first, and then leaves the rest to uvicorn, which
-        waits for the requests in work."""
+        """Take many connections at once; at SIGTERM is not ready first, and then leaves the rest to
+        uvicorn, which waits for the requests in work."""
         from fairway.serving import door
 
         close: Any = signal.getsignal(signal.SIGTERM)  # a method of uvicorn's server
@@ -154,8 +165,8 @@ Service.add_asgi_middleware(Hoist)  # type: ignore[attr-defined]
 
 
 def _or_exit(function: Any, *arguments: Any, **keywords: Any) -> Any:
-    """Return what the function gives; a mistake of the user's ends the process with one sentence instead of a
-    traceback."""
+    """Return what the function gives; a mistake of the user's ends the process with one sentence
+    instead of a traceback."""
     try:
         return function(*arguments, **keywords)
     except errors.FairwayError as error:
@@ -164,19 +175,21 @@ def _or_exit(function: Any, *arguments: Any, **keywords: Any) -> Any:
 
 
 def _follow_the_supervisor() -> None:
-    """Have the kernel end this worker (SIGTERM, so it drains) when BentoML's supervisor dies: it is in a session of its
-    own, and would go on serving with nobody left who can stop it."""
+    """Have the kernel end this worker (SIGTERM, so it drains) when BentoML's supervisor dies: it is
+    in a session of its own, and would go on serving with nobody left who can stop it."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _quieten() -> None:
-    access = logging.getLogger("uvicorn.access")  # uvicorn looks at each connection whether anyone listens
+    # uvicorn looks at each connection whether anyone listens
+    access = logging.getLogger("uvicorn.access")
     access.handlers, access.propagate = [], False
 
 
 def _tune_garbage_collection() -> None:
-    """Take what start-up made out of the collector's sight: its full passes took 125 to 175 ms, at p99."""
+    """Take what start-up made out of the collector's sight: its full passes took 125 to 175 ms, at
+    p99."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 1_000)

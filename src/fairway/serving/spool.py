@@ -1,8 +1,9 @@
-"""Events on disk that could not be delivered: append-only segments, oldest first, deleted when acknowledged.
+"""Events on disk that could not be delivered: append-only segments, oldest first, deleted when
+acknowledged.
 
-A segment is a file of JSON lines. Whoever writes or replays one holds a lock on it (`flock`), which the kernel gives
-back when the holder dies: several workers share one folder, and a server that was killed leaves its segments to the
-next one.
+A segment is a file of JSON lines. Whoever writes or replays one holds a lock on it (`flock`), which
+the kernel gives back when the holder dies: several workers share one folder, and a server that was
+killed leaves its segments to the next one.
 """
 
 import errno
@@ -14,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SEGMENT_BYTES = 1 << 20  # small enough to replay one between two ticks, large enough to keep the folder short
+# small enough to replay one between two ticks, large enough to keep the folder short
+SEGMENT_BYTES = 1 << 20
 SUFFIX = ".jsonl"
 
 
@@ -29,7 +31,9 @@ class Appended:
 class Spool:
     """A bounded queue of lines in `folder`, shared with other processes."""
 
-    def __init__(self, folder: Path, *, limit_bytes: int, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self, folder: Path, *, limit_bytes: int, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
         self._folder = folder
         self._limit = limit_bytes
         self._segment_bytes = segment_bytes
@@ -39,7 +43,8 @@ class Spool:
         self._lock = threading.RLock()  # the hot path writes while the thread replays
 
     def append(self, lines: Sequence[bytes]) -> Appended:
-        """Write the lines that fit; a full disk or a full spool leaves the newest out, and never raises."""
+        """Write the lines that fit; a full disk or a full spool leaves the newest out, and never
+        raises."""
         with self._lock:
             return self._append(lines)
 
@@ -53,7 +58,8 @@ class Spool:
                 self._write(line + b"\n")
                 room -= len(line) + 1
                 written += 1
-        except OSError:  # ENOSPC, EDQUOT, EROFS, a folder that is gone: the prediction matters more than its event
+        # ENOSPC, EDQUOT, EROFS, a folder that is gone: the prediction matters more than its event
+        except OSError:
             self.seal()
             return Appended(written=written, reason="disk")
         return Appended(written=written)
@@ -63,7 +69,8 @@ class Spool:
         return sum(size for _, size in self._segments())
 
     def replay(self) -> Iterator["SpoolSegment"]:
-        """Return the segments that nobody else holds, oldest first, each locked until the caller moves on."""
+        """Return the segments that nobody else holds, oldest first, each locked until the caller
+        moves on."""
         self.seal()
         for path, _ in self._segments():
             segment = _claim(path)
@@ -97,8 +104,11 @@ class Spool:
         self.seal()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._number += 1
-        path = self._folder / f"{time.time_ns():020d}-{os.getpid()}-{self._number}{SUFFIX}"  # names sort by age
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        # names sort by age
+        path = self._folder / f"{time.time_ns():020d}-{os.getpid()}-{self._number}{SUFFIX}"
+        descriptor = os.open(
+            path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o640
+        )
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._descriptor, self._size = descriptor, 0
 

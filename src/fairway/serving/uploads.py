@@ -1,7 +1,9 @@
-"""The bodies that are still coming: bounded in number, in bytes and in time, and none of them is in work yet.
+"""The bodies that are still coming: bounded in number, in bytes and in time, and none of them is in
+work yet.
 
-A body that does not come is its client's, never the revision's: 408. Where too many are under way the oldest gives way,
-which has had the most time of all, so whoever holds uploads open takes the place of nobody.
+A body that does not come is its client's, never the revision's: 408. Where too many are under way
+the oldest gives way, which has had the most time of all, so whoever holds uploads open takes the
+place of nobody.
 """
 
 import asyncio
@@ -12,7 +14,8 @@ from fairway.serving import protocol
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-MOST = 256  # bodies under way in one worker; behind a gateway that buffers them there is hardly ever one
+# bodies under way in one worker; behind a gateway that buffers them there is hardly ever one
+MOST = 256
 MOST_BYTES = 64 << 20  # of them together: a sixteenth of a pod's memory by default
 GONE = 499  # the client went away; counted, never sent
 
@@ -37,8 +40,8 @@ class Uploads:
         self._bytes = 0
 
     async def read(self, receive: Receive, *, announced: int) -> bytes:
-        """Return the whole body; raises Invalid: 413 for one too large, 408 for one that does not come, 499 where its
-        client went away."""
+        """Return the whole body; raises Invalid: 413 for one too large, 408 for one that does not
+        come, 499 where its client went away."""
         if announced > self._largest:
             raise self._too_large(announced)
         try:

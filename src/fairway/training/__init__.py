@@ -1,1 +1,2 @@
-"""Training: a model fitted on the prepared splits, and exported so that nothing of torch is needed to serve it."""
+"""Training: a model fitted on the prepared splits, and exported so that nothing of torch is needed
+to serve it."""

@@ -16,7 +16,10 @@ def fit(section: base.NetworkTraining, *, run: base.Run) -> export.Made:
     """Return one of our networks with the weights of its best epoch."""
     data = run.data
     choice = devices.choose(section, machine=machine())
-    rows, held_out = _rows(data.train, place=choice.device), _rows(data.validation, place=choice.device)
+    rows, held_out = (
+        _rows(data.train, place=choice.device),
+        _rows(data.validation, place=choice.device),
+    )
     side = losses.of(data.schema)
     torch.manual_seed(section.seed)
     network = networks.build(
@@ -47,7 +50,9 @@ def fit(section: base.NetworkTraining, *, run: base.Run) -> export.Made:
     )
     network.load_state_dict(done.best)
     return export.Made(
-        export.Network(network.to("cpu").eval(), inputs=data.validation.inputs(), schema=data.schema),
+        export.Network(
+            network.to("cpu").eval(), inputs=data.validation.inputs(), schema=data.schema
+        ),
         {
             "layout": "named",
             "epochs": done.epoch,
@@ -63,13 +68,16 @@ def machine() -> devices.Machine:
     """Return what this machine has."""
     cuda = torch.cuda.is_available()
     return devices.Machine(
-        cuda=cuda, bfloat16=cuda and torch.cuda.is_bf16_supported(), mps=torch.backends.mps.is_available()
+        cuda=cuda,
+        bfloat16=cuda and torch.cuda.is_bf16_supported(),
+        mps=torch.backends.mps.is_available(),
     )
 
 
 def _rows(split: splits.Split, *, place: str) -> loop.Rows:
     return loop.Rows(
-        {name: _tensor(value, place) for name, value in split.inputs().items()}, _tensor(split.target, place)
+        {name: _tensor(value, place) for name, value in split.inputs().items()},
+        _tensor(split.target, place),
     )
 
 

@@ -1,5 +1,5 @@
-"""Models written down without their framework: ONNX with the softmax inside, and proof that it answers as the model
-did."""
+"""Models written down without their framework: ONNX with the softmax inside, and proof that it
+answers as the model did."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ from fairway.training import converters, losses, parity, proto, quiet, stress
 
 Array = NDArray[Any]
 AT_ONCE = 4096  # rows of a network's own answers
-# What says where the code was: it would carry the paths of this machine into a package, and change its bytes.
+# What says where the code was: it would carry the paths of this machine into a package, and change
+# its bytes.
 TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn", "custom")
 
 
@@ -40,7 +41,8 @@ class Estimator:
     matrix: Array
     schema: Schema
     columns: tuple[str, ...]  # of the matrix, in sentences
-    named: tuple[int, int] | None = None  # how many are numbers and categories, where the graph takes them by name
+    # how many are numbers and categories, where the graph takes them by name
+    named: tuple[int, int] | None = None
 
     @property
     def inputs(self) -> Mapping[str, Array]:
@@ -67,15 +69,16 @@ Trained = Network | Estimator | File
 
 @dataclass(frozen=True)
 class Made:
-    """What came out of a fit: the model, and the fields of the checkpoint's record that its fit knows."""
+    """What came out of a fit: the model, and the fields of the checkpoint's record that its fit
+    knows."""
 
     trained: Trained
     fields: dict[str, Any]
 
 
 class Answering(nn.Module):
-    """A network with what turns its outputs into answers inside (a softmax, for one), so that no server can forget
-    it."""
+    """A network with what turns its outputs into answers inside (a softmax, for one), so that no
+    server can forget it."""
 
     def __init__(self, network: nn.Module, names: tuple[str, ...], side: losses.Side) -> None:
         super().__init__()
@@ -86,10 +89,11 @@ class Answering(nn.Module):
 
 
 def write(trained: Trained, *, target: Array, folder: Path) -> float:
-    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of an answer.
+    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest
+    difference of an answer.
 
-    `target` is that of the rows that the model comes with. Raises TrainingError where the model cannot be exported, or
-    the graph answers differently.
+    `target` is that of the rows that the model comes with. Raises TrainingError where the model
+    cannot be exported, or the graph answers differently.
     """
     if isinstance(trained, Network):
         difference = _network(trained, folder=folder)
@@ -103,7 +107,9 @@ def write(trained: Trained, *, target: Array, folder: Path) -> float:
 
 def _finish(model: Path, trained: Trained, *, target: Array) -> None:
     side, made = losses.of(trained.schema), proto.read(model, what="the exported graph")
-    answers = graph.run(model, trained.inputs, output=tasks.of(trained.schema).output, width=side.width)
+    answers = graph.run(
+        model, trained.inputs, output=tasks.of(trained.schema).output, width=side.width
+    )
     if side.finish(made, answers=answers, target=target):
         proto.write(made, model)
 
@@ -114,15 +120,25 @@ def _network(trained: Network, *, folder: Path) -> float:
     task, side = tasks.of(trained.schema), losses.of(trained.schema)
     wrapped = Answering(trained.module, tuple(rows), side).eval()
     expected = _answers(trained, rows)
-    # Zeros, not rows: what a graph is traced with is kept in it, and no package may hold training data.
-    example = tuple(torch.zeros((2, *value.shape[1:]), dtype=value.dtype) for value in rows.values())
+    # Zeros, not rows: what a graph is traced with is kept in it, and no package may hold training
+    # data.
+    example = tuple(
+        torch.zeros((2, *value.shape[1:]), dtype=value.dtype) for value in rows.values()
+    )
     try:
         with quiet.exporters():
             program = torch.export.export(
-                wrapped, example, dynamic_shapes=(tuple({0: torch.export.Dim("batch")} for _ in rows),)
+                wrapped,
+                example,
+                dynamic_shapes=(tuple({0: torch.export.Dim("batch")} for _ in rows),),
             )
             made = torch.onnx.export(
-                program, (), input_names=list(rows), output_names=[task.output], dynamo=True, verbose=False
+                program,
+                (),
+                input_names=list(rows),
+                output_names=[task.output],
+                dynamo=True,
+                verbose=False,
             )
     except Exception as error:  # torch raises whatever the user's forward and its own passes do
         raise errors.TrainingError(
@@ -131,11 +147,16 @@ def _network(trained: Network, *, folder: Path) -> float:
             "do not depend on values or on the number of rows"
         ) from error
     if made is None:
-        raise errors.TrainingError("torch gave no ONNX graph: the network uses an operation that ONNX lacks")
+        raise errors.TrainingError(
+            "torch gave no ONNX graph: the network uses an operation that ONNX lacks"
+        )
     proto.write(made.model_proto, folder / "model.onnx")
     # Each weight by itself: safetensors refuses tensors that share memory.
     save_file(
-        {name: value.detach().clone().contiguous() for name, value in trained.module.state_dict().items()},
+        {
+            name: value.detach().clone().contiguous()
+            for name, value in trained.module.state_dict().items()
+        },
         folder / "model.safetensors",
     )
     (folder / "model.safetensors").chmod(0o644)
@@ -192,7 +213,9 @@ def _outputs(module: nn.Module, rows: Mapping[str, Tensor]) -> Any:
 def _estimator(trained: Estimator, *, folder: Path) -> float:
     foreign, file, side = trained.foreign, folder / "model.onnx", losses.of(trained.schema)
     converters.fitting(foreign, width=side.width)
-    made = _normalised(foreign.proto, layout="flat", schema=trained.schema, file=file, what=foreign.what)
+    made = _normalised(
+        foreign.proto, layout="flat", schema=trained.schema, file=file, what=foreign.what
+    )
     rows, edges = _hard(made, trained)
     if trained.named is not None:
         numbers, categories = trained.named
@@ -217,12 +240,17 @@ def _hard(made: Any, trained: Estimator) -> tuple[Array, tuple[str, ...]]:
     """Return the validation rows with the hard ones after them, and what is hard of each of these."""
     foreign, matrix = trained.foreign, trained.matrix.astype(np.float32)
     seen = matrix if foreign.steps is None else foreign.steps[0](matrix).astype(np.float32)
-    edges = stress.edges(made, seen, missing=foreign.takes_missing, behind=foreign.steps is not None)
+    edges = stress.edges(
+        made, seen, missing=foreign.takes_missing, behind=foreign.steps is not None
+    )
     if edges is None:
         return np.concatenate([matrix, stress.extremes({graph.FLAT: matrix})[graph.FLAT]]), ()
     if foreign.steps is None:
         places = zip(edges.rows, edges.columns, strict=True)
-        told = tuple(f"whose {trained.columns[column]} is {row[column]:.9g}, at a split" for row, column in places)
+        told = tuple(
+            f"whose {trained.columns[column]} is {row[column]:.9g}, at a split"
+            for row, column in places
+        )
         return np.concatenate([matrix, edges.rows]), told
     back = foreign.steps[1](edges.rows).astype(np.float32)
     beside = [np.nextafter(back, np.float32(end)) for end in (-np.inf, np.inf)]
@@ -255,10 +283,15 @@ def _file(trained: File, *, folder: Path) -> float:
 
 
 def _joined(rows: Mapping[str, Array], others: Mapping[str, Array]) -> dict[str, Array]:
-    return {name: np.concatenate([values, others[name].astype(values.dtype)]) for name, values in rows.items()}
+    return {
+        name: np.concatenate([values, others[name].astype(values.dtype)])
+        for name, values in rows.items()
+    }
 
 
-def _normalised(made: Any, *, layout: str, schema: Schema, file: Path, what: str, source: Path | None = None) -> Any:
+def _normalised(
+    made: Any, *, layout: str, schema: Schema, file: Path, what: str, source: Path | None = None
+) -> Any:
     """Write the graph in the form that is served, and return it."""
     if source is None:
         source = file

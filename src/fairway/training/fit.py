@@ -1,5 +1,5 @@
-"""The training stage: a model fitted on the prepared splits and exported, so that nothing of torch is needed to serve
-it."""
+"""The training stage: a model fitted on the prepared splits and exported, so that nothing of torch
+is needed to serve it."""
 
 import contextlib
 import time
@@ -18,13 +18,20 @@ from fairway.training.families import base
 
 
 def fit(
-    section: sections.Training, *, dataset: Path, out: Path, resume: bool = True, progress: base.Progress | None = None
+    section: sections.Training,
+    *,
+    dataset: Path,
+    out: Path,
+    resume: bool = True,
+    progress: base.Progress | None = None,
 ) -> artifacts.Checkpoint:
-    """Return the checkpoint in `out`: model.onnx, and for a torch model its weights and its torch.export program.
+    """Return the checkpoint in `out`: model.onnx, and for a torch model its weights and its
+    torch.export program.
 
-    The same section and dataset give the same weights on the same machine, also when the run was killed and resumed
-    (its state is kept beside `out` until it ends). `progress` is called after each epoch with that epoch's row of the
-    history. Raises TrainingError where the data cannot be learnt from or the loss is no number any more.
+    The same section and dataset give the same weights on the same machine, also when the run was
+    killed and resumed (its state is kept beside `out` until it ends). `progress` is called after
+    each epoch with that epoch's row of the history. Raises TrainingError where the data cannot be
+    learnt from or the loss is no number any more.
     """
     data = splits.load(dataset)
     version = _version(dataset)
@@ -57,7 +64,9 @@ def _version(dataset: Path) -> str:
         record: Mapping[str, Any] = artifacts.read_json(dataset / "dataset.json")
         return str(record["version"])
     except (OSError, ValueError, KeyError) as error:
-        raise errors.DataError(f"{dataset} is no prepared dataset ({error}): run `fairway prepare`") from error
+        raise errors.DataError(
+            f"{dataset} is no prepared dataset ({error}): run `fairway prepare`"
+        ) from error
 
 
 def _learnable(data: splits.Splits, section: sections.Training) -> None:
@@ -78,7 +87,8 @@ def _learnable(data: splits.Splits, section: sections.Training) -> None:
 
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """`training.threads` for this stage only: what follows it in the same process keeps its own choice."""
+    """`training.threads` for this stage only: what follows it in the same process keeps its own
+    choice."""
     before = torch.get_num_threads()
     if count:
         torch.set_num_threads(count)

@@ -1,8 +1,9 @@
 """Decision trees as plain arrays, and as one ONNX graph that decides every row as they do.
 
-The graph compares in float32, so each split is rounded to the float32 on its own side: for a float32 x, `x <= t` holds
-where and only where `x <= round_down(t)` does, and `x < t` where and only where `x < round_up(t)` does. ONNX Runtime
-adds leaves up in float32, which is the whole difference that is left.
+The graph compares in float32, so each split is rounded to the float32 on its own side: for a
+float32 x, `x <= t` holds where and only where `x <= round_down(t)` does, and `x < t` where and only
+where `x < round_up(t)` does. ONNX Runtime adds leaves up in float32, which is the whole difference
+that is left.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,8 @@ IR_VERSION = 9
 
 @dataclass(frozen=True, kw_only=True)
 class Tree:
-    """One tree. A child is an inner node, or a leaf where it is negative: `~leaf`. A tree of one leaf has no node."""
+    """One tree. A child is an inner node, or a leaf where it is negative: `~leaf`. A tree of one
+    leaf has no node."""
 
     features: NDArray[np.int64]  # the column that each inner node looks at
     splits: NDArray[np.float64]
@@ -72,7 +74,10 @@ def graph(forest: Forest, *, columns: int, output: str) -> Any:
         "forest",
         [helper.make_tensor_value_info(FLAT, TensorProto.FLOAT, [None, columns])],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, width])],
-        [onnx.numpy_helper.from_array(np.array(value, dtype=np.float32), name) for name, value in _constants(forest)],
+        [
+            onnx.numpy_helper.from_array(np.array(value, dtype=np.float32), name)
+            for name, value in _constants(forest)
+        ],
     )
     opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS]
     return helper.make_model(body, opset_imports=opsets, ir_version=IR_VERSION)
@@ -82,7 +87,9 @@ def below(splits: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the largest float32 that is no larger than each split."""
     with np.errstate(over="ignore"):  # what is past the largest float32 is infinity
         near = splits.astype(np.float32)
-        return np.where(near.astype(np.float64) > splits, np.nextafter(near, np.float32(-np.inf)), near)
+        return np.where(
+            near.astype(np.float64) > splits, np.nextafter(near, np.float32(-np.inf)), near
+        )
 
 
 def above(splits: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -113,7 +120,8 @@ def _constants(forest: Forest) -> list[tuple[str, float]]:
 
 
 def _attributes(forest: Forest) -> dict[str, Any]:
-    """Return the operator's arrays: each tree's nodes side by side, its leaves after its inner nodes."""
+    """Return the operator's arrays: each tree's nodes side by side, its leaves after its inner
+    nodes."""
     written = _Written(strict=forest.strict)
     for number, tree in enumerate(forest.trees):
         written.add(number, tree)
@@ -128,9 +136,21 @@ class _Written:
 
     def __init__(self, *, strict: bool) -> None:
         self._mode, self._round = ("BRANCH_LT", above) if strict else ("BRANCH_LEQ", below)
-        names = ("treeids", "nodeids", "featureids", "modes", "values", "truenodeids", "falsenodeids")
-        self.nodes: dict[str, list[Any]] = {name: [] for name in (*names, "missing_value_tracks_true")}
-        self.targets: dict[str, list[Any]] = {name: [] for name in ("treeids", "nodeids", "ids", "weights")}
+        names = (
+            "treeids",
+            "nodeids",
+            "featureids",
+            "modes",
+            "values",
+            "truenodeids",
+            "falsenodeids",
+        )
+        self.nodes: dict[str, list[Any]] = {
+            name: [] for name in (*names, "missing_value_tracks_true")
+        }
+        self.targets: dict[str, list[Any]] = {
+            name: [] for name in ("treeids", "nodeids", "ids", "weights")
+        }
 
     def add(self, number: int, tree: Tree) -> None:
         places = _places(tree)
@@ -139,16 +159,32 @@ class _Written:
             left, right = places[int(tree.left[node])], places[int(tree.right[node])]
             feature, missing = int(tree.features[node]), int(tree.missing_left[node])
             if node in tree.members:
-                self._chain(number, places[node], feature, codes=tree.members[node], left=left, right=right)
+                self._chain(
+                    number, places[node], feature, codes=tree.members[node], left=left, right=right
+                )
             else:
-                self._node(number, places[node], feature, self._mode, float(splits[node]), left, right, missing)
+                self._node(
+                    number,
+                    places[node],
+                    feature,
+                    self._mode,
+                    float(splits[node]),
+                    left,
+                    right,
+                    missing,
+                )
         for leaf, value in enumerate(tree.values):
             self._node(number, places[~leaf], 0, "LEAF", 0.0, 0, 0, 0)
-            for name, part in zip(self.targets, (number, places[~leaf], tree.target, float(value)), strict=True):
+            for name, part in zip(
+                self.targets, (number, places[~leaf], tree.target, float(value)), strict=True
+            ):
                 self.targets[name].append(part)
 
-    def _chain(self, tree: int, place: int, feature: int, *, codes: Sequence[int], left: int, right: int) -> None:
-        """Write a node of categories: one comparison a code, of which each leads to the same left child."""
+    def _chain(
+        self, tree: int, place: int, feature: int, *, codes: Sequence[int], left: int, right: int
+    ) -> None:
+        """Write a node of categories: one comparison a code, of which each leads to the same left
+        child."""
         for offset, code in enumerate(codes):
             last = offset == len(codes) - 1
             unlike = right if last else place + offset + 1
@@ -160,7 +196,8 @@ class _Written:
 
 
 def _places(tree: Tree) -> dict[int, int]:
-    """Return the operator's number of each inner node and leaf; a node of categories takes one for each code."""
+    """Return the operator's number of each inner node and leaf; a node of categories takes one for
+    each code."""
     places, free = {}, 0
     for node in range(len(tree.features)):
         places[node] = free

@@ -1,4 +1,5 @@
-"""The epochs: AdamW on a one-cycle schedule until the validation loss stops falling. Every epoch can be resumed."""
+"""The epochs: AdamW on a one-cycle schedule until the validation loss stops falling. Every epoch
+can be resumed."""
 
 import contextlib
 import math
@@ -20,7 +21,8 @@ from fairway.training.families.convolutional import ConvolutionalTraining
 Inputs = dict[str, Tensor]
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MEASURED_AT_ONCE = 4096
-SEEDS_APART = 100_003  # a prime above the largest number of epochs: no two runs share the seed of an epoch
+# a prime above the largest number of epochs: no two runs share the seed of an epoch
+SEEDS_APART = 100_003
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,21 @@ class Step:
     @property
     def parts(self) -> dict[str, Any]:
         """What changes from step to step."""
-        return {"network": self.network, "optimiser": self.optimiser, "schedule": self.schedule, "scaler": self.scaler}
+        return {
+            "network": self.network,
+            "optimiser": self.optimiser,
+            "schedule": self.schedule,
+            "scaler": self.scaler,
+        }
 
     def __call__(self, inputs: Inputs, target: Tensor) -> Tensor:
         """Take the step and gives its loss, left on the device so that nobody waits for it."""
         if self.augment is not None and "image" in inputs:
             inputs = {**inputs, "image": self.augment(inputs["image"])}
         with torch.autocast(
-            self.choice.device, dtype=PRECISIONS[self.choice.precision], enabled=self.choice.precision != "float32"
+            self.choice.device,
+            dtype=PRECISIONS[self.choice.precision],
+            enabled=self.choice.precision != "float32",
         ):
             loss: Tensor = self.loss(self.network(**inputs), target)
         self.optimiser.zero_grad(set_to_none=True)
@@ -80,9 +89,12 @@ def train(
     resume: bool,
     progress: base.Progress | None,
 ) -> state.Progressed:
-    """Return the history and the best weights; raises TrainingError where the loss is no number any more."""
+    """Return the history and the best weights; raises TrainingError where the loss is no number any
+    more."""
     step = _step(network, section, target=rows.target, side=side, choice=choice)
-    done = state.restore(kept, parts=step.parts, identity=identity) if resume else state.Progressed()
+    done = (
+        state.restore(kept, parts=step.parts, identity=identity) if resume else state.Progressed()
+    )
     while done.epoch < section.epochs and done.epoch - done.best_epoch < section.patience:
         done.epoch += 1
         row = {
@@ -94,7 +106,9 @@ def train(
         done.history.append(row)
         if row["validation_loss"] < done.best_loss:
             done.best_loss, done.best_epoch = row["validation_loss"], done.epoch
-            done.best = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+            done.best = {
+                name: value.detach().cpu().clone() for name, value in network.state_dict().items()
+            }
         state.keep(kept, parts=step.parts, done=done, identity=identity)
         if progress is not None:
             progress(row)
@@ -103,19 +117,24 @@ def train(
 
 @torch.no_grad()
 def measure(network: nn.Module, rows: Rows, *, side: losses.Side) -> dict[str, float]:
-    """Return validation loss and its kin, in full precision and without class weights: as the served model will be
-    judged."""
+    """Return validation loss and its kin, in full precision and without class weights: as the
+    served model will be judged."""
     network.eval()
     starts = range(0, len(rows.target), MEASURED_AT_ONCE)
     outputs = torch.cat(
-        [network(**{name: value[i : i + MEASURED_AT_ONCE] for name, value in rows.inputs.items()}) for i in starts]
+        [
+            network(
+                **{name: value[i : i + MEASURED_AT_ONCE] for name, value in rows.inputs.items()}
+            )
+            for i in starts
+        ]
     ).float()
     return side.measure(outputs, rows.target)
 
 
 def batches(count: int, *, size: int, seed: int) -> Sequence[Tensor]:
-    """Return the rows' places in batches, in the order that the seed fixes; a last batch of one row joins the one
-    before."""
+    """Return the rows' places in batches, in the order that the seed fixes; a last batch of one row
+    joins the one before."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     parts = list(torch.split(order, size))
     if len(parts) > 1 and len(parts[-1]) == 1 < size:  # batch norm has no deviation of a single row
@@ -124,29 +143,45 @@ def batches(count: int, *, size: int, seed: int) -> Sequence[Tensor]:
 
 
 def _step(
-    network: nn.Module, section: base.NetworkTraining, *, target: Tensor, side: losses.Side, choice: Choice
+    network: nn.Module,
+    section: base.NetworkTraining,
+    *,
+    target: Tensor,
+    side: losses.Side,
+    choice: Choice,
 ) -> Step:
     steps = len(batches(len(target), size=section.batch_size, seed=0)) * section.epochs
-    optimiser = torch.optim.AdamW(network.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay)
-    # One step more than are taken: the schedule is also stepped after the last, and has no plan for a single one.
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, section.learning_rate, total_steps=steps + 1)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay
+    )
+    # One step more than are taken: the schedule is also stepped after the last, and has no plan for
+    # a single one.
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, section.learning_rate, total_steps=steps + 1
+    )
     scaler = torch.amp.GradScaler(choice.device, enabled=choice.precision == "float16")
     loss = side.loss(section, target=target)
     return Step(network, loss, optimiser, schedule, scaler, _augmentation(section), choice)
 
 
 def _augmentation(section: base.NetworkTraining) -> networks.Augmentation | None:
-    return networks.augmentation(section.augmentation) if isinstance(section, ConvolutionalTraining) else None
+    return (
+        networks.augmentation(section.augmentation)
+        if isinstance(section, ConvolutionalTraining)
+        else None
+    )
 
 
 def _epoch(step: Step, section: base.NetworkTraining, *, rows: Rows, number: int) -> float:
     """Return the mean loss of one epoch."""
-    seed = section.seed * SEEDS_APART + number  # of the epoch, not of the run: a resumed one draws the same
+    # of the epoch, not of the run: a resumed one draws the same
+    seed = section.seed * SEEDS_APART + number
     torch.manual_seed(seed)
     step.network.train()
     total = torch.zeros((), device=rows.target.device)
     with warnings.catch_warnings(), _repeatable(rows.target.device):
-        # float16 skips a step whose gradients overflow, and the schedule then complains that it came first
+        # float16 skips a step whose gradients overflow, and the schedule then complains that it
+        # came first
         warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
         for places in batches(len(rows.target), size=section.batch_size, seed=seed):
             there = places.to(rows.target.device)

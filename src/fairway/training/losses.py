@@ -1,6 +1,8 @@
-"""Training's side of each task: the loss, what turns a network's outputs into answers, what an estimator answers.
+"""Training's side of each task: the loss, what turns a network's outputs into answers, what an
+estimator answers.
 
-What a task answers beyond a model's own outputs (the interval of a regression) is put into the graph at the end.
+What a task answers beyond a model's own outputs (the interval of a regression) is put into the
+graph at the end.
 """
 
 import math
@@ -26,7 +28,8 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Boosted:
-    """What one booster (LightGBM) is told of a task; what turns its sums into answers follows from the objective."""
+    """What one booster (LightGBM) is told of a task; what turns its sums into answers follows from
+    the objective."""
 
     parameters: Mapping[str, Any]  # objective and metric in LightGBM's words, and what these need
     label: Array  # of the training rows
@@ -34,7 +37,8 @@ class Boosted:
     weights: Array | None = None  # of the training rows, where all classes are to count the same
     loss: str  # the metric that stops the training
     scale: float = 1.0  # of that loss, by which it is divided
-    besides: tuple[str, Callable[[Mapping[str, float]], float]] | None = None  # what a person looks at, from metrics
+    # what a person looks at, from metrics
+    besides: tuple[str, Callable[[Mapping[str, float]], float]] | None = None
 
 
 class Side(ABC):
@@ -64,12 +68,13 @@ class Side(ABC):
         """Return `validation_loss`, which stops the training, and what a person looks at besides."""
 
     def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
-        """Return how boosters learn the targets of the training and held-out rows, a booster for each column of
-        answers or one for all; none where they do not."""
+        """Return how boosters learn the targets of the training and held-out rows, a booster for
+        each column of answers or one for all; none where they do not."""
         return ()
 
     def mistaken(self, outputs: Tensor) -> str | None:
-        """Return what a user's network gives in place of its outputs, or None where nothing looks wrong."""
+        """Return what a user's network gives in place of its outputs, or None where nothing looks
+        wrong."""
         return None
 
     @abstractmethod
@@ -93,8 +98,8 @@ class Side(ABC):
         return tasks.of(self.schema).improper(answers)
 
     def finish(self, model: Any, *, answers: Array, target: Array) -> bool:
-        """Put into the graph what the task answers beyond these answers to the validation rows, and say whether it
-        does."""
+        """Put into the graph what the task answers beyond these answers to the validation rows, and
+        say whether it does."""
         return False
 
 
@@ -112,8 +117,8 @@ class ProbabilitySide(Side):
 
 
 class ClassificationSide(ProbabilitySide):
-    """Cross entropy, its classes weighed equally where the configuration asks for it; answers are the softmax of
-    logits."""
+    """Cross entropy, its classes weighed equally where the configuration asks for it; answers are
+    the softmax of logits."""
 
     estimator = "classifier with predict_proba"
     outputs = "logits"
@@ -133,7 +138,11 @@ class ClassificationSide(ProbabilitySide):
     def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
         weights = balanced(torch.from_numpy(target), classes=self.width).numpy()[target]
         kind = "binary" if self.width == 2 else "multi"
-        objective = {"objective": "binary"} if self.width == 2 else {"objective": "multiclass", "num_class": self.width}
+        objective = (
+            {"objective": "binary"}
+            if self.width == 2
+            else {"objective": "multiclass", "num_class": self.width}
+        )
         loss, error = f"{kind}_logloss", f"{kind}_error"
         made = Boosted(
             parameters={**objective, "metric": [loss, error]},
@@ -147,7 +156,9 @@ class ClassificationSide(ProbabilitySide):
 
     def mistaken(self, outputs: Tensor) -> str | None:
         sums = outputs.sum(dim=1)
-        if not (outputs >= 0).all() or not torch.allclose(sums, torch.ones(len(outputs)), atol=1e-4):
+        if not (outputs >= 0).all() or not torch.allclose(
+            sums, torch.ones(len(outputs)), atol=1e-4
+        ):
             return None
         advice = "leave its softmax out, the export adds one"
         return f"rows that add up to 1, probabilities as it seems: wanted logits; {advice}"
@@ -156,7 +167,9 @@ class ClassificationSide(ProbabilitySide):
         seen = getattr(estimator, "classes_", None)
         if seen is not None and list(seen) == list(range(self.width)):
             return None
-        known = "no classes: it is not fitted" if seen is None else f"the classes {[*map(str, seen)]}"
+        known = (
+            "no classes: it is not fitted" if seen is None else f"the classes {[*map(str, seen)]}"
+        )
         return f"knows {known}: wanted 0 to {self.width - 1}; fit it on splits.train.target"
 
 
@@ -177,7 +190,10 @@ class MultilabelSide(ProbabilitySide):
 
     def measure(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
         right = ((outputs > 0) == (target > 0)).float().mean()
-        return {"validation_loss": float(_Labels(None)(outputs, target)), "validation_accuracy": float(right)}
+        return {
+            "validation_loss": float(_Labels(None)(outputs, target)),
+            "validation_accuracy": float(right),
+        }
 
     def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
         return [_one_label(target[:, place], held_out[:, place]) for place in range(self.width)]
@@ -185,7 +201,9 @@ class MultilabelSide(ProbabilitySide):
     def unfit(self, estimator: Any) -> str | None:
         seen = len(getattr(estimator, "classes_", ()))
         return (
-            None if seen == self.width else f"knows {seen} labels: wanted {self.width}; fit it on splits.train.target"
+            None
+            if seen == self.width
+            else f"knows {seen} labels: wanted {self.width}; fit it on splits.train.target"
         )
 
 
@@ -210,15 +228,19 @@ class _Labels(nn.Module):
 
     def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
         truth = target.to(outputs.dtype)
-        return nn.functional.binary_cross_entropy_with_logits(outputs, truth, pos_weight=self.weight)
+        return nn.functional.binary_cross_entropy_with_logits(
+            outputs, truth, pos_weight=self.weight
+        )
 
 
 class RegressionSide(Side):
-    """Squared error of the standardised target; answers are in its own unit, with a split conformal interval.
+    """Squared error of the standardised target; answers are in its own unit, with a split conformal
+    interval.
 
-    The interval's half width is the quantile of the validation rows' errors that holds the next row's error as often
-    as stated (Lei, G'Sell, Rinaldo, Tibshirani & Wasserman 2018, algorithm 2). Early stopping has looked at the same
-    rows, which makes it narrower by what a choice among some epochs can.
+    The interval's half width is the quantile of the validation rows' errors that holds the next
+    row's error as often as stated (Lei, G'Sell, Rinaldo, Tibshirani & Wasserman 2018, algorithm 2).
+    Early stopping has looked at the same rows, which makes it narrower by what a choice among some
+    epochs can.
     """
 
     estimator = "regressor with predict"
@@ -237,7 +259,10 @@ class RegressionSide(Side):
 
     def measure(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
         loss = float(self.loss(sections.Training(), target=target)(outputs, target))
-        return {"validation_loss": loss, "validation_rmse": math.sqrt(loss) * self.schema.facts["std"]}
+        return {
+            "validation_loss": loss,
+            "validation_rmse": math.sqrt(loss) * self.schema.facts["std"],
+        }
 
     def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
         made = Boosted(
@@ -291,7 +316,9 @@ class _Standardised(nn.Module):
         self.mean, self.std = mean, std
 
     def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return nn.functional.mse_loss(outputs[:, 0], ((target - self.mean) / self.std).to(outputs.dtype))
+        return nn.functional.mse_loss(
+            outputs[:, 0], ((target - self.mean) / self.std).to(outputs.dtype)
+        )
 
 
 class _Relevance(_Standardised):
@@ -302,8 +329,8 @@ class _Relevance(_Standardised):
 
 
 def conformal(off: Array, *, coverage: float) -> float:
-    """Return the error that the next row's exceeds with probability 1 - coverage at most, where rows are
-    exchangeable."""
+    """Return the error that the next row's exceeds with probability 1 - coverage at most, where
+    rows are exchangeable."""
     place = math.ceil((len(off) + 1) * coverage)
     if place > len(off):
         raise errors.TrainingError(
@@ -320,7 +347,7 @@ def of(schema: Schema) -> Side:
 
 
 def balanced(target: Tensor, *, classes: int) -> Tensor:
-    """Return rows / (classes * rows of the class): each class then counts the same, and the mean weight of a row is
-    1."""
+    """Return rows / (classes * rows of the class): each class then counts the same, and the mean
+    weight of a row is 1."""
     counts = torch.bincount(target, minlength=classes).clamp(min=1).float()
     return len(target) / (classes * counts)

@@ -1,5 +1,5 @@
-"""The two networks that ship with fairway, and the augmentation of pictures. Graph inputs by name: numbers,
-categories, image."""
+"""The two networks that ship with fairway, and the augmentation of pictures. Graph inputs by name:
+numbers, categories, image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,10 +16,17 @@ TOGETHER = 8  # pictures that share a draw: fewer cost more time than the traini
 
 
 class Convolutional(nn.Module):
-    """Convolutions with batch norm and pooling, then fully connected layers; for pictures of 8 by 8 and larger."""
+    """Convolutions with batch norm and pooling, then fully connected layers; for pictures of 8 by 8
+    and larger."""
 
     def __init__(
-        self, *, shape: Sequence[int], channels: Sequence[int], hidden: Sequence[int], outputs: int, dropout: float
+        self,
+        *,
+        shape: Sequence[int],
+        channels: Sequence[int],
+        hidden: Sequence[int],
+        outputs: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -40,10 +47,17 @@ class Convolutional(nn.Module):
 
 
 class Tabular(nn.Module):
-    """An embedding for each category beside the numbers, then fully connected layers (Guo & Berkhahn 2016)."""
+    """An embedding for each category beside the numbers, then fully connected layers (Guo &
+    Berkhahn 2016)."""
 
     def __init__(
-        self, *, numbers: int, cardinalities: Sequence[int], hidden: Sequence[int], outputs: int, dropout: float
+        self,
+        *,
+        numbers: int,
+        cardinalities: Sequence[int],
+        hidden: Sequence[int],
+        outputs: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         sizes = [min(32, (cardinality + 1) // 2) for cardinality in cardinalities]
@@ -62,8 +76,8 @@ class Tabular(nn.Module):
 
 
 class Augmentation:
-    """Random changes of a batch. torchvision draws once for all that it is given: a few pictures at a time get a draw
-    of their own."""
+    """Random changes of a batch. torchvision draws once for all that it is given: a few pictures at
+    a time get a draw of their own."""
 
     def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
         self._change = change
@@ -73,7 +87,11 @@ class Augmentation:
 
 
 def build(
-    section: base.NetworkTraining, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], outputs: int
+    section: base.NetworkTraining,
+    *,
+    shapes: Mapping[str, Sequence[int]],
+    cardinalities: Sequence[int],
+    outputs: int,
 ) -> nn.Module:
     """Return the configured network for inputs of these shapes, which its family takes."""
     if isinstance(section, ConvolutionalTraining):
@@ -100,7 +118,9 @@ def augmentation(section: sections.Augmentation) -> Augmentation | None:
         moved = (section.translation, section.translation) if section.translation else None
         steps.append(
             transforms.RandomAffine(
-                degrees=section.rotation, translate=moved, interpolation=transforms.InterpolationMode.BILINEAR
+                degrees=section.rotation,
+                translate=moved,
+                interpolation=transforms.InterpolationMode.BILINEAR,
             )
         )
     if section.erasing:

@@ -1,4 +1,5 @@
-"""Proof that an exported graph answers as the model did: on every validation row, and on rows made up to be hard."""
+"""Proof that an exported graph answers as the model did: on every validation row, and on rows made
+up to be hard."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ from fairway.model import graph, tasks
 from fairway.model.schema import Schema
 
 Array = NDArray[Any]
-TOLERANCE = 1e-4  # largest difference of an answer, in units of its task; measured ones are below 1e-6
+# largest difference of an answer, in units of its task; measured ones are below 1e-6
+TOLERANCE = 1e-4
 SHOWN = 4  # numbers of an answer in a sentence
 
 
@@ -32,12 +34,15 @@ class Asked:
 
 
 def prove(model: Path, asked: Asked, *, schema: Schema, what: str = "the exported graph") -> float:
-    """Return the largest difference between the graph's answers and the model's, in units of the task.
+    """Return the largest difference between the graph's answers and the model's, in units of the
+    task.
 
     Raises TrainingError where one is above the tolerance, with the row, both answers and why.
     """
     expected = asked.expected
-    answered = graph.run(model, asked.inputs, output=tasks.of(schema).output, width=expected.shape[1], what=what)
+    answered = graph.run(
+        model, asked.inputs, output=tasks.of(schema).output, width=expected.shape[1], what=what
+    )
     differences = np.abs(answered - expected) / tasks.of(schema).unit(schema)
     wrong = np.flatnonzero(~(differences.max(axis=1) <= TOLERANCE))
     if not len(wrong):
@@ -76,7 +81,10 @@ def _why(asked: Asked, place: int) -> str:
 def _rounded(asked: Asked, row: Array) -> str:
     near = row.astype(np.float32).astype(np.float64)
     off = np.flatnonzero((near != row) & ~np.isnan(row))[:SHOWN].tolist()
-    values = ", ".join(f"{asked.columns[place]} {float(row[place])!r} becomes {float(near[place])!r}" for place in off)
+    values = ", ".join(
+        f"{asked.columns[place]} {float(row[place])!r} becomes {float(near[place])!r}"
+        for place in off
+    )
     return (
         f"a package computes in float32, where {values or 'nothing changes'}, on the other side of a split: "
         "train on float32 values, or round them first"

@@ -1,4 +1,5 @@
-"""ONNX files brought into the one form that is served, and freed of what they tell of the machine. No torch here."""
+"""ONNX files brought into the one form that is served, and freed of what they tell of the machine.
+No torch here."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -17,12 +18,13 @@ PLAIN_OPSET = 17  # of the nodes that are added, where a graph has no plain ones
 
 
 def normalise(proto: Any, session: Any, *, layout: str, output: str, wanted: str) -> Any:
-    """Return the graph with float32 answers called `wanted` as its only output, and `features` as the name of its
-    input where it is flat."""
+    """Return the graph with float32 answers called `wanted` as its only output, and `features` as
+    the name of its input where it is flat."""
     made = onnx.ModelProto()
     made.CopyFrom(proto)
     body = made.graph
-    if not any(opset.domain == "" for opset in made.opset_import):  # CatBoost's graphs have trees alone
+    # CatBoost's graphs have trees alone
+    if not any(opset.domain == "" for opset in made.opset_import):
         made.opset_import.append(helper.make_opsetid("", PLAIN_OPSET))
         made.ir_version = max(made.ir_version, helper.find_min_ir_version_for(made.opset_import))
     made_of = next(node for node in session.get_outputs() if node.name == output)
@@ -37,11 +39,14 @@ def normalise(proto: Any, session: Any, *, layout: str, output: str, wanted: str
     return made
 
 
-def beside(proto: Any, *, numbers: int, categories: int, order: Sequence[int] | None = None, first: int = 1) -> Any:
-    """Return a graph of one matrix as one of `numbers` and `categories`, which stand in the matrix in this order.
+def beside(
+    proto: Any, *, numbers: int, categories: int, order: Sequence[int] | None = None, first: int = 1
+) -> Any:
+    """Return a graph of one matrix as one of `numbers` and `categories`, which stand in the matrix
+    in this order.
 
-    Where the matrix has them in another, `order` says for each of its columns which of these it is. `first` is the
-    code of the first word, whose index is 1.
+    Where the matrix has them in another, `order` says for each of its columns which of these it is.
+    `first` is the code of the first word, whose index is 1.
     """
     made = onnx.ModelProto()
     made.CopyFrom(proto)
@@ -52,10 +57,14 @@ def beside(proto: Any, *, numbers: int, categories: int, order: Sequence[int] | 
         inputs.append(helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [None, numbers]))
     if categories:
         parts.append("codes")
-        inputs.append(helper.make_tensor_value_info("categories", TensorProto.INT64, [None, categories]))
+        inputs.append(
+            helper.make_tensor_value_info("categories", TensorProto.INT64, [None, categories])
+        )
         nodes.append(helper.make_node("Cast", ["categories"], ["indices"], to=TensorProto.FLOAT))
         nodes.append(helper.make_node("Sub", ["indices", "before"], ["codes"]))
-        body.initializer.append(numpy_helper.from_array(np.array(1 - first, dtype=np.float32), "before"))
+        body.initializer.append(
+            numpy_helper.from_array(np.array(1 - first, dtype=np.float32), "before")
+        )
     nodes.append(helper.make_node("Concat", parts, [FLAT if order is None else "together"], axis=1))
     if order is not None:
         nodes.append(helper.make_node("Gather", ["together", "order"], [FLAT], axis=1))
@@ -73,8 +82,8 @@ def apart(matrix: Any, numbers: int, categories: int) -> dict[str, Any]:
 
 
 def write(proto: Any, path: Path) -> None:
-    """Write a graph without the names of files and functions that exporters leave in it: they tell of the machine and
-    change its bytes."""
+    """Write a graph without the names of files and functions that exporters leave in it: they tell
+    of the machine and change its bytes."""
     proto.producer_version = ""
     proto.doc_string = ""
     del proto.metadata_props[:]
@@ -91,13 +100,16 @@ def write(proto: Any, path: Path) -> None:
 
 
 def _rename_input(body: Any, node: Any) -> None:
-    """Put `features` before the body's matrix: a node between the two, so that no name inside changes."""
+    """Put `features` before the body's matrix: a node between the two, so that no name inside
+    changes."""
     if node.name == FLAT and node.type == "tensor(float)":
         return
     kept = next(one for one in body.input if one.name == node.name)
     old = _free_input(body, node.name) if node.name == FLAT else node.name
     body.input.remove(kept)
-    body.input.insert(0, helper.make_tensor_value_info(FLAT, TensorProto.FLOAT, [None, *_static(node.shape[1:])]))
+    body.input.insert(
+        0, helper.make_tensor_value_info(FLAT, TensorProto.FLOAT, [None, *_static(node.shape[1:])])
+    )
     body.node.insert(0, helper.make_node("Cast", [FLAT], [old], to=kept.type.tensor_type.elem_type))
 
 
@@ -112,7 +124,8 @@ def _static(shape: Sequence[Any]) -> list[int | None]:
 
 
 def _free(body: Any, name: str) -> str:
-    """Rename what the body itself calls `name`, so that the name can be given to another; gives the new one."""
+    """Rename what the body itself calls `name`, so that the name can be given to another; gives the
+    new one."""
     for node in body.node:
         node.output[:] = [f"{name}_before" if output == name else output for output in node.output]
     return _free_input(body, name)
@@ -146,7 +159,8 @@ def _strip_nodes(nodes: Iterable[Any]) -> None:
 
 
 def widen(made: Any, *, half: float) -> None:
-    """Turn the graph's only column of answers into three: the value, and the ends of the interval around it."""
+    """Turn the graph's only column of answers into three: the value, and the ends of the interval
+    around it."""
     (output,) = made.graph.output
     inner = f"{output.name}_alone"
     for node in made.graph.node:
@@ -158,7 +172,9 @@ def widen(made: Any, *, half: float) -> None:
         (
             helper.make_node("Sub", [inner, width.name], ["interval_lower"]),
             helper.make_node("Add", [inner, width.name], ["interval_upper"]),
-            helper.make_node("Concat", [inner, "interval_lower", "interval_upper"], [output.name], axis=1),
+            helper.make_node(
+                "Concat", [inner, "interval_lower", "interval_upper"], [output.name], axis=1
+            ),
         )
     )
     output.type.tensor_type.shape.dim[1].dim_value = 3
@@ -173,5 +189,6 @@ def read(path: Path, *, what: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return onnx.load(path)
-    except Exception as error:  # protobuf's DecodeError, or whatever its files' sizes and names make of themselves
+    # protobuf's DecodeError, or whatever its files' sizes and names make of themselves
+    except Exception as error:
         raise errors.TrainingError(f"{what} cannot be read as ONNX: {graph.line(error)}") from error

@@ -1,5 +1,5 @@
-"""Gradient-boosted trees, fitted: LightGBM's rounds until the validation loss stops falling. The same seed gives the
-same trees."""
+"""Gradient-boosted trees, fitted: LightGBM's rounds until the validation loss stops falling. The
+same seed gives the same trees."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,12 +25,15 @@ TRAIN, HELD_OUT = "train", "validation"
 def fit(section: BoostingTraining, *, run: base.Run) -> export.Made:
     """Return the trees up to the best round.
 
-    Raises TrainingError for a task that boosting does not learn, or a loss that is no number any more.
+    Raises TrainingError for a task that boosting does not learn, or a loss that is no number any
+    more.
     """
     data, task = run.data, tasks.of(run.data.schema)
     told = losses.of(data.schema).boosted(data.train.target, data.validation.target)
     if not told:
-        raise errors.TrainingError(f"training.family boosting does not learn {task.name}: use tabular")
+        raise errors.TrainingError(
+            f"training.family boosting does not learn {task.name}: use tabular"
+        )
     histories: list[list[Row]] = [[] for _ in told]
     watched = run.progress if len(told) == 1 else None
     boosters = [
@@ -63,8 +66,8 @@ def fit(section: BoostingTraining, *, run: base.Run) -> export.Made:
 def parameters(section: BoostingTraining, boosted: losses.Boosted) -> dict[str, Any]:
     """Return LightGBM's own names for what the section and the task say.
 
-    Rows are always summed in one order, whatever the threads: `deterministic` with a layout of histograms that is not
-    chosen by a race of the two.
+    Rows are always summed in one order, whatever the threads: `deterministic` with a layout of
+    histograms that is not chosen by a race of the two.
     """
     return {
         **boosted.parameters,
@@ -80,7 +83,9 @@ def parameters(section: BoostingTraining, boosted: losses.Boosted) -> dict[str, 
     }
 
 
-def _boosted(section: BoostingTraining, boosted: losses.Boosted, *, data: splits.Splits, watch: Watch) -> Any:
+def _boosted(
+    section: BoostingTraining, boosted: losses.Boosted, *, data: splits.Splits, watch: Watch
+) -> Any:
     lightgbm = lightgbm_trees.library()
     train = lightgbm.Dataset(
         data.train.inputs("columns")[graph.FLAT],
@@ -89,7 +94,9 @@ def _boosted(section: BoostingTraining, boosted: losses.Boosted, *, data: splits
         categorical_feature=_categories(data),
         params={"verbosity": -1},
     )
-    held_out = train.create_valid(data.validation.inputs("columns")[graph.FLAT], label=boosted.held_out)
+    held_out = train.create_valid(
+        data.validation.inputs("columns")[graph.FLAT], label=boosted.held_out
+    )
     early = lightgbm.early_stopping(section.patience, first_metric_only=True, verbose=False)
     try:
         return lightgbm.train(
@@ -101,7 +108,9 @@ def _boosted(section: BoostingTraining, boosted: losses.Boosted, *, data: splits
             callbacks=[watch, early],
         )
     except lightgbm.basic.LightGBMError as error:
-        raise errors.TrainingError(f"LightGBM cannot learn from this data: {graph.line(error)}") from error
+        raise errors.TrainingError(
+            f"LightGBM cannot learn from this data: {graph.line(error)}"
+        ) from error
 
 
 def _categories(data: splits.Splits) -> list[int]:
@@ -111,10 +120,13 @@ def _categories(data: splits.Splits) -> list[int]:
 
 
 def _watched(history: list[Row], boosted: losses.Boosted, progress: base.Progress | None) -> Watch:
-    """Return what LightGBM calls after each round: the history grows by its row, and every few rounds it is told."""
+    """Return what LightGBM calls after each round: the history grows by its row, and every few
+    rounds it is told."""
 
     def watch(done: Any) -> None:
-        measured = {(which, name): float(value) for which, name, value, _ in done.evaluation_result_list}
+        measured = {
+            (which, name): float(value) for which, name, value, _ in done.evaluation_result_list
+        }
         row = _row(measured, boosted, number=done.iteration + 1)
         _finite(row)
         history.append(row)
@@ -160,5 +172,10 @@ def _joined(histories: Sequence[list[Row]]) -> list[Row]:
     joined = []
     for place in range(max(map(len, histories))):
         rows = [history[min(place, len(history) - 1)] for history in histories]
-        joined.append({**{name: float(np.mean([row[name] for row in rows])) for name in rows[0]}, "epoch": place + 1})
+        joined.append(
+            {
+                **{name: float(np.mean([row[name] for row in rows])) for name in rows[0]},
+                "epoch": place + 1,
+            }
+        )
     return joined

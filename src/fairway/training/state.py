@@ -1,4 +1,5 @@
-"""What a killed run goes on from: everything that the next epoch depends on, kept after every epoch."""
+"""What a killed run goes on from: everything that the next epoch depends on, kept after every
+epoch."""
 
 import contextlib
 import pickle
@@ -23,24 +24,32 @@ class Progressed:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-def keep(path: Path, *, parts: Mapping[str, Any], done: Progressed, identity: Mapping[str, Any]) -> None:
+def keep(
+    path: Path, *, parts: Mapping[str, Any], done: Progressed, identity: Mapping[str, Any]
+) -> None:
     """Write the state by rename, so that a reader finds this one whole or the one before."""
     temporary = path.with_name(f"{path.name}.writing")
     torch.save(
-        {"identity": identity, "parts": {name: part.state_dict() for name, part in parts.items()}, "done": vars(done)},
+        {
+            "identity": identity,
+            "parts": {name: part.state_dict() for name, part in parts.items()},
+            "done": vars(done),
+        },
         temporary,
     )
     temporary.replace(path)
 
 
 def restore(path: Path, *, parts: Mapping[str, Any], identity: Mapping[str, Any]) -> Progressed:
-    """Return where a killed run of the same section, data and device stood, and sets `parts` to it; else the
-    beginning."""
-    if not zipfile.is_zipfile(path):  # none, or cut off: torch would take it for its old format and fail in many ways
+    """Return where a killed run of the same section, data and device stood, and sets `parts` to it;
+    else the beginning."""
+    # none, or cut off: torch would take it for its old format and fail in many ways
+    if not zipfile.is_zipfile(path):
         return Progressed()
     try:
         kept = torch.load(path, weights_only=True, map_location="cpu")
-    except (RuntimeError, EOFError, pickle.UnpicklingError):  # of another version: it is only a shortcut
+    # of another version: it is only a shortcut
+    except (RuntimeError, EOFError, pickle.UnpicklingError):
         return Progressed()
     if kept["identity"] != identity:
         return Progressed()

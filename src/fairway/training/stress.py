@@ -1,8 +1,8 @@
-"""Rows made up to be hard for an exported graph: where a value stands on a split, just beside it, or is missing; and,
-for what has no splits, the ends of each column.
+"""Rows made up to be hard for an exported graph: where a value stands on a split, just beside it,
+or is missing; and, for what has no splits, the ends of each column.
 
-A row that lies on a split of a tree is only told from its neighbour by that split if it gets there: each is led from
-the root to its node by values that take the right turns.
+A row that lies on a split of a tree is only told from its neighbour by that split if it gets there:
+each is led from the root to its node by values that take the right turns.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,13 @@ Array = NDArray[Any]
 MOST_SPLITS = 5000  # that get rows of their own; of more, these are taken evenly
 MOST_VALUES = 1 << 24  # of all rows that are made up: 64 MiB
 ROWS_A_SPLIT = 4
-INTO = {"BRANCH_LEQ": True, "BRANCH_LT": True, "BRANCH_EQ": True, "BRANCH_GT": False, "BRANCH_GTE": False}
+INTO = {
+    "BRANCH_LEQ": True,
+    "BRANCH_LT": True,
+    "BRANCH_EQ": True,
+    "BRANCH_GT": False,
+    "BRANCH_GTE": False,
+}
 COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "BRANCH_LEQ": np.less_equal,
     "BRANCH_LT": np.less,
@@ -25,7 +31,13 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "BRANCH_GT": np.greater,
     "BRANCH_GTE": np.greater_equal,
 }
-STANDS = {"BRANCH_LEQ": True, "BRANCH_GTE": True, "BRANCH_EQ": True, "BRANCH_LT": False, "BRANCH_GT": False}
+STANDS = {
+    "BRANCH_LEQ": True,
+    "BRANCH_GTE": True,
+    "BRANCH_EQ": True,
+    "BRANCH_LT": False,
+    "BRANCH_GT": False,
+}
 
 
 @dataclass(frozen=True)
@@ -38,12 +50,14 @@ class Edges:
 
 @dataclass(frozen=True)
 class Branch:
-    """One inner node of an ensemble: the value that it compares its column with, and how a row comes to it."""
+    """One inner node of an ensemble: the value that it compares its column with, and how a row
+    comes to it."""
 
     column: int
     value: np.float32
     mode: str
-    above: "tuple[Branch, bool] | None"  # the node before it, and whether its comparison has to hold
+    # the node before it, and whether its comparison has to hold
+    above: "tuple[Branch, bool] | None"
 
     @property
     def path(self) -> "Iterator[tuple[Branch, bool]]":
@@ -57,9 +71,12 @@ class Branch:
 def edges(proto: Any, matrix: Array, *, missing: bool, behind: bool = False) -> Edges | None:
     """Return rows at each split of the graph's trees, None where no tree looks at the matrix.
 
-    `behind` says that the trees see the matrix although something of the graph's stands before them.
+    `behind` says that the trees see the matrix although something of the graph's stands before
+    them.
     """
-    found = {(one.column, float(one.value), one.mode): one for one in branches(proto, behind=behind)}
+    found = {
+        (one.column, float(one.value), one.mode): one for one in branches(proto, behind=behind)
+    }
     if not found:
         return None
     chosen = list(found.values())
@@ -76,7 +93,8 @@ def edges(proto: Any, matrix: Array, *, missing: bool, behind: bool = False) -> 
 
 
 def extremes(inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Return rows at the ends of each column of a graph's inputs: its smallest and largest value, beyond them, zero."""
+    """Return rows at the ends of each column of a graph's inputs: its smallest and largest value,
+    beyond them, zero."""
     columns = max(values.shape[1] if values.ndim == 2 else 1 for values in inputs.values())
     width = sum(int(np.prod(values.shape[1:])) for values in inputs.values())
     most = max(1, min(columns, MOST_VALUES // (4 * width)))
@@ -102,7 +120,10 @@ def branches(proto: Any, *, behind: bool = False) -> Iterator[Branch]:
             and node.op_type.startswith("TreeEnsemble")
             and (behind or node.input[0] in plain)
         ):
-            given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+            given = {
+                attribute.name: helper.get_attribute_value(attribute)
+                for attribute in node.attribute
+            }
             yield from _ensemble(given)
 
 
@@ -115,10 +136,14 @@ def _ensemble(given: Mapping[str, Any]) -> Iterator[Branch]:
     children = {
         (tree, child)
         for name in ("true", "false")
-        for (tree, _), child, mode in zip(keys, given[f"nodes_{name}nodeids"], given["nodes_modes"], strict=True)
+        for (tree, _), child, mode in zip(
+            keys, given[f"nodes_{name}nodeids"], given["nodes_modes"], strict=True
+        )
         if mode != b"LEAF"
     }
-    waiting: list[tuple[int, tuple[Branch, bool] | None]] = [(place[key], None) for key in keys if key not in children]
+    waiting: list[tuple[int, tuple[Branch, bool] | None]] = [
+        (place[key], None) for key in keys if key not in children
+    ]
     seen = set[int]()
     while waiting:
         index, above = waiting.pop()
@@ -126,7 +151,9 @@ def _ensemble(given: Mapping[str, Any]) -> Iterator[Branch]:
         if mode == "LEAF" or index in seen:
             continue
         seen.add(index)  # the codes of a node of categories lead to one child
-        branch = Branch(int(given["nodes_featureids"][index]), np.float32(values[index]), mode, above)
+        branch = Branch(
+            int(given["nodes_featureids"][index]), np.float32(values[index]), mode, above
+        )
         yield branch
         tree = keys[index][0]
         waiting.append((place[tree, given["nodes_falsenodeids"][index]], (branch, False)))
@@ -134,7 +161,8 @@ def _ensemble(given: Mapping[str, Any]) -> Iterator[Branch]:
 
 
 def _turned(branch: Branch, value: np.float32, *, holds: bool) -> np.float32:
-    """Return a value for which the node's comparison holds or does not: the same where it is one already."""
+    """Return a value for which the node's comparison holds or does not: the same where it is one
+    already."""
     if bool(_compared(branch, value)) == holds:
         return value
     if branch.mode == "BRANCH_EQ":
@@ -174,7 +202,9 @@ def _ends(values: Array, *, columns: int) -> Array:
     whole = values.dtype.kind == "i"
     ends = (low, high, np.zeros_like(low), low if whole else high + (high - low))
     if values.ndim == 2:
-        chosen = np.unique(np.linspace(0, values.shape[1] - 1, min(columns, values.shape[1])).astype(int))
+        chosen = np.unique(
+            np.linspace(0, values.shape[1] - 1, min(columns, values.shape[1])).astype(int)
+        )
         for number, column in enumerate(chosen):
             for place, end in enumerate(ends):
                 made[1 + 4 * number + place, column] = end[column]

@@ -1,9 +1,10 @@
-"""Users' own training code: `training.function: package.module:fit`, called as fit(splits, seed=...) with the
-prepared splits.
+"""Users' own training code: `training.function: package.module:fit`, called as fit(splits,
+seed=...) with the prepared splits.
 
-`splits.train`, `.validation` and `.test` have `.inputs()` (numbers, categories, image: what the dataset has of them),
-`.inputs("flat")["features"]` (one float matrix) and `.target` (class indices; names in `splits.schema.classes`).
-Modules in the current directory are found. The function returns one of
+`splits.train`, `.validation` and `.test` have `.inputs()` (numbers, categories, image: what the
+dataset has of them), `.inputs("flat")["features"]` (one float matrix) and `.target` (class indices;
+names in `splits.schema.classes`). Modules in the current directory are found. The function returns
+one of
 
   a torch module    whose forward takes the named inputs as keywords, or one float matrix called `features`, and gives
                     logits [n, classes]
@@ -35,7 +36,8 @@ from fairway.training.families.yours import FunctionTraining
 def fit(section: FunctionTraining, *, data: splits.Splits) -> export.Made:
     """Call the user's function; gives what it returned, ready to be exported."""
     named = section.function or ""
-    torch.manual_seed(section.seed)  # so that a function that forgets its seed still gives the same model twice
+    # so that a function that forgets its seed still gives the same model twice
+    torch.manual_seed(section.seed)
     try:
         returned = usercode.call(named, data, seed=section.seed, what="training.function")
     except errors.DataError as error:  # what it raised itself
@@ -44,11 +46,19 @@ def fit(section: FunctionTraining, *, data: splits.Splits) -> export.Made:
 
 
 def made(returned: Any, *, data: splits.Splits, named: str) -> export.Made:
-    """Return a fitted model of any of these sorts, ready to be exported; raises TrainingError for anything else."""
+    """Return a fitted model of any of these sorts, ready to be exported; raises TrainingError for
+    anything else."""
     trained, layout = _trained(returned, data=data, named=named)
     return export.Made(
         trained,
-        {"layout": layout, "epochs": 0, "best_epoch": 0, "device": "cpu", "precision": "float32", "history": ()},
+        {
+            "layout": layout,
+            "epochs": 0,
+            "best_epoch": 0,
+            "device": "cpu",
+            "precision": "float32",
+            "history": (),
+        },
     )
 
 
@@ -56,7 +66,9 @@ def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.
     side = losses.of(data.schema)
     if isinstance(returned, nn.Module):
         layout = _layout(returned, data=data, named=named)
-        return export.Network(returned.to("cpu").float().eval(), data.validation.inputs(layout), data.schema), layout
+        return export.Network(
+            returned.to("cpu").float().eval(), data.validation.inputs(layout), data.schema
+        ), layout
     if isinstance(returned, str | Path):
         return _of_file(Path(returned), data=data, named=named)
     foreign = converters.of(returned, output=tasks.of(data.schema).output)
@@ -84,13 +96,18 @@ def _of_file(path: Path, *, data: splits.Splits, named: str) -> tuple[export.Tra
     return export.File(path, data.validation.inputs(layout), data.schema, layout), layout
 
 
-def _estimator(foreign: converters.Converted, *, data: splits.Splits) -> tuple[export.Estimator, str]:
-    """Return the model with the rows of the layout that it was fitted on, told by the number of its columns."""
+def _estimator(
+    foreign: converters.Converted, *, data: splits.Splits
+) -> tuple[export.Estimator, str]:
+    """Return the model with the rows of the layout that it was fitted on, told by the number of its
+    columns."""
     steps = data.preprocessor
     layouts = ("flat",) if steps.image is not None else ("flat", "columns")
     sizes = {layout: _width(data, layout) for layout in layouts}
     if foreign.columns not in sizes.values():
-        wanted = " or ".join(f'the {size} of inputs("{layout}")["features"]' for layout, size in sizes.items())
+        wanted = " or ".join(
+            f'the {size} of inputs("{layout}")["features"]' for layout, size in sizes.items()
+        )
         raise errors.TrainingError(
             f"{foreign.what} was fitted on {foreign.columns} columns: wanted {wanted} of splits.train"
         )
@@ -99,7 +116,9 @@ def _estimator(foreign: converters.Converted, *, data: splits.Splits) -> tuple[e
     if layout == "flat":
         return export.Estimator(foreign, matrix, data.schema, steps.columns("flat")), "flat"
     named = steps.number_columns, len(steps.categories)
-    return export.Estimator(foreign, matrix, data.schema, steps.columns("columns"), named=named), "named"
+    return export.Estimator(
+        foreign, matrix, data.schema, steps.columns("columns"), named=named
+    ), "named"
 
 
 def _fitted(estimator: Any, *, side: losses.Side) -> None:

@@ -38,7 +38,9 @@ def test_an_answer_becomes_what_can_be_done_about_it_in_one_line(case: str) -> N
 def test_an_apply_to_another_object_of_the_name_is_a_conflict() -> None:
     error = ApiException(status=422, reason="Unprocessable Entity")
     error.body = json.dumps(
-        {"message": 'Service "income" is invalid: metadata.uid: Invalid value: "1": field is immutable'}
+        {
+            "message": 'Service "income" is invalid: metadata.uid: Invalid value: "1": field is immutable'
+        }
     )
     assert type(api._translated(error, "PATCH /api")) is api.Conflict
 

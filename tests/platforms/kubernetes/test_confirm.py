@@ -42,7 +42,10 @@ def test_the_old_split_passes_for_the_new_one_in_a_hundred_at_most(before: int, 
         candidates = random.binomial(20, before / 100, size=15)
         wrong += any(
             confirm.split(
-                [(int(c), 20 - int(c)) for c in candidates[: k + 1]], before=before, after=after, waited_seconds=0
+                [(int(c), 20 - int(c)) for c in candidates[: k + 1]],
+                before=before,
+                after=after,
+                waited_seconds=0,
             ).confirmed
             for k in range(15)
         )

@@ -1,4 +1,5 @@
-"""An administrator's queries: what is asked, what the answers amount to, and what is said of answers that are none."""
+"""An administrator's queries: what is asked, what the answers amount to, and what is said of
+answers that are none."""
 
 import json
 from typing import Any
@@ -32,24 +33,34 @@ class Recorded:
             'bucket{to="income-b"': 30,
         } | answers
 
-    def ask(self, query: str, *, read: counts.Read, at: float | None = None) -> tuple[float | None, float]:
+    def ask(
+        self, query: str, *, read: counts.Read, at: float | None = None
+    ) -> tuple[float | None, float]:
         if query == "time()":
             return None, NOW
         self.asked.append(query)
         value = next(value for part, value in self._answers.items() if part in query)
         found = (
-            value if isinstance(value, list) else [] if value is None else [{"metric": {}, "value": [at, str(value)]}]
+            value
+            if isinstance(value, list)
+            else []
+            if value is None
+            else [{"metric": {}, "value": [at, str(value)]}]
         )
         try:
             return read(
-                json.dumps({"status": "success", "data": {"resultType": "vector", "result": found}}).encode()
+                json.dumps(
+                    {"status": "success", "data": {"resultType": "vector", "result": found}}
+                ).encode()
             ), NOW
         except ValueError as error:
             raise errors.Unavailable(str(error)) from error
 
 
 def sample(source: counts.Asks, *thresholds: str) -> traffic.Sample:
-    return counts.sample(source, QUERIES, namespace="models", deployment="income", route=ROUTE, thresholds=thresholds)
+    return counts.sample(
+        source, QUERIES, namespace="models", deployment="income", route=ROUTE, thresholds=thresholds
+    )
 
 
 def test_both_arms_are_counted_as_of_one_instant() -> None:
@@ -120,7 +131,9 @@ def test_queries_that_are_bound_to_the_namespace_are_taken(query: str) -> None:
 
 @pytest.mark.parametrize("query", LOOSE.values(), ids=LOOSE)
 def test_a_query_that_could_give_another_team_s_series_is_refused_at_the_start(query: str) -> None:
-    with pytest.raises(errors.UsageError, match=r"--counts: istio\.requests asks for .* of every namespace"):
+    with pytest.raises(
+        errors.UsageError, match=r"--counts: istio\.requests asks for .* of every namespace"
+    ):
         counts.templates(given(query))
 
 
@@ -141,7 +154,9 @@ def test_what_is_no_set_of_queries_is_refused_at_the_start(text: str, says: str)
 def test_a_name_that_is_none_and_a_threshold_that_nobody_counts_are_said() -> None:
     known = counts.templates(given(BOUND["a sum"]))
     assert counts.chosen("istio", known, thresholds=()).requests == BOUND["a sum"]
-    with pytest.raises(errors.ConfigError, match="'nginx' is no name that this operator knows: it has istio"):
+    with pytest.raises(
+        errors.ConfigError, match="'nginx' is no name that this operator knows: it has istio"
+    ):
         counts.chosen("nginx", known, thresholds=())
     with pytest.raises(errors.ConfigError, match="it has none"):
         counts.chosen("nginx", {}, thresholds=())

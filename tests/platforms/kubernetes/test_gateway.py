@@ -20,11 +20,15 @@ GATEWAY = resource.Gateway.model_validate(
 
 
 def route(*, weight: int = 0, mirror: int = 0, candidate: str | None = "new") -> traffic.Route:
-    return traffic.route(deployment="income", stable="old", candidate=candidate, weight=weight, mirror=mirror)
+    return traffic.route(
+        deployment="income", stable="old", candidate=candidate, weight=weight, mirror=mirror
+    )
 
 
 def rule(**values: Any) -> dict[str, Any]:
-    found: dict[str, Any] = gateway.http_route(made.OWNER, GATEWAY, route(**values))["spec"]["rules"][0]
+    found: dict[str, Any] = gateway.http_route(made.OWNER, GATEWAY, route(**values))["spec"][
+        "rules"
+    ][0]
     return found
 
 
@@ -52,23 +56,30 @@ def test_each_arm_is_a_backend_with_a_filter_of_its_own(
     found = rule(**values)
     seen = []
     for backend in found["backendRefs"]:
-        headers = {header["name"]: header["value"] for header in backend["filters"][0]["requestHeaderModifier"]["set"]}
+        headers = {
+            header["name"]: header["value"]
+            for header in backend["filters"][0]["requestHeaderModifier"]["set"]
+        }
         assert headers["x-fairway-revision"] == backend["name"].removeprefix("income-")
         seen.append((backend["name"], backend["weight"] / gateway.SHARES, headers["x-fairway-arm"]))
     assert seen == backends
     mirrors = [
-        (f["requestMirror"]["backendRef"]["name"], f["requestMirror"]["percent"]) for f in found.get("filters", ())
+        (f["requestMirror"]["backendRef"]["name"], f["requestMirror"]["percent"])
+        for f in found.get("filters", ())
     ]
     assert mirrors == ([mirrored] if mirrored else [])
 
 
 def backends(made_route: traffic.Route, **places: str | None) -> list[tuple[str, int]]:
-    found = gateway.http_route(made.OWNER, GATEWAY, made_route, **places)["spec"]["rules"][0]["backendRefs"]
+    found = gateway.http_route(made.OWNER, GATEWAY, made_route, **places)["spec"]["rules"][0][
+        "backendRefs"
+    ]
     return [(backend["name"].removeprefix("income-"), backend["weight"]) for backend in found]
 
 
 def test_a_revision_keeps_its_place_from_its_first_request_to_its_last():
-    """The life of two revisions: the second comes at index 1, takes over, and stays there when the first is gone."""
+    """The life of two revisions: the second comes at index 1, takes over, and stays there when the
+    first is gone."""
     first = gateway.first(None, stable="old", candidate=None)
     assert backends(route(candidate=None), first=first) == [("old", 1_000_000)]
     first = gateway.first(first, stable="old", candidate="new")
@@ -91,39 +102,62 @@ def test_a_revision_that_is_rolled_back_leaves_with_a_millionth():
 
 
 def test_no_filter_of_the_rule_touches_the_arms_headers() -> None:
-    """Envoy applies the rule's filters after the backend's: one that removed the header would remove ours."""
+    """Envoy applies the rule's filters after the backend's: one that removed the header would
+    remove ours."""
     assert {f["type"] for f in rule(weight=5, mirror=5)["filters"]} == {"RequestMirror"}
 
 
 def test_the_route_keeps_what_the_user_says_of_the_gateway() -> None:
     made_route = gateway.http_route(made.OWNER, GATEWAY, route(weight=5))
-    assert made_route["spec"]["parentRefs"] == [{"name": "models", "namespace": "edge", "sectionName": "https"}]
+    assert made_route["spec"]["parentRefs"] == [
+        {"name": "models", "namespace": "edge", "sectionName": "https"}
+    ]
     assert made_route["spec"]["hostnames"] == ["income.example.com"]
-    assert made_route["metadata"]["annotations"] == {"fairway.dev/route-version": route(weight=5).version}
+    assert made_route["metadata"]["annotations"] == {
+        "fairway.dev/route-version": route(weight=5).version
+    }
 
 
 @pytest.mark.parametrize(
     ("seconds", "written"),
-    [(10, "10s"), (0.25, "250ms"), (90, "1m30s"), (2 * 86400, "48h"), (0, "0s"), (3600.5, "1h500ms")],
+    [
+        (10, "10s"),
+        (0.25, "250ms"),
+        (90, "1m30s"),
+        (2 * 86400, "48h"),
+        (0, "0s"),
+        (3600.5, "1h500ms"),
+    ],
 )
 def test_a_timeout_is_written_as_the_gateway_api_reads_it(seconds: float, written: str) -> None:
     asked = GATEWAY.model_copy(update={"timeout": timedelta(seconds=seconds)})
-    assert gateway.http_route(made.OWNER, asked, route())["spec"]["rules"][0]["timeouts"] == {"request": written}
+    assert gateway.http_route(made.OWNER, asked, route())["spec"]["rules"][0]["timeouts"] == {
+        "request": written
+    }
 
 
 def test_a_server_says_that_it_is_late_before_the_gateway_does() -> None:
     asked = [
         resource.route(
-            made.spec(gateway={"parentRefs": [{"name": "models"}], "timeout": given}, serving={"timeout": "5s"})
+            made.spec(
+                gateway={"parentRefs": [{"name": "models"}], "timeout": given},
+                serving={"timeout": "5s"},
+            )
         )
         for given in ("2s", "9s")
     ]
     assert [one.timeout.total_seconds() for one in asked if one is not None] == [6.0, 9.0]
 
 
-@pytest.mark.parametrize(("runtime", "paths"), [("bentoml", ["/v2"]), ("seldon", ["/v2", "/api", "/predict"])])
-def test_clients_reach_predictions_alone_and_neither_metrics_nor_probes(runtime: str, paths: list[str]) -> None:
-    found = gateway.http_route(made.OWNER, GATEWAY, route(), runtime=runtime)["spec"]["rules"][0]["matches"]
+@pytest.mark.parametrize(
+    ("runtime", "paths"), [("bentoml", ["/v2"]), ("seldon", ["/v2", "/api", "/predict"])]
+)
+def test_clients_reach_predictions_alone_and_neither_metrics_nor_probes(
+    runtime: str, paths: list[str]
+) -> None:
+    found = gateway.http_route(made.OWNER, GATEWAY, route(), runtime=runtime)["spec"]["rules"][0][
+        "matches"
+    ]
     assert found == [{"path": {"type": "PathPrefix", "value": path}} for path in paths]
 
 
@@ -134,15 +168,30 @@ def policy(**spec: Any) -> dict[str, Any]:
 
 def test_units_stick_and_idle_connections_are_the_gateways_to_close() -> None:
     found = policy()
-    assert found["targetRefs"] == [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "income"}]
-    assert found["loadBalancer"]["consistentHash"] == {"type": "Headers", "headers": [{"name": "x-fairway-unit"}]}
-    assert found["timeout"]["http"] == {"connectionIdleTimeout": f"{gateway.IDLE_SECONDS}s", "streamIdleTimeout": "41s"}
+    assert found["targetRefs"] == [
+        {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "income"}
+    ]
+    assert found["loadBalancer"]["consistentHash"] == {
+        "type": "Headers",
+        "headers": [{"name": "x-fairway-unit"}],
+    }
+    assert found["timeout"]["http"] == {
+        "connectionIdleTimeout": f"{gateway.IDLE_SECONDS}s",
+        "streamIdleTimeout": "41s",
+    }
     assert gateway.IDLE_SECONDS < command.KEEP_ALIVE_SECONDS
 
 
-@pytest.mark.parametrize(("concurrency", "replicas", "limit"), [(1, 2, 1024), (256, 4, 1024), (256, 20, 5120)])
-def test_the_gateway_bounds_bodies_and_requests_as_the_servers_do(concurrency: int, replicas: int, limit: int) -> None:
-    found = policy(serving={"maxBodyMebibytes": 3, "maxConcurrency": concurrency}, scaling={"maxReplicas": replicas})
+@pytest.mark.parametrize(
+    ("concurrency", "replicas", "limit"), [(1, 2, 1024), (256, 4, 1024), (256, 20, 5120)]
+)
+def test_the_gateway_bounds_bodies_and_requests_as_the_servers_do(
+    concurrency: int, replicas: int, limit: int
+) -> None:
+    found = policy(
+        serving={"maxBodyMebibytes": 3, "maxConcurrency": concurrency},
+        scaling={"maxReplicas": replicas},
+    )
     assert found["requestBuffer"] == {"limit": "3Mi"}
     assert set(found["circuitBreaker"].values()) == {limit}
 
@@ -157,10 +206,19 @@ def test_the_gateway_bounds_bodies_and_requests_as_the_servers_do(concurrency: i
     ],
     ids=["starting", "shadow", "canary", "alone"],
 )
-def test_a_revision_is_asked_by_its_name_by_a_rule_after_the_arms(values: dict[str, Any], named: list[str]) -> None:
+def test_a_revision_is_asked_by_its_name_by_a_rule_after_the_arms(
+    values: dict[str, Any], named: list[str]
+) -> None:
     rules = gateway.http_route(made.OWNER, GATEWAY, route(**values))["spec"]["rules"]
     for found, revision in zip(rules[1:], named, strict=True):
-        assert found["matches"] == [{"path": {"type": "PathPrefix", "value": f"/v2/models/income/versions/{revision}"}}]
+        assert found["matches"] == [
+            {"path": {"type": "PathPrefix", "value": f"/v2/models/income/versions/{revision}"}}
+        ]
         assert [backend["name"] for backend in found["backendRefs"]] == [f"income-{revision}"]
-        assert {"name": "x-fairway-arm", "value": "named"} in found["filters"][0]["requestHeaderModifier"]["set"]
-    assert gateway.serving({"metadata": {"name": "income"}, "spec": {"rules": rules}}) <= {"old", "new"}
+        assert {"name": "x-fairway-arm", "value": "named"} in found["filters"][0][
+            "requestHeaderModifier"
+        ]["set"]
+    assert gateway.serving({"metadata": {"name": "income"}, "spec": {"rules": rules}}) <= {
+        "old",
+        "new",
+    }

@@ -8,7 +8,11 @@ from fairway.platforms.kubernetes import health
 
 
 def deployment(
-    available: int, *, generation: int = 1, observed: int = 1, conditions: tuple[dict[str, str], ...] = ()
+    available: int,
+    *,
+    generation: int = 1,
+    observed: int = 1,
+    conditions: tuple[dict[str, str], ...] = (),
 ) -> dict[str, Any]:
     return {
         "metadata": {"generation": generation},
@@ -22,7 +26,9 @@ def deployment(
 
 
 def pod(
-    *containers: dict[str, Any], init: tuple[dict[str, Any], ...] = (), conditions: tuple[dict[str, str], ...] = ()
+    *containers: dict[str, Any],
+    init: tuple[dict[str, Any], ...] = (),
+    conditions: tuple[dict[str, str], ...] = (),
 ) -> dict[str, Any]:
     return {
         "status": {
@@ -34,15 +40,29 @@ def pod(
 
 
 def container(
-    name: str = "server", *, restarts: int = 0, waiting: str = "", said: str = "", code: int = 1, reason: str = "Error"
+    name: str = "server",
+    *,
+    restarts: int = 0,
+    waiting: str = "",
+    said: str = "",
+    code: int = 1,
+    reason: str = "Error",
 ) -> dict[str, Any]:
     state = {"waiting": {"reason": waiting, "message": "back-off"}} if waiting else {"running": {}}
     last = {"terminated": {"exitCode": code, "reason": reason, "message": said}} if restarts else {}
-    return {"name": name, "image": "fairway/server:1", "restartCount": restarts, "state": state, "lastState": last}
+    return {
+        "name": name,
+        "image": "fairway/server:1",
+        "restartCount": restarts,
+        "state": state,
+        "lastState": last,
+    }
 
 
 def test_a_revision_with_all_its_pods_is_ready():
-    assert health.judge(deployment(2), [pod(container())], replicas=2) == health.Health(ready=True, available=2)
+    assert health.judge(deployment(2), [pod(container())], replicas=2) == health.Health(
+        ready=True, available=2
+    )
 
 
 def test_one_whose_spec_was_not_seen_yet_is_not():
@@ -66,12 +86,22 @@ def test_a_package_that_does_not_match_is_told_in_its_own_words():
 @pytest.mark.parametrize(
     ("found", "note"),
     [
-        (pod(container(waiting="ImagePullBackOff")), "image fairway/server:1 cannot be pulled: back-off"),
-        (pod(container(restarts=1, code=137, reason="OOMKilled")), "container server ended 1 times: out of memory"),
+        (
+            pod(container(waiting="ImagePullBackOff")),
+            "image fairway/server:1 cannot be pulled: back-off",
+        ),
+        (
+            pod(container(restarts=1, code=137, reason="OOMKilled")),
+            "container server ended 1 times: out of memory",
+        ),
         (
             pod(
                 conditions=(
-                    {"type": "PodScheduled", "status": "False", "message": "0/3 nodes: insufficient nvidia.com/gpu"},
+                    {
+                        "type": "PodScheduled",
+                        "status": "False",
+                        "message": "0/3 nodes: insufficient nvidia.com/gpu",
+                    },
                 )
             ),
             "no node takes its pod: 0/3 nodes: insufficient nvidia.com/gpu",
@@ -104,10 +134,16 @@ def down(reason: str = "OOMKilled", *, started: bool = False) -> dict[str, Any]:
         (alone(down(started=True)), None),
         (alone(down("Unknown")), None),
         (alone(down(), metadata={"deletionTimestamp": "2026-11-28T10:00:00Z"}), None),
-        (alone(status={"phase": "Failed", "reason": "Evicted", "containerStatuses": [down()]}), None),
+        (
+            alone(status={"phase": "Failed", "reason": "Evicted", "containerStatuses": [down()]}),
+            None,
+        ),
         (
             alone(
-                status={"conditions": [{"type": "DisruptionTarget", "status": "True"}], "containerStatuses": [down()]}
+                status={
+                    "conditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    "containerStatuses": [down()],
+                }
             ),
             None,
         ),
@@ -155,7 +191,12 @@ def test_the_facts_are_those_that_the_init_step_left():
     fetch = {
         "name": "fetch",
         "restartCount": 0,
-        "state": {"terminated": {"exitCode": 0, "message": '{"name": "income", "championDisagreement": 0.04}'}},
+        "state": {
+            "terminated": {
+                "exitCode": 0,
+                "message": '{"name": "income", "championDisagreement": 0.04}',
+            }
+        },
     }
     assert health.judge(deployment(2), [pod(init=(fetch,))], replicas=2).facts == {
         "name": "income",

@@ -47,25 +47,41 @@ def test_nothing_else_is(url: str) -> None:
 def test_who_runs_the_operator_may_name_others() -> None:
     allowed = ("hooks.example.org", "*.internal.example.org")
     assert hosts.refusal("https://hooks.example.org/x", namespace="models", allowed=allowed) is None
-    assert hosts.refusal("https://a.internal.example.org/x", namespace="models", allowed=allowed) is None
-    assert hosts.refusal("https://internal.example.org/x", namespace="models", allowed=allowed) is not None
+    assert (
+        hosts.refusal("https://a.internal.example.org/x", namespace="models", allowed=allowed)
+        is None
+    )
+    assert (
+        hosts.refusal("https://internal.example.org/x", namespace="models", allowed=allowed)
+        is not None
+    )
 
 
 @pytest.mark.parametrize(
     ("found", "says"),
     [
         (None, "there is no Service gate in the namespace"),
-        ({"spec": {"type": "ExternalName", "externalName": "localhost", "selector": {"a": "b"}}}, "selects no pods"),
+        (
+            {"spec": {"type": "ExternalName", "externalName": "localhost", "selector": {"a": "b"}}},
+            "selects no pods",
+        ),
         ({"spec": {"type": "ClusterIP"}}, "selects no pods"),
         ({"spec": {"selector": {}}}, "selects no pods"),
     ],
 )
-def test_a_service_that_leads_elsewhere_is_not_called(found: dict[str, object] | None, says: str) -> None:
+def test_a_service_that_leads_elsewhere_is_not_called(
+    found: dict[str, object] | None, says: str
+) -> None:
     assert says in (hosts.not_a_pod_service("gate", found) or "")
 
 
 def test_a_service_that_selects_pods_is() -> None:
-    assert hosts.not_a_pod_service("gate", {"spec": {"type": "ClusterIP", "selector": {"app": "gate"}}}) is None
+    assert (
+        hosts.not_a_pod_service(
+            "gate", {"spec": {"type": "ClusterIP", "selector": {"app": "gate"}}}
+        )
+        is None
+    )
 
 
 SERVICE = {
@@ -78,7 +94,10 @@ SERVICE = {
 
 
 def pod(name: str, address: str, **more: Any) -> dict[str, Any]:
-    spec = {"containers": [{"name": "gate", "ports": [{"name": "web", "containerPort": 8080}]}], **more}
+    spec = {
+        "containers": [{"name": "gate", "ports": [{"name": "web", "containerPort": 8080}]}],
+        **more,
+    }
     return {
         "metadata": {"name": name},
         "spec": spec,
@@ -87,15 +106,23 @@ def pod(name: str, address: str, **more: Any) -> dict[str, Any]:
 
 
 def test_a_service_is_called_at_a_pod_that_it_selects() -> None:
-    assert hosts.pod("http://gate.models.svc/", SERVICE, [pod("b", "10.0.0.2"), pod("a", "10.0.0.1")]) == (
+    assert hosts.pod(
+        "http://gate.models.svc/", SERVICE, [pod("b", "10.0.0.2"), pod("a", "10.0.0.1")]
+    ) == (
         "10.0.0.1",
         8080,
     )
-    assert hosts.pod("https://gate.models.svc/", SERVICE, [pod("a", "10.0.0.1")]) == ("10.0.0.1", 8443)
+    assert hosts.pod("https://gate.models.svc/", SERVICE, [pod("a", "10.0.0.1")]) == (
+        "10.0.0.1",
+        8443,
+    )
 
 
 UNREADY = {**pod("a", "10.0.0.1"), "status": {"podIP": "10.0.0.1"}}
-ENDING = {**pod("a", "10.0.0.1"), "metadata": {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+ENDING = {
+    **pod("a", "10.0.0.1"),
+    "metadata": {"name": "a", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +136,15 @@ ENDING = {**pod("a", "10.0.0.1"), "metadata": {"name": "a", "deletionTimestamp":
         ("http://gate.models.svc/", [pod("a", "169.254.169.254")]),
         ("http://gate.models.svc/", [pod("a", "127.0.0.1")]),
     ],
-    ids=["no pod", "no such port", "not ready", "about to end", "on the host's network", "link-local", "loopback"],
+    ids=[
+        "no pod",
+        "no such port",
+        "not ready",
+        "about to end",
+        "on the host's network",
+        "link-local",
+        "loopback",
+    ],
 )
 def test_no_other_place_is_a_service_s(url: str, pods: list[dict[str, Any]]) -> None:
     with pytest.raises(errors.Unavailable, match="Service gate has no"):
@@ -147,12 +182,20 @@ def test_what_is_not_public_is_not_called_unless_its_network_is_named(address: s
 
 
 def test_the_first_address_that_may_be_called_is() -> None:
-    assert hosts.outside("gate.example.com", ["127.0.0.1", "93.184.215.14"], networks=()) == "93.184.215.14"
+    assert (
+        hosts.outside("gate.example.com", ["127.0.0.1", "93.184.215.14"], networks=())
+        == "93.184.215.14"
+    )
     assert (
         hosts.outside("gate.example.com", ["2606:2800:21f:cb07:6820:80da:af6b:8b2c"], networks=())
         == "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
     )
-    assert hosts.outside("gate.example.com", ["169.254.169.254", "10.20.3.4"], networks=["10.20.0.0/16"]) == "10.20.3.4"
+    assert (
+        hosts.outside(
+            "gate.example.com", ["169.254.169.254", "10.20.3.4"], networks=["10.20.0.0/16"]
+        )
+        == "10.20.3.4"
+    )
 
 
 def test_a_network_that_is_none_is_refused_at_the_start() -> None:

@@ -8,7 +8,11 @@ from fairway.platforms.kubernetes import lease
 def record(holder: str | None, version: str = "7") -> lease.Record:
     return {
         "metadata": {"resourceVersion": version},
-        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": "2001-01-01T00:00:00Z"},
+        "spec": {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": 15,
+            "renewTime": "2001-01-01T00:00:00Z",
+        },
     }
 
 

@@ -30,7 +30,8 @@ scrape_configs:
 
 
 def counters(*, requests: int, errors: int, claimed: str = "") -> str:
-    """Return what a proxy exports: of the candidate so many requests and errors, of stable 1,000 and none."""
+    """Return what a proxy exports: of the candidate so many requests and errors, of stable 1,000
+    and none."""
     lines = [f"envoy_server_uptime{{{claimed}}} 100"]
     for index, completed, failed in ((0, 1000, 0), (1, requests, errors)):
         labels = f'envoy_cluster_name="{CLUSTER}/{index}"' + (f",{claimed}" if claimed else "")
@@ -66,7 +67,9 @@ def exported(text: str) -> Iterator[int]:
 def scraping(folder: Path, **targets: int) -> Iterator[str]:
     """Return the address of a Prometheus that scrapes the gateway and the tenants' pods."""
     program, port = shutil.which("prometheus"), sockets.free_port()
-    assert program is not None, "there is no prometheus on PATH (Debian: apt-get install prometheus)"
+    assert program is not None, (
+        "there is no prometheus on PATH (Debian: apt-get install prometheus)"
+    )
     (folder / "prometheus.yml").write_text(CONFIGURATION.format(**targets))
     process = subprocess.Popen(
         [
@@ -90,7 +93,12 @@ def sample(url: str, **gateway: str) -> traffic.Sample:
     while True:
         with contextlib.suppress(errors.Unavailable):
             found = source.sample(
-                namespace="team-b", deployment="shop", route=ROUTE, thresholds=(), before=None, route_version="r1"
+                namespace="team-b",
+                deployment="shop",
+                route=ROUTE,
+                thresholds=(),
+                before=None,
+                route_version="r1",
             )
             if found is not None:
                 return found
@@ -98,8 +106,12 @@ def sample(url: str, **gateway: str) -> traffic.Sample:
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("claimed", ["", CLAIMED], ids=["by name alone", "with the gateway's labels"])
-def test_a_pod_that_exports_the_gateways_counters_is_not_believed(tmp_path: Path, claimed: str) -> None:
+@pytest.mark.parametrize(
+    "claimed", ["", CLAIMED], ids=["by name alone", "with the gateway's labels"]
+)
+def test_a_pod_that_exports_the_gateways_counters_is_not_believed(
+    tmp_path: Path, claimed: str
+) -> None:
     lie = counters(requests=5000, errors=0, claimed=claimed)
     with (
         exported(counters(requests=50, errors=20)) as gateway,
@@ -110,4 +122,8 @@ def test_a_pod_that_exports_the_gateways_counters_is_not_believed(tmp_path: Path
         assert (lied.candidate.requests, lied.candidate.errors) == (5000, 0)
         for label in ({"namespace": "envoy-gateway-system"}, {"job": "envoy"}):
             true = sample(url, **label)
-            assert (true.stable.requests, true.candidate.requests, true.candidate.errors) == (1000, 50, 20)
+            assert (true.stable.requests, true.candidate.requests, true.candidate.errors) == (
+                1000,
+                50,
+                20,
+            )

@@ -14,7 +14,9 @@ from tests.platforms.kubernetes import made
 OURS = made.pod()
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(0, 9) | st.text("abc", max_size=3),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=2)
+    ),
     max_leaves=5,
 )
 WORDS = st.sampled_from(
@@ -65,7 +67,9 @@ def test_an_empty_template_changes_nothing() -> None:
 
 def test_a_gpu_takes_its_place_beside_our_requests() -> None:
     merged = server(
-        podtemplate.merge(OURS, container(resources={"requests": {"cpu": "2"}, "limits": {"nvidia.com/gpu": 1}}))
+        podtemplate.merge(
+            OURS, container(resources={"requests": {"cpu": "2"}, "limits": {"nvidia.com/gpu": 1}})
+        )
     )
     assert merged["resources"] == {
         "requests": {"cpu": "2", "memory": "512Mi"},
@@ -76,21 +80,35 @@ def test_a_gpu_takes_its_place_beside_our_requests() -> None:
 
 def test_null_takes_a_key_away() -> None:
     assert (
-        server(podtemplate.merge(OURS, container(resources={"limits": {"memory": None}})))["resources"]["limits"] == {}
+        server(podtemplate.merge(OURS, container(resources={"limits": {"memory": None}})))[
+            "resources"
+        ]["limits"]
+        == {}
     )
 
 
 def test_environment_is_merged_by_name_and_a_variable_has_one_source() -> None:
     secret = {"name": "HOME", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
-    env = server(podtemplate.merge(OURS, container(env=[secret, {"name": "NEW", "value": "1"}])))["env"]
+    env = server(podtemplate.merge(OURS, container(env=[secret, {"name": "NEW", "value": "1"}])))[
+        "env"
+    ]
     assert [e for e in env if e["name"] == "HOME"] == [secret]
     assert env[-1] == {"name": "NEW", "value": "1"}
 
 
 def test_credentials_reach_the_init_step() -> None:
-    key = {"name": "FAIRWAY_FETCH_AUTHORIZATION", "valueFrom": {"secretKeyRef": {"name": "store", "key": "header"}}}
+    key = {
+        "name": "FAIRWAY_FETCH_AUTHORIZATION",
+        "valueFrom": {"secretKeyRef": {"name": "store", "key": "header"}},
+    }
     merged = podtemplate.merge(
-        OURS, {"spec": {"serviceAccountName": "reader", "initContainers": [{"name": "fetch", "env": [key]}]}}
+        OURS,
+        {
+            "spec": {
+                "serviceAccountName": "reader",
+                "initContainers": [{"name": "fetch", "env": [key]}],
+            }
+        },
     )
     assert key in merged["spec"]["initContainers"][0]["env"]
     assert merged["spec"]["serviceAccountName"] == "reader"
@@ -126,7 +144,9 @@ def test_a_volume_of_ours_is_replaced_as_a_whole() -> None:
 
 def test_security_may_be_changed_by_who_has_to() -> None:
     merged = podtemplate.merge(OURS, {"spec": {"securityContext": {"runAsUser": 1000}}})
-    assert merged["spec"]["securityContext"] == OURS["spec"]["securityContext"] | {"runAsUser": 1000}
+    assert merged["spec"]["securityContext"] == OURS["spec"]["securityContext"] | {
+        "runAsUser": 1000
+    }
 
 
 REFUSED = {
@@ -142,7 +162,10 @@ REFUSED = {
         {"metadata": {"labels": {"fairway.dev/deployment": None}}},
         "podTemplate.metadata.labels[fairway.dev/deployment]",
     ),
-    "all labels taken away": ({"metadata": None}, "podTemplate.metadata.labels[app.kubernetes.io/name]"),
+    "all labels taken away": (
+        {"metadata": None},
+        "podTemplate.metadata.labels[app.kubernetes.io/name]",
+    ),
     "new label of our group": (
         {"metadata": {"labels": {"fairway.dev/x": "y"}}},
         "podTemplate.metadata.labels[fairway.dev/x]",
@@ -161,7 +184,10 @@ REFUSED = {
     "no servers": ({"spec": {"containers": None}}, "podTemplate.spec.containers[server].image"),
     "no part of it": ({"replicas": 3}, "podTemplate.replicas"),
     "no list": ({"spec": {"containers": {}}}, "podTemplate.spec.containers is {}: wanted a list"),
-    "no map": ({"spec": {"securityContext": 3}}, "podTemplate.spec.securityContext is 3: wanted a map"),
+    "no map": (
+        {"spec": {"securityContext": 3}},
+        "podTemplate.spec.securityContext is 3: wanted a map",
+    ),
     "no name": (
         {"spec": {"containers": [{"image": "x"}]}},
         "podTemplate.spec.containers has {'image': 'x'}: wanted maps with a name",
@@ -178,12 +204,20 @@ def test_what_is_fairways_own_is_refused_by_name(case: str) -> None:
 
 
 def _walked(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     return [path, *(deeper for key, inner in items for deeper in _walked(inner, (*path, key)))]
 
 
 @given(place=st.sampled_from(_walked(OURS)), value=JSON)
-def test_whatever_is_written_where_ours_stays_or_is_refused(place: tuple[Any, ...], value: Any) -> None:
+def test_whatever_is_written_where_ours_stays_or_is_refused(
+    place: tuple[Any, ...], value: Any
+) -> None:
     change: Any = copy.deepcopy(OURS)
     if not place:
         change = value if isinstance(value, dict) else {}

@@ -1,5 +1,5 @@
-"""What Prometheus says of the gateway's proxies: `answer.json` is one that a real one gave, the others are made like
-it.
+"""What Prometheus says of the gateway's proxies: `answer.json` is one that a real one gave, the
+others are made like it.
 """
 
 import contextlib
@@ -25,7 +25,9 @@ Counts = Mapping[str, Sequence[int]]
 
 
 def route(*, weight: int = 25, mirror: int = 0) -> traffic.Route:
-    return traffic.route(deployment="income", stable="old", candidate="new", weight=weight, mirror=mirror)
+    return traffic.route(
+        deployment="income", stable="old", candidate="new", weight=weight, mirror=mirror
+    )
 
 
 def arm(
@@ -60,12 +62,15 @@ def proxy(
     job: str = "envoy",
     label: str = "pod",
 ) -> list[dict[str, Any]]:
-    """Return the series of one proxy, scraped every 2 s until `last`; a series shorter than the uptime began later."""
+    """Return the series of one proxy, scraped every 2 s until `last`; a series shorter than the
+    uptime began later."""
     rows = [({"__name__": scrapes.UPTIME}, uptime), *(row for one in arms for row in one)]
     return [
         {
             "metric": {**labels, label: name, "job": job},
-            "values": [[last - 2 * (len(values) - 1 - i), str(value)] for i, value in enumerate(values)],
+            "values": [
+                [last - 2 * (len(values) - 1 - i), str(value)] for i, value in enumerate(values)
+            ],
         }
         for labels, values in rows
         if values
@@ -116,7 +121,13 @@ A = proxy(
     arm(0, completed=[10, 20], failed=[1, 2], late=[0, 1], timed=[8, 15], fast=[6, 11]),
     arm(1, completed=[3, 5], timed=[2, 4], fast=[2, 4]),
 )
-B = proxy("b", arm(0, completed=[100, 200]), arm(1, completed=[30, 50], failed=[7, 8]), last=NOW - 2, uptime=(50, 55))
+B = proxy(
+    "b",
+    arm(0, completed=[100, 200]),
+    arm(1, completed=[30, 50], failed=[7, 8]),
+    last=NOW - 2,
+    uptime=(50, 55),
+)
 
 
 def test_a_real_answer_is_read() -> None:
@@ -137,11 +148,14 @@ def test_a_real_answer_is_read() -> None:
 def test_what_the_gateway_refused_for_load_is_no_error_of_the_arm() -> None:
     cluster = {"envoy_cluster_name": f"{CLUSTER}0"}
     shed = [({"__name__": name, **cluster}, [0, 30]) for name in scrapes.SHED]
-    loaded = proxy("a", [*arm(0, completed=[10, 100], failed=[1, 62]), *shed], arm(1, completed=[3, 5]))
+    loaded = proxy(
+        "a", [*arm(0, completed=[10, 100], failed=[1, 62]), *shed], arm(1, completed=[3, 5])
+    )
     stable = must_counts(must(read(answer(loaded))).stable)
     assert (stable.errors, stable.unanswered) == (2, 0)
     assert all(
-        name in scrapes.query(namespace="models", deployment="income", bounds=(), gateway={}) for name in scrapes.SHED
+        name in scrapes.query(namespace="models", deployment="income", bounds=(), gateway={})
+        for name in scrapes.SHED
     )
 
 
@@ -158,28 +172,45 @@ def test_an_uptime_that_is_told_late_is_no_restart() -> None:
 
 def test_proxies_are_summed_as_of_the_oldest_of_their_scrapes() -> None:
     sample = must(read(answer(A, B)))
-    assert sample.stable == traffic.ArmCounts(requests=220, errors=2, timed=16, slow={"100ms": 5}, unanswered=1)
+    assert sample.stable == traffic.ArmCounts(
+        requests=220, errors=2, timed=16, slow={"100ms": 5}, unanswered=1
+    )
     assert sample.candidate == traffic.ArmCounts(requests=55, errors=8, timed=4, slow={"100ms": 0})
     assert sample.at == NOW - 2
 
 
-def test_what_no_server_answered_and_what_is_under_way_are_summed_too_and_unknown_where_one_does_not_say() -> None:
+def test_what_no_server_answered_and_what_is_under_way_are_summed_too_and_unknown_where_one_does_not_say() -> (
+    None
+):
     a, b = (
-        proxy(name, arm(0, completed=[9], late=[1], broken=[2], under_way=[3]), arm(1, completed=[9], under_way=said))
+        proxy(
+            name,
+            arm(0, completed=[9], late=[1], broken=[2], under_way=[3]),
+            arm(1, completed=[9], under_way=said),
+        )
         for name, said in (("a", [1]), ("b", []))
     )
     sample = must(read(answer(a, b)))
     assert (must_counts(sample.stable).unanswered, must_counts(sample.stable).active) == (6, 6)
-    assert (must_counts(sample.candidate).unanswered, must_counts(sample.candidate).active) == (0, None)
+    assert (must_counts(sample.candidate).unanswered, must_counts(sample.candidate).active) == (
+        0,
+        None,
+    )
 
 
 def test_both_arms_come_from_the_newest_scrape_that_has_both() -> None:
-    late = proxy("a", arm(0, completed=[10, 20, 30]), arm(1, completed=[3, 5]), uptime=(100, 100, 105))
+    late = proxy(
+        "a", arm(0, completed=[10, 20, 30]), arm(1, completed=[3, 5]), uptime=(100, 100, 105)
+    )
     for row in late:
         if row["metric"].get("envoy_cluster_name") == f"{CLUSTER}1":
             row["values"] = [[at - 2, value] for at, value in row["values"]]
     sample = must(read(answer(late)))
-    assert (sample.at, must_counts(sample.stable).requests, must_counts(sample.candidate).requests) == (NOW - 3, 20, 5)
+    assert (
+        sample.at,
+        must_counts(sample.stable).requests,
+        must_counts(sample.candidate).requests,
+    ) == (NOW - 3, 20, 5)
 
 
 def test_a_proxy_without_one_of_the_arms_adds_neither() -> None:
@@ -197,7 +228,13 @@ def test_a_proxy_without_one_of_the_arms_adds_neither() -> None:
         (25, [arm(1, completed=[4])], None, None),
         (0, [arm(1, completed=[4])], None, None),
     ],
-    ids=["shadow", "weight taken away, cluster still there", "all of it", "stable missing", "stable missing in shadow"],
+    ids=[
+        "shadow",
+        "weight taken away, cluster still there",
+        "all of it",
+        "stable missing",
+        "stable missing in shadow",
+    ],
 )
 def test_an_arm_is_needed_where_it_has_weight(
     weight: int, arms: list[Any], stable: int | None, candidate: int | None
@@ -206,13 +243,17 @@ def test_an_arm_is_needed_where_it_has_weight(
     seen = (
         (None, None)
         if sample is None
-        else tuple(counts.requests if counts else None for counts in (sample.stable, sample.candidate))
+        else tuple(
+            counts.requests if counts else None for counts in (sample.stable, sample.candidate)
+        )
     )
     assert seen == (stable, candidate)
 
 
 @pytest.mark.parametrize(("age", "counted"), [(1, True), (7, True), (9, False), (60, False)])
-def test_a_proxy_that_was_not_scraped_for_three_intervals_is_gone(age: float, counted: bool) -> None:
+def test_a_proxy_that_was_not_scraped_for_three_intervals_is_gone(
+    age: float, counted: bool
+) -> None:
     old = proxy("b", arm(0, completed=[100, 200]), arm(1, completed=[30, 50]), last=NOW - age)
     assert must_counts(must(read(answer(A, old))).stable).requests == (220 if counted else 20)
 
@@ -222,21 +263,29 @@ def test_nothing_is_read_where_all_proxies_are_gone() -> None:
 
 
 def test_a_proxy_that_two_jobs_scrape_counts_once() -> None:
-    again = proxy("a", arm(0, completed=[10, 20]), arm(1, completed=[3, 5]), job="pods", last=NOW - 2)
+    again = proxy(
+        "a", arm(0, completed=[10, 20]), arm(1, completed=[3, 5]), job="pods", last=NOW - 2
+    )
     assert must(read(answer(A, again))) == must(read(answer(again, A)))
     assert must_counts(must(read(answer(A, again))).stable).requests == 20
 
 
 CHANGED = {
     "nothing": ([A, B], True),
-    "later": ([proxy("a", arm(0, completed=[30]), arm(1, completed=[9]), uptime=[110], last=NOW + 4), B], True),
+    "later": (
+        [proxy("a", arm(0, completed=[30]), arm(1, completed=[9]), uptime=[110], last=NOW + 4), B],
+        True,
+    ),
     "restarted": ([proxy("a", arm(0, completed=[1]), arm(1, completed=[1]), uptime=[5]), B], False),
     "restarted between two scrapes that are read": (
         [proxy("a", arm(0, completed=[20, 1]), arm(1, completed=[9, 1]), uptime=[105, 0]), B],
         False,
     ),
     "one gone": ([A], False),
-    "another come": ([A, B, proxy("c", arm(0, completed=[1]), arm(1, completed=[1]), uptime=[5])], False),
+    "another come": (
+        [A, B, proxy("c", arm(0, completed=[1]), arm(1, completed=[1]), uptime=[5])],
+        False,
+    ),
 }
 
 
@@ -253,12 +302,19 @@ def test_sums_are_compared_while_the_thresholds_are_the_same() -> None:
 
 
 def test_an_epoch_of_another_writing_is_another() -> None:
-    before = traffic.Sample(at=NOW - 9, epoch="42-1-x", route_version="r1", stable=None, candidate=None)
+    before = traffic.Sample(
+        at=NOW - 9, epoch="42-1-x", route_version="r1", stable=None, candidate=None
+    )
     assert must(read(answer(A), before=before)).epoch != before.epoch
 
 
 def test_bounds_are_read_however_prometheus_writes_them() -> None:
-    new = proxy("a", arm(0, completed=[10], timed=[8], fast=[6], le="100.0"), arm(1, completed=[3]), uptime=[100])
+    new = proxy(
+        "a",
+        arm(0, completed=[10], timed=[8], fast=[6], le="100.0"),
+        arm(1, completed=[3]),
+        uptime=[100],
+    )
     assert must_counts(must(read(answer(new))).stable).slow == {"100ms": 2}
     assert "|1[.]8e[+]06|1800000|1800000[.]0|100|100[.]0" in scrapes.query(
         namespace="models", deployment="income", bounds=[1800000, 100], gateway=GATEWAY
@@ -275,7 +331,9 @@ def test_a_bound_that_is_not_kept_is_said() -> None:
     ("threshold", "near"),
     [("130ms", "100ms and 250ms"), ("2s", "1000ms and 2500ms"), ("2h", "1800000ms and 3600000ms")],
 )
-def test_a_threshold_between_two_bounds_is_refused_with_the_nearest(threshold: str, near: str) -> None:
+def test_a_threshold_between_two_bounds_is_refused_with_the_nearest(
+    threshold: str, near: str
+) -> None:
     with pytest.raises(errors.ConfigError, match=f"threshold {threshold} .* nearest are {near}"):
         scrapes.bucket(threshold)
 
@@ -287,7 +345,11 @@ def test_without_proxies_it_says_what_to_scrape() -> None:
 
 UNREADABLE = {
     "nan": (200, answer(A).replace(b'"20"', b'"NaN"'), "rq_completed is NaN, wanted a count"),
-    "refused": (400, b'{"status": "error", "errorType": "bad_data", "error": "parse error"}', "parse error"),
+    "refused": (
+        400,
+        b'{"status": "error", "errorType": "bad_data", "error": "parse error"}',
+        "parse error",
+    ),
     "incomplete": (200, answer(A, warnings=["one store is away"]), "one store is away"),
     "another program": (502, b"<html>Bad Gateway</html>", "answered 502"),
     "a vector": (
@@ -323,18 +385,27 @@ def test_an_address_that_is_none_is_refused() -> None:
 
 
 def test_without_a_label_of_the_gateways_own_scrape_nothing_is_asked() -> None:
-    with pytest.raises(errors.UsageError, match="any pod that is scraped could speak as the gateway otherwise"):
+    with pytest.raises(
+        errors.UsageError, match="any pod that is scraped could speak as the gateway otherwise"
+    ):
         prometheus.Prometheus("http://prometheus:9090", gateway={})
 
 
 def ask(url: str) -> traffic.Sample | None:
     return prometheus.Prometheus(url, gateway=GATEWAY, timeout_seconds=5).sample(
-        namespace="models", deployment="income", route=route(), thresholds=("100ms",), before=None, route_version="r1"
+        namespace="models",
+        deployment="income",
+        route=route(),
+        thresholds=("100ms",),
+        before=None,
+        route_version="r1",
     )
 
 
 @contextlib.contextmanager
-def served(content: bytes, *, status: int = 200, date: str | None = None) -> Iterator[tuple[str, list[bytes]]]:
+def served(
+    content: bytes, *, status: int = 200, date: str | None = None
+) -> Iterator[tuple[str, list[bytes]]]:
     """Return a server that answers every query with `content`, and what it was asked."""
     asked: list[bytes] = []
 

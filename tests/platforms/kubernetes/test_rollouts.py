@@ -1,5 +1,5 @@
-"""A cluster behind the Platform port: when a rollout has ended and how, what is told of it, what a command was
-answered.
+"""A cluster behind the Platform port: when a rollout has ended and how, what is told of it, what a
+command was answered.
 """
 
 from pathlib import Path
@@ -17,9 +17,15 @@ from tests.serving import support
 
 
 def found(
-    *holding: str, generation: int = 2, observed: int = 2, paused: bool = False, why: str = "", **status: Any
+    *holding: str,
+    generation: int = 2,
+    observed: int = 2,
+    paused: bool = False,
+    why: str = "",
+    **status: Any,
 ) -> dict[str, Any]:
-    """Return a ModelDeployment whose status has the conditions, the reason of each `why`, by default the phase."""
+    """Return a ModelDeployment whose status has the conditions, the reason of each `why`, by
+    default the phase."""
     word = why or ("PausedBySpec" if paused else status.get("phase", "Pending"))
     conditions = [
         {"type": type, "status": "True" if type in holding else "False", "reason": word}
@@ -28,7 +34,12 @@ def found(
     return {
         "metadata": {"name": "income", "namespace": "models", "generation": generation},
         "spec": {"paused": paused},
-        "status": {"observedGeneration": observed, "conditions": conditions, "reason": "because", **status},
+        "status": {
+            "observedGeneration": observed,
+            "conditions": conditions,
+            "reason": "because",
+            **status,
+        },
     }
 
 
@@ -36,7 +47,10 @@ def found(
 
 SETTLED = {
     "serves": (found("Accepted", "Ready", phase="Stable"), True),
-    "serves what was asked for before": (found("Accepted", "Ready", phase="Stable", observed=1), False),
+    "serves what was asked for before": (
+        found("Accepted", "Ready", phase="Stable", observed=1),
+        False,
+    ),
     "moves": (found("Accepted", phase="Canary"), False),
     "is being taken back": (found("Accepted", "Stalled", phase="RollingBack"), False),
     "was taken back": (found("Accepted", "Stalled", phase="RolledBack"), True),
@@ -53,7 +67,11 @@ def test_a_rollout_has_ended_where_nothing_moves_without_a_person(case: str) -> 
 
 ENDS = {
     "serves": (found("Accepted", "Ready", phase="Stable"), End.SERVES, "because"),
-    "rolled back": (found("Accepted", "Stalled", phase="RolledBack"), End.ROLLED_BACK, "rolled back: because"),
+    "rolled back": (
+        found("Accepted", "Stalled", phase="RolledBack"),
+        End.ROLLED_BACK,
+        "rolled back: because",
+    ),
     "refused before and asked for again": (
         found("Accepted", "Stalled", phase="Stable", why="RolledBack"),
         End.ROLLED_BACK,
@@ -75,7 +93,11 @@ ENDS = {
     },
     "impossible": (found("Stalled", phase="Stable"), End.IMPOSSIBLE, "cannot be followed: because"),
     "paused": (found("Accepted", "Stalled", phase="Paused"), End.PAUSED, "because"),
-    "paused by the spec": (found("Accepted", "Stalled", phase="Stable", paused=True), End.PAUSED, "spec.paused is set"),
+    "paused by the spec": (
+        found("Accepted", "Stalled", phase="Stable", paused=True),
+        End.PAUSED,
+        "spec.paused is set",
+    ),
 }
 
 
@@ -115,23 +137,33 @@ def test_a_change_is_told_at_once_and_a_reason_that_counts_on_after_a_while() ->
 
 def test_a_resource_that_no_operator_saw_has_a_record_too() -> None:
     record = rollouts.record({"metadata": {"name": "income", "namespace": "models"}, "spec": {}})
-    assert (record["phase"], record["weight"], record["reason"]) == (None, 0, "no operator has looked at it yet")
+    assert (record["phase"], record["weight"], record["reason"]) == (
+        None,
+        0,
+        "no operator has looked at it yet",
+    )
 
 
 # -- what is asked of it ----------------------------------------------------------------------------------------------
 
 
-def test_a_command_is_answered_with_whether_the_operator_obeyed_whatever_its_words(monkeypatch) -> None:
+def test_a_command_is_answered_with_whether_the_operator_obeyed_whatever_its_words(
+    monkeypatch,
+) -> None:
     play = world.World()
     play.ask("a")
     play.look(until="Stable 0")
     play.ask("b")
     play.look(until="Canary 25")
-    monkeypatch.setattr(client.time, "sleep", lambda _: play.look())  # while it waits the operator looks
+    # while it waits the operator looks
+    monkeypatch.setattr(client.time, "sleep", lambda _: play.look())
     platform = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE)
     why = "the new copy changes nothing for users"
     answers = [platform.command(world.NAME, Command("pause", "jo", why)) for _ in range(2)]
-    assert [(answered.reply.obeyed, answered.phase) for answered in answers] == [(True, "Paused"), (False, "Paused")]
+    assert [(answered.reply.obeyed, answered.phase) for answered in answers] == [
+        (True, "Paused"),
+        (False, "Paused"),
+    ]
     assert all(why in answered.reply.sentence for answered in answers)
 
 
@@ -144,7 +176,9 @@ def test_what_was_rolled_back_is_followed_to_its_end(monkeypatch) -> None:
     play.cluster.crash(f"income-{play.status['candidate']['revision']}")
     monkeypatch.setattr(client.time, "sleep", lambda _: play.look())
     told: list[str] = []
-    ended = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE).follow(world.NAME, tell=told.append)
+    ended = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE).follow(
+        world.NAME, tell=told.append
+    )
     assert (ended.end, ended.record["phase"]) == (End.ROLLED_BACK, "RolledBack")
     assert [line.split()[1] for line in told][-1] == "RolledBack"
 
@@ -160,7 +194,9 @@ def asking() -> sections.Config:
     )
 
 
-def test_asking_again_for_what_was_rolled_back_is_refused_and_promises_no_rollout(tmp_path: Path) -> None:
+def test_asking_again_for_what_was_rolled_back_is_refused_and_promises_no_rollout(
+    tmp_path: Path,
+) -> None:
     play = world.World()
     platform = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE)
     config = asking()

@@ -1,4 +1,5 @@
-"""The SeldonDeployment: what Seldon's webhook wants, what its operator makes of it, and each revision's share."""
+"""The SeldonDeployment: what Seldon's webhook wants, what its operator makes of it, and each
+revision's share."""
 
 import dataclasses
 from typing import Any
@@ -11,7 +12,9 @@ from fairway.platforms.kubernetes.objects import controllerrevision, names
 from fairway.rollout import traffic
 from tests.platforms.kubernetes import made
 
-SETTINGS = names.ClusterSettings(collector="http://collector:8080", keda=True, prometheus="http://prometheus:9090")
+SETTINGS = names.ClusterSettings(
+    collector="http://collector:8080", keda=True, prometheus="http://prometheus:9090"
+)
 FIXED = resource.Scaling(min_replicas=2, max_replicas=2)
 A, B = (
     dataclasses.replace(made.revision(), name=letter * 12, runtime="seldon", number=number)
@@ -22,7 +25,9 @@ A, B = (
 def deployment(
     *revisions: controllerrevision.Revision, scaling: resource.Scaling = FIXED, **how: Any
 ) -> dict[str, Any]:
-    return seldon.deployment(made.OWNER, revisions, scaling=scaling, settings=SETTINGS, **{"stable": A.name, **how})
+    return seldon.deployment(
+        made.OWNER, revisions, scaling=scaling, settings=SETTINGS, **{"stable": A.name, **how}
+    )
 
 
 def shares(found: dict[str, Any]) -> dict[str, Any]:
@@ -33,7 +38,9 @@ def shares(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def route(*, weight: int = 0, mirror: int = 0) -> traffic.Route:
-    return traffic.route(deployment="income", stable=A.name, candidate=B.name, weight=weight, mirror=mirror)
+    return traffic.route(
+        deployment="income", stable=A.name, candidate=B.name, weight=weight, mirror=mirror
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +53,9 @@ def route(*, weight: int = 0, mirror: int = 0) -> traffic.Route:
     ],
     ids=["the gateway divides", "a canary", "a shadow", "promoted"],
 )
-def test_the_weights_are_what_the_webhook_takes(how: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_the_weights_are_what_the_webhook_takes(
+    how: dict[str, Any], expected: dict[str, Any]
+) -> None:
     found = shares(deployment(A, B, **how))
     assert found == expected
     assert sum(share for shadow, share in found.values() if not shadow) == 100
@@ -71,7 +80,10 @@ def test_pods_are_found_by_our_labels_and_reached_by_our_service() -> None:
     predictor = deployment(A)["spec"]["predictors"][0]
     service = objects.for_revision(made.OWNER, A, scaling=FIXED, settings=SETTINGS)[0]
     assert service["kind"] == "Service"
-    assert service["spec"]["selector"].items() <= predictor["componentSpecs"][0]["metadata"]["labels"].items()
+    assert (
+        service["spec"]["selector"].items()
+        <= predictor["componentSpecs"][0]["metadata"]["labels"].items()
+    )
     assert service["metadata"]["name"] != predictor["annotations"]["seldon.io/svc-name"]
     assert service["spec"]["ports"][0] == {
         "name": "http",
@@ -90,7 +102,9 @@ def test_the_graph_names_its_container() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scaling", "key"), [({"concurrency": 8}, "kedaSpec"), ({}, "hpaSpec")], ids=["concurrency", "cpu"]
+    ("scaling", "key"),
+    [({"concurrency": 8}, "kedaSpec"), ({}, "hpaSpec")],
+    ids=["concurrency", "cpu"],
 )
 def test_seldon_makes_the_autoscaler(scaling: dict[str, Any], key: str) -> None:
     predictor = deployment(A, scaling=resource.Scaling(**scaling))["spec"]["predictors"][0]
@@ -108,7 +122,8 @@ def test_what_the_cluster_lacks_is_said() -> None:
 
 def test_what_seldon_says_is_passed_on() -> None:
     assert (
-        seldon.trouble({"status": {"state": "Failed", "description": "no such image"}}) == "Seldon says: no such image"
+        seldon.trouble({"status": {"state": "Failed", "description": "no such image"}})
+        == "Seldon says: no such image"
     )
     assert seldon.trouble({"status": {"state": "Available", "description": ""}}) == ""
     assert seldon.trouble(None) == ""

@@ -24,7 +24,14 @@ def test_what_is_nested_too_deep_is_cut_and_all_else_stays(depth):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no JSON [", b'{"a": 1}', nested(60).encode(), b"[" * 100, b'{"unclosed": "' + b"[" * 100],
+    [
+        b"",
+        b"no JSON [",
+        b'{"a": 1}',
+        nested(60).encode(),
+        b"[" * 100,
+        b'{"unclosed": "' + b"[" * 100,
+    ],
     ids=["nothing", "no JSON", "small", "deep enough", "never closed", "a text that never ends"],
 )
 def test_what_needs_no_cut_is_returned_as_it_came(content):

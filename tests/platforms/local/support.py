@@ -44,11 +44,19 @@ class Client:
         self._connection = http.client.HTTPConnection(self._place, timeout=timeout)
 
     def ask(
-        self, path: str = "/v2/models/income/infer", *, method: str = "POST", body: bytes = b"{}", **headers: str
+        self,
+        path: str = "/v2/models/income/infer",
+        *,
+        method: str = "POST",
+        body: bytes = b"{}",
+        **headers: str,
     ) -> Answer:
         """Return the answer; header names are written with underscores: `x_fairway_unit`."""
         self._connection.request(
-            method, path, body=body, headers={name.replace("_", "-"): value for name, value in headers.items()}
+            method,
+            path,
+            body=body,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
         )
         response = self._connection.getresponse()
         data = response.read()
@@ -74,18 +82,31 @@ class Bench:
     clients: list[Client] = field(default_factory=list)
 
     def serve(self, *revisions: str, wait: bool = True) -> None:
-        """Start a server for each revision, on the port that it had before, and wait until it answers."""
+        """Start a server for each revision, on the port that it had before, and wait until it
+        answers."""
         for revision in revisions:
             port = self.ports.setdefault(revision, sockets.free_port())
-            argv = [sys.executable, "-S", str(UPSTREAM), "--port", str(port), "--revision", revision]
-            self.processes.start(revision, argv=argv, env={}, log=self.root / "logs" / f"{revision}.log")
+            argv = [
+                sys.executable,
+                "-S",
+                str(UPSTREAM),
+                "--port",
+                str(port),
+                "--revision",
+                revision,
+            ]
+            self.processes.start(
+                revision, argv=argv, env={}, log=self.root / "logs" / f"{revision}.log"
+            )
         for revision in revisions if wait else ():
             until(lambda revision=revision: self.seen(revision) is not None)
 
     def seen(self, revision: str) -> dict[str, int] | None:
         """Return how many requests the server had per arm; None where it does not answer."""
         with (
-            contextlib.closing(Client(f"http://127.0.0.1:{self.ports[revision]}", timeout=5.0)) as client,
+            contextlib.closing(
+                Client(f"http://127.0.0.1:{self.ports[revision]}", timeout=5.0)
+            ) as client,
             contextlib.suppress(OSError),
         ):
             found: dict[str, int] = client.ask("/seen", method="GET").body
@@ -95,7 +116,9 @@ class Bench:
     def apply(self, *routes: traffic.Route, **options: Any) -> None:
         endpoints = {revision: [("127.0.0.1", port)] for revision, port in self.ports.items()}
         self.gateway.apply(
-            {route.deployment: route for route in routes}, endpoints=endpoints, **{"thresholds": ("100ms",), **options}
+            {route.deployment: route for route in routes},
+            endpoints=endpoints,
+            **{"thresholds": ("100ms",), **options},
         )
 
     def route(
@@ -108,7 +131,9 @@ class Bench:
         candidate: str | None = "new",
     ) -> traffic.Route:
         """Make a route and return it."""
-        route = traffic.route(deployment=deployment, stable=stable, candidate=candidate, weight=weight, mirror=mirror)
+        route = traffic.route(
+            deployment=deployment, stable=stable, candidate=candidate, weight=weight, mirror=mirror
+        )
         self.apply(route)
         return route
 
@@ -118,14 +143,16 @@ class Bench:
         return sample
 
     def settled(self, route: traffic.Route, *, requests: int) -> traffic.Sample:
-        """Return the first sample in which that many requests are counted and timed on both arms together."""
+        """Return the first sample in which that many requests are counted and timed on both arms
+        together."""
 
         def whole() -> traffic.Sample | None:
             sample = self.sample(route)
             arms = [arm for arm in (sample.stable, sample.candidate) if arm is not None]
             return (
                 sample
-                if sum(arm.requests for arm in arms) == requests and sum(arm.timed for arm in arms) >= requests
+                if sum(arm.requests for arm in arms) == requests
+                and sum(arm.timed for arm in arms) >= requests
                 else None
             )
 
@@ -158,16 +185,21 @@ def bench(root: Path) -> Iterator[Bench]:
 
 
 class Load:
-    """Clients that ask until the block ends, each unit in turn; `answers` counts (status, arm, revision).
+    """Clients that ask until the block ends, each unit in turn; `answers` counts (status, arm,
+    revision).
 
     They ask without pause, or so that all of them together ask `rate` times a second.
     """
 
-    def __init__(self, url: str, *, clients: int = 4, rate: float | None = None, **headers: str) -> None:
+    def __init__(
+        self, url: str, *, clients: int = 4, rate: float | None = None, **headers: str
+    ) -> None:
         self._url, self._headers = url, headers
         self._pause = clients / rate if rate else 0.0
         self._ending = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(clients)]
+        self._threads = [
+            threading.Thread(target=self._ask, args=(number,)) for number in range(clients)
+        ]
         self._lock = threading.Lock()
         self.answers: collections.Counter[tuple[Any, ...]] = collections.Counter()
 
@@ -196,7 +228,9 @@ class Load:
 
     def _ask(self, number: int) -> None:
         client, turn, began = Client(self._url), 0, time.monotonic()
-        while not self._ending.wait(began + turn * self._pause - time.monotonic() if self._pause else 0.0):
+        while not self._ending.wait(
+            began + turn * self._pause - time.monotonic() if self._pause else 0.0
+        ):
             turn += 1
             try:
                 answer = client.ask(**{"x_fairway_unit": f"{number}-{turn % 500}", **self._headers})

@@ -21,7 +21,9 @@ def ask(bench: Bench, count: int, **headers: str) -> collections.Counter[tuple[A
     """Return how often each (status, arm, revision) was answered."""
     client = bench.client()
     answers = (client.ask(x_fairway_unit=f"user-{number}", **headers) for number in range(count))
-    return collections.Counter((answer.status, answer.body["arm"], answer.body["revision"]) for answer in answers)
+    return collections.Counter(
+        (answer.status, answer.body["arm"], answer.body["revision"]) for answer in answers
+    )
 
 
 def test_requests_and_errors_are_what_the_clients_saw(bench: Bench) -> None:
@@ -37,8 +39,14 @@ def test_requests_and_errors_are_what_the_clients_saw(bench: Bench) -> None:
     sample = bench.settled(route, requests=well.total + badly.total)
     for arm, counted in (("canary", sample.candidate), ("stable", sample.stable)):
         assert counted is not None
-        assert counted.requests == counted.timed == sum(count for key, count in seen.items() if key[1] == arm)
-        assert counted.errors == sum(count for key, count in seen.items() if key[1] == arm and key[0] == 500)
+        assert (
+            counted.requests
+            == counted.timed
+            == sum(count for key, count in seen.items() if key[1] == arm)
+        )
+        assert counted.errors == sum(
+            count for key, count in seen.items() if key[1] == arm and key[0] == 500
+        )
     assert sample.candidate is not None
     assert sample.candidate.errors > 0
 
@@ -64,7 +72,10 @@ def test_scrapes_themselves_bring_the_latency_histogram_up_to_the_counters(bench
     for number in range(1, 31):
         client.ask()
         scrapes = (bench.sample(route).stable for _ in range(4))
-        assert any(stable is not None and (stable.requests, stable.timed) == (number, number) for stable in scrapes)
+        assert any(
+            stable is not None and (stable.requests, stable.timed) == (number, number)
+            for stable in scrapes
+        )
 
 
 def test_an_answer_slower_than_the_threshold_counts_as_slow(bench: Bench) -> None:
@@ -79,8 +90,11 @@ def test_an_answer_slower_than_the_threshold_counts_as_slow(bench: Bench) -> Non
     assert sample.stable.slow == {"500ms": 0, "10s": 0}
 
 
-def test_a_request_that_stable_answers_for_the_candidate_is_the_candidates_and_its_error(bench: Bench) -> None:
-    """The client saw no error, but the candidate failed: one that crashes on some inputs must not look healthy."""
+def test_a_request_that_stable_answers_for_the_candidate_is_the_candidates_and_its_error(
+    bench: Bench,
+) -> None:
+    """The client saw no error, but the candidate failed: one that crashes on some inputs must not
+    look healthy."""
     bench.serve("old", "new")
     route = bench.route(weight=50)
     seen = ask(bench, 40, x_test_only="new", x_test_reset="1")
@@ -88,7 +102,10 @@ def test_a_request_that_stable_answers_for_the_candidate_is_the_candidates_and_i
     sample = bench.settled(route, requests=40)
     assert sample.candidate is not None
     assert (sample.candidate.requests, sample.candidate.errors) == (seen[200, "canary", "old"],) * 2
-    assert bench.counter("cluster.arm_income_new_canary.upstream_rq_retry_success") == seen[200, "canary", "old"]
+    assert (
+        bench.counter("cluster.arm_income_new_canary.upstream_rq_retry_success")
+        == seen[200, "canary", "old"]
+    )
 
 
 def test_a_server_that_hangs_costs_one_504_that_counts_once_and_is_slow(bench: Bench) -> None:
@@ -103,7 +120,9 @@ def test_a_server_that_hangs_costs_one_504_that_counts_once_and_is_slow(bench: B
     assert (bench.seen("old") or {})["stable"] == 3  # asked three times
 
 
-def test_a_candidate_that_hangs_is_one_slow_request_of_its_own_that_stable_answers(bench: Bench) -> None:
+def test_a_candidate_that_hangs_is_one_slow_request_of_its_own_that_stable_answers(
+    bench: Bench,
+) -> None:
     bench.serve("old", "new")
     route = traffic.route(deployment="income", stable="old", candidate="new", weight=100, mirror=0)
     bench.apply(route, limits={"income": routing.Limits(seconds=0.0)})
@@ -111,7 +130,12 @@ def test_a_candidate_that_hangs_is_one_slow_request_of_its_own_that_stable_answe
     assert (answer.status, answer.body["revision"]) == (200, "old")
     candidate = bench.settled(route, requests=1).candidate
     assert candidate is not None
-    assert (candidate.requests, candidate.errors, candidate.timed, candidate.slow) == (1, 0, 1, {"100ms": 1})
+    assert (candidate.requests, candidate.errors, candidate.timed, candidate.slow) == (
+        1,
+        0,
+        1,
+        {"100ms": 1},
+    )
 
 
 def test_a_request_that_nobody_could_answer_is_an_error_without_a_time(bench: Bench) -> None:
@@ -137,7 +161,9 @@ def test_a_request_that_its_client_gave_up_counts_for_nobody(bench: Bench) -> No
     assert stable.requests == 0
 
 
-@pytest.mark.parametrize("change", ["removed and back", "another threshold", "another endpoint", "another process"])
+@pytest.mark.parametrize(
+    "change", ["removed and back", "another threshold", "another endpoint", "another process"]
+)
 def test_the_epoch_changes_whenever_counters_may_have_begun_anew(bench: Bench, change: str) -> None:
     bench.serve("old", "new")
     route = bench.route(weight=50)
@@ -173,14 +199,20 @@ def test_a_change_of_weight_keeps_the_epoch_and_the_counts(bench: Bench) -> None
     assert after.route_version != before.route_version
 
 
-def test_another_object_for_the_home_gives_the_same_counts_before_it_applies_anything(bench: Bench) -> None:
+def test_another_object_for_the_home_gives_the_same_counts_before_it_applies_anything(
+    bench: Bench,
+) -> None:
     bench.serve("old", "new")
     route = bench.route(weight=50)
     ask(bench, 10)
     sample = bench.settled(route, requests=10)
     again = envoy.Envoy(bench.root, Processes(bench.root)).sample(route)
     assert again is not None
-    assert (again.epoch, again.stable, again.candidate) == (sample.epoch, sample.stable, sample.candidate)
+    assert (again.epoch, again.stable, again.candidate) == (
+        sample.epoch,
+        sample.stable,
+        sample.candidate,
+    )
     assert again.stable is not None
     assert again.stable.slow.keys() == {"100ms"}
 
@@ -190,7 +222,9 @@ def test_an_absent_gateway_gives_no_sample_and_no_error(tmp_path: Path) -> None:
     absent = envoy.Envoy(tmp_path, Processes(tmp_path))
     assert absent.sample(route) is None
     assert absent.in_effect("income") is None
-    with pytest.raises(errors.PlatformError, match=r"the gateway of .* was never started: run `fairway up`"):
+    with pytest.raises(
+        errors.PlatformError, match=r"the gateway of .* was never started: run `fairway up`"
+    ):
         _ = absent.url
     assert not absent.alive()
 
@@ -199,7 +233,9 @@ def test_a_stopped_gateway_and_an_unknown_deployment_give_no_sample(bench: Bench
     bench.serve("old")
     route = bench.route(candidate=None)
     assert (
-        bench.gateway.sample(traffic.route(deployment="other", stable="old", candidate=None, weight=0, mirror=0))
+        bench.gateway.sample(
+            traffic.route(deployment="other", stable="old", candidate=None, weight=0, mirror=0)
+        )
         is None
     )
     bench.gateway.stop()

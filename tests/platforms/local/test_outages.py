@@ -16,7 +16,9 @@ from tests.platforms.local import support
 from tests.platforms.local.support import Bench
 
 
-def test_a_killed_candidate_fails_no_request_and_its_share_still_counts_as_its(bench: Bench) -> None:
+def test_a_killed_candidate_fails_no_request_and_its_share_still_counts_as_its(
+    bench: Bench,
+) -> None:
     bench.serve("old", "new")
     route = bench.route(weight=50)
     with support.Load(bench.gateway.url) as load:
@@ -29,10 +31,15 @@ def test_a_killed_candidate_fails_no_request_and_its_share_still_counts_as_its(b
     assert load.answers[200, "canary", "old"] > 0
     sample = bench.settled(route, requests=load.total)
     assert sample.candidate is not None
-    assert sample.candidate.requests == load.answers[200, "canary", "old"] + load.answers[200, "canary", "new"]
+    assert (
+        sample.candidate.requests
+        == load.answers[200, "canary", "old"] + load.answers[200, "canary", "new"]
+    )
 
 
-def test_the_only_server_may_be_killed_and_be_away_for_seconds_without_a_failed_request(bench: Bench) -> None:
+def test_the_only_server_may_be_killed_and_be_away_for_seconds_without_a_failed_request(
+    bench: Bench,
+) -> None:
     bench.serve("old")
     route = bench.route(candidate=None)
     with support.Load(bench.gateway.url) as load:
@@ -49,18 +56,21 @@ def test_the_only_server_may_be_killed_and_be_away_for_seconds_without_a_failed_
 
 
 def crashes(bench: Bench, revision: str, **headers: str) -> tuple[int, support.Answer]:
-    """Return how often one request killed the server, which is started again each time, and what its client was
-    answered.
+    """Return how often one request killed the server, which is started again each time, and what
+    its client was answered.
     """
     found, pids = [], set()
-    asking = threading.Thread(target=lambda: found.append(bench.client().ask(x_test_crash="1", **headers)))
+    asking = threading.Thread(
+        target=lambda: found.append(bench.client().ask(x_test_crash="1", **headers))
+    )
     asking.start()
     while asking.is_alive():
         if bench.processes.alive(revision):
             asking.join(0.02)
         else:
             pids.add((bench.processes.record(revision) or bench).pid)  # type: ignore[union-attr]
-            bench.serve(revision, wait=False)  # the same request may kill it before anybody else is answered
+            # the same request may kill it before anybody else is answered
+            bench.serve(revision, wait=False)
     asking.join()
     return len(pids) + (not bench.processes.alive(revision)), found[0]
 
@@ -99,7 +109,8 @@ def test_a_slow_shadow_drops_copies_and_fails_nobody(bench: Bench) -> None:
         load.more(400)
     assert load.failed == {}
     assert bench.counter("cluster.arm_income_new_shadow.upstream_rq_pending_overflow") > 0
-    assert (bench.seen("new") or {})["at_once"] <= 24  # 16, which Envoy's workers hold together only roughly
+    # 16, which Envoy's workers hold together only roughly
+    assert (bench.seen("new") or {})["at_once"] <= 24
     sample = bench.settled(route, requests=load.total)
     assert sample.stable is not None
     assert sample.stable.errors == 0
@@ -108,7 +119,9 @@ def test_a_slow_shadow_drops_copies_and_fails_nobody(bench: Bench) -> None:
 def test_a_fast_shadow_gets_every_copy(bench: Bench) -> None:
     bench.serve("old", "new")
     bench.route(mirror=100)
-    with support.Load(bench.gateway.url, clients=8, rate=60, x_test_only="new", x_test_delay="0.02") as load:
+    with support.Load(
+        bench.gateway.url, clients=8, rate=60, x_test_only="new", x_test_delay="0.02"
+    ) as load:
         load.more(300)
     assert load.failed == {}
     support.until(lambda: (bench.seen("new") or {}).get("none", 0) >= load.total)
@@ -125,7 +138,9 @@ def test_a_dead_shadow_fails_nobody(bench: Bench) -> None:
     assert load.failed == {}
 
 
-def test_a_killed_gateway_comes_back_on_its_port_with_its_routes_and_another_epoch(bench: Bench) -> None:
+def test_a_killed_gateway_comes_back_on_its_port_with_its_routes_and_another_epoch(
+    bench: Bench,
+) -> None:
     bench.serve("old", "new")
     route = bench.route(weight=100)
     url, before = bench.gateway.url, bench.sample(route)
@@ -188,7 +203,9 @@ def test_a_port_that_another_program_has_is_one_sentence(bench: Bench, asked_for
     bench.gateway.stop()
     with (
         socket.create_server(("127.0.0.1", port)),
-        pytest.raises(errors.PlatformError, match=f"port {port} is taken by another program: choose"),
+        pytest.raises(
+            errors.PlatformError, match=f"port {port} is taken by another program: choose"
+        ),
     ):
         bench.gateway.start(port=port if asked_for else 0)
     bench.gateway.start()
@@ -199,7 +216,8 @@ def test_another_port_than_that_of_the_gateway_that_runs_is_one_sentence(bench: 
     port = int(bench.gateway.url.rpartition(":")[2])
     bench.gateway.start(port=port)
     with pytest.raises(
-        errors.PlatformError, match=f"the gateway runs on port {port}, not 1: stop it with `fairway down`"
+        errors.PlatformError,
+        match=f"the gateway runs on port {port}, not 1: stop it with `fairway down`",
     ):
         bench.gateway.start(port=1)
 
@@ -210,13 +228,17 @@ def test_a_free_port_is_tried_again_where_another_program_was_faster(
     free, given = sockets.free_port, []
     with socket.create_server(("127.0.0.1", free())) as other:
         taken = other.getsockname()[1]
-        monkeypatch.setattr(sockets, "free_port", lambda: given.append(taken if not given else free()) or given[-1])
+        monkeypatch.setattr(
+            sockets, "free_port", lambda: given.append(taken if not given else free()) or given[-1]
+        )
         for bench in support.bench(tmp_path):
             assert bench.gateway.alive()
             assert not bench.gateway.url.endswith(f":{taken}")
 
 
-def test_where_there_is_no_envoy_the_sentence_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_is_no_envoy_the_sentence_says_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(envoy.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", os.devnull)
     with pytest.raises(errors.PlatformError, match="there is no Envoy: install"):

@@ -73,14 +73,17 @@ def test_a_successor_knows_the_process_and_can_stop_it(home: Home) -> None:
 
 def test_a_process_that_was_being_started_when_the_supervisor_died_is_found(home: Home) -> None:
     process = home.start(SLEEP)
-    home.write(dataclasses.replace(process, pid=0, created=0.0))  # what is on disk before the process is there
+    # what is on disk before the process is there
+    home.write(dataclasses.replace(process, pid=0, created=0.0))
     successor = Processes(home.root)
     assert successor.alive("one")
     assert successor.record("one") == process
 
 
 def test_a_process_that_was_never_started_is_not_alive(home: Home) -> None:
-    home.write(Process(name="one", pid=0, created=0.0, argv=("x",), started_at=0.0, log="", mark="never"))
+    home.write(
+        Process(name="one", pid=0, created=0.0, argv=("x",), started_at=0.0, log="", mark="never")
+    )
     assert not home.processes.alive("one")
     home.processes.stop("one")
     assert home.processes.names() == []
@@ -90,7 +93,17 @@ def test_a_process_that_was_never_started_is_not_alive(home: Home) -> None:
 def test_a_stranger_that_was_given_the_pid_is_neither_alive_nor_killed(
     home: Home, stranger: subprocess.Popen[bytes], mark: str
 ) -> None:
-    home.write(Process(name="one", pid=stranger.pid, created=1.0, argv=("x",), started_at=1.0, log="", mark=mark))
+    home.write(
+        Process(
+            name="one",
+            pid=stranger.pid,
+            created=1.0,
+            argv=("x",),
+            started_at=1.0,
+            log="",
+            mark=mark,
+        )
+    )
     assert not home.processes.alive("one")
     home.processes.signal("one", signal.SIGKILL)
     home.processes.stop("one", grace_seconds=0.1)
@@ -160,13 +173,17 @@ def test_an_ended_process_is_no_zombie_and_tells_its_status(home: Home) -> None:
 
 def test_a_second_of_the_name_is_refused_while_the_first_runs(home: Home) -> None:
     process = home.start(SLEEP)
-    with pytest.raises(errors.PlatformError, match="one runs already: stop it before it is started again"):
+    with pytest.raises(
+        errors.PlatformError, match="one runs already: stop it before it is started again"
+    ):
         home.start(SLEEP)
     assert home.processes.record("one") == process
 
 
 def test_a_program_that_is_not_there_is_one_sentence_and_leaves_no_record(home: Home) -> None:
-    with pytest.raises(errors.PlatformError, match=r"one cannot be started: /no/such: No such file or directory"):
+    with pytest.raises(
+        errors.PlatformError, match=r"one cannot be started: /no/such: No such file or directory"
+    ):
         home.start(["/no/such"])
     assert home.processes.names() == []
 
@@ -178,7 +195,10 @@ def test_output_and_environment_are_as_asked_and_a_large_log_is_put_aside_once(
     for word in ("first", "second"):
         home.start([sys.executable, "-S", "-c", "import os; print(os.environ['WORD'])"], WORD=word)
         until(lambda: not home.processes.alive("one"))
-    assert ((home.root / "log").read_text(), (home.root / "log.1").read_text()) == ("second\n", "first\n")
+    assert ((home.root / "log").read_text(), (home.root / "log.1").read_text()) == (
+        "second\n",
+        "first\n",
+    )
 
 
 def _runs(pid: int) -> bool:

@@ -38,9 +38,13 @@ def test_several_labels_of_a_row_are_sent_as_a_list_in_the_list_of_rows(text, se
     assert requests.meant(text, TAGS, of="abc", separator=separator) == sent
 
 
-@pytest.mark.parametrize("text", ["bug;login", "bug;crash", '["bug"', "[" * 100_000, '["bug", null]', '[["bug"]]'])
+@pytest.mark.parametrize(
+    "text", ["bug;login", "bug;crash", '["bug"', "[" * 100_000, '["bug", null]', '[["bug"]]']
+)
 def test_labels_that_are_no_list_of_names_are_refused_with_an_example(text):
-    with pytest.raises(errors.UsageError, match=r'wanted a list of some of bug, login, such as \["bug"\]'):
+    with pytest.raises(
+        errors.UsageError, match=r'wanted a list of some of bug, login, such as \["bug"\]'
+    ):
         requests.meant(text, TAGS, of="abc")
 
 

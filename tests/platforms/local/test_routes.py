@@ -22,7 +22,9 @@ def canaries(bench: Bench) -> set[str]:
     return {unit for unit in UNITS if client.ask(x_fairway_unit=unit).body["arm"] == "canary"}
 
 
-def test_a_unit_stays_on_its_arm_and_a_growing_weight_moves_units_one_way_only(bench: Bench) -> None:
+def test_a_unit_stays_on_its_arm_and_a_growing_weight_moves_units_one_way_only(
+    bench: Bench,
+) -> None:
     bench.serve("old", "new")
     found = []
     for weight in (5, 25, 50):
@@ -31,7 +33,8 @@ def test_a_unit_stays_on_its_arm_and_a_growing_weight_moves_units_one_way_only(b
         drawn = {
             unit
             for unit in UNITS
-            if xxhash.xxh64_intdigest(f"{route.salt}:{unit}".encode()) % routing.TOTAL < weight * routing.TOTAL // 100
+            if xxhash.xxh64_intdigest(f"{route.salt}:{unit}".encode()) % routing.TOTAL
+            < weight * routing.TOTAL // 100
         }
         assert found[-1] == drawn
         assert canaries(bench) == drawn
@@ -67,15 +70,22 @@ def test_an_empty_unit_is_refused_with_a_sentence(bench: Bench) -> None:
     bench.route(candidate=None)
     answer = bench.client().ask(x_fairway_unit="")
     assert answer.status == 400
-    assert answer.body == {"error": "x-fairway-unit is empty: name the user or session, or leave the header out"}
+    assert answer.body == {
+        "error": "x-fairway-unit is empty: name the user or session, or leave the header out"
+    }
 
 
-@pytest.mark.parametrize("path", ["/v2/models/other/infer", "/v2/models/incomes/infer", "/v2/models/", "/"])
+@pytest.mark.parametrize(
+    "path", ["/v2/models/other/infer", "/v2/models/incomes/infer", "/v2/models/", "/"]
+)
 def test_what_is_not_deployed_is_answered_404_with_a_sentence(bench: Bench, path: str) -> None:
     bench.serve("old")
     bench.route(candidate=None)
     answer = bench.client().ask(path)
-    assert (answer.status, answer.body) == (404, {"error": "no such model is deployed here; see `fairway status`"})
+    assert (answer.status, answer.body) == (
+        404,
+        {"error": "no such model is deployed here; see `fairway status`"},
+    )
 
 
 def test_the_models_own_page_and_the_health_of_the_gateway_answer(bench: Bench) -> None:
@@ -96,12 +106,19 @@ def test_a_revision_is_asked_by_its_name_and_that_counts_for_no_arm(bench: Bench
     route = bench.route(weight=50)
     client = bench.client()
     for revision in ("old", "new"):
-        answers = [client.ask(f"/v2/models/income/versions/{revision}/infer", x_fairway_arm="stable") for _ in range(5)]
-        assert {(answer.body["revision"], answer.body["arm"]) for answer in answers} == {(revision, "named")}
+        answers = [
+            client.ask(f"/v2/models/income/versions/{revision}/infer", x_fairway_arm="stable")
+            for _ in range(5)
+        ]
+        assert {(answer.body["revision"], answer.body["arm"]) for answer in answers} == {
+            (revision, "named")
+        }
     gone = client.ask("/v2/models/income/versions/older/infer")
     assert (gone.status, gone.body) == (
         404,
-        {"error": "no such revision of income serves: wanted one that does, or no version in the path"},
+        {
+            "error": "no such revision of income serves: wanted one that does, or no version in the path"
+        },
     )
     sample = bench.sample(route)
     assert [arm.requests for arm in (sample.stable, sample.candidate) if arm is not None] == [0, 0]
@@ -119,7 +136,9 @@ def test_a_body_that_is_too_large_or_does_not_come_is_refused_here_and_counts_fo
     large = bench.client().ask(body=b"x" * 1001)
     assert (large.status, "serving.maxBodyMebibytes" in large.body["error"]) == (413, True)
     with socket.create_connection(urlsplit(bench.gateway.url).netloc.split(":")) as slow:
-        slow.sendall(b"POST /v2/models/income/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{")
+        slow.sendall(
+            b"POST /v2/models/income/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{"
+        )
         assert b" 408 " in slow.recv(1000)
     assert bench.client().ask(body=b"x" * 1000).status == 200
     stable = bench.settled(route, requests=1).stable
@@ -130,7 +149,9 @@ def test_a_body_that_is_too_large_or_does_not_come_is_refused_here_and_counts_fo
 def test_what_is_more_than_an_arm_bears_is_429_and_no_error_of_the_arm(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters, "ARM_LIMITS", {"max_connections": 1, "max_requests": 1, "max_pending_requests": 1})
+    monkeypatch.setattr(
+        clusters, "ARM_LIMITS", {"max_connections": 1, "max_requests": 1, "max_pending_requests": 1}
+    )
     bench.serve("old")
     route = bench.route(candidate=None)
     with support.Load(bench.gateway.url, clients=8, x_test_delay="0.02") as load:
@@ -152,13 +173,18 @@ def test_the_gateway_and_not_the_client_says_the_arm(bench: Bench) -> None:
 def test_the_gateway_makes_every_id_whatever_its_client_claims(bench: Bench) -> None:
     bench.serve("old")
     route = bench.route(candidate=None)
-    answers = [bench.client().ask(**claimed) for claimed in ({"x_request_id": "mine"}, {"x_request_id": "mine"}, {})]
+    answers = [
+        bench.client().ask(**claimed)
+        for claimed in ({"x_request_id": "mine"}, {"x_request_id": "mine"}, {})
+    ]
     assert all(answer.headers["x-request-id"] == answer.body["id"] for answer in answers)
     assert len({answer.body["id"] for answer in answers} - {"mine", ""}) == 3
     assert answers[0].headers["x-fairway-route-version"] == route.version
 
 
-def test_a_revision_that_a_client_claims_never_reaches_a_server_so_it_cannot_pass_for_a_copy(bench: Bench) -> None:
+def test_a_revision_that_a_client_claims_never_reaches_a_server_so_it_cannot_pass_for_a_copy(
+    bench: Bench,
+) -> None:
     bench.serve("old")
     bench.route(candidate=None)
     assert bench.client().ask(x_fairway_revision="new").body["claimed"] is None
@@ -173,7 +199,10 @@ def test_mirrored_copies_carry_no_arm_and_count_for_neither(bench: Bench) -> Non
     sample = bench.settled(route, requests=60)
     assert sample.candidate is not None
     assert sample.stable is not None
-    assert (sample.candidate.requests, sample.stable.requests) == (arms.count("canary"), arms.count("stable"))
+    assert (sample.candidate.requests, sample.stable.requests) == (
+        arms.count("canary"),
+        arms.count("stable"),
+    )
 
 
 def test_a_part_of_the_requests_is_mirrored_where_a_part_is_asked_for(bench: Bench) -> None:
@@ -182,7 +211,9 @@ def test_a_part_of_the_requests_is_mirrored_where_a_part_is_asked_for(bench: Ben
     client = bench.client()
     for unit in UNITS:
         client.ask(x_fairway_unit=unit)
-    copies = support.until(lambda: bench.counter("cluster.arm_income_new_shadow.upstream_rq_completed"))
+    copies = support.until(
+        lambda: bench.counter("cluster.arm_income_new_shadow.upstream_rq_completed")
+    )
     assert 15 < copies < 95
 
 
@@ -201,7 +232,9 @@ def test_routes_change_under_load_without_a_failed_request(bench: Bench) -> None
     bench.serve("old", "new", "newer")
     bench.route()
     with support.Load(bench.gateway.url) as load:
-        for weight, mirror, candidate in itertools.product((0, 5, 50, 100), (0, 100), ("new", "newer")):
+        for weight, mirror, candidate in itertools.product(
+            (0, 5, 50, 100), (0, 100), ("new", "newer")
+        ):
             bench.route(weight=weight, mirror=mirror, candidate=candidate)
             load.more(60)
     assert load.failed == {}
@@ -236,14 +269,22 @@ def test_applying_twice_writes_nothing(bench: Bench) -> None:
     route = bench.route(weight=25)
     before = {file.name: file.stat().st_mtime_ns for file in (bench.root / "envoy").iterdir()}
     bench.apply(route)
-    assert {file.name: file.stat().st_mtime_ns for file in (bench.root / "envoy").iterdir()} == before
+    assert {
+        file.name: file.stat().st_mtime_ns for file in (bench.root / "envoy").iterdir()
+    } == before
 
 
 def test_refused_routes_are_told_in_a_sentence_and_the_earlier_ones_stay(bench: Bench) -> None:
     bench.serve("old", "new")
     route = bench.route(weight=50)
     bad = traffic.Route(
-        deployment="income", stable="old", candidate="new", weight=25, mirror=0, salt="s", version="bad\nheader"
+        deployment="income",
+        stable="old",
+        candidate="new",
+        weight=25,
+        mirror=0,
+        salt="s",
+        version="bad\nheader",
     )
     before = bench.counter("http.ingress.rds.routes.update_rejected")
     for _ in range(3):
@@ -275,12 +316,20 @@ def test_refused_clusters_are_told_in_a_sentence_and_the_earlier_ones_stay(bench
     bench.apply(route)
 
 
-def test_what_was_written_while_the_gateway_was_down_and_is_refused_at_its_start_is_told(bench: Bench) -> None:
+def test_what_was_written_while_the_gateway_was_down_and_is_refused_at_its_start_is_told(
+    bench: Bench,
+) -> None:
     bench.serve("old")
     route = bench.route(candidate=None)
     bench.gateway.stop()
     bad = traffic.Route(
-        deployment="income", stable="old", candidate=None, weight=0, mirror=0, salt="s", version="bad\nheader"
+        deployment="income",
+        stable="old",
+        candidate=None,
+        weight=0,
+        mirror=0,
+        salt="s",
+        version="bad\nheader",
     )
     bench.apply(bad)
     bench.gateway.start()

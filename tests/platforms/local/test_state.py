@@ -97,7 +97,10 @@ def test_a_strategy_that_is_edited_in_mid_rollout_waits_for_the_next(tmp_path: P
     begun = store.deployment("income")
     assert begun is not None
     going = State(
-        phase=Phase.CANARY, stable="a" * 12, candidate="b" * 12, ledger=bookkeeping.begin(begun.policy, at=1.0)
+        phase=Phase.CANARY,
+        stable="a" * 12,
+        candidate="b" * 12,
+        ledger=bookkeeping.begin(begun.policy, at=1.0),
     )
     store.save("income", state=going, policy=begun.policy, events=(), answered=None)
     store.deploy(revision({"guards": [errors, slow]}), now=2.0)
@@ -112,7 +115,11 @@ def test_a_strategy_that_is_edited_in_mid_rollout_waits_for_the_next(tmp_path: P
         at=2.0,
     )
     store.save(
-        "income", state=State(phase=Phase.STABLE, stable="b" * 12), policy=edited.policy, events=(), answered=None
+        "income",
+        state=State(phase=Phase.STABLE, stable="b" * 12),
+        policy=edited.policy,
+        events=(),
+        answered=None,
     )
     ended = store.deployment("income")
     assert ended is not None

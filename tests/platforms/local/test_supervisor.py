@@ -28,8 +28,13 @@ def watched(tmp_path: Path) -> Iterator[supervisor.Supervisor]:
 
 def deploy(watched: supervisor.Supervisor, name: str, *, every: str) -> None:
     revision = test_state.revision({})
-    config = {**revision.config, "platform": {**revision.config["platform"], "scrapeInterval": every}}
-    watched.state.deploy(state.LocalRevision(**{**vars(revision), "deployment": name, "config": config}), now=1.0)
+    config = {
+        **revision.config,
+        "platform": {**revision.config["platform"], "scrapeInterval": every},
+    }
+    watched.state.deploy(
+        state.LocalRevision(**{**vars(revision), "deployment": name, "config": config}), now=1.0
+    )
 
 
 @pytest.mark.parametrize("order", [("500ms", "1m"), ("1m", "500ms")])
@@ -44,9 +49,13 @@ def test_while_nothing_is_deployed_there_is_a_look_each_second(watched):
 
 
 @pytest.mark.parametrize(
-    ("phase", "obeyed"), [(Phase.CANARY, True), (Phase.STABLE, False)], ids=["a rollout", "no rollout"]
+    ("phase", "obeyed"),
+    [(Phase.CANARY, True), (Phase.STABLE, False)],
+    ids=["a rollout", "no rollout"],
 )
-def test_whether_a_command_was_obeyed_does_not_depend_on_the_words_of_whoever_asked(watched, phase, obeyed):
+def test_whether_a_command_was_obeyed_does_not_depend_on_the_words_of_whoever_asked(
+    watched, phase, obeyed
+):
     deploy(watched, "income", every="1s")
     found = watched.state.deployment("income")
     moving = states.State(phase=phase, stable=found.desired, candidate="c" * 12 if obeyed else None)
@@ -59,22 +68,32 @@ def test_whether_a_command_was_obeyed_does_not_depend_on_the_words_of_whoever_as
     assert reply is not None
     assert reply.obeyed is obeyed
     assert why in reply.sentence
-    assert watched.state.deployment("income").state.phase is (Phase.PAUSED if obeyed else Phase.STABLE)
+    assert watched.state.deployment("income").state.phase is (
+        Phase.PAUSED if obeyed else Phase.STABLE
+    )
 
 
 def lose_the_plug_in(watched: supervisor.Supervisor, name: str) -> None:
     """Make the deployment's strategy one with a guard of a type that is not installed."""
     found = watched.state.deployment(name)
     gone = {"guards": [{"name": "profit", "type": "profit"}]}
-    stored = json.dumps({**record.to_json(found.state), "strategy": {**found.config["strategy"], **gone}})
+    stored = json.dumps(
+        {**record.to_json(found.state), "strategy": {**found.config["strategy"], **gone}}
+    )
     config = json.dumps({**found.config, "strategy": {**found.config["strategy"], **gone}})
     with closing(sqlite3.connect(watched.home.state)) as connection, connection:
-        connection.execute("UPDATE deployments SET state=?, config=? WHERE name=?", (stored, config, name))
+        connection.execute(
+            "UPDATE deployments SET state=?, config=? WHERE name=?", (stored, config, name)
+        )
 
 
-def test_a_deployment_whose_guard_is_not_installed_any_more_keeps_its_route_and_stops_no_other(watched, caplog):
+def test_a_deployment_whose_guard_is_not_installed_any_more_keeps_its_route_and_stops_no_other(
+    watched, caplog
+):
     deploy(watched, "a", every="1s")
-    candidate = state.LocalRevision(**{**vars(watched.state.revision("b" * 12)), "revision": "c" * 12})
+    candidate = state.LocalRevision(
+        **{**vars(watched.state.revision("b" * 12)), "revision": "c" * 12}
+    )
     watched.state.deploy(candidate, now=2.0)
     found = watched.state.deployment("a")
     canary = states.State(phase=Phase.CANARY, stable="b" * 12, candidate="c" * 12, step=1)
@@ -91,7 +110,10 @@ def test_a_deployment_whose_guard_is_not_installed_any_more_keeps_its_route_and_
         watched.stop()
     assert watched.state.deployment("b").state.phase is Phase.STARTING
     assert watched.state.deployment("a").state == canary
-    assert "nothing moves for a: what is stored of it cannot be read (strategy.guards.0: " in caplog.text
+    assert (
+        "nothing moves for a: what is stored of it cannot be read (strategy.guards.0: "
+        in caplog.text
+    )
 
 
 def test_while_the_gateway_s_port_is_taken_deployments_have_their_look(watched, caplog):
@@ -108,7 +130,9 @@ def test_while_the_gateway_s_port_is_taken_deployments_have_their_look(watched, 
     assert watched.state.deployment("a").state.phase is Phase.STARTING
 
 
-def test_a_revision_whose_configuration_cannot_be_read_is_given_up_and_others_are_looked_after(watched, tmp_path):
+def test_a_revision_whose_configuration_cannot_be_read_is_given_up_and_others_are_looked_after(
+    watched, tmp_path
+):
     made = test_state.revision({})
     package = str(support.packaged(tmp_path / "model", name="income").path)
     config = {**made.config, "serving": {**made.config["serving"], "gone": 1}}
@@ -121,9 +145,13 @@ def test_a_revision_whose_configuration_cannot_be_read_is_given_up_and_others_ar
 
 
 @pytest.mark.parametrize("lost", ["the store", "the gateway"])
-def test_what_cannot_be_stopped_is_said_and_everything_else_stops_the_gateway_first(watched, lost, monkeypatch, caplog):
+def test_what_cannot_be_stopped_is_said_and_everything_else_stops_the_gateway_first(
+    watched, lost, monkeypatch, caplog
+):
     ended, stop = [], watched.processes.stop
-    monkeypatch.setattr(watched.processes, "stop", lambda name, **how: ended.append(name) or stop(name, **how))
+    monkeypatch.setattr(
+        watched.processes, "stop", lambda name, **how: ended.append(name) or stop(name, **how)
+    )
     for name in ("run-income", "envoy"):
         watched.processes.start(name, argv=["sleep", "600"], env={}, log=watched.home.logs / "log")
     if lost == "the store":
@@ -142,7 +170,9 @@ def test_what_cannot_be_stopped_is_said_and_everything_else_stops_the_gateway_fi
     stop("envoy", grace_seconds=1.0)
 
 
-def test_helpers_of_another_version_are_started_anew_before_the_store_is_brought_up_to_date(tmp_path):
+def test_helpers_of_another_version_are_started_anew_before_the_store_is_brought_up_to_date(
+    tmp_path,
+):
     home = Home(tmp_path)
     supervised = processes.Processes(tmp_path)
     earlier = supervised.start("collector", argv=["sleep", "600"], env={}, log=tmp_path / "log")
@@ -165,8 +195,17 @@ def test_helpers_of_another_version_are_started_anew_before_the_store_is_brought
 
 def test_the_record_of_a_process_that_an_earlier_version_wrote_is_read(tmp_path):
     supervised = processes.Processes(tmp_path)
-    known = {"name": "collector", "pid": 0, "created": 0.0, "argv": ["a", "b"], "started_at": 1.0, "log": "log"}
-    artifacts.write_json(tmp_path / "processes" / "collector.json", {**known, "pid": 2**22 + 1, "mark": "m"})
+    known = {
+        "name": "collector",
+        "pid": 0,
+        "created": 0.0,
+        "argv": ["a", "b"],
+        "started_at": 1.0,
+        "log": "log",
+    }
+    artifacts.write_json(
+        tmp_path / "processes" / "collector.json", {**known, "pid": 2**22 + 1, "mark": "m"}
+    )
     record = supervised.record("collector")
     assert (record.argv, record.version) == (("a", "b"), "")
 
@@ -180,7 +219,9 @@ def test_a_store_of_an_earlier_version_learns_whether_commands_were_obeyed(tmp_p
         assert store.reply(store.ask("income", Command("pause", "jo"), now=1.0)) is None
 
 
-def test_a_command_that_a_supervisor_of_an_earlier_version_took_is_not_said_to_have_had_no_effect(watched):
+def test_a_command_that_a_supervisor_of_an_earlier_version_took_is_not_said_to_have_had_no_effect(
+    watched,
+):
     number = watched.state.ask("income", Command("pause", "jo"), now=1.0)
     with closing(sqlite3.connect(watched.home.state)) as earlier, earlier:
         earlier.execute("UPDATE commands SET answer='paused by jo' WHERE id=?", (number,))

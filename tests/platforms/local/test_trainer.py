@@ -1,4 +1,5 @@
-"""When the trainer pages, and what is remembered of a run of the training pipeline once its process is gone."""
+"""When the trainer pages, and what is remembered of a run of the training pipeline once its process
+is gone."""
 
 import contextlib
 import dataclasses
@@ -73,7 +74,10 @@ def test_a_run_that_left_no_record_failed_and_its_last_line_says_why(home: Home)
     (home.runs / RUN).mkdir(parents=True)
     (home.runs / RUN / "log.txt").write_text("starting\nfairway: no labels\n")
     client.down(home)
-    assert (remembered(home)["outcome"], remembered(home)["said"]) == (run.FAILED, "fairway: no labels")
+    assert (remembered(home)["outcome"], remembered(home)["said"]) == (
+        run.FAILED,
+        "fairway: no labels",
+    )
 
 
 def test_down_with_a_damaged_store_leaves_nothing_behind_and_says_so(
@@ -89,20 +93,30 @@ def test_down_with_a_damaged_store_leaves_nothing_behind_and_says_so(
     assert "is damaged" in caplog.text
 
 
-def looked(folder: Path, events: list[dict[str, Any]], facts: dict[str, float]) -> tuple[list[conclusions.Alert], str]:
-    """Return the alerts after a look at a revision whose labels are in, and why no run was started: it is off."""
+def looked(
+    folder: Path, events: list[dict[str, Any]], facts: dict[str, float]
+) -> tuple[list[conclusions.Alert], str]:
+    """Return the alerts after a look at a revision whose labels are in, and why no run was started:
+    it is off."""
     home = Home(folder)
     home.make()
     served = test_state.revision({})
-    config = {**served.config, "retraining": {"enabled": False, "minLabels": 100, "maxAccuracyDrop": 0.05}}
+    config = {
+        **served.config,
+        "retraining": {"enabled": False, "minLabels": 100, "maxAccuracyDrop": 0.05},
+    }
     revision = dataclasses.replace(served, facts=facts, config=config)
     with known(home) as store, contextlib.closing(places.opened(home.events)) as archive:
         archive.add(events, at=1.0)
         store.deploy(revision, now=1.0)
         stable = State(phase=Phase.STABLE, stable=revision.revision)
-        store.save("income", state=stable, policy=store.deployments()[0].policy, events=[], answered=None)
+        store.save(
+            "income", state=stable, policy=store.deployments()[0].policy, events=[], answered=None
+        )
         (deployment,) = store.deployments()
-        trainer.Trainer(home, Processes(home.root), state=store, events=archive).look(deployment, now=2.0)
+        trainer.Trainer(home, Processes(home.root), state=store, events=archive).look(
+            deployment, now=2.0
+        )
         return archive.conclusions.alerts(), remembered(home)["reason"]
 
 
@@ -113,10 +127,13 @@ def labelled(answers: list[dict[str, Any]], truths: list[Any]) -> list[dict[str,
 def test_a_fall_of_accuracy_pages_with_both_accuracies(tmp_path: Path) -> None:
     answers = [made.prediction(f"r{i}", revision="b" * 12) for i in range(100)]
     events = labelled(answers, ["cat"] * 75 + ["dog"] * 25)
-    [alert], _ = looked(tmp_path, events, {"testAccuracy": 0.95})  # of a package that states no loss
+    # of a package that states no loss
+    [alert], _ = looked(tmp_path, events, {"testAccuracy": 0.95})
     assert (alert.name, alert.severity) == ("RealisedAccuracyLow", "page")
     assert alert.summary == "income answers 75.0% right, 95.0% on its test split"
-    assert alert.description.startswith("Newest 100 labels: 25 wrong. Already done: nothing: retraining is off.")
+    assert alert.description.startswith(
+        "Newest 100 labels: 25 wrong. Already done: nothing: retraining is off."
+    )
 
 
 def test_a_rise_of_the_mean_loss_of_numbers_pages_with_both_losses(tmp_path: Path) -> None:

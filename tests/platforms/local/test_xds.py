@@ -13,7 +13,9 @@ ENDPOINTS = {"old": [("127.0.0.1", 1001)], "new": [("127.0.0.1", 1002)]}
 
 
 def route(**values: int) -> traffic.Route:
-    return traffic.route(deployment="income", stable="old", candidate="new", **{"weight": 0, "mirror": 0, **values})
+    return traffic.route(
+        deployment="income", stable="old", candidate="new", **{"weight": 0, "mirror": 0, **values}
+    )
 
 
 def names(document: parts.Json) -> list[str]:
@@ -22,9 +24,20 @@ def names(document: parts.Json) -> list[str]:
 
 @pytest.mark.parametrize(
     ("threshold", "bound"),
-    [(0.5, 1), (1, 1), (99, 99), (100, 100), (110, 110), (125, 120), (2_000, 2_000), (61_000, 61_000)],
+    [
+        (0.5, 1),
+        (1, 1),
+        (99, 99),
+        (100, 100),
+        (110, 110),
+        (125, 120),
+        (2_000, 2_000),
+        (61_000, 61_000),
+    ],
 )
-def test_a_threshold_of_two_digits_counts_exactly_and_others_at_the_one_below(threshold: float, bound: int) -> None:
+def test_a_threshold_of_two_digits_counts_exactly_and_others_at_the_one_below(
+    threshold: float, bound: int
+) -> None:
     assert bootstrap.bound(threshold) == bound
 
 
@@ -57,16 +70,26 @@ def test_the_total_weight_is_constant_and_the_candidate_comes_first(weight: int)
     ]
     arms = taken[0]["route"]["weighted_clusters"]["clusters"]
     assert sum(arm["weight"] for arm in arms) == routing.TOTAL
-    assert [arm["name"].rpartition("_")[2] for arm in arms] == sorted(arm["name"].rpartition("_")[2] for arm in arms)
+    assert [arm["name"].rpartition("_")[2] for arm in arms] == sorted(
+        arm["name"].rpartition("_")[2] for arm in arms
+    )
 
 
 def test_versions_are_read_back_and_the_documents_version_tells_every_change() -> None:
-    one, two = route(), traffic.route(deployment="digits", stable="a", candidate=None, weight=0, mirror=0)
+    one, two = (
+        route(),
+        traffic.route(deployment="digits", stable="a", candidate=None, weight=0, mirror=0),
+    )
     document = routing.routes_document([one, two])
-    assert routing.versions(document["version_info"]) == {"income": one.version, "digits": two.version}
+    assert routing.versions(document["version_info"]) == {
+        "income": one.version,
+        "digits": two.version,
+    }
     assert routing.routes_document([two, one]) == document
     assert (
-        routing.routes_document([one, two], limits={"income": routing.Limits(seconds=60)})["version_info"]
+        routing.routes_document([one, two], limits={"income": routing.Limits(seconds=60)})[
+            "version_info"
+        ]
         != document["version_info"]
     )
     assert routing.versions(routing.routes_document([])["version_info"]) == {}
@@ -74,11 +97,13 @@ def test_versions_are_read_back_and_the_documents_version_tells_every_change() -
 
 def test_joined_clusters_are_those_of_both_in_the_later_form() -> None:
     before, after = (
-        clusters.clusters([route(**values)], endpoints=ENDPOINTS) for values in ({"mirror": 100}, {"weight": 5})
+        clusters.clusters([route(**values)], endpoints=ENDPOINTS)
+        for values in ({"mirror": 100}, {"weight": 5})
     )
     moved = clusters.clusters([route()], endpoints={**ENDPOINTS, "old": [("127.0.0.1", 7)]})
     assert names(clusters.join(before, after)) == [
-        f"arm_income_{arm}" for arm in ("new_canary", "new_named", "new_shadow", "old_named", "old_stable")
+        f"arm_income_{arm}"
+        for arm in ("new_canary", "new_named", "new_shadow", "old_named", "old_stable")
     ]
     assert clusters.join(before, moved)["resources"][-1] == moved["resources"][-1]
 

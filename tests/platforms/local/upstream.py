@@ -2,9 +2,9 @@
 
     python upstream.py --port PORT --revision NAME
 
-Request headers: `x-test-status` (answer with it), `x-test-delay` (seconds before the answer), `x-test-reset` (close
-without an answer), `x-test-crash` (die); with `x-test-only: REVISION` they hold for that revision alone. GET /seen
-gives how many requests came per arm.
+Request headers: `x-test-status` (answer with it), `x-test-delay` (seconds before the answer),
+`x-test-reset` (close without an answer), `x-test-crash` (die); with `x-test-only: REVISION` they
+hold for that revision alone. GET /seen gives how many requests came per arm.
 """
 
 import argparse
@@ -20,10 +20,13 @@ MOST: dict[str, int] = {"now": 0, "most": 0}
 
 
 async def read(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], int] | None:
-    """Return the path, the headers and the size of the body of the next request, or None where there is none."""
+    """Return the path, the headers and the size of the body of the next request, or None where
+    there is none."""
     head = await reader.readuntil(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers = {
+        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
     size = 0
     if headers.get("transfer-encoding") == "chunked":
         while chunk := int(await reader.readline(), 16):
@@ -35,7 +38,9 @@ async def read(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], int] 
     return first.split(" ")[1], headers, size
 
 
-async def answer(revision: str, path: str, headers: dict[str, str], size: int) -> tuple[int, object] | None:
+async def answer(
+    revision: str, path: str, headers: dict[str, str], size: int
+) -> tuple[int, object] | None:
     """Return the status and the body to answer with, or None to close the connection."""
     if path == "/seen":
         return 200, {**SEEN, "at_once": MOST["most"]}
@@ -64,7 +69,9 @@ async def answer(revision: str, path: str, headers: dict[str, str], size: int) -
         MOST["now"] -= 1
 
 
-async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, revision: str) -> None:
+async def serve(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, revision: str
+) -> None:
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
         while (request := await read(reader)) is not None:
             found = await answer(revision, *request)
@@ -72,7 +79,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, r
                 break
             body = json.dumps(found[1]).encode()
             writer.write(
-                b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % (found[0], len(body))
+                b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+                % (found[0], len(body))
                 + body
             )
             await writer.drain()

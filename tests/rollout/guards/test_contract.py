@@ -34,7 +34,8 @@ class Example:
     even: tuple[float, float]  # the most that is no harm
     harmful: tuple[float, float]
     good: tuple[float, float]  # certified with time
-    limit: tuple[float, float] | None = None  # the least that must not be certified; None: there is no certificate
+    # the least that must not be certified; None: there is no certificate
+    limit: tuple[float, float] | None = None
     effect: float | None = None
 
     @property
@@ -72,9 +73,11 @@ EXAMPLES = {
 GATING = [name for name, example in EXAMPLES.items() if example.limit is not None]
 
 
-def look(rng: np.random.Generator, rates: tuple[float, float], *, by_arrival: bool, size: int = UNITS) -> Batch:
-    """Return one look at traffic in which everything that can be seen is bad at these rates, in the candidate and in
-    stable."""
+def look(
+    rng: np.random.Generator, rates: tuple[float, float], *, by_arrival: bool, size: int = UNITS
+) -> Batch:
+    """Return one look at traffic in which everything that can be seen is bad at these rates, in the
+    candidate and in stable."""
     n = int(rng.binomial(size, WEIGHT))
     units = n, size - n
     bad = int(rng.binomial(units[0], rates[0])), int(rng.binomial(units[1], rates[1]))
@@ -83,18 +86,30 @@ def look(rng: np.random.Generator, rates: tuple[float, float], *, by_arrival: bo
     answers = {"no": bad, "yes": (units[0] - bad[0], units[1] - bad[1])}
     whole = Labelled(weight=WEIGHT, candidate=arms[0], stable=arms[1], answers=answers)
     counted = Gateway(candidate=units[0], stable=units[1], bad={NAME: bad})
-    drawn = Gateway(candidate=units[0], stable=units[1], bad={NAME: bad}, shares={NAME: WEIGHT}, held={NAME: arms})
+    drawn = Gateway(
+        candidate=units[0],
+        stable=units[1],
+        bad={NAME: bad},
+        shares={NAME: WEIGHT},
+        held={NAME: arms},
+    )
     return Batch(
         gateway=None if by_arrival else counted,
         counted=(drawn,) if by_arrival else (),
-        paired=Paired(compared=units[0], disagreements=bad[0], candidate_failures=0, stable_failures=0),
+        paired=Paired(
+            compared=units[0], disagreements=bad[0], candidate_failures=0, stable_failures=0
+        ),
         labelled=(whole, Labelled(weight=WEIGHT, candidate=arms[0], stable=arms[1], slice="Bath")),
         valued=(Valued(name="bought", weight=WEIGHT, candidate=outcomes[0], stable=outcomes[1]),),
-        exposed=(Exposed(weight=WEIGHT, candidate=units[0], stable=units[1], new=units, answers=answers),),
+        exposed=(
+            Exposed(weight=WEIGHT, candidate=units[0], stable=units[1], new=units, answers=answers),
+        ),
     )
 
 
-def learnt(example: Example, rates: tuple[float, float], *, looks: int, seed: int, size: int = UNITS) -> Ledger:
+def learnt(
+    example: Example, rates: tuple[float, float], *, looks: int, seed: int, size: int = UNITS
+) -> Ledger:
     """Return the ledger after so many looks, written down and read again before each."""
     rng, strategy = np.random.default_rng(seed), example.strategy
     by_arrival = example.case.asked is not None
@@ -111,7 +126,9 @@ def key_of(example: Example) -> BetKey:
 
 
 def test_every_installed_guard_has_an_example_here():
-    assert {str(example.values["type"]) for example in EXAMPLES.values()} == set(plugins.found("guards"))
+    assert {str(example.values["type"]) for example in EXAMPLES.values()} == set(
+        plugins.found("guards")
+    )
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -130,7 +147,8 @@ def test_every_key_of_a_guard_says_why(kind):
 
 @pytest.mark.parametrize("rule", sections.guard_rules(), ids=lambda rule: rule.message)
 def test_every_rule_refuses_an_example_both_in_a_file_and_by_the_api_server(rule):
-    # tests/operator/test_crd.py asks the models, tests/cluster the API server, about each of these examples.
+    # tests/operator/test_crd.py asks the models, tests/cluster the API server, about each of these
+    # examples.
     assert [case for case in examples.REFUSED.values() if case.models and case.says in rule.message]
 
 
@@ -148,7 +166,10 @@ def test_what_is_no_harm_earns_a_bet_nothing_in_expectation(name):
 def test_what_must_not_pass_earns_the_certificate_nothing_in_expectation(name):
     example = EXAMPLES[name]
     assert example.limit is not None
-    certificates = [learnt(example, example.limit, looks=3, seed=seed).own(NAME).certificate for seed in range(300)]
+    certificates = [
+        learnt(example, example.limit, looks=3, seed=seed).own(NAME).certificate
+        for seed in range(300)
+    ]
     worth = [math.exp(certificate.log_e) for certificate in certificates if certificate is not None]
     assert len(worth) == len(certificates)
     assert np.mean(worth) <= 1 + 3 * np.std(worth) / math.sqrt(len(worth))
@@ -179,7 +200,9 @@ def test_a_certificate_is_missed_in_words_and_reached_with_a_finite_time_before(
     ]
     held = [verdict for verdict in early if verdict.action is Action.HOLD]
     assert f"{NAME} (e = " in held[0].reason
-    assert any(verdict.eta_seconds is not None and math.isfinite(verdict.eta_seconds) for verdict in held)
+    assert any(
+        verdict.eta_seconds is not None and math.isfinite(verdict.eta_seconds) for verdict in held
+    )
     late = learnt(example, example.good, looks=120, seed=1)
     verdict = judge.decide(late, strategy=example.strategy, stage=stage, offline=0.0)
     assert verdict.action is Action.PROMOTE, verdict.reason
@@ -268,7 +291,9 @@ def stranger(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "guard", [{"type": "quality", "maxRate": 7}, {"type": "errors", "maxRate": 0.1, "lower": "abc"}], ids=str
+    "guard",
+    [{"type": "quality", "maxRate": 7}, {"type": "errors", "maxRate": 0.1, "lower": "abc"}],
+    ids=str,
 )
 def test_a_field_of_another_type_may_hold_what_it_can_hold_there_and_nothing_else(guard):
     """The API server refuses it too, whatever the type."""
@@ -292,10 +317,14 @@ print(judge.decide(ledger, strategy=policy, stage="canary").reason)
 """
     done = strangers.python(stranger, "-c", script)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("left: 200 of 250 carts of the candidate were left (80.0%), 25 of 250 of stable")
+    assert done.stdout.startswith(
+        "left: 200 of 250 carts of the candidate were left (80.0%), 25 of 250 of stable"
+    )
 
 
 def test_a_module_without_a_section_is_refused_by_name(stranger):
     (stranger / "abandoned.py").write_text("SECTION = 3\n")
-    done = strangers.python(stranger, "-c", "from fairway.config import sections\nsections.GUARDS.sections")
+    done = strangers.python(
+        stranger, "-c", "from fairway.config import sections\nsections.GUARDS.sections"
+    )
     assert "guard abandoned has no SECTION: wanted a subclass of sections.Guard" in done.stderr

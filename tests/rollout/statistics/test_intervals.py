@@ -1,5 +1,5 @@
-"""Intervals that hold at every look: how often the truth is outside, and how wide they are beside an independent
-implementation's."""
+"""Intervals that hold at every look: how often the truth is outside, and how wide they are beside
+an independent implementation's."""
 
 import json
 import math
@@ -27,7 +27,9 @@ def test_the_average_rate_is_hardly_ever_outside_at_any_look_although_the_rate_m
     assert outside / 80 <= 0.1
 
 
-def test_the_relative_risk_is_hardly_ever_outside_at_any_look_although_rates_and_weights_move() -> None:
+def test_the_relative_risk_is_hardly_ever_outside_at_any_look_although_rates_and_weights_move() -> (
+    None
+):
     outside = 0
     for run in range(80):
         rng, ratio, missed = np.random.default_rng(run), Ratio(), False
@@ -47,7 +49,15 @@ def test_the_relative_risk_is_hardly_ever_outside_at_any_look_although_rates_and
 def test_a_mean_is_hardly_ever_outside_at_any_look_although_it_moves() -> None:
     outside = 0
     for run in range(80):
-        rng, n, total, spread, truth, centre, missed = np.random.default_rng(run), 0, 0.0, 0.0, 0.0, 0.5, False
+        rng, n, total, spread, truth, centre, missed = (
+            np.random.default_rng(run),
+            0,
+            0.0,
+            0.0,
+            0.0,
+            0.5,
+            False,
+        )
         for tick in range(20):
             share = 0.3 + 0.2 * math.sin(tick / 5)
             values = np.where(rng.random(25) < share, rng.random(25), 0.0)
@@ -77,9 +87,16 @@ def test_the_ratio_s_curve_is_exact_between_its_nodes() -> None:
     batches = [(0.5, 100_000), (0.05, 300), (0.95, 20)]
 
     def denominators(logs: np.ndarray) -> np.ndarray:
-        return np.sum([events * np.log1p(weight * np.expm1(logs)) for weight, events in batches], axis=0)
+        return np.sum(
+            [events * np.log1p(weight * np.expm1(logs)) for weight, events in batches], axis=0
+        )
 
-    assert np.abs(intervals._between() @ denominators(intervals.NODES) - denominators(intervals.ROOMS)).max() < 1e-4
+    assert (
+        np.abs(
+            intervals._between() @ denominators(intervals.NODES) - denominators(intervals.ROOMS)
+        ).max()
+        < 1e-4
+    )
 
 
 def test_nothing_seen_says_nothing_and_little_bounds_one_side() -> None:
@@ -92,7 +109,9 @@ def test_nothing_seen_says_nothing_and_little_bounds_one_side() -> None:
 
 
 def test_a_ratio_survives_json_to_the_last_bit() -> None:
-    ratio = Ratio().add(ArmCounts(100, 20), ArmCounts(400, 3)).add(ArmCounts(50, 1), ArmCounts(70, 2))
+    ratio = (
+        Ratio().add(ArmCounts(100, 20), ArmCounts(400, 3)).add(ArmCounts(50, 1), ArmCounts(70, 2))
+    )
     again = Ratio.from_json(json.loads(json.dumps(ratio.to_json())))
     assert again.interval(alpha=0.05) == ratio.interval(alpha=0.05)
     assert np.array_equal(again.denominators, ratio.denominators)

@@ -1,7 +1,9 @@
-"""What may be configured: the one source of the checked configuration, the CRD schema and the reference page.
+"""What may be configured: the one source of the checked configuration, the CRD schema and the
+reference page.
 
-Keys are camelCase in files (as in the custom resource) and snake_case in Python. Durations are written `250ms`, `30s`,
-`10m`, `6h` or `2d` and are `timedelta` here. Every field has a line that says why its default is what it is.
+Keys are camelCase in files (as in the custom resource) and snake_case in Python. Durations are
+written `250ms`, `30s`, `10m`, `6h` or `2d` and are `timedelta` here. Every field has a line that
+says why its default is what it is.
 """
 
 from fairway.config.sections.base import (

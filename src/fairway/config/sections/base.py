@@ -1,7 +1,9 @@
-"""What may be configured: the one source of the checked configuration, the CRD schema and the reference page.
+"""What may be configured: the one source of the checked configuration, the CRD schema and the
+reference page.
 
-Keys are camelCase in files (as in the custom resource) and snake_case in Python. Durations are written `250ms`, `30s`,
-`10m`, `6h` or `2d` and are `timedelta` here. Every field has a line that says why its default is what it is.
+Keys are camelCase in files (as in the custom resource) and snake_case in Python. Durations are
+written `250ms`, `30s`, `10m`, `6h` or `2d` and are `timedelta` here. Every field has a line that
+says why its default is what it is.
 """
 
 import re
@@ -24,7 +26,8 @@ from pydantic.alias_generators import to_camel
 DURATION = re.compile(r"^([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)$")
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 CREDENTIALS = re.compile(r"^[a-z0-9]+://[^/?#]*@")
-NAME = r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$"  # a DNS label with room for the revision's 12 characters
+# a DNS label with room for the revision's 12 characters
+NAME = r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$"
 
 
 def parse_duration(value: Any) -> timedelta:
@@ -61,7 +64,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 def _without_credentials(uri: str) -> str:
     if CREDENTIALS.match(uri):
-        raise ValueError("wanted no credentials in an address: a Secret holds them, and the environment gives them")
+        raise ValueError(
+            "wanted no credentials in an address: a Secret holds them, and the environment gives them"
+        )
     return uri
 
 
@@ -71,7 +76,8 @@ NO_CREDENTIALS = AfterValidator(_without_credentials)
 class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values are frozen."""
 
-    FORMER: ClassVar[Mapping[str, str]] = {}  # keys that were called otherwise once, and are read still
+    # keys that were called otherwise once, and are read still
+    FORMER: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -88,4 +94,7 @@ class Section(BaseModel):
     def _renamed(cls, values: Any) -> Any:
         if not cls.FORMER or not isinstance(values, Mapping):
             return values
-        return {cls.FORMER.get(key, key) if cls.FORMER.get(key) not in values else key: values[key] for key in values}
+        return {
+            cls.FORMER.get(key, key) if cls.FORMER.get(key) not in values else key: values[key]
+            for key in values
+        }

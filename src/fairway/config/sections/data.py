@@ -16,10 +16,11 @@ class Split(Section):
     """How rows are divided into training, validation and test."""
 
     method: Literal["stratified", "group", "time", "random"] = "stratified"
-    """Stratified by default: each split keeps the classes' shares, which small data needs. A row keeps its side for
-    life."""
+    """Stratified by default: each split keeps the classes' shares, which small data needs. A row
+    keeps its side for life."""
     validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
-    """Share for early stopping and calibration; 15 % keeps its error under a point from 1,500 rows on."""
+    """Share for early stopping and calibration; 15 % keeps its error under a point from 1,500 rows
+    on."""
     test: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
     """Share that is looked at once, by evaluation."""
     column: str | None = None
@@ -42,39 +43,47 @@ class Data(Section):
     target: str = "label"
     """The column to predict."""
     task: str | None = None
-    """What is learnt of it: classification, regression or a package's own; by default what its values suit, which
-    `fairway init` writes down with the reason."""
+    """What is learnt of it: classification, regression or a package's own; by default what its
+    values suit, which `fairway init` writes down with the reason."""
     targets: tuple[str, ...] = ()
-    """Of a multilabel task: the 0/1 columns, one for each label; `target` then names what they are together."""
+    """Of a multilabel task: the 0/1 columns, one for each label; `target` then names what they are
+    together."""
     separator: Annotated[str, Field(min_length=1, max_length=8)] | None = None
-    """Of a multilabel task whose target holds several words in one cell: what stands between them."""
+    """Of a multilabel task whose target holds several words in one cell: what stands between them.
+    """
     parents: Mapping[str, str] = {}
-    """Of a hierarchical classification: the parent of a class; a wrong class of the right branch then costs less."""
+    """Of a hierarchical classification: the parent of a class; a wrong class of the right branch
+    then costs less."""
     group: str | None = None
-    """The column of what rows belong to: they stay in one split, and a ranking ranks them against one another."""
+    """The column of what rows belong to: they stay in one split, and a ranking ranks them against
+    one another."""
     coverage: Annotated[float, Field(ge=0.5, lt=1)] | None = 0.9
-    """Of a regression: how often the interval that comes with each answer holds the truth; null for none."""
+    """Of a regression: how often the interval that comes with each answer holds the truth; null for
+    none."""
     features: tuple[str, ...] | None = None
     """The columns to predict from; all but the target and the ignored by default."""
     categorical: tuple[str, ...] = ()
-    """Columns of numbers or booleans that are codes rather than quantities; text columns are categories without being
-    named."""
+    """Columns of numbers or booleans that are codes rather than quantities; text columns are
+    categories without being named."""
     kinds: dict[str, str] = Field(default_factory=dict)
-    """Kinds of columns that their values do not tell: `{zip: number}`; a column is what its values show by default."""
+    """Kinds of columns that their values do not tell: `{zip: number}`; a column is what its values
+    show by default."""
     notations: dict[str, str] = Field(default_factory=dict)
-    """How texts of a column are written where they do not tell: `grouped` (12,345.67), `comma` (12345,67) or
-    `comma-grouped` (12.345,67) of numbers, `day-first` or `month-first` of dates."""
+    """How texts of a column are written where they do not tell: `grouped` (12,345.67), `comma`
+    (12345,67) or `comma-grouped` (12.345,67) of numbers, `day-first` or `month-first` of dates."""
     ignore: tuple[str, ...] = ()
     """Columns to leave out: identifiers, what is only known afterwards."""
     extra: tuple[Path, ...] = ()
-    """Files of newly labelled rows (parquet) that join the training split; retraining writes them."""
+    """Files of newly labelled rows (parquet) that join the training split; retraining writes them.
+    """
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Divides the rows and draws `limit`; the data's own, so that no seed of a training moves a row to another
-    split."""
+    """Divides the rows and draws `limit`; the data's own, so that no seed of a training moves a row
+    to another split."""
     limit: Annotated[int, Field(gt=0)] | None = None
     """Rows to keep, drawn at random with the seed; all by default."""
     missing_values: tuple[str, ...] = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
-    """How a missing value is written, in rows and by clients; words and numbers (-999). These are the usual ones."""
+    """How a missing value is written, in rows and by clients; words and numbers (-999). These are
+    the usual ones."""
     max_categories: Annotated[int, Field(ge=2, le=10000)] = 100
     """A text column with more values than this is refused: it is likely an identifier."""
     split: Split = Split()
@@ -99,14 +108,19 @@ class Data(Section):
 
     def moved(self, root: Path) -> Self:
         """Return the section with its relative paths taken from `root`."""
-        found: dict[str, Any] = {name: root / value for name, value in self if isinstance(value, Path)}
+        found: dict[str, Any] = {
+            name: root / value for name, value in self if isinstance(value, Path)
+        }
         return self.model_copy(update={**found, "extra": tuple(root / path for path in self.extra)})
 
 
 def _is_said(section: type[Data], field: str, value: Any, values: Mapping[str, Any]) -> bool:
-    """Say whether another source's key holds something: configurations of before had all keys of all sources."""
+    """Say whether another source's key holds something: configurations of before had all keys of
+    all sources."""
     return value is not None
 
 
-SOURCES = Variants("sources", of=Data, noun="source", tag="source", usual=USUAL_SOURCE, keep=_is_said)
+SOURCES = Variants(
+    "sources", of=Data, noun="source", tag="source", usual=USUAL_SOURCE, keep=_is_said
+)
 DataOfSource = Annotated[Data, SOURCES]

@@ -19,15 +19,15 @@ class Gate(Section):
     }
 
     threshold: float | None = None
-    """What the primary metric must reach: at least this where higher is better, at most this where lower is; none by
-    default, since only you know it."""
+    """What the primary metric must reach: at least this where higher is better, at most this where
+    lower is; none by default, since only you know it."""
     max_calibration_error: Fraction | None = 0.15
     """Above 15 % the confidence is of no use to the reader of a prediction."""
     beat_zero_rule: bool = True
     """A model no better than the most frequent class is broken."""
     max_drop: Fraction = 0.01
-    """How much worse than the model in service the primary metric may be, in points of a share (accuracy) and as a
-    share of any other (RMSE); a point is within the noise of most test sets."""
+    """How much worse than the model in service the primary metric may be, in points of a share
+    (accuracy) and as a share of any other (RMSE); a point is within the noise of most test sets."""
     slice_threshold: float | None = None
     """What every slice with enough rows must reach in the primary metric; none by default."""
 
@@ -36,8 +36,9 @@ class Evaluation(Section):
     """What is measured on the test split."""
 
     metric: str | None = None
-    """The primary metric, which gates and orders slices: the task's first by default (accuracy, RMSE). Of rare
-    classes `average_precision` or `balanced_accuracy` say more, and `fairway init` then writes one."""
+    """The primary metric, which gates and orders slices: the task's first by default (accuracy,
+    RMSE). Of rare classes `average_precision` or `balanced_accuracy` say more, and `fairway init`
+    then writes one."""
     slices: tuple[str, ...] = ()
     """Columns whose values are judged apart; categories with few values by default."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 30

@@ -1,7 +1,8 @@
-"""A guard's section: what every type of guard has, and how a guard of a file finds the section of its type.
+"""A guard's section: what every type of guard has, and how a guard of a file finds the section of
+its type.
 
-A type of guard is a module of `fairway.rollout.guards`, or of an installed package, found by the entry-point group
-`fairway.guards`.
+A type of guard is a module of `fairway.rollout.guards`, or of an installed package, found by the
+entry-point group `fairway.guards`.
 """
 
 import functools
@@ -25,11 +26,13 @@ def _never(guard: Any) -> bool:
 class Rule:
     """What must hold of a guard.
 
-    A file is held to `broken`, `only` and `without`, and told the `sentence`; the API server has `cel` and `message`.
+    A file is held to `broken`, `only` and `without`, and told the `sentence`; the API server has
+    `cel` and `message`.
     """
 
     broken: Callable[[Any], bool] = _never
-    only: str | None = None  # a field of this type: a guard of a type without it may have `harmless` values at most
+    # a field of this type: a guard of a type without it may have `harmless` values at most
+    only: str | None = None
     harmless: tuple[Any, ...] = ()
     without: str | None = None  # a field of other types that this one must not have
     sentence: str  # with {name}, {type} and {stage} of the guard
@@ -54,8 +57,8 @@ class Guard(Section):
     type: str
     """What it watches."""
     gates: Literal["shadow", "canary", "bake", "watch"] | None = None
-    """Where it must hold. By default disagreement gates shadow, errors and latency gate canary, the others only
-    watch; a guard that watches can still roll back."""
+    """Where it must hold. By default disagreement gates shadow, errors and latency gate canary, the
+    others only watch; a guard that watches can still roll back."""
 
     PLACE: ClassVar[str] = "watch"
     """The stage that it gates where nothing is said."""
@@ -93,12 +96,15 @@ class Guard(Section):
     def _holds(self) -> Self:
         for rule in self.RULES:
             if rule.broken(self):
-                raise ValueError(rule.sentence.format(name=self.name, type=self.type, stage=self.stage))
+                raise ValueError(
+                    rule.sentence.format(name=self.name, type=self.type, stage=self.stage)
+                )
         return self
 
 
 def needs(values: Any, *fields: str, sentence: str) -> Any:
-    """Return the values of a section; raises ValueError with the sentence where one of the fields is not said."""
+    """Return the values of a section; raises ValueError with the sentence where one of the fields
+    is not said."""
     if isinstance(values, Mapping) and any(values.get(field) is None for field in fields):
         raise ValueError(sentence.format(name=values.get("name")))
     return values
@@ -110,7 +116,8 @@ def guard_rules() -> tuple[Rule, ...]:
 
 
 def _drop(section: type[Guard], field: str, value: Any, values: Mapping[str, Any]) -> bool:
-    """Drop another type's field: the API server fills in the defaults of all types, and it means nothing here.
+    """Drop another type's field: the API server fills in the defaults of all types, and it means
+    nothing here.
 
     Raises ValueError where it would mislead, or holds what it could hold of no type.
     """
@@ -119,7 +126,9 @@ def _drop(section: type[Guard], field: str, value: Any, values: Mapping[str, Any
     theirs = [rule for rule in guard_rules() if rule.only == field and value not in rule.harmless]
     for rule in [*(rule for rule in section.RULES if rule.without == field), *theirs]:
         stage = values.get("gates") or section.PLACE
-        raise ValueError(rule.sentence.format(name=values.get("name"), type=values.get("type"), stage=stage))
+        raise ValueError(
+            rule.sentence.format(name=values.get("name"), type=values.get("type"), stage=stage)
+        )
     try:
         _checking(field).validate_python(value)
     except ValidationError as error:
@@ -130,7 +139,11 @@ def _drop(section: type[Guard], field: str, value: Any, values: Mapping[str, Any
 @functools.cache
 def _checking(field: str) -> TypeAdapter[Any]:
     """Return what checks a field of a type that has it."""
-    found = next(section.model_fields[field] for section in GUARDS.sections.values() if field in section.model_fields)
+    found = next(
+        section.model_fields[field]
+        for section in GUARDS.sections.values()
+        if field in section.model_fields
+    )
     return TypeAdapter(found.rebuild_annotation())
 
 

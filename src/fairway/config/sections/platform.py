@@ -19,14 +19,20 @@ class Platform(Section):
     """The gateway's port; 0 takes a free one."""
     scrape_interval: Duration = timedelta(seconds=1)
     """How often the controller reads the gateway's counts and decides."""
-    store: Annotated[str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=900), NO_CREDENTIALS] | None = (
-        None
-    )
-    """Where packages are put for a cluster, such as `s3://bucket/prefix` or `pvc://claim/folder`, without the
-    digest."""
+    store: (
+        Annotated[
+            str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=900), NO_CREDENTIALS
+        ]
+        | None
+    ) = None
+    """Where packages are put for a cluster, such as `s3://bucket/prefix` or `pvc://claim/folder`,
+    without the digest."""
     gateways: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=317)], ...], Field(min_length=1, max_length=8)
+        tuple[Annotated[str, Field(min_length=1, max_length=317)], ...],
+        Field(min_length=1, max_length=8),
     ] = ("models",)
     """On a cluster: the Gateways that requests come in by, each `name` or `namespace/name`."""
-    hostnames: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=16)] = ()
+    hostnames: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=16)
+    ] = ()
     """On a cluster: host names to answer to; those of the Gateway's listeners by default."""

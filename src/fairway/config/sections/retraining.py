@@ -20,10 +20,11 @@ class Retraining(Section):
     min_labels: Annotated[int, Field(ge=1)] = 200
     """Labelled predictions before realised loss is judged."""
     max_loss_increase: Fraction = 0.05
-    """Rise of the realised mean loss above that of the test split that starts a run; of classes, the fall of
-    accuracy."""
+    """Rise of the realised mean loss above that of the test split that starts a run; of classes,
+    the fall of accuracy."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
-    """The rise must be beyond chance at this level (of classes Clopper and Pearson's exact bound, else Hoeffding's)."""
+    """The rise must be beyond chance at this level (of classes Clopper and Pearson's exact bound,
+    else Hoeffding's)."""
     on_drift: bool = False
     """Drift alone does not start a run by default: inputs may shift without harm."""
     cool_down: Duration = timedelta(hours=6)

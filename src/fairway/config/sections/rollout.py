@@ -43,13 +43,17 @@ class Step(Section):
 class Canary(Section):
     """The steps in which the candidate serves."""
 
-    steps: Annotated[tuple[Step, ...], Field(max_length=16)] = (Step(weight=5), Step(weight=25), Step(weight=50))
+    steps: Annotated[tuple[Step, ...], Field(max_length=16)] = (
+        Step(weight=5),
+        Step(weight=25),
+        Step(weight=50),
+    )
     """Few users first, half of them last, where evidence comes fastest."""
     budget: Duration = timedelta(hours=6)
     """Longest the canary may take before the verdict is inconclusive."""
     harm: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """A step ends once so much more failing would have been found, four times in five. A tenth is gross, and shows in
-    some 60 requests; 1 is in a hurry."""
+    """A step ends once so much more failing would have been found, four times in five. A tenth is
+    gross, and shows in some 60 requests; 1 is in a hurry."""
 
     @model_validator(mode="after")
     def _rising(self) -> "Canary":
@@ -84,25 +88,33 @@ def usual_guards() -> tuple[Guard, ...]:
     return tuple(Guard.of(**values) for values in USUAL_GUARDS)
 
 
-HookPoint = Literal["preRollout", "preStep", "prePromotion", "postPromotion", "postRollback", "postPause"]
+HookPoint = Literal[
+    "preRollout", "preStep", "prePromotion", "postPromotion", "postRollback", "postPause"
+]
 
 
 class Hook(Section):
-    """A service of yours that is asked before a rollout moves on, or told how it went: a POST of one CloudEvent."""
+    """A service of yours that is asked before a rollout moves on, or told how it went: a POST of
+    one CloudEvent."""
 
     name: Annotated[str, Field(pattern=NAME, max_length=53)]
     """How reasons and events call it."""
-    url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?([/?][^\s#]*)?$", max_length=1024)]
+    url: Annotated[
+        str,
+        Field(
+            pattern=r"^https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?([/?][^\s#]*)?$", max_length=1024
+        ),
+    ]
     """Where it listens. No password in it: it is read by whoever reads the deployment."""
     at: Annotated[tuple[HookPoint, ...], Field(min_length=1, max_length=6)]
-    """pre...: before the first request or copy, each step of the canary, the promotion; it waits for a 2xx. post...:
-    told after it, and not waited for."""
+    """pre...: before the first request or copy, each step of the canary, the promotion; it waits
+    for a 2xx. post...: told after it, and not waited for."""
     timeout: Duration = timedelta(seconds=10)
-    """Longest one call may take, a minute at most; what takes longer should answer 503 at once and be asked again, each
-    10 s."""
+    """Longest one call may take, a minute at most; what takes longer should answer 503 at once and
+    be asked again, each 10 s."""
     on_refusal: Literal["hold", "rollback"] = "hold"
-    """What a 409 or 422 to pre... does. It holds by default: most who say no mean not now. rollback: for tests whose no
-    is a verdict."""
+    """What a 409 or 422 to pre... does. It holds by default: most who say no mean not now.
+    rollback: for tests whose no is a verdict."""
 
     @model_validator(mode="after")
     def _sensible(self) -> "Hook":
@@ -123,7 +135,8 @@ class Hook(Section):
 class Strategy(Section):
     """How a new revision may replace the one in service."""
 
-    model_config = ConfigDict(defer_build=True)  # the guards are asked for their sections once a file is read
+    # the guards are asked for their sections once a file is read
+    model_config = ConfigDict(defer_build=True)
 
     warmup: Duration = timedelta(seconds=30)
     """After the candidate is ready and before evidence counts: a cold start is no regression."""
@@ -137,8 +150,8 @@ class Strategy(Section):
     false_promotion: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     """P(a revision beyond a guard's limit gets that guard's certificate)."""
     bad_requests: Annotated[int, Field(ge=1)] | None = None
-    """Failed requests of the candidate that a rollout may cost: it is rolled back when they are spent. Unbounded by
-    default: the evidence decides."""
+    """Failed requests of the candidate that a rollout may cost: it is rolled back when they are
+    spent. Unbounded by default: the evidence decides."""
     mode: Literal["concurrentOnly", "fused"] = "concurrentOnly"
     """concurrentOnly: only the comparison with stable rolls back, so falseRollback is a theorem."""
     on_inconclusive: Literal["pause", "rollback"] = "pause"
@@ -146,7 +159,8 @@ class Strategy(Section):
     guards: Annotated[tuple[GuardOfType, ...], Field(max_length=16)] = Field(
         default_factory=usual_guards, json_schema_extra={"default": [*USUAL_GUARDS]}
     )
-    """Errors, latency and shadow disagreement gate; rejections watch, and quality until labels are in."""
+    """Errors, latency and shadow disagreement gate; rejections watch, and quality until labels are
+    in."""
     hooks: Annotated[tuple[Hook, ...], Field(max_length=8)] = ()
     """Services of yours that have a say. None by default: the evidence decides."""
 
@@ -158,7 +172,9 @@ class Strategy(Section):
     def _names_differ(self) -> "Strategy":
         slices = {guard.sliced_by for guard in self.guards} - {None}
         if len(slices) > 1:
-            raise ValueError(f"guards slice by {', '.join(sorted(map(str, slices)))}: wanted one feature")
+            raise ValueError(
+                f"guards slice by {', '.join(sorted(map(str, slices)))}: wanted one feature"
+            )
         for what, names in (
             ("guards", [guard.name for guard in self.guards]),
             ("hooks", [hook.name for hook in self.hooks]),

@@ -22,7 +22,8 @@ from fairway.config.sections.training import Training, TrainingOfFamily
 class Config(Section):
     """The whole of `fairway.yaml`."""
 
-    model_config = ConfigDict(defer_build=True)  # the sources are asked for their sections once a file is read
+    # the sources are asked for their sections once a file is read
+    model_config = ConfigDict(defer_build=True)
 
     name: Annotated[str, Field(pattern=NAME)] = "model"
     """Names the deployment, the package and the series in Prometheus."""
@@ -33,7 +34,9 @@ class Config(Section):
     licence: str = "unspecified"
     """The licence of the model (SPDX), kept in its package."""
     data: DataOfSource
-    training: TrainingOfFamily = Field(default_factory=Training.of, json_schema_extra={"default": {}})
+    training: TrainingOfFamily = Field(
+        default_factory=Training.of, json_schema_extra={"default": {}}
+    )
     evaluation: Evaluation = Evaluation()
     serving: Serving = Serving()
     strategy: Strategy = Field(default_factory=Strategy, json_schema_extra={"default": {}})

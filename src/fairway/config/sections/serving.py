@@ -14,7 +14,8 @@ class Events(Section):
     """What a server logs of its predictions."""
 
     sample: Fraction = 1.0
-    """Share of predictions whose inputs are logged, chosen by hash of the request id; outputs are always logged."""
+    """Share of predictions whose inputs are logged, chosen by hash of the request id; outputs are
+    always logged."""
     batch_size: Annotated[int, Field(ge=1, le=10000)] = 200
     """Events in one delivery; 200 keep one under 1 MB for small inputs."""
     interval: Duration = timedelta(milliseconds=200)
@@ -24,9 +25,10 @@ class Events(Section):
     spool_mebibytes: Annotated[int, Field(ge=0)] = 256
     """Disk for events that could not be delivered; beyond it the newest are dropped and counted."""
     write_ahead: bool = False
-    """Write each event to the spool before its answer is sent, so that a server that is killed (`kill -9`, out of
-    memory) loses none. Off by default: each answer would wait about 40 µs, more with pictures, and what is lost
-    otherwise is the events of the last `interval` before a kill, and no answer."""
+    """Write each event to the spool before its answer is sent, so that a server that is killed
+    (`kill -9`, out of memory) loses none. Off by default: each answer would wait about 40 µs, more
+    with pictures, and what is lost otherwise is the events of the last `interval` before a kill,
+    and no answer."""
 
 
 class Serving(Section):
@@ -39,18 +41,19 @@ class Serving(Section):
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """ONNX Runtime's threads a worker; one is fastest for small models."""
     timeout: Duration = timedelta(seconds=10)
-    """A request that takes longer is answered 504; its body may take as long to come (408), and more rows than a
-    quarter of it computes are refused (413)."""
+    """A request that takes longer is answered 504; its body may take as long to come (408), and
+    more rows than a quarter of it computes are refused (413)."""
     max_body_mebibytes: Annotated[int, Field(ge=1)] = 8
     """Larger requests are refused with 413."""
     max_concurrency: Annotated[int, Field(ge=1)] = 256
-    """Requests in work at once; one more is answered 429. What would wait longer than half a second is refused before
-    that."""
+    """Requests in work at once; one more is answered 429. What would wait longer than half a second
+    is refused before that."""
     unreadable: Literal["refuse", "missing"] = "refuse"
-    """What becomes of a value that cannot be read as its feature's: the request is refused (400), or the value is
-    missing, as is one where training had one in every row; then the answer says how many (`unreadable`) and a series
-    counts them. Refused by default: an answer to a row that its client did not mean looks like any other."""
+    """What becomes of a value that cannot be read as its feature's: the request is refused (400),
+    or the value is missing, as is one where training had one in every row; then the answer says how
+    many (`unreadable`) and a series counts them. Refused by default: an answer to a row that its
+    client did not mean looks like any other."""
     reveal_revision: bool = False
-    """Answers tell which revision gave them. Off: a client that knows its arm can choose what the candidate gets; the
-    event log always knows."""
+    """Answers tell which revision gave them. Off: a client that knows its arm can choose what the
+    candidate gets; the event log always knows."""
     events: Events = Events()

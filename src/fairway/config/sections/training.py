@@ -1,7 +1,7 @@
 """The `training` section: the family and how it is trained.
 
-Each family has keys of its own: it is a module of `fairway.training.families`, or of an installed package, found by the
-entry-point group `fairway.families`.
+Each family has keys of its own: it is a module of `fairway.training.families`, or of an installed
+package, found by the entry-point group `fairway.families`.
 """
 
 from collections.abc import Mapping
@@ -30,15 +30,18 @@ class Training(Section):
     """How a model is fitted; each family has keys of its own besides."""
 
     family: str = USUAL_FAMILY
-    """The module of `fairway.training.families`, or of an installed package, that fits the model: `tabular` and
-    `convolutional` are networks, `boosting` is gradient-boosted trees (LightGBM), `function` is your own code."""
+    """The module of `fairway.training.families`, or of an installed package, that fits the model:
+    `tabular` and `convolutional` are networks, `boosting` is gradient-boosted trees (LightGBM),
+    `function` is your own code."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Fixes every draw, of weights, order and augmentation: the same seed gives the same model on the same machine."""
+    """Fixes every draw, of weights, order and augmentation: the same seed gives the same model on
+    the same machine."""
     class_weights: Literal["none", "balanced"] = "none"
-    """`balanced` weighs the loss by inverse class frequency; it costs calibration, so not by default."""
+    """`balanced` weighs the loss by inverse class frequency; it costs calibration, so not by
+    default."""
     threads: Annotated[int, Field(ge=0)] = 1
-    """CPU threads; 0 leaves the library's choice. One by default: two made small networks up to six times slower on a
-    busy machine, never faster."""
+    """CPU threads; 0 leaves the library's choice. One by default: two made small networks up to six
+    times slower on a busy machine, never faster."""
 
     @property
     def most_epochs(self) -> int:
@@ -53,9 +56,12 @@ class Training(Section):
 
 
 def _drop(section: type[Training], field: str, value: Any, values: Mapping[str, Any]) -> bool:
-    """Drop another family's key: the group that was chosen first may have said it, before another family was."""
+    """Drop another family's key: the group that was chosen first may have said it, before another
+    family was."""
     return False
 
 
-FAMILIES = Variants("families", of=Training, noun="family", tag="family", usual=USUAL_FAMILY, keep=_drop)
+FAMILIES = Variants(
+    "families", of=Training, noun="family", tag="family", usual=USUAL_FAMILY, keep=_drop
+)
 TrainingOfFamily = Annotated[Training, FAMILIES]

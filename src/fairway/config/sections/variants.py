@@ -19,14 +19,23 @@ Keep = Callable[[type[S], str, Any, Mapping[str, Any]], bool]
 
 
 class Variants(Generic[S]):
-    """Marks a field (`Annotated[Base, Variants(...)]`) whose section is the one that its `tag` names.
+    """Marks a field (`Annotated[Base, Variants(...)]`) whose section is the one that its `tag`
+    names.
 
-    `keep` is asked about each key that other variants alone know: the section, the field, its value and all values. A
-    key that is not kept is dropped before the section is checked. It raises ValueError for one that would mislead.
+    `keep` is asked about each key that other variants alone know: the section, the field, its value
+    and all values. A key that is not kept is dropped before the section is checked. It raises
+    ValueError for one that would mislead.
     """
 
     def __init__(
-        self, group: str, *, of: type[S], noun: str, tag: str, keep: Keep[S], usual: str | None = None
+        self,
+        group: str,
+        *,
+        of: type[S],
+        noun: str,
+        tag: str,
+        keep: Keep[S],
+        usual: str | None = None,
     ) -> None:
         self._group, self._of, self._noun, self._keep = group, of, noun, keep
         self.tag, self._usual = tag, usual
@@ -38,17 +47,26 @@ class Variants(Generic[S]):
 
         Raises UsageError for a module that has no section.
         """
-        return {name: self._section(name, plugin.load()) for name, plugin in plugins.found(self._group).items()}
+        return {
+            name: self._section(name, plugin.load())
+            for name, plugin in plugins.found(self._group).items()
+        }
 
     def _section(self, name: str, module: Any) -> type[S]:
         section = getattr(module, "SECTION", None)
         if isinstance(section, type) and issubclass(section, self._of):
             return section
         wanted = f"a subclass of sections.{self._of.__name__}"
-        raise errors.UsageError(f"{self._noun} {name} has no SECTION: wanted {wanted} in its module")
+        raise errors.UsageError(
+            f"{self._noun} {name} has no SECTION: wanted {wanted} in its module"
+        )
 
-    def __get_pydantic_core_schema__(self, declared: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        choices = {name: handler.generate_schema(section) for name, section in self.sections.items()}
+    def __get_pydantic_core_schema__(
+        self, declared: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        choices = {
+            name: handler.generate_schema(section) for name, section in self.sections.items()
+        }
         what = self._noun if self.tag == self._noun else f"{self.tag} of {self._noun}"
         union = core_schema.tagged_union_schema(
             choices,
@@ -79,5 +97,7 @@ class Variants(Generic[S]):
         if section not in self._foreign:
             fields = {name for other in self.sections.values() for name in other.model_fields}
             foreign = fields - section.model_fields.keys()
-            self._foreign[section] = {key: name for name in foreign for key in (name, to_camel(name))}
+            self._foreign[section] = {
+                key: name for name in foreign for key in (name, to_camel(name))
+            }
         return self._foreign[section]

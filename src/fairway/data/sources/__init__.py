@@ -1,4 +1,5 @@
-"""Where rows come from: one module for each source, found by the entry-point group `fairway.sources`.
+"""Where rows come from: one module for each source, found by the entry-point group
+`fairway.sources`.
 
 A source module has
 
@@ -32,10 +33,14 @@ def read(section: sections.Data) -> base.Rows:
     if section.targets or section.separator is not None:
         from fairway.data import targets  # pandas, as below
 
-        rows = dataclasses.replace(rows, frame=targets.joined(rows.frame, section, origin=rows.origin))
+        rows = dataclasses.replace(
+            rows, frame=targets.joined(rows.frame, section, origin=rows.origin)
+        )
     doubled = rows.frame.columns[rows.frame.columns.duplicated()].tolist()
     if doubled:
-        raise errors.DataError(f"{rows.origin} has the column {doubled[0]!r} twice: rename one of them")
+        raise errors.DataError(
+            f"{rows.origin} has the column {doubled[0]!r} twice: rename one of them"
+        )
     if section.target not in rows.frame.columns:
         from fairway.data import infer  # pandas, which a section that is only checked does not need
 
@@ -45,11 +50,14 @@ def read(section: sections.Data) -> base.Rows:
         raise errors.DataError(f"{rows.origin} has a header but no rows: wanted some to learn from")
     from fairway.data import frames  # pandas too
 
-    return dataclasses.replace(rows, frame=frames.tidied(rows.frame, missing=section.missing_values))
+    return dataclasses.replace(
+        rows, frame=frames.tidied(rows.frame, missing=section.missing_values)
+    )
 
 
 def of_file(path: Path) -> str:
-    """Return the name of the source that reads a file; raises UsageError where there is no such file."""
+    """Return the name of the source that reads a file; raises UsageError where there is no such
+    file."""
     if not path.is_file():
         what = "a folder" if path.is_dir() else "not there"
         raise errors.UsageError(f"{path} is {what}: wanted a csv or parquet file")
@@ -63,7 +71,8 @@ def of_file(path: Path) -> str:
 
 
 def section_of(path: Path, **values: Any) -> sections.Data:
-    """Return the section that reads a file; raises UsageError where its source needs more than the file."""
+    """Return the section that reads a file; raises UsageError where its source needs more than the
+    file."""
     source = of_file(path)
     try:
         return sections.Data.of(source=source, path=path, **values)
@@ -78,7 +87,9 @@ def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:
     """Return the first rows of a file as plain Python values, missing ones as NaN or None."""
     section = section_of(file)
     frame = plugins.load("sources", section.source).read(section).frame.head(limit)
-    return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+    return [
+        {str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows as they came: a frame with the target in it, the shape of an image column, and where they are from."""
+    """Rows as they came: a frame with the target in it, the shape of an image column, and where
+    they are from."""
 
     frame: "pd.DataFrame"
     image_shape: tuple[int, ...] | None
@@ -21,7 +22,10 @@ class Rows:
 
 
 def file(path: Path, *, what: str) -> Path:
-    """Return the path of a file that is there; raises UsageError otherwise. `what` is its key in the configuration."""
+    """Return the path of a file that is there; raises UsageError otherwise. `what` is its key in
+    the configuration."""
     if not path.is_file():
-        raise errors.UsageError(f"{what} is {path}: there is no such file; wanted the path of the data")
+        raise errors.UsageError(
+            f"{what} is {path}: there is no such file; wanted the path of the data"
+        )
     return path

@@ -20,7 +20,8 @@ NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]*|(?=\.[0-9]))(?:\.[0-9]*)?(?:[eE][-+]
 
 
 class CsvData(sections.Data):
-    """Rows of a text file, plain or gzipped, its cells separated by commas, semicolons, tabs or bars."""
+    """Rows of a text file, plain or gzipped, its cells separated by commas, semicolons, tabs or
+    bars."""
 
     source: Literal["csv"] = "csv"
     """The format that most files have."""
@@ -40,10 +41,12 @@ def read(section: CsvData) -> base.Rows:
 
 
 def _typed(cells: "pd.Series[Any]", *, missing: set[str]) -> "pd.Series[Any]":
-    """Return a column's cells as numbers or booleans where all are such, and as the words that they are otherwise.
+    """Return a column's cells as numbers or booleans where all are such, and as the words that they
+    are otherwise.
 
-    A number is what is plainly one: 00501 is a word, and so is a whole number that a float cannot hold exactly.
-    Decimals are rounded as JSON's are, to the nearest double: pandas' own way is off by one place now and then.
+    A number is what is plainly one: 00501 is a word, and so is a whole number that a float cannot
+    hold exactly. Decimals are rounded as JSON's are, to the nearest double: pandas' own way is off
+    by one place now and then.
     """
     import numpy as np
     import pandas as pd
@@ -54,9 +57,17 @@ def _typed(cells: "pd.Series[Any]", *, missing: set[str]) -> "pd.Series[Any]":
         table = np.array([float(word) if word not in missing else np.nan for word in words])
         if np.isfinite(table[~np.isnan(table)]).all() and not _inexact(known, table):
             whole = len(known) == len(words) and all(map(WHOLE.fullmatch, known))
-            return pd.Series((table.astype(np.int64) if whole else table)[places], index=cells.index, name=cells.name)
+            return pd.Series(
+                (table.astype(np.int64) if whole else table)[places],
+                index=cells.index,
+                name=cells.name,
+            )
     if known and len(known) == len(words) and {word.lower() for word in known} <= {"true", "false"}:
-        return pd.Series(np.array([word.lower() == "true" for word in words])[places], cells.index, name=cells.name)
+        return pd.Series(
+            np.array([word.lower() == "true" for word in words])[places],
+            cells.index,
+            name=cells.name,
+        )
     return pd.Series(np.array(words, dtype=object)[places], index=cells.index, name=cells.name)
 
 
@@ -84,9 +95,13 @@ def _cells(path: Path) -> "pd.DataFrame":
     except pd.errors.EmptyDataError as error:
         raise errors.DataError(f"{path} is empty: wanted a header line and rows") from error
     except pd.errors.ParserError as error:
-        raise errors.DataError(f"{path} is not a CSV file that can be read: {' '.join(str(error).split())}") from error
+        raise errors.DataError(
+            f"{path} is not a CSV file that can be read: {' '.join(str(error).split())}"
+        ) from error
     except UnicodeDecodeError as error:
-        raise errors.DataError(f"{path} is not UTF-8 text (byte {error.start}): convert it, or use parquet") from error
+        raise errors.DataError(
+            f"{path} is not UTF-8 text (byte {error.start}): convert it, or use parquet"
+        ) from error
 
 
 def _separator(path: Path) -> str:
@@ -104,7 +119,9 @@ def _separator(path: Path) -> str:
             header = [name.strip() for name in next(lines, [])]
             doubled = sorted({name for name in header if name and header.count(name) > 1})
             if doubled:
-                raise errors.DataError(f"{path.name} has the column {doubled[0]!r} twice: rename one of them")
+                raise errors.DataError(
+                    f"{path.name} has the column {doubled[0]!r} twice: rename one of them"
+                )
             for cells in lines:
                 blank = len(cells) <= 1 and not "".join(cells).strip()
                 if len(cells) != len(header) and not blank:

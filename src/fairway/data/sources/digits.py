@@ -24,4 +24,6 @@ def read(section: DigitsData) -> base.Rows:
     data = load_digits()
     images = data.images.astype(np.float32).reshape(len(data.images), -1)
     frame = pd.DataFrame({"image": list(images), section.target: data.target.astype(str)})
-    return base.Rows(frame, (1, 8, 8), "scikit-learn's digits (UCI, 1,797 handwritten digits of 8 by 8)", {})
+    return base.Rows(
+        frame, (1, 8, 8), "scikit-learn's digits (UCI, 1,797 handwritten digits of 8 by 8)", {}
+    )

@@ -14,7 +14,8 @@ class FunctionData(sections.Data):
     source: Literal["function"] = "function"
     """Your own code, for what no other source reads."""
     function: str
-    """`package.module:name`, called with this section; returns a pandas DataFrame with the target in it."""
+    """`package.module:name`, called with this section; returns a pandas DataFrame with the target
+    in it."""
     path: Path | None = None
     """A file for the function to read, taken from this file's folder."""
 

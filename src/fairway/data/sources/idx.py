@@ -16,7 +16,8 @@ IMAGES, LABELS = 2051, 2049  # the magic numbers
 
 
 class IdxData(sections.Data):
-    """Grey images and their labels in two IDX files, plain or gzipped; the images are the column `image`."""
+    """Grey images and their labels in two IDX files, plain or gzipped; the images are the column
+    `image`."""
 
     source: Literal["idx"] = "idx"
     """MNIST's format."""

@@ -27,7 +27,9 @@ SECTION = ParquetData
 
 def read(section: ParquetData) -> base.Rows:
     path = base.file(section.path, what="data.path")
-    return base.Rows(frame(path, what="data.path"), None, path.name, {path.name: files.digest_file(path)})
+    return base.Rows(
+        frame(path, what="data.path"), None, path.name, {path.name: files.digest_file(path)}
+    )
 
 
 def recognises(path: Path, start: bytes) -> bool:
@@ -41,4 +43,6 @@ def frame(path: Path, *, what: str) -> "pd.DataFrame":
     try:
         return pd.read_parquet(base.file(path, what=what))
     except (ValueError, OSError) as error:
-        raise errors.DataError(f"{path} is not a parquet file: {' '.join(str(error).split())[:200]}") from error
+        raise errors.DataError(
+            f"{path} is not a parquet file: {' '.join(str(error).split())[:200]}"
+        ) from error

@@ -1,6 +1,8 @@
-"""The kinds of features. Each is one module that says all that differs between kinds; everything else asks `kinds.of`.
+"""The kinds of features. Each is one module that says all that differs between kinds; everything
+else asks `kinds.of`.
 
-A package adds a kind with an entry point in the group `fairway.kinds` that names its subclass of `Kind`.
+A package adds a kind with an entry point in the group `fairway.kinds` that names its subclass of
+`Kind`.
 """
 
 import functools
@@ -50,7 +52,9 @@ __all__ = [
     "of",
 ]
 
-OURS: Mapping[str, Kind] = {kind.name: kind for kind in (Boolean(), Number(), Moment(), Category(), Text(), Image())}
+OURS: Mapping[str, Kind] = {
+    kind.name: kind for kind in (Boolean(), Number(), Moment(), Category(), Text(), Image())
+}
 
 
 @functools.cache

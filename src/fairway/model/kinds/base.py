@@ -1,4 +1,5 @@
-"""What a kind of feature must say: how its values are read, prepared, profiled, sliced, watched and sent."""
+"""What a kind of feature must say: how its values are read, prepared, profiled, sliced, watched and
+sent."""
 
 import json
 import math
@@ -35,11 +36,17 @@ NUMBERS = {  # of the Open Inference Protocol
     "UINT16": "<u2",
     "UINT8": "<u1",
 }
-DATATYPES = ("BYTES", "BOOL", *NUMBERS)  # of what is no block of numbers: all that a client may send
+# of what is no block of numbers: all that a client may send
+DATATYPES = ("BYTES", "BOOL", *NUMBERS)
 BOUNDS = {  # of what a client writes as a number in JSON; the others hold whatever JSON can say
-    **{name: (np.iinfo(code).min, np.iinfo(code).max) for name, code in NUMBERS.items() if "INT" in name},
     **{
-        name: (-float(np.finfo(code).max), float(np.finfo(code).max)) for name, code in (("FP32", "f4"), ("FP16", "f2"))
+        name: (np.iinfo(code).min, np.iinfo(code).max)
+        for name, code in NUMBERS.items()
+        if "INT" in name
+    },
+    **{
+        name: (-float(np.finfo(code).max), float(np.finfo(code).max))
+        for name, code in (("FP32", "f4"), ("FP16", "f2"))
     },
 }
 HASHED = {str, int, float, bool}
@@ -58,7 +65,8 @@ class Unreadable(ValueError):
 
 
 class Ambiguous(ValueError):
-    """Raw values that may be written in more than one way, of which only a person knows; the message has them."""
+    """Raw values that may be written in more than one way, of which only a person knows; the
+    message has them."""
 
 
 class Unfit(ValueError):
@@ -67,8 +75,8 @@ class Unfit(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One drift test's data: the reference's values and the window's, missing ones left out. Categories are whole
-    numbers."""
+    """One drift test's data: the reference's values and the window's, missing ones left out.
+    Categories are whole numbers."""
 
     name: str
     kind: Test
@@ -77,7 +85,8 @@ class Compared:
 
 
 class Kind(ABC):
-    """One kind of feature. Raw columns are numpy arrays, a row for each row, in the one form that `read` returns."""
+    """One kind of feature. Raw columns are numpy arrays, a row for each row, in the one form that
+    `read` returns."""
 
     name: ClassVar[str]  # in schema.json
     noun: ClassVar[str]  # in sentences
@@ -94,13 +103,17 @@ class Kind(ABC):
 
     # Reading
 
-    def read(self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None) -> Array:
+    def read(
+        self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None
+    ) -> Array:
         """Return the raw column of these values, however they are written.
 
-        Raises Unreadable for one that is none, or, where `lost` is given, takes it as missing and adds its row there.
+        Raises Unreadable for one that is none, or, where `lost` is given, takes it as missing and
+        adds its row there.
         """
         found: list[Any] = []
-        met: dict[Any, Any] = {}  # equal values are read once: clients' words may be long to read, and are few
+        # equal values are read once: clients' words may be long to read, and are few
+        met: dict[Any, Any] = {}
         for row, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
             key = (type(value), value) if type(value) in HASHED else None
             if key is not None and key in met:
@@ -134,16 +147,19 @@ class Kind(ABC):
 
     @abstractmethod
     def cell(self, value: Any, feature: Feature) -> Any:
-        """Return one value that is not missing as it is in the raw column; raises Unreadable where it is none."""
+        """Return one value that is not missing as it is in the raw column; raises Unreadable where
+        it is none."""
 
     @abstractmethod
     def column(self, cells: list[Any], feature: Feature) -> Array:
         """Return the raw column of what `cell` gave, `absent` among it."""
 
     def notation_of(self, values: Array) -> str | None:
-        """Return how the known values of a column are written where all of them are of this kind, None otherwise.
+        """Return how the known values of a column are written where all of them are of this kind,
+        None otherwise.
 
-        A file's columns get the first kind that knows them. Raises Ambiguous where only a person knows.
+        A file's columns get the first kind that knows them. Raises Ambiguous where only a person
+        knows.
         """
         return None
 
@@ -153,18 +169,20 @@ class Kind(ABC):
 
     @abstractmethod
     def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
-        """Return the feature that a raw column shows, its missing values left out; raises DataError where it cannot be
-        learnt from."""
+        """Return the feature that a raw column shows, its missing values left out; raises DataError
+        where it cannot be learnt from."""
 
     # The schema
 
     @abstractmethod
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
-        """Return the keys of schema.json that an imported model's schema file declares; raises PackageError."""
+        """Return the keys of schema.json that an imported model's schema file declares; raises
+        PackageError."""
 
     @abstractmethod
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
-        """Return the key of a manifest's feature that cannot be, its value and what is wanted, or None."""
+        """Return the key of a manifest's feature that cannot be, its value and what is wanted, or
+        None."""
 
     @abstractmethod
     def describe(self, feature: Feature) -> str:
@@ -172,8 +190,8 @@ class Kind(ABC):
 
     @abstractmethod
     def sweep(self, feature: Feature, steps: Array, *, most: int) -> list[Any]:
-        """Return made-up values, for each of `steps` from 0 to `most` one that lies that far in what the feature may
-        be."""
+        """Return made-up values, for each of `steps` from 0 to `most` one that lies that far in
+        what the feature may be."""
 
     # Preprocessing
 
@@ -186,7 +204,8 @@ class Kind(ABC):
         """Return the steps of a feature of which nothing but the schema is known."""
 
     def expanded(self, values: Array, step: Mapping[str, Any]) -> Array:
-        """Return the columns of numbers, float64 [n, k], that the one step `expand` makes of a raw column."""
+        """Return the columns of numbers, float64 [n, k], that the one step `expand` makes of a raw
+        column."""
         raise NotImplementedError(f"{self.name} is one column")
 
     def expanded_width(self, step: Mapping[str, Any]) -> int:
@@ -196,7 +215,8 @@ class Kind(ABC):
     # Looking at data
 
     def remark(self, feature: Feature, values: Array) -> str | None:
-        """Return what a person should know of a raw column, in words that go on after the feature's name."""
+        """Return what a person should know of a raw column, in words that go on after the feature's
+        name."""
         return None
 
     @abstractmethod
@@ -212,44 +232,60 @@ class Kind(ABC):
         return False
 
     def bins(self, values: Array) -> tuple[NDArray[np.int64], int] | None:
-        """Return the values as a few bins, and how many different values there are; None where that tells nothing."""
+        """Return the values as a few bins, and how many different values there are; None where that
+        tells nothing."""
         return None
 
     # Watching
 
     @abstractmethod
     def compared(self, name: str, reference: Array, window: Array) -> Iterator[Compared]:
-        """Return the columns that a drift test takes; what never varies is left out, since both windows agree on it."""
+        """Return the columns that a drift test takes; what never varies is left out, since both
+        windows agree on it."""
 
     @abstractmethod
     def outside(self, feature: Feature) -> Count | None:
-        """Return what counts the rows beyond all that training saw, or None where that is not known."""
+        """Return what counts the rows beyond all that training saw, or None where that is not
+        known."""
 
     def far(self, feature: Feature) -> Count | None:
-        """Return what counts the rows that a model may have no answer to: the enormous ones where no range is known."""
+        """Return what counts the rows that a model may have no answer to: the enormous ones where
+        no range is known."""
         return self.outside(feature)
 
     # On the wire
 
     def single(self, value: Any, feature: Feature) -> Array | None:
-        """Return the column of one plain value, which most requests hold; None sends anything else the careful way."""
+        """Return the column of one plain value, which most requests hold; None sends anything else
+        the careful way."""
         return None
 
-    def from_json(self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None) -> Array:
-        """Return the column of a tensor's flattened JSON data; raises Unfit, or adds rows to `lost` as `read` does."""
+    def from_json(
+        self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None
+    ) -> Array:
+        """Return the column of a tensor's flattened JSON data; raises Unfit, or adds rows to `lost`
+        as `read` does."""
         counted(len(values), rows, feature)
         return self.arrived(values, feature, lost=lost)
 
     def from_binary(
-        self, raw: memoryview, datatype: str, rows: int, feature: Feature, *, lost: list[int] | None = None
+        self,
+        raw: memoryview,
+        datatype: str,
+        rows: int,
+        feature: Feature,
+        *,
+        lost: list[int] | None = None,
     ) -> Array:
-        """Return the column of a binary tensor; raises Unfit, or adds rows to `lost` as `read` does."""
+        """Return the column of a binary tensor; raises Unfit, or adds rows to `lost` as `read`
+        does."""
         values: Any = strings(raw) if datatype == "BYTES" else numeric(raw, datatype)
         counted(len(values), rows, feature)
         return self.arrived(values, feature, lost=lost)
 
     def arrived(self, values: Any, feature: Feature, *, lost: list[int] | None) -> Array:
-        """Return the column of values that a client sent: a value is missing only where one was in training."""
+        """Return the column of values that a client sent: a value is missing only where one was in
+        training."""
         try:
             column = self.read(values, feature, lost=lost)
         except Unreadable as error:
@@ -262,7 +298,8 @@ class Kind(ABC):
         return column
 
     def to_json(self, values: Array) -> Any:
-        """Return the column as a client sends it: a list, or an array of numbers of which NaN becomes null."""
+        """Return the column as a client sends it: a list, or an array of numbers of which NaN
+        becomes null."""
         return np.ascontiguousarray(values).ravel()
 
     def plain_list(self, values: Array) -> list[Any]:
@@ -275,14 +312,17 @@ class Kind(ABC):
 
 
 def declared(values: list[Any], datatype: str) -> None:
-    """Raise Unfit where a number in JSON is none of the datatype that its tensor is said to have: INT8 3.7 or 1000."""
+    """Raise Unfit where a number in JSON is none of the datatype that its tensor is said to have:
+    INT8 3.7 or 1000."""
     low, high = BOUNDS[datatype]
     whole = not datatype.startswith("FP")
     types = set(map(type, values))
     if len(types) == 1 and int in types and low <= min(values) <= max(values) <= high:
         return
     numbers = [value for value in values if type(value) in (int, float)]
-    if not numbers or (low <= min(numbers) <= max(numbers) <= high and not (whole and _fractions(numbers))):
+    if not numbers or (
+        low <= min(numbers) <= max(numbers) <= high and not (whole and _fractions(numbers))
+    ):
         return
     wrong = next((value for value in numbers if not low <= value <= high), None)
     seen = next(iter(_fractions(numbers))) if wrong is None else wrong
@@ -343,10 +383,13 @@ def finite_range(claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
 
 
 def declared_word(value: Any, *, where: str) -> str:
-    """Return a name in a schema file as text; raises PackageError for what can be written in several ways."""
+    """Return a name in a schema file as text; raises PackageError for what can be written in
+    several ways."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         shown = errors.shortened(json.dumps(value, default=str))
-        raise errors.PackageError(f"{where} has {shown}, which is no text: wanted it in quotes, as rows have it")
+        raise errors.PackageError(
+            f"{where} has {shown}, which is no text: wanted it in quotes, as rows have it"
+        )
     return str(value)
 
 
@@ -355,7 +398,9 @@ def declared_range(entry: Mapping[str, Any], *, where: str) -> Json:
     value = entry.get("range")
     if value is None:
         return {"min": None, "max": None}
-    numbers = isinstance(value, list) and all(type(end) in (int, float) and math.isfinite(end) for end in value)
+    numbers = isinstance(value, list) and all(
+        type(end) in (int, float) and math.isfinite(end) for end in value
+    )
     if numbers and len(value) == 2 and value[0] <= value[1]:
         return {"min": float(value[0]), "max": float(value[1])}
     raise errors.PackageError(f"{where}: range is {value!r}: wanted [lowest, highest]")
@@ -369,7 +414,8 @@ def range_of(feature: Feature) -> tuple[float, float] | None:
 
 
 def beyond_range(feature: Feature) -> Count | None:
-    """Return what counts the rows with a number outside the range that training saw, None where none is known."""
+    """Return what counts the rows with a number outside the range that training saw, None where
+    none is known."""
     limits = range_of(feature)
     return beyond(limits) if limits else None
 

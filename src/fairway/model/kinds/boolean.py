@@ -11,7 +11,8 @@ from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
 
 WORDS = {"true": 1.0, "false": 0.0}
-DIGITS = {"1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}  # taken from clients; in a file they are numbers
+# taken from clients; in a file they are numbers
+DIGITS = {"1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
 MISSING = 2  # as a bin and in drift
 
 
@@ -29,7 +30,9 @@ class Boolean(number.Number):
             word = value.strip().lower()
             found = WORDS.get(word, DIGITS.get(word))
         else:
-            found = float(value) if isinstance(value, bool | int | float) and value in (0, 1) else None
+            found = (
+                float(value) if isinstance(value, bool | int | float) and value in (0, 1) else None
+            )
         if found is None:
             raise base.Unreadable(value, wanted=self.wanted)
         return found
@@ -48,14 +51,31 @@ class Boolean(number.Number):
             return ""
         if values.dtype != object or not set(map(type, values.tolist())) <= {bool, np.bool_, str}:
             return None
-        return "" if all(type(one) is not str or one.strip().lower() in WORDS for one in set(values.tolist())) else None
+        return (
+            ""
+            if all(
+                type(one) is not str or one.strip().lower() in WORDS for one in set(values.tolist())
+            )
+            else None
+        )
 
     def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
         low, high = float(values.min()), float(values.max())
-        return Feature(name=name, kind=self.name, dtype=self.dtype, nullable=nullable, minimum=low, maximum=high)
+        return Feature(
+            name=name,
+            kind=self.name,
+            dtype=self.dtype,
+            nullable=nullable,
+            minimum=low,
+            maximum=high,
+        )
 
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
-        return {"min": 0.0, "max": 1.0} if entry.get("range") is None else base.declared_range(entry, where=where)
+        return (
+            {"min": 0.0, "max": 1.0}
+            if entry.get("range") is None
+            else base.declared_range(entry, where=where)
+        )
 
     def describe(self, feature: Feature) -> str:
         return "true or false"
@@ -72,7 +92,11 @@ class Boolean(number.Number):
         deviation = float(filled.std())
         return [
             {"op": "impute", "value": usual},
-            {"op": "scale", "mean": float(filled.mean()), "std": deviation if deviation > 0 else 1.0},
+            {
+                "op": "scale",
+                "mean": float(filled.mean()),
+                "std": deviation if deviation > 0 else 1.0,
+            },
         ]
 
     def remark(self, feature: Feature, values: Array) -> str | None:
@@ -100,7 +124,9 @@ class Boolean(number.Number):
             yield Compared(name=name, kind="category", reference=before, window=after)
 
     def plain_list(self, values: Array) -> list[Any]:
-        return [None if base.is_missing(value) else bool(value) for value in values.ravel().tolist()]
+        return [
+            None if base.is_missing(value) else bool(value) for value in values.ravel().tolist()
+        ]
 
     def to_json(self, values: Array) -> Any:
         return self.plain_list(values)

@@ -16,7 +16,8 @@ from fairway.model.schema import Feature
 
 FEW = 12  # categories with at most this many values are sliced without being asked
 TOP = 20  # values of a profile
-LONGEST_WORD = 256  # characters by which drift is told: numpy's words are all as wide as the longest
+# characters by which drift is told: numpy's words are all as wide as the longest
+LONGEST_WORD = 256
 WORDS = {str, int, float, bool, np.bool_, Decimal}  # what a word may be written as
 MIN_EXPECTED = 5.0  # Cochran's rule: below five expected rows a category joins the other rare ones
 
@@ -30,14 +31,17 @@ class Category(base.Kind):
     plain = {str, type(None)}  # noqa: RUF012 - a constant, as of the other kinds
     absent, wanted = "", "a word"
 
-    def read(self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None) -> Array:
+    def read(
+        self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None
+    ) -> Array:
         given = values.tolist() if isinstance(values, np.ndarray) else list(values)
         if set(map(type, given)) == {str} and feature.words.keys() >= set(given):
             return self.column([feature.words[value] for value in given], feature)
         return super().read(given, feature, lost=lost)
 
     def cell(self, value: Any, feature: Feature) -> Any:
-        if type(value) is str and value in feature.words:  # as a model trained elsewhere may know it, with its spaces
+        # as a model trained elsewhere may know it, with its spaces
+        if type(value) is str and value in feature.words:
             return feature.words[value]
         try:
             word = spelling.text(value)
@@ -49,14 +53,22 @@ class Category(base.Kind):
         return _column(cells)
 
     def notation_of(self, values: Array) -> str | None:
-        """Return that of every column of words, numbers and booleans: what no kind before this one knows."""
+        """Return that of every column of words, numbers and booleans: what no kind before this one
+        knows."""
         return "" if set(map(type, values.tolist())) <= WORDS else None
 
     def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
-        """Return the category with its words, most frequent first; ties by name: same content, same schema."""
+        """Return the category with its words, most frequent first; ties by name: same content, same
+        schema."""
         counts = Counter(value for value in values.tolist() if value)
         ordered = sorted(counts, key=lambda value: (-counts[value], value))
-        return Feature(name=name, kind=self.name, dtype=self.dtype, categories=tuple(ordered), nullable=nullable)
+        return Feature(
+            name=name,
+            kind=self.name,
+            dtype=self.dtype,
+            categories=tuple(ordered),
+            nullable=nullable,
+        )
 
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
         base.declared_range(entry, where=where)
@@ -65,7 +77,11 @@ class Category(base.Kind):
             raise errors.PackageError(
                 f"{where}: categories is {categories!r}: wanted the list of values that the model knows"
             )
-        return {"categories": [base.declared_word(value, where=f"{where}: categories") for value in categories]}
+        return {
+            "categories": [
+                base.declared_word(value, where=f"{where}: categories") for value in categories
+            ]
+        }
 
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
         if claimed.get("shape"):
@@ -83,7 +99,8 @@ class Category(base.Kind):
         return [feature.categories[step % len(feature.categories)] for step in steps]
 
     def fit(self, feature: Feature, values: Array) -> list[Step]:
-        """Return each word's index, one more where values are missing; words of other rows alone are unknown."""
+        """Return each word's index, one more where values are missing; words of other rows alone
+        are unknown."""
         seen = {"" if base.is_missing(value) else value for value in values.tolist()}
         names = [name for name in feature.categories if name in seen]
         missing = {"missing": len(names) + 1} if "" in seen else {}
@@ -95,11 +112,18 @@ class Category(base.Kind):
     def profile(self, values: Array) -> Json:
         counts = Counter(values.tolist())
         missing = counts.pop("", 0)
-        return {"missing": missing / max(1, len(values)), "distinct": len(counts), "top": dict(counts.most_common(TOP))}
+        return {
+            "missing": missing / max(1, len(values)),
+            "distinct": len(counts),
+            "top": dict(counts.most_common(TOP)),
+        }
 
     def parts(self, values: Array, feature: Feature) -> list[tuple[str, NDArray[np.bool_]]]:
         words = _column([value or "" for value in values.tolist()])
-        return [(f"{feature.name} = {word or '(missing)'}", words == word) for word in sorted(set(words.tolist()))]
+        return [
+            (f"{feature.name} = {word or '(missing)'}", words == word)
+            for word in sorted(set(words.tolist()))
+        ]
 
     def is_sliced(self, feature: Feature) -> bool:
         return len(feature.categories) <= FEW
@@ -109,16 +133,24 @@ class Category(base.Kind):
         return codes.astype(np.int64), int(codes.max()) + 1
 
     def compared(self, name: str, reference: Array, window: Array) -> Iterator[Compared]:
-        """Return the words as numbers, missing being one of them; those too rare for the chi-squared test are taken
-        together."""
-        before, after = shortened(reference.reshape(-1).tolist()), shortened(window.reshape(-1).tolist())
+        """Return the words as numbers, missing being one of them; those too rare for the
+        chi-squared test are taken together."""
+        before, after = (
+            shortened(reference.reshape(-1).tolist()),
+            shortened(window.reshape(-1).tolist()),
+        )
         values, codes = np.unique(np.concatenate([before, after]), return_inverse=True)
         smaller_share = min(len(before), len(after)) / max(len(codes), 1)
         rare = np.bincount(codes, minlength=len(values)) * smaller_share < MIN_EXPECTED
         if rare.sum() > 1:
             codes = np.where(rare[codes], len(values), codes)
         if len(np.unique(codes)) > 1:
-            yield Compared(name=name, kind="category", reference=codes[: len(before)], window=codes[len(before) :])
+            yield Compared(
+                name=name,
+                kind="category",
+                reference=codes[: len(before)],
+                window=codes[len(before) :],
+            )
 
     def outside(self, feature: Feature) -> base.Count | None:
         known = frozenset(feature.categories)
@@ -131,12 +163,18 @@ class Category(base.Kind):
             return column
         return None
 
-    def from_json(self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None) -> Array:
+    def from_json(
+        self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None
+    ) -> Array:
         try:
             known = list(map(feature.words.get, values))
         except TypeError:  # a map, which has no hash
             known = [None]
-        return _column(known) if None not in known else super().from_json(values, rows, feature, lost=lost)
+        return (
+            _column(known)
+            if None not in known
+            else super().from_json(values, rows, feature, lost=lost)
+        )
 
     def to_json(self, values: Array) -> Any:
         return values.tolist()

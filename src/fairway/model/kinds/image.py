@@ -27,8 +27,15 @@ class Image(base.Kind):
     absent, wanted = None, "a block of numbers"
     sliceable = False
 
-    def read(self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None) -> Array:
-        if isinstance(values, np.ndarray) and values.dtype.kind in "iuf" and values.ndim > 1 and len(values):
+    def read(
+        self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None
+    ) -> Array:
+        if (
+            isinstance(values, np.ndarray)
+            and values.dtype.kind in "iuf"
+            and values.ndim > 1
+            and len(values)
+        ):
             return self.column([values.reshape(len(values), -1)], feature)
         return super().read(values, feature, lost=lost)
 
@@ -45,7 +52,9 @@ class Image(base.Kind):
         return pixels
 
     def column(self, cells: list[Any], feature: Feature) -> Array:
-        rows = cells[0] if len(cells) == 1 else np.concatenate(cells or [np.empty((0, feature.size))])
+        rows = (
+            cells[0] if len(cells) == 1 else np.concatenate(cells or [np.empty((0, feature.size))])
+        )
         if rows.shape[1] != feature.size:
             seen = f"{rows.shape[1]} values"
             raise base.Unreadable(seen, wanted=f"{list(feature.shape)} numbers in each row")
@@ -54,19 +63,27 @@ class Image(base.Kind):
 
     def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
         low, high = float(values.min()), float(values.max())
-        return Feature(name=name, kind=self.name, shape=tuple(values.shape[1:]), minimum=low, maximum=high)
+        return Feature(
+            name=name, kind=self.name, shape=tuple(values.shape[1:]), minimum=low, maximum=high
+        )
 
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
         limits = base.declared_range(entry, where=where)
         shape = entry.get("shape") or []
         if len(shape) != 3 or not all(type(size) is int and size > 0 for size in shape):
-            raise errors.PackageError(f"{where}: shape is {entry.get('shape')!r}: wanted [channels, height, width]")
+            raise errors.PackageError(
+                f"{where}: shape is {entry.get('shape')!r}: wanted [channels, height, width]"
+            )
         return limits
 
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
         shape = claimed.get("shape")
         if not isinstance(shape, list) or not _is_shape(shape):
-            return "shape", shape, f"[channels, height, width] of an image with at most {LARGEST} values"
+            return (
+                "shape",
+                shape,
+                f"[channels, height, width] of an image with at most {LARGEST} values",
+            )
         return base.finite_range(claimed)
 
     def describe(self, feature: Feature) -> str:
@@ -108,11 +125,19 @@ class Image(base.Kind):
     def far(self, feature: Feature) -> base.Count | None:
         return base.beyond_range(feature) or base.enormous
 
-    def from_json(self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None) -> Array:
+    def from_json(
+        self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None
+    ) -> Array:
         return _checked(number.parsed(values), rows, feature)
 
     def from_binary(
-        self, raw: memoryview, datatype: str, rows: int, feature: Feature, *, lost: list[int] | None = None
+        self,
+        raw: memoryview,
+        datatype: str,
+        rows: int,
+        feature: Feature,
+        *,
+        lost: list[int] | None = None,
     ) -> Array:
         values = base.numeric(raw, datatype)
         base.counted(values.size, rows, feature)
@@ -137,7 +162,11 @@ def _checked(values: Array, rows: int, feature: Feature) -> Array:
 
 def _shrunk(images: Array) -> Array:
     """Average over blocks of the last two axes until an image has at most MAX_PIXELS values."""
-    while images.ndim > 2 and int(np.prod(images.shape[1:])) > MAX_PIXELS and max(images.shape[-2:]) > 1:
+    while (
+        images.ndim > 2
+        and int(np.prod(images.shape[1:])) > MAX_PIXELS
+        and max(images.shape[-2:]) > 1
+    ):
         height, width = images.shape[-2] // 2 * 2 or 1, images.shape[-1] // 2 * 2 or 1
         rows, columns = min(2, height), min(2, width)
         trimmed = images[..., :height, :width]

@@ -1,7 +1,8 @@
-"""Moments: dates and times, seconds since 1970 in UTC, missing where they are NaN. A time without a zone is UTC.
+"""Moments: dates and times, seconds since 1970 in UTC, missing where they are NaN. A time without a
+zone is UTC.
 
-A model sees how long ago a moment is, and where in the day, the week and the year it lies: each of the latter as a
-point on a circle, so that December is beside January.
+A model sees how long ago a moment is, and where in the day, the week and the year it lies: each of
+the latter as a point on a circle, so that December is beside January.
 """
 
 import calendar
@@ -20,10 +21,12 @@ from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
 
 DAY_FIRST, MONTH_FIRST = "day-first", "month-first"
-DAY, WEEK, YEAR = 86400.0, 7 * 86400.0, 365.2425 * 86400.0  # seconds; a year of the Gregorian calendar, on average
+# seconds; a year of the Gregorian calendar, on average
+DAY, WEEK, YEAR = 86400.0, 7 * 86400.0, 365.2425 * 86400.0
 MONDAY = 3 * DAY  # that 1970-01-01, a Thursday, is after the week's beginning
 CIRCLES = {"day": (DAY, 0.0), "week": (WEEK, MONDAY), "year": (YEAR, 0.0)}
-SEASONS = 0.75  # of a year that training must span before its place in the year tells more than how long ago it is
+# of a year that training must span before its place in the year tells more than how long ago it is
+SEASONS = 0.75
 EARLIEST, LATEST = -62135596800.0, 253402300799.999999  # of the years 1 and 9999
 PIVOT = 69  # of years of two digits: 69 is 1969, 68 is 2068, as POSIX has it
 WANTED = "a moment such as 2024-05-31T14:30:00Z, or seconds since 1970"
@@ -34,7 +37,8 @@ OTHER = re.compile(rf"(\d{{1,2}})([./-])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){_TIME}{_Z
 
 
 class Moment(number.Number):
-    """Columns are float64 [n]: seconds since 1970-01-01 in UTC, to the microsecond; NaN where a value is missing."""
+    """Columns are float64 [n]: seconds since 1970-01-01 in UTC, to the microsecond; NaN where a
+    value is missing."""
 
     name, noun, dtype = "datetime", "a moment", "datetime"
     datatype, datatype_wanted = "BYTES", "BYTES for a moment, or FP64 for its seconds since 1970"
@@ -42,7 +46,9 @@ class Moment(number.Number):
     notations = ("", DAY_FIRST, MONTH_FIRST)
     digits = False
 
-    def read(self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None) -> Array:
+    def read(
+        self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None
+    ) -> Array:
         if isinstance(values, np.ndarray) and values.dtype.kind == "M":
             values = values.astype("datetime64[us]").tolist()
         return super().read(values, feature, lost=lost)
@@ -54,9 +60,13 @@ class Moment(number.Number):
         elif isinstance(value, date):
             seconds = _seconds(value)
         else:
-            seconds = float(value) if isinstance(value, int | float) and type(value) is not bool else None
+            seconds = (
+                float(value) if isinstance(value, int | float) and type(value) is not bool else None
+            )
         if seconds is None or not EARLIEST <= seconds <= LATEST:
-            wanted = f"{self.wanted}, written {feature.notation}" if feature.notation else self.wanted
+            wanted = (
+                f"{self.wanted}, written {feature.notation}" if feature.notation else self.wanted
+            )
             raise base.Unreadable(value, wanted=wanted)
         return math.nan if seconds in feature.gaps else seconds + 0.0
 
@@ -78,7 +88,9 @@ class Moment(number.Number):
         words = {value for value in plain if type(value) is str}
         if any(type(value) is not str and not isinstance(value, date) for value in plain):
             return None
-        fitting = [one for one in self.notations if all(parsed(word, one) is not None for word in words)]
+        fitting = [
+            one for one in self.notations if all(parsed(word, one) is not None for word in words)
+        ]
         if not fitting:
             return None
         for word in sorted(words):
@@ -88,7 +100,14 @@ class Moment(number.Number):
 
     def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
         low, high = float(values.min()), float(values.max())
-        return Feature(name=name, kind=self.name, dtype=self.dtype, nullable=nullable, minimum=low, maximum=high)
+        return Feature(
+            name=name,
+            kind=self.name,
+            dtype=self.dtype,
+            nullable=nullable,
+            minimum=low,
+            maximum=high,
+        )
 
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
         ends = entry.get("range")
@@ -97,7 +116,9 @@ class Moment(number.Number):
         try:
             low, high = self.read(ends, Feature(name="", kind=self.name)).tolist()
         except (TypeError, ValueError) as error:
-            raise errors.PackageError(f"{where}: range is {ends!r}: wanted [earliest, latest]") from error
+            raise errors.PackageError(
+                f"{where}: range is {ends!r}: wanted [earliest, latest]"
+            ) from error
         return {"min": low, "max": high}
 
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
@@ -113,10 +134,14 @@ class Moment(number.Number):
 
     def sweep(self, feature: Feature, steps: Array, *, most: int) -> list[Any]:
         low, high = base.range_of(feature) or (0.0, YEAR)
-        return [float(min(high, math.floor(low + (high - low) * step / most))) for step in steps.tolist()]
+        return [
+            float(min(high, math.floor(low + (high - low) * step / most)))
+            for step in steps.tolist()
+        ]
 
     def fit(self, feature: Feature, values: Array) -> list[Step]:
-        """Return the circles on which the moments vary, and how to scale the time since their middle."""
+        """Return the circles on which the moments vary, and how to scale the time since their
+        middle."""
         known = values[~np.isnan(values)]
         median = float(np.median(known)) if len(known) else 0.0
         filled = np.where(np.isnan(values), median, values)
@@ -156,14 +181,19 @@ class Moment(number.Number):
         if not len(known):
             return {"missing": 1.0}
         quantiles = {
-            str(q): iso(float(v)) for q, v in zip(number.QUANTILES, np.quantile(known, number.QUANTILES), strict=True)
+            str(q): iso(float(v))
+            for q, v in zip(number.QUANTILES, np.quantile(known, number.QUANTILES), strict=True)
         }
         ends = {"min": iso(float(known.min())), "max": iso(float(known.max()))}
         return {"missing": 1 - len(known) / len(values), **ends, "quantiles": quantiles}
 
     def parts(self, values: Array, feature: Feature) -> list[tuple[str, NDArray[np.bool_]]]:
         absent = np.isnan(values)
-        edges = np.unique(np.quantile(values[~absent], np.linspace(0, 1, number.PARTS + 1))) if not absent.all() else []
+        edges = (
+            np.unique(np.quantile(values[~absent], np.linspace(0, 1, number.PARTS + 1)))
+            if not absent.all()
+            else []
+        )
         found = [(f"{feature.name} = (missing)", absent)]
         for index, low in enumerate(edges[:-1] if len(edges) > 1 else edges):
             last = index >= len(edges) - 2
@@ -172,14 +202,16 @@ class Moment(number.Number):
         return found
 
     def compared(self, name: str, reference: Array, window: Array) -> Iterator[Compared]:
-        """Return tests of the time of day, of the day of the week and of what is missing: that time goes on is no
-        drift."""
+        """Return tests of the time of day, of the day of the week and of what is missing: that time
+        goes on is no drift."""
         before, after = reference.reshape(-1), window.reshape(-1)
         yield from number.compared(f"{name} (time of day)", before % DAY, after % DAY)
         before, after = before[~np.isnan(before)], after[~np.isnan(after)]
         days = [((values + MONDAY) % WEEK // DAY).astype(np.int64) for values in (before, after)]
         if len(before) and len(after) and len(np.unique(np.concatenate(days))) > 1:
-            yield Compared(name=f"{name} (day of the week)", kind="category", reference=days[0], window=days[1])
+            yield Compared(
+                name=f"{name} (day of the week)", kind="category", reference=days[0], window=days[1]
+            )
 
     def outside(self, feature: Feature) -> base.Count | None:
         """Return what counts moments before all that training saw; later ones come with time."""
@@ -196,7 +228,8 @@ class Moment(number.Number):
 
 
 def parsed(text: str, notation: str) -> float | None:
-    """Return the seconds since 1970 of a moment as it is written, None where it is none in this notation.
+    """Return the seconds since 1970 of a moment as it is written, None where it is none in this
+    notation.
 
     Year-month-day is read in every notation.
     """
@@ -213,7 +246,16 @@ def parsed(text: str, notation: str) -> float | None:
     try:
         hour, minute, second_ = _clock(clock, half)
         whole, _, fraction = second_.partition(".")
-        at = datetime(int(year), int(month), int(day), hour, minute, int(whole), int(f"{fraction:0<6}"[:6]), UTC)
+        at = datetime(
+            int(year),
+            int(month),
+            int(day),
+            hour,
+            minute,
+            int(whole),
+            int(f"{fraction:0<6}"[:6]),
+            UTC,
+        )
     except ValueError:
         return None
     micros = _micros(at) - 1_000_000 * _offset(zone)
@@ -240,7 +282,11 @@ def _offset(zone: str | None) -> int:
 
 
 def _seconds(value: date) -> float:
-    at = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day, tzinfo=UTC)
+    at = (
+        value
+        if isinstance(value, datetime)
+        else datetime(value.year, value.month, value.day, tzinfo=UTC)
+    )
     return _micros(at) / 1_000_000
 
 

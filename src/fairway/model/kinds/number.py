@@ -16,19 +16,23 @@ from fairway.model.kinds import base
 from fairway.model.kinds.base import Array, Compared, Json, Step, Unfit
 from fairway.model.schema import Feature
 
-# Numbers are clipped this many ranges beyond those of training: a wild value must not drown the others, a shift still
-# shows.
+# Numbers are clipped this many ranges beyond those of training: a wild value must not drown the
+# others, a shift still shows.
 REACH = 1.5
-WILD, NEARLY_ALL = 1e6, 0.95  # times as far from the middle as this share of values: no measurement, a mistake
+# times as far from the middle as this share of values: no measurement, a mistake
+WILD, NEARLY_ALL = 1e6, 0.95
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 PARTS = 4  # a number is sliced at its quartiles, or by value where it has no more values than that
 BINS = 50
 FURTHEST = (
-    1e100  # a client may send 1.8e308, whose square is infinite: no test tells the two apart, but infinity ends it
+    # a client may send 1.8e308, whose square is infinite: no test tells the two apart, but infinity
+    # ends it
+    1e100
 )
 DIGITS = set("0123456789.-+eE ")
 PLAIN: set[type] = {int, float, type(None)}
-EXACT, LONGEST_IDENTIFIER = float(spelling.EXACT), 1e20  # between them whole numbers name something; beyond, measure
+# between them whole numbers name something; beyond, measure
+EXACT, LONGEST_IDENTIFIER = float(spelling.EXACT), 1e20
 
 
 class Number(base.Kind):
@@ -42,15 +46,23 @@ class Number(base.Kind):
     notations: ClassVar[Sequence[str]] = spelling.NOTATIONS
     digits: ClassVar[bool] = True  # texts that are numbers mean these
 
-    def read(self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None) -> Array:
+    def read(
+        self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None
+    ) -> Array:
         given = values if isinstance(values, np.ndarray | list) else list(values)
         numbers = self._quick(given, feature)
         return super().read(self.unmixed(given), feature, lost=lost) if numbers is None else numbers
 
     def _quick(self, values: Array | list[Any], feature: Feature) -> Array | None:
-        """Return the column of values that are numbers and nothing else, None where others are among them."""
+        """Return the column of values that are numbers and nothing else, None where others are
+        among them."""
         numbers = _plain(values)
-        if numbers is None and self.digits and feature.notation == spelling.POINT and set(map(type, values)) == {str}:
+        if (
+            numbers is None
+            and self.digits
+            and feature.notation == spelling.POINT
+            and set(map(type, values)) == {str}
+        ):
             numbers = _digits(values)
         if numbers is None or np.isinf(numbers).any() or not self.fits(numbers):
             return None
@@ -63,7 +75,8 @@ class Number(base.Kind):
         return True
 
     def unmixed(self, values: Array | list[Any]) -> Array | list[Any]:
-        """Return the values, booleans as 0 and 1 where all are booleans: among numbers they are a mistake."""
+        """Return the values, booleans as 0 and 1 where all are booleans: among numbers they are a
+        mistake."""
         plain = values.tolist() if isinstance(values, np.ndarray) else values
         if set(map(type, plain)) <= {bool, np.bool_, type(None)}:
             return [None if value is None else int(value) for value in plain]
@@ -73,7 +86,9 @@ class Number(base.Kind):
         number = spelling.number(value, feature.notation) if type(value) is str else _number(value)
         if number is None:
             wanted = (
-                f"{self.wanted}, such as {spelling.EXAMPLES[feature.notation]}" if feature.notation else self.wanted
+                f"{self.wanted}, such as {spelling.EXAMPLES[feature.notation]}"
+                if feature.notation
+                else self.wanted
             )
             raise base.Unreadable(value, wanted=wanted)
         return math.nan if number in feature.gaps else number
@@ -87,7 +102,8 @@ class Number(base.Kind):
         different = set(values.tolist()) if values.dtype == object and _hashable(values) else set()
         words = [value for value in different if type(value) is str]
         if not different or any(spelling.LEADING_ZERO.match(word.strip()) for word in words):
-            return None  # what begins with a zero is a code, unless a person says that it is a number
+            # what begins with a zero is a code, unless a person says that it is a number
+            return None
         if any(type(value) is not str and _number(value) is None for value in different):
             return None
         try:
@@ -131,7 +147,8 @@ class Number(base.Kind):
         return [float(round(value)) if feature.dtype == "int" else float(value) for value in values]
 
     def fit(self, feature: Feature, values: Array) -> list[Step]:
-        """Return the median where missing, a clip well beyond the training range, then mean 0 and deviation 1.
+        """Return the median where missing, a clip well beyond the training range, then mean 0 and
+        deviation 1.
 
         A wild value (see `usual`) has no part in them: beside 1e200 every other would be the same.
         """
@@ -144,7 +161,11 @@ class Number(base.Kind):
         return [
             {"op": "impute", "value": median},
             {"op": "clip", "low": low - reach, "high": high + reach},
-            {"op": "scale", "mean": float(filled.mean()), "std": deviation if deviation > 0 else 1.0},
+            {
+                "op": "scale",
+                "mean": float(filled.mean()),
+                "std": deviation if deviation > 0 else 1.0,
+            },
         ]
 
     def remark(self, feature: Feature, values: Array) -> str | None:
@@ -165,7 +186,9 @@ class Number(base.Kind):
         known = flat[~np.isnan(flat)]
         if not len(known):
             return {"missing": 1.0}
-        quantiles = {str(q): float(v) for q, v in zip(QUANTILES, np.quantile(known, QUANTILES), strict=True)}
+        quantiles = {
+            str(q): float(v) for q, v in zip(QUANTILES, np.quantile(known, QUANTILES), strict=True)
+        }
         return {
             "missing": 1 - len(known) / len(flat),
             "mean": float(known.mean()),
@@ -177,7 +200,10 @@ class Number(base.Kind):
 
     def parts(self, values: Array, feature: Feature) -> list[tuple[str, NDArray[np.bool_]]]:
         absent = np.isnan(values)
-        return [*_ranges(values, feature.name, present=values[~absent]), (f"{feature.name} = (missing)", absent)]
+        return [
+            *_ranges(values, feature.name, present=values[~absent]),
+            (f"{feature.name} = (missing)", absent),
+        ]
 
     def bins(self, values: Array) -> tuple[NDArray[np.int64], int] | None:
         absent = np.isnan(values)
@@ -204,7 +230,9 @@ class Number(base.Kind):
             return np.array((value + 0.0,), dtype=np.float64)
         return None
 
-    def from_json(self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None) -> Array:
+    def from_json(
+        self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None
+    ) -> Array:
         numbers = _plain(values)
         if (
             numbers is not None
@@ -223,12 +251,15 @@ def usual(values: Array) -> NDArray[np.bool_]:
     middle = np.median(tame(values))
     away = np.abs(tame(values) - middle)
     most = np.quantile(away, NEARLY_ALL)
-    near: NDArray[np.bool_] = away <= WILD * float(most if most > 0 else np.maximum(1.0, abs(middle)))
+    near: NDArray[np.bool_] = away <= WILD * float(
+        most if most > 0 else np.maximum(1.0, abs(middle))
+    )
     return near
 
 
 def parsed(values: list[Any]) -> Array:
-    """Return the numbers of a list that came from JSON; raises Unfit for anything else than numbers and null."""
+    """Return the numbers of a list that came from JSON; raises Unfit for anything else than numbers
+    and null."""
     if not set(map(type, values)) <= PLAIN:
         # Asked of Python's types: numpy would turn "1" and true into numbers without a word.
         wrong = next(value for value in values if type(value) not in PLAIN)
@@ -237,7 +268,9 @@ def parsed(values: list[Any]) -> Array:
     return np.array(values, dtype=np.float64)
 
 
-def compared(name: str, reference: Array, window: Array, *, kind: base.Test = "number") -> Iterator[Compared]:
+def compared(
+    name: str, reference: Array, window: Array, *, kind: base.Test = "number"
+) -> Iterator[Compared]:
     """Return the test of the values, and before it one of how many are missing."""
     before, after = tame(reference), tame(window)
     lost, losing = ~np.isfinite(before), ~np.isfinite(after)
@@ -250,7 +283,8 @@ def compared(name: str, reference: Array, window: Array, *, kind: base.Test = "n
 
 
 def tame(values: Array) -> Array:
-    """Return float64 numbers of which squares and sums are finite; what is not finite itself is missing, NaN."""
+    """Return float64 numbers of which squares and sums are finite; what is not finite itself is
+    missing, NaN."""
     numbers = values.astype(np.float64)
     return np.where(np.isfinite(numbers), np.clip(numbers, -FURTHEST, FURTHEST), np.nan)
 
@@ -260,7 +294,8 @@ def _plain(values: Array | list[Any]) -> Array | None:
     if isinstance(values, np.ndarray):
         if values.dtype.kind not in "iufb":
             return None
-        return values.astype(np.float64).reshape(len(values)) + 0.0  # -0.0 and 0.0 are one value, and hash alike
+        # -0.0 and 0.0 are one value, and hash alike
+        return values.astype(np.float64).reshape(len(values)) + 0.0
     if not set(map(type, values)) <= PLAIN:
         return None
     try:
@@ -272,7 +307,8 @@ def _plain(values: Array | list[Any]) -> Array | None:
 
 
 def _digits(values: Array | list[Any]) -> Array | None:
-    """Return the numbers of texts that have nothing but digits and what goes with them, None where one has more."""
+    """Return the numbers of texts that have nothing but digits and what goes with them, None where
+    one has more."""
     if set("".join(values)) <= DIGITS:
         with contextlib.suppress(ValueError):
             return np.array(list(map(float, values)), dtype=np.float64) + 0.0
@@ -299,7 +335,10 @@ def _ranges(column: Array, name: str, *, present: Array) -> list[tuple[str, NDAr
         return [(f"{name} = {value:g}", column == value) for value in values]
     edges = np.unique(np.quantile(present, np.linspace(0, 1, PARTS + 1)))
     pairs = list(itertools.pairwise(edges))
-    inner = [(f"{name} from {low:g} to below {high:g}", (column >= low) & (column < high)) for low, high in pairs[:-1]]
+    inner = [
+        (f"{name} from {low:g} to below {high:g}", (column >= low) & (column < high))
+        for low, high in pairs[:-1]
+    ]
     low, high = pairs[-1]
     return [*inner, (f"{name} from {low:g} to {high:g}", (column >= low) & (column <= high))]
 

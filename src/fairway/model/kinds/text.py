@@ -1,7 +1,8 @@
 """Texts that people write: their words and pairs of words, hashed into a fixed number of columns.
 
-The hashing trick with signs (Weinberger et al. 2009, "Feature hashing for large scale multitask learning"): no list of
-words is kept, a word that training never saw has its place too, and two words that share a column cancel on average.
+The hashing trick with signs (Weinberger et al. 2009, "Feature hashing for large scale multitask
+learning"): no list of words is kept, a word that training never saw has its place too, and two
+words that share a column cancel on average.
 """
 
 import itertools
@@ -71,7 +72,11 @@ class Text(base.Kind):
 
     def expanded_width(self, step: Mapping[str, Any]) -> int:
         size, grams = step["size"], step["grams"]
-        if type(size) is not int or not 1 <= size <= LARGEST_SIZE or grams not in range(1, LONGEST_GRAM + 1):
+        if (
+            type(size) is not int
+            or not 1 <= size <= LARGEST_SIZE
+            or grams not in range(1, LONGEST_GRAM + 1)
+        ):
             raise ValueError(f"size {size!r} or grams {grams!r} of a text")
         return size
 
@@ -87,13 +92,21 @@ class Text(base.Kind):
         }
 
     def compared(self, name: str, reference: Array, window: Array) -> Iterator[Compared]:
-        """Return tests of how many words texts have, of what is missing, and of which words they are."""
+        """Return tests of how many words texts have, of what is missing, and of which words they
+        are."""
         before, after = reference.reshape(-1).tolist(), window.reshape(-1).tolist()
-        counts = [np.array([len(words(text)) or math.nan for text in texts]) for texts in (before, after)]
+        counts = [
+            np.array([len(words(text)) or math.nan for text in texts]) for texts in (before, after)
+        ]
         yield from number.compared(f"{name} (words)", counts[0], counts[1])
-        places = [hashed([text for text in texts if text], size=WATCHED, grams=1) for texts in (before, after)]
+        places = [
+            hashed([text for text in texts if text], size=WATCHED, grams=1)
+            for texts in (before, after)
+        ]
         for place in range(WATCHED):
-            yield from number.compared(f"{name} (group {place} of words)", places[0][:, place], places[1][:, place])
+            yield from number.compared(
+                f"{name} (group {place} of words)", places[0][:, place], places[1][:, place]
+            )
 
     def outside(self, feature: Feature) -> base.Count | None:
         return _none
@@ -115,7 +128,8 @@ def words(text: str) -> list[str]:
 
 
 def hashed(texts: Sequence[str], *, size: int, grams: int) -> NDArray[np.float64]:
-    """Return a row for each text, of length 1: each of its words and groups of words adds 1 or -1 in a column."""
+    """Return a row for each text, of length 1: each of its words and groups of words adds 1 or -1
+    in a column."""
     table = np.zeros((len(texts), size))
     for row, text in enumerate(texts):
         found = words(text)

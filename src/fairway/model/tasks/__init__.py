@@ -1,6 +1,8 @@
-"""What models are asked to do. Each task is one module that says all that differs; everything else asks `tasks.of`.
+"""What models are asked to do. Each task is one module that says all that differs; everything else
+asks `tasks.of`.
 
-A package adds a task with an entry point in the group `fairway.tasks` that names its subclass of `Task`.
+A package adds a task with an entry point in the group `fairway.tasks` that names its subclass of
+`Task`.
 """
 
 import functools
@@ -19,15 +21,30 @@ from fairway.model.tasks.multilabel import Multilabel
 from fairway.model.tasks.ranking import Ranking
 from fairway.model.tasks.regression import Regression
 
-__all__ = ["USUAL", "Declared", "Metric", "Output", "Task", "found", "gauge", "listed", "named", "of", "proposed"]
+__all__ = [
+    "USUAL",
+    "Declared",
+    "Metric",
+    "Output",
+    "Task",
+    "found",
+    "gauge",
+    "listed",
+    "named",
+    "of",
+    "proposed",
+]
 
 Array = NDArray[Any]
 OURS: Mapping[str, Task] = {
-    task.name: task for task in (Classification(), Hierarchical(), Multilabel(), Ranking(), Regression())
+    task.name: task
+    for task in (Classification(), Hierarchical(), Multilabel(), Ranking(), Regression())
 }
-LONGEST_GAUGE = 65_000  # characters of facts that every event carries: it has a request's inputs besides
+# characters of facts that every event carries: it has a request's inputs besides
+LONGEST_GAUGE = 65_000
 SWITCH = 2  # values of a target that is yes or no, however it is written
-USUAL = Classification.name  # of a schema or record that is older than tasks, and of a target that nothing else suits
+# of a schema or record that is older than tasks, and of a target that nothing else suits
+USUAL = Classification.name
 
 
 @functools.cache
@@ -42,9 +59,11 @@ def of(schema: Schema) -> Task:
 
 
 def gauge(schema: Schema) -> dict[str, Any] | None:
-    """Return what travels with each answer: the task's name, and what its losses need; None where answers are classes.
+    """Return what travels with each answer: the task's name, and what its losses need; None where
+    answers are classes.
 
-    Facts of more than LONGEST_GAUGE characters stay behind: without them answers are not compared where they arrive.
+    Facts of more than LONGEST_GAUGE characters stay behind: without them answers are not compared
+    where they arrive.
     """
     if schema.task == USUAL:
         return None
@@ -63,11 +82,15 @@ def named(name: Any) -> Task:
 def proposed(values: Array, declared: Declared) -> tuple[Task, str]:
     """Return the task that a target column with these known values suits, and why in words."""
     reasons = ((task, task.suits(values, declared)) for task in found().values())
-    return next(((task, why) for task, why in reasons if why is not None), (named(USUAL), _told_apart(values)))
+    return next(
+        ((task, why) for task, why in reasons if why is not None),
+        (named(USUAL), _told_apart(values)),
+    )
 
 
 def _told_apart(values: Array) -> str:
-    """Return why values are classes, in words; whole numbers may be a quantity, which only a person knows."""
+    """Return why values are classes, in words; whole numbers may be a quantity, which only a person
+    knows."""
     names = named(USUAL).read(values)
     found = f"classes to tell apart: {len(set(names)):,} different {'whole numbers' if _are_whole(names) else 'values'}"
     order = "; where they are counts or grades, set task to regression"

@@ -1,5 +1,5 @@
-"""What a task must say: how its target is learnt, what a model answers, how good an answer is, and how two answers
-differ.
+"""What a task must say: how its target is learnt, what a model answers, how good an answer is, and
+how two answers differ.
 
 Three forms of one thing travel between the stages, a row for each row:
 
@@ -48,7 +48,8 @@ class Metric:
     share: bool = False  # from 0 to 1, said in percent
 
     def worse(self, value: float, *, by: float) -> float:
-        """Return a value that is worse by so many points of a share, or by this share of any other value."""
+        """Return a value that is worse by so many points of a share, or by this share of any other
+        value."""
         step = by if self.share else by * abs(value)
         return value - step if self.better == "high" else value + step
 
@@ -72,13 +73,18 @@ class Task(ABC):
     name: ClassVar[str]  # in schema.json, the manifest and the metadata
     output: ClassVar[str]  # of the graph
     metrics: ClassVar[tuple[Metric, ...]]  # the first one gates and slices where no other is chosen
-    side: ClassVar[str]  # training's side of it, as `package.module:Class`: what needs torch is imported there alone
+    # training's side of it, as `package.module:Class`: what needs torch is imported there alone
+    side: ClassVar[str]
     declares: ClassVar[tuple[str, ...]]  # the keys of a schema file that say what `learn` learns
-    rules: ClassVar[Mapping[str, str]]  # the baselines' names, in words; the gate wants the zero rule beaten
+    # the baselines' names, in words; the gate wants the zero rule beaten
+    rules: ClassVar[Mapping[str, str]]
 
     def metric(self, name: str | None) -> Metric:
-        """Return the metric of this name, the task's first where none is named; raises DataError for another."""
-        found = [metric for metric in self.metrics if metric.compared and name in (None, metric.name)]
+        """Return the metric of this name, the task's first where none is named; raises DataError
+        for another."""
+        found = [
+            metric for metric in self.metrics if metric.compared and name in (None, metric.name)
+        ]
         if not found:
             names = ", ".join(metric.name for metric in self.metrics if metric.compared)
             raise errors.DataError(f"evaluation.metric is {name!r}: {self.name} has {names}")
@@ -87,12 +93,14 @@ class Task(ABC):
     # The target
 
     def suits(self, values: Array, declared: Declared) -> str | None:
-        """Return why a target column with these known values is of this task, in words, None where it is not."""
+        """Return why a target column with these known values is of this task, in words, None where
+        it is not."""
         return None
 
     @abstractmethod
     def learn(self, values: Array, declared: Declared) -> Json:
-        """Return what the schema keeps of a target column's known values: `classes`, `facts`, or both.
+        """Return what the schema keeps of a target column's known values: `classes`, `facts`, or
+        both.
 
         Raises DataError where they cannot be learnt.
         """
@@ -107,7 +115,8 @@ class Task(ABC):
 
     @abstractmethod
     def label(self, value: Any, schema: Schema) -> Any:
-        """Return the label that a value of JSON means, however a client writes it; None where it means none."""
+        """Return the label that a value of JSON means, however a client writes it; None where it
+        means none."""
 
     @abstractmethod
     def wanted(self, schema: Schema) -> str:
@@ -127,7 +136,8 @@ class Task(ABC):
 
     @abstractmethod
     def lacking(self, target: Array, schema: Schema) -> list[str]:
-        """Return what the rows of a split do not show, in words; nothing may be lacking in training."""
+        """Return what the rows of a split do not show, in words; nothing may be lacking in
+        training."""
 
     @abstractmethod
     def unlearnable(self, target: Array, schema: Schema) -> str | None:
@@ -147,7 +157,8 @@ class Task(ABC):
 
     @abstractmethod
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
-        """Return, in words, how much of the target a feature tells alone, where that is suspiciously much."""
+        """Return, in words, how much of the target a feature tells alone, where that is
+        suspiciously much."""
 
     @abstractmethod
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
@@ -184,19 +195,21 @@ class Task(ABC):
 
     @abstractmethod
     def told(self, outputs: Mapping[str, Any]) -> Json:
-        """Return a row's answer as a person reads it, `answer` and what it comes with, from the row's output
-        tensors."""
+        """Return a row's answer as a person reads it, `answer` and what it comes with, from the
+        row's output tensors."""
 
     @abstractmethod
     def row_bytes(self, schema: Schema, *, number: int) -> int:
-        """Return how many bytes of an answer a row takes at most, where a number takes `number` of them."""
+        """Return how many bytes of an answer a row takes at most, where a number takes `number` of
+        them."""
 
     @abstractmethod
     def improper(self, raw: Array) -> str | None:
         """Return why these are no answers of this task, or None where they may be."""
 
     def unit(self, schema: Schema) -> float:
-        """Return what differences of raw answers are measured in: about as much as they can differ by."""
+        """Return what differences of raw answers are measured in: about as much as they can differ
+        by."""
         return 1.0
 
     # Measuring
@@ -211,10 +224,14 @@ class Task(ABC):
         return {metric.name: measured[metric.name] for metric in self.metrics if metric.compared}
 
     def rank(self, scores: Mapping[str, float], *, by: Metric) -> tuple[float, ...]:
-        """Return what orders models by their scores, the best last: by this metric, then by the others."""
+        """Return what orders models by their scores, the best last: by this metric, then by the
+        others."""
         others = [metric for metric in self.metrics if metric.compared and metric != by]
         ordered = [metric for metric in (by, *others) if metric.name in scores]
-        return tuple(scores[metric.name] if metric.better == "high" else -scores[metric.name] for metric in ordered)
+        return tuple(
+            scores[metric.name] if metric.better == "high" else -scores[metric.name]
+            for metric in ordered
+        )
 
     @abstractmethod
     def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
@@ -225,9 +242,11 @@ class Task(ABC):
         """Return the report's part: tables and curves as plain JSON."""
 
     def gauge(self, schema: Schema) -> Json:
-        """Return the facts that `loss` and `differ` need, few: they travel with each answer into the event store.
+        """Return the facts that `loss` and `differ` need, few: they travel with each answer into
+        the event store.
 
-        There the schema has these facts and nothing else, no classes either. `label` takes any word then.
+        There the schema has these facts and nothing else, no classes either. `label` takes any word
+        then.
         """
         return {}
 
@@ -236,13 +255,14 @@ class Task(ABC):
         """Return how wrong each answer is, from 0 to 1."""
 
     def together(self, labels: Sequence[Any]) -> list[Array] | None:
-        """Return the places of the rows that a client sends in one request, None where each row is by itself."""
+        """Return the places of the rows that a client sends in one request, None where each row is
+        by itself."""
         return None
 
     @abstractmethod
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
-        """Return how far two models' answers to each row are apart, from 0 to 1; the order of the two does not
-        matter."""
+        """Return how far two models' answers to each row are apart, from 0 to 1; the order of the
+        two does not matter."""
 
     # Watching
 
@@ -254,7 +274,8 @@ class Task(ABC):
 
     @abstractmethod
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
-        """Return the key of a manifest that cannot be, its value and what is wanted; None where all may be."""
+        """Return the key of a manifest that cannot be, its value and what is wanted; None where all
+        may be."""
 
 
 def percent(share: float) -> str:
@@ -265,13 +286,15 @@ def percent(share: float) -> str:
 
 
 def figure(value: float, *, digits: int = 4) -> str:
-    """Return a number with so many significant digits, and all before the point: prices are not written with an e."""
+    """Return a number with so many significant digits, and all before the point: prices are not
+    written with an e."""
     large = 10**digits <= abs(value) < LARGEST_SPELT
     return f"{value:,.0f}" if large else f"{value:,.{digits}g}"
 
 
 def refused_names(names: Any, *, key: str, most: int) -> tuple[str, Any, str] | None:
-    """Return what a manifest claims in place of different names of bounded length, and what is wanted."""
+    """Return what a manifest claims in place of different names of bounded length, and what is
+    wanted."""
     wanted = f"1 to {most} different names of at most {LONGEST_NAME} characters"
     if not isinstance(names, list) or not artifacts.is_plain(names, kinds={str}):
         return key, names, wanted

@@ -11,9 +11,12 @@ BINS = 15  # as Guo et al. 2017, On Calibration of Modern Neural Networks, secti
 
 
 def reliability(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> list[dict[str, float]]:
-    """Return, for each equal-width bin of confidence that has rows: its share of the rows, mean confidence and
-    accuracy."""
-    confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == truth
+    """Return, for each equal-width bin of confidence that has rows: its share of the rows, mean
+    confidence and accuracy."""
+    confidence, right = (
+        probabilities.max(axis=1).astype(np.float64),
+        probabilities.argmax(axis=1) == truth,
+    )
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     rows = []
     for number in np.unique(place):
@@ -29,7 +32,8 @@ def reliability(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> list
 
 
 def error(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> float:
-    """Return the expected calibration error: the mean gap between confidence and accuracy, weighted by the bins' rows.
+    """Return the expected calibration error: the mean gap between confidence and accuracy, weighted
+    by the bins' rows.
 
     >>> error(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([0, 1]))  # says 90 %, is right in 50 %
     0.4

@@ -26,7 +26,8 @@ SHOWN = 10  # classes in a sentence
 
 
 class Classification(base.Task):
-    """Labels are class names, the target their places in the schema, raw answers a probability for each class."""
+    """Labels are class names, the target their places in the schema, raw answers a probability for
+    each class."""
 
     name = "classification"
     output = "probabilities"
@@ -49,7 +50,9 @@ class Classification(base.Task):
         classes = sorted(set(self.read(values)), key=_order)
         if len(classes) < 2:
             seen = f"only {classes[0]!r}" if classes else "no value at all"
-            raise errors.DataError(f"the target {target} has {seen}: wanted at least two classes to tell apart")
+            raise errors.DataError(
+                f"the target {target} has {seen}: wanted at least two classes to tell apart"
+            )
         quantity = _quantity(_numbers(values), len(classes))
         if quantity:
             raise errors.DataError(
@@ -64,7 +67,8 @@ class Classification(base.Task):
         return {"classes": classes}
 
     def read(self, values: Array) -> list[Any]:
-        """Return the class names: whole numbers without a point, text without spaces around it, "" where missing."""
+        """Return the class names: whole numbers without a point, text without spaces around it, ""
+        where missing."""
         numbers = _numbers(values)
         if numbers is not None and numbers.dtype.kind == "f" and _are_whole(numbers):
             return ["" if is_missing(value) else str(int(value)) for value in numbers.tolist()]
@@ -95,7 +99,9 @@ class Classification(base.Task):
 
     def lacking(self, target: Array, schema: Schema) -> list[str]:
         present = set(target.tolist())
-        return [f"class {name!r}" for index, name in enumerate(schema.classes) if index not in present]
+        return [
+            f"class {name!r}" for index, name in enumerate(schema.classes) if index not in present
+        ]
 
     def unlearnable(self, target: Array, schema: Schema) -> str | None:
         present = np.unique(target)
@@ -124,8 +130,14 @@ class Classification(base.Task):
 
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
         classes = entry.get("classes")
-        if not isinstance(classes, list) or len(classes) < 2 or len(set(map(str, classes))) != len(classes):
-            raise errors.PackageError(f"{where}: classes is {classes!r}: wanted a list of at least two different names")
+        if (
+            not isinstance(classes, list)
+            or len(classes) < 2
+            or len(set(map(str, classes))) != len(classes)
+        ):
+            raise errors.PackageError(
+                f"{where}: classes is {classes!r}: wanted a list of at least two different names"
+            )
         return {"classes": [declared_word(name, where=f"{where}: classes") for name in classes]}
 
     def width(self, schema: Schema) -> int:
@@ -136,7 +148,8 @@ class Classification(base.Task):
         return [schema.classes[index] for index in raw.argmax(axis=1)]
 
     def translated(self, raw: Array, *, given: Schema, wanted: Schema) -> Array:
-        """Return the probabilities in the wanted classes' order; those of classes that it has not come after them."""
+        """Return the probabilities in the wanted classes' order; those of classes that it has not
+        come after them."""
         strange = [name for name in given.classes if name not in wanted.classes]
         place = {name: index for index, name in enumerate((*wanted.classes, *strange))}
         table = np.zeros((len(raw), len(place)), dtype=np.float64)
@@ -160,7 +173,8 @@ class Classification(base.Task):
 
     def row_bytes(self, schema: Schema, *, number: int) -> int:
         longest = max(len(json.dumps(name, ensure_ascii=False).encode()) for name in schema.classes)
-        return longest + 4 + (len(schema.classes) + 1) * number  # 4 bytes of length before a binary label
+        # 4 bytes of length before a binary label
+        return longest + 4 + (len(schema.classes) + 1) * number
 
     def improper(self, raw: Array) -> str | None:
         off = np.abs(raw.sum(axis=1, dtype=np.float64) - 1)
@@ -179,8 +193,8 @@ class Classification(base.Task):
         }
 
     def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
-        """Return guessing by the classes' training shares, and always saying the most frequent; both lose what the
-        shares lose."""
+        """Return guessing by the classes' training shares, and always saying the most frequent;
+        both lose what the shares lose."""
         shares = np.bincount(train, minlength=len(schema.classes)) / len(train)
         counts = np.bincount(target, minlength=len(schema.classes)) / len(target)
         loss = log_loss(np.tile(shares, (len(target), 1)), target)
@@ -190,7 +204,11 @@ class Classification(base.Task):
         always = float((counts > 0)[shares.argmax()]) / len(present)
         return {
             "random": {"accuracy": float(shares @ counts), "balanced_accuracy": guessed, **even},
-            "zero_rule": {"accuracy": float((target == shares.argmax()).mean()), "balanced_accuracy": always, **even},
+            "zero_rule": {
+                "accuracy": float((target == shares.argmax()).mean()),
+                "balanced_accuracy": always,
+                **even,
+            },
         }
 
     def details(self, raw: Array, target: Array, schema: Schema) -> Json:
@@ -208,7 +226,8 @@ class Classification(base.Task):
         return self.loss(one, other, schema)
 
     def compared(self, reference: Array, window: Array, schema: Schema) -> Iterator[Compared]:
-        # Two classes say the same thing twice: one test is enough, and costs less of the window's false-alarm budget.
+        # Two classes say the same thing twice: one test is enough, and costs less of the window's
+        # false-alarm budget.
         places = range(1 if reference.shape[1] == 2 else 0, reference.shape[1])
         yield from nominal.probabilities(reference, window, names=schema.classes, places=places)
 
@@ -229,15 +248,19 @@ def log_loss(probabilities: Array, target: Array) -> float:
 
 def balanced_accuracy(predicted: Array, target: Array) -> float:
     """Return the mean over the classes that are there of the share of their rows that is found."""
-    return float(np.mean([(predicted[target == place] == place).mean() for place in np.unique(target)]))
+    return float(
+        np.mean([(predicted[target == place] == place).mean() for place in np.unique(target)])
+    )
 
 
 def average_precision(probabilities: Array, target: Array) -> float:
-    """Return the area under precision by recall: of the rarer of two classes, of more the mean over those that are
-    there."""
+    """Return the area under precision by recall: of the rarer of two classes, of more the mean over
+    those that are there."""
     counts = np.bincount(target, minlength=probabilities.shape[1])
     places = [_rarer(counts)] if len(counts) == 2 else np.flatnonzero(counts)
-    return float(np.mean([_average_precision(probabilities[:, place], target == place) for place in places]))
+    return float(
+        np.mean([_average_precision(probabilities[:, place], target == place) for place in places])
+    )
 
 
 def positives(shares: Array) -> float:
@@ -272,7 +295,8 @@ def per_class(table: Array, *, names: Sequence[str]) -> list[Json]:
 
 
 def _numbers(values: Array) -> Array | None:
-    """Return the values as numbers where every one of them is one, and not a text that looks like one."""
+    """Return the values as numbers where every one of them is one, and not a text that looks like
+    one."""
     if values.dtype.kind in "iufb":
         return values
     plain = values.tolist()
@@ -288,7 +312,8 @@ def _are_whole(numbers: Array) -> bool:
 
 
 def _quantity(numbers: Array | None, distinct: int) -> str | None:
-    """Return the word for numbers that measure rather than name, or None where they are no such numbers."""
+    """Return the word for numbers that measure rather than name, or None where they are no such
+    numbers."""
     if numbers is None:
         return None
     if numbers.dtype.kind == "f" and distinct > MAX_FRACTIONS and not _are_whole(numbers):
@@ -297,7 +322,8 @@ def _quantity(numbers: Array | None, distinct: int) -> str | None:
 
 
 def _order(name: str) -> tuple[int, float, str]:
-    """Order numbers by value and the rest by name, so that classes 2 and 10 come as a person expects."""
+    """Order numbers by value and the rest by name, so that classes 2 and 10 come as a person
+    expects."""
     try:
         return 0, float(name), name
     except ValueError:

@@ -1,4 +1,5 @@
-"""Hierarchical classification: classes with parents, where a wrong class of the right branch costs less."""
+"""Hierarchical classification: classes with parents, where a wrong class of the right branch costs
+less."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,17 +18,28 @@ DEEPEST = 100  # classes of a branch
 
 
 class Hierarchical(classification.Classification):
-    """As a classification, with `parents`: an answer is the class or, where that is not sure, one of its ancestors.
+    """As a classification, with `parents`: an answer is the class or, where that is not sure, one
+    of its ancestors.
 
-    An answer's loss is 1 less the hierarchical F of the two: twice the classes that are in both branches, by those in
-    either (Kiritchenko, Matwin, Nock & Famili 2006, section 3).
+    An answer's loss is 1 less the hierarchical F of the two: twice the classes that are in both
+    branches, by those in either (Kiritchenko, Matwin, Nock & Famili 2006, section 3).
     """
 
     name = "hierarchical"
     metrics = (
         Metric("hierarchical_f", "high", "hierarchical F", share=True),
-        *(metric for metric in classification.Classification.metrics if metric.name in ("accuracy", "log_loss")),
-        Metric("class_share", "high", "answers that are a class and no ancestor", compared=False, share=True),
+        *(
+            metric
+            for metric in classification.Classification.metrics
+            if metric.name in ("accuracy", "log_loss")
+        ),
+        Metric(
+            "class_share",
+            "high",
+            "answers that are a class and no ancestor",
+            compared=False,
+            share=True,
+        ),
         Metric("calibration_error", "low", "calibration error", compared=False, share=True),
     )
     declares = ("classes", "parents")
@@ -37,7 +49,9 @@ class Hierarchical(classification.Classification):
 
     def learn(self, values: Array, declared: Declared) -> Json:
         classes = super().learn(values, declared)["classes"]
-        unrelated = [name for name in declared.parents if name not in {*classes, *declared.parents.values()}]
+        unrelated = [
+            name for name in declared.parents if name not in {*classes, *declared.parents.values()}
+        ]
         if unrelated:
             raise errors.DataError(
                 f"data.parents names {unrelated[0]!r}, which is no class of {declared.target} and no parent: "
@@ -48,13 +62,19 @@ class Hierarchical(classification.Classification):
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
         parents = entry.get("parents")
         if not isinstance(parents, Mapping) or not parents:
-            raise errors.PackageError(f"{where}: parents is {parents!r}: wanted a map from classes to their parents")
+            raise errors.PackageError(
+                f"{where}: parents is {parents!r}: wanted a map from classes to their parents"
+            )
         words = {str(child): str(parent) for child, parent in parents.items()}
-        return super().declare(entry, where=where) | {"facts": _facts(words, where=f"{where}: parents")}
+        return super().declare(entry, where=where) | {
+            "facts": _facts(words, where=f"{where}: parents")
+        }
 
     def answers(self, raw: Array, schema: Schema) -> list[Any]:
-        """Return the likeliest class, or its nearest ancestor that is as likely as `CONFIDENCE`, or its first one."""
-        classes = [*schema.classes, *[""] * (raw.shape[1] - len(schema.classes))]  # those of a champion alone
+        """Return the likeliest class, or its nearest ancestor that is as likely as `CONFIDENCE`, or
+        its first one."""
+        # those of a champion alone
+        classes = [*schema.classes, *[""] * (raw.shape[1] - len(schema.classes))]
         above = _above(schema)
         return [_sure(row, classes, above) for row in raw.astype(np.float64)]
 
@@ -70,11 +90,24 @@ class Hierarchical(classification.Classification):
 
     def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
         rules = super().baselines(train, target, schema)
-        shares, counts = (np.bincount(part, minlength=len(schema.classes)) / len(part) for part in (train, target))
-        table = np.array([self.loss([name] * len(schema.classes), schema.classes, schema) for name in schema.classes])
-        reached = {"random": 1 - shares @ table @ counts, "zero_rule": 1 - table[shares.argmax()] @ counts}
+        shares, counts = (
+            np.bincount(part, minlength=len(schema.classes)) / len(part) for part in (train, target)
+        )
+        table = np.array(
+            [
+                self.loss([name] * len(schema.classes), schema.classes, schema)
+                for name in schema.classes
+            ]
+        )
+        reached = {
+            "random": 1 - shares @ table @ counts,
+            "zero_rule": 1 - table[shares.argmax()] @ counts,
+        }
         return {
-            rule: {"hierarchical_f": float(reached[rule]), **{name: scores[name] for name in ("accuracy", "log_loss")}}
+            rule: {
+                "hierarchical_f": float(reached[rule]),
+                **{name: scores[name] for name in ("accuracy", "log_loss")},
+            }
             for rule, scores in rules.items()
         }
 
@@ -90,19 +123,29 @@ class Hierarchical(classification.Classification):
 
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
         parents = schema.facts["parents"]
-        return np.array([_apart(one, other, parents) for one, other in zip(answers, labels, strict=True)])
+        return np.array(
+            [_apart(one, other, parents) for one, other in zip(answers, labels, strict=True)]
+        )
 
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
         parents = (claimed.get("facts") or {}).get("parents")
         if not isinstance(parents, Mapping) or not 1 <= len(parents) <= MOST_PARENTS:
-            return "facts: parents", parents, f"an object of 1 to {MOST_PARENTS} classes and their parents"
+            return (
+                "facts: parents",
+                parents,
+                f"an object of 1 to {MOST_PARENTS} classes and their parents",
+            )
         for names in ([*parents], [*dict.fromkeys(map(str, parents.values()))]):
             refused = base.refused_names(names, key="facts: parents", most=MOST_PARENTS)
             if refused is not None:
                 return refused
         round_trip = _circle(parents)
         if round_trip is not None:
-            return "facts: parents", round_trip, f"no class among its ancestors, fewer than {DEEPEST} of them"
+            return (
+                "facts: parents",
+                round_trip,
+                f"no class among its ancestors, fewer than {DEEPEST} of them",
+            )
         return super().refuse(claimed)
 
 

@@ -23,9 +23,11 @@ SHOWN = 6
 
 
 class Multilabel(base.Task):
-    """Labels are lists of names, the target has a column of 0 and 1 for each name, raw answers a probability.
+    """Labels are lists of names, the target has a column of 0 and 1 for each name, raw answers a
+    probability.
 
-    An answer's loss is the share of the names in it or in the truth that are not in both (Jaccard's distance).
+    An answer's loss is the share of the names in it or in the truth that are not in both (Jaccard's
+    distance).
     """
 
     name = "multilabel"
@@ -45,7 +47,9 @@ class Multilabel(base.Task):
     }
 
     def suits(self, values: Array, declared: Declared) -> str | None:
-        if len(values) and all(isinstance(value, list | tuple | np.ndarray) for value in values.tolist()):
+        if len(values) and all(
+            isinstance(value, list | tuple | np.ndarray) for value in values.tolist()
+        ):
             return "several labels a row"
         return None
 
@@ -58,7 +62,8 @@ class Multilabel(base.Task):
         return {"classes": classes}
 
     def read(self, values: Array) -> list[Any]:
-        """Return the rows' names; those of a row that has none of them are an empty list, None where not known."""
+        """Return the rows' names; those of a row that has none of them are an empty list, None
+        where not known."""
         return [_names(value) for value in values.tolist()]
 
     def label(self, value: Any, schema: Schema) -> Any:
@@ -66,7 +71,11 @@ class Multilabel(base.Task):
         if not schema.classes:  # an event store knows none
             return None if None in words else sorted({one for one in words if one})
         found = [None if one is None else read(one, schema.classes) for one in words]
-        return None if None in found else sorted({one for one in found if one}, key=schema.classes.index)
+        return (
+            None
+            if None in found
+            else sorted({one for one in found if one}, key=schema.classes.index)
+        )
 
     def wanted(self, schema: Schema) -> str:
         if not schema.classes:
@@ -89,7 +98,8 @@ class Multilabel(base.Task):
         return known
 
     def strata(self, target: Array) -> NDArray[np.int64]:
-        """Return the combinations of labels; rows of a seldom one are with those that share its rarest label."""
+        """Return the combinations of labels; rows of a seldom one are with those that share its
+        rarest label."""
         _, place, counts = np.unique(target, axis=0, return_inverse=True, return_counts=True)
         shares = np.where(target > 0, target.mean(axis=0), np.inf)
         rarest = np.where(target.any(axis=1), shares.argmin(axis=1), target.shape[1]) + len(counts)
@@ -97,7 +107,9 @@ class Multilabel(base.Task):
 
     def lacking(self, target: Array, schema: Schema) -> list[str]:
         return [
-            f"label {name!r}" for name, any_row in zip(schema.classes, target.any(axis=0), strict=True) if not any_row
+            f"label {name!r}"
+            for name, any_row in zip(schema.classes, target.any(axis=0), strict=True)
+            if not any_row
         ]
 
     def unlearnable(self, target: Array, schema: Schema) -> str | None:
@@ -117,8 +129,14 @@ class Multilabel(base.Task):
 
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
         classes = entry.get("classes")
-        if not isinstance(classes, list) or not classes or len(set(map(str, classes))) != len(classes):
-            raise errors.PackageError(f"{where}: classes is {classes!r}: wanted a list of different names")
+        if (
+            not isinstance(classes, list)
+            or not classes
+            or len(set(map(str, classes))) != len(classes)
+        ):
+            raise errors.PackageError(
+                f"{where}: classes is {classes!r}: wanted a list of different names"
+            )
         return {"classes": [declared_word(name, where=f"{where}: classes") for name in classes]}
 
     def width(self, schema: Schema) -> int:
@@ -129,7 +147,8 @@ class Multilabel(base.Task):
         return [names[row].tolist() for row in raw >= THRESHOLD]
 
     def translated(self, raw: Array, *, given: Schema, wanted: Schema) -> Array:
-        """Return the probabilities in the wanted labels' order, 0 for one that the other model has not."""
+        """Return the probabilities in the wanted labels' order, 0 for one that the other model has
+        not."""
         table = np.zeros((len(raw), len(wanted.classes)), dtype=np.float64)
         for place, name in enumerate(given.classes):
             if name in wanted.classes:
@@ -137,11 +156,16 @@ class Multilabel(base.Task):
         return table
 
     def outputs(self, schema: Schema) -> tuple[Output, ...]:
-        """Return the labels of each row as a JSON list in one text, and the probability of each label."""
+        """Return the labels of each row as a JSON list in one text, and the probability of each
+        label."""
         return Output("labels", "BYTES"), Output("probabilities", "FP32", (len(schema.classes),))
 
     def value(self, output: str, *, raw: Array, labels: list[Any]) -> Any:
-        return raw if output == "probabilities" else [json.dumps(names, ensure_ascii=False) for names in labels]
+        return (
+            raw
+            if output == "probabilities"
+            else [json.dumps(names, ensure_ascii=False) for names in labels]
+        )
 
     def columns(self, schema: Schema) -> tuple[str, ...]:
         return schema.classes
@@ -151,7 +175,8 @@ class Multilabel(base.Task):
 
     def row_bytes(self, schema: Schema, *, number: int) -> int:
         names = json.dumps(json.dumps(schema.classes, ensure_ascii=False), ensure_ascii=False)
-        return len(names.encode()) + 4 + len(schema.classes) * number  # 4 bytes of length before a binary text
+        # 4 bytes of length before a binary text
+        return len(names.encode()) + 4 + len(schema.classes) * number
 
     def improper(self, raw: Array) -> str | None:
         if not len(raw) or (raw.min() >= 0 and raw.max() <= 1):
@@ -176,22 +201,31 @@ class Multilabel(base.Task):
         }
 
     def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
-        """Return always saying the labels that more than half of the training rows have, and guessing each by its
-        share; both lose what the shares lose."""
+        """Return always saying the labels that more than half of the training rows have, and
+        guessing each by its share; both lose what the shares lose."""
         shares = np.tile(train.mean(axis=0), (len(target), 1))
         zero = self._scores(shares > THRESHOLD, target, shares)
         there, guessed = target.mean(axis=0), train.mean(axis=0)
         each = 2 * there * guessed / np.maximum(there + guessed, FLOOR)
         micro = float(2 * (there * guessed).sum() / max(float((there + guessed).sum()), FLOOR))
-        return {"random": {**zero, "micro_f1": micro, "macro_f1": float(each.mean())}, "zero_rule": zero}
+        return {
+            "random": {**zero, "micro_f1": micro, "macro_f1": float(each.mean())},
+            "zero_rule": zero,
+        }
 
     def details(self, raw: Array, target: Array, schema: Schema) -> Json:
         said = raw >= THRESHOLD
         right = (said & (target == 1)).sum(axis=0)
-        return {"per_class": nominal.scored(right, target.sum(axis=0), said.sum(axis=0), names=schema.classes)}
+        return {
+            "per_class": nominal.scored(
+                right, target.sum(axis=0), said.sum(axis=0), names=schema.classes
+            )
+        }
 
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
-        return np.array([_apart(set(one), set(other)) for one, other in zip(answers, labels, strict=True)])
+        return np.array(
+            [_apart(set(one), set(other)) for one, other in zip(answers, labels, strict=True)]
+        )
 
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
         return self.loss(one, other, schema)

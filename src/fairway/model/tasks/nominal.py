@@ -11,7 +11,8 @@ from fairway.model.kinds.base import Compared
 from fairway.model.tasks.base import Array, Json, percent
 
 SHOWN = 6  # names with their shares in a sentence
-SUSPICIOUS = 0.99  # share of rows that one feature alone predicts; real single features stay far below
+# share of rows that one feature alone predicts; real single features stay far below
+SUSPICIOUS = 0.99
 
 
 def described(shares: Array, names: Sequence[str], *, noun: str) -> str:
@@ -23,17 +24,20 @@ def described(shares: Array, names: Sequence[str], *, noun: str) -> str:
 
 
 def told(bins: NDArray[np.int64], codes: NDArray[np.int64]) -> tuple[float, float] | None:
-    """Return the share of the rows whose code the best rule tells that looks at the bins only, and the share of the
-    most frequent code; None where the rule tells no suspicious number of them."""
+    """Return the share of the rows whose code the best rule tells that looks at the bins only, and
+    the share of the most frequent code; None where the rule tells no suspicious number of them."""
     table = np.zeros((int(bins.max()) + 1, int(codes.max()) + 1))
     np.add.at(table, (bins, codes), 1)
-    share, usual = float(table.max(axis=1).sum() / len(codes)), float(np.bincount(codes).max() / len(codes))
+    share, usual = (
+        float(table.max(axis=1).sum() / len(codes)),
+        float(np.bincount(codes).max() / len(codes)),
+    )
     return (share, usual) if share > max(SUSPICIOUS, usual + 0.05) else None
 
 
 def scored(right: Array, asked: Array, said: Array, *, names: Sequence[str]) -> list[Json]:
-    """Return rows, precision, recall and F1 of each name, from how often it was rightly said, true, and said; what has
-    no rows to be measured on is 0."""
+    """Return rows, precision, recall and F1 of each name, from how often it was rightly said, true,
+    and said; what has no rows to be measured on is 0."""
     precision, recall = right / np.maximum(said, 1), right / np.maximum(asked, 1)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return [
@@ -48,7 +52,9 @@ def scored(right: Array, asked: Array, said: Array, *, names: Sequence[str]) -> 
     ]
 
 
-def probabilities(reference: Array, window: Array, *, names: Sequence[str], places: range) -> Iterator[Compared]:
+def probabilities(
+    reference: Array, window: Array, *, names: Sequence[str], places: range
+) -> Iterator[Compared]:
     """Return the columns of probabilities at these places as a drift test takes them."""
     for place in places:
         name: Any = names[place] if place < len(names) else place

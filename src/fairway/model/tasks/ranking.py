@@ -16,10 +16,11 @@ HIGHEST = 31  # relevance: the gain of a row is 2 to its power, less 1
 
 
 class Ranking(regression.Regression):
-    """As a regression of the relevance, whose scores order a group. Of a prepared row the label has its group too; the
-    rows of a request are one group, and their labels are numbers.
+    """As a regression of the relevance, whose scores order a group. Of a prepared row the label has
+    its group too; the rows of a request are one group, and their labels are numbers.
 
-    An answer's loss is 1 less its group's NDCG (Jarvelin & Kekalainen 2002, with the gains of Burges et al. 2005).
+    An answer's loss is 1 less its group's NDCG (Jarvelin & Kekalainen 2002, with the gains of
+    Burges et al. 2005).
     """
 
     name = "ranking"
@@ -54,11 +55,14 @@ class Ranking(regression.Regression):
         return pairs
 
     def read(self, values: Array) -> list[Any]:
-        """Return the relevance of each row, with its group where it came with one; None where missing."""
+        """Return the relevance of each row, with its group where it came with one; None where
+        missing."""
         plain = values.tolist()
         if not any(isinstance(value, Mapping) for value in plain):
             return super().read(values)
-        numbers = super().read(np.array([value and value["relevance"] for value in plain], dtype=object))
+        numbers = super().read(
+            np.array([value and value["relevance"] for value in plain], dtype=object)
+        )
         return [
             None if number is None else {"group": str(value["group"]), "relevance": number}
             for value, number in zip(plain, numbers, strict=True)
@@ -67,7 +71,9 @@ class Ranking(regression.Regression):
     def encode(self, labels: Sequence[Any], schema: Schema) -> Array:
         """Return the group's number and the relevance of each row."""
         groups = np.unique([_group(label) for label in labels], return_inverse=True)[1]
-        return np.column_stack([groups, super().encode([_relevance(label) for label in labels], schema)])
+        return np.column_stack(
+            [groups, super().encode([_relevance(label) for label in labels], schema)]
+        )
 
     def known(self, target: Array) -> NDArray[np.bool_]:
         return super().known(target[:, 1])
@@ -82,7 +88,9 @@ class Ranking(regression.Regression):
         return super().profile(target[:, 1], schema)
 
     def describe(self, target: Array, schema: Schema) -> str:
-        return f"{super().describe(target[:, 1], schema)}, in {len(np.unique(target[:, 0])):,} groups"
+        return (
+            f"{super().describe(target[:, 1], schema)}, in {len(np.unique(target[:, 0])):,} groups"
+        )
 
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
         return super().told_by(bins, target[:, 1])
@@ -109,8 +117,12 @@ class Ranking(regression.Regression):
         """Return what any order reaches on average: nothing simpler is known of a group's rows."""
         groups = [target[rows, 1] for rows in _rows(target[:, 0]) if target[rows, 1].max() > 0]
         reached = {
-            "ndcg": float(np.mean([ndcg(np.zeros(len(group)), group) for group in groups])) if groups else 1.0,
-            "top1": float(np.mean([(group == group.max()).mean() for group in groups])) if groups else 1.0,
+            "ndcg": float(np.mean([ndcg(np.zeros(len(group)), group) for group in groups]))
+            if groups
+            else 1.0,
+            "top1": float(np.mean([(group == group.max()).mean() for group in groups]))
+            if groups
+            else 1.0,
         }
         return {"random": reached, "zero_rule": reached}
 
@@ -118,7 +130,10 @@ class Ranking(regression.Regression):
         return super().details(raw, target[:, 1], schema)
 
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
-        scores, relevance = np.asarray(answers, dtype=np.float64), [_relevance(label) for label in labels]
+        scores, relevance = (
+            np.asarray(answers, dtype=np.float64),
+            [_relevance(label) for label in labels],
+        )
         lost = np.zeros(len(scores))
         for rows in self.together(labels) or ():
             lost[rows] = 1 - ndcg(scores[rows], np.asarray(relevance, dtype=np.float64)[rows])
@@ -128,8 +143,8 @@ class Ranking(regression.Regression):
         return _rows(np.unique([_group(label) for label in labels], return_inverse=True)[1])
 
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
-        """Return how many places each row is from its other place, of as many as there are; a single row's scores are
-        compared as a regression's."""
+        """Return how many places each row is from its other place, of as many as there are; a
+        single row's scores are compared as a regression's."""
         if len(one) < 2:
             return super().loss(one, other, schema)
         moved: Array = np.abs(_places(one) - _places(other)) / (len(one) - 1)
@@ -137,10 +152,11 @@ class Ranking(regression.Regression):
 
 
 def ndcg(scores: Array, relevance: Array) -> float:
-    """Return the discounted gain of the rows in order of their scores, by that of the best order; 1 where there is
-    nothing to find.
+    """Return the discounted gain of the rows in order of their scores, by that of the best order; 1
+    where there is nothing to find.
 
-    Rows of one score share the gain of their places (McSherry & Najork 2008): the order that they came in says nothing.
+    Rows of one score share the gain of their places (McSherry & Najork 2008): the order that they
+    came in says nothing.
     """
     gains = np.exp2(np.clip(relevance, 0, HIGHEST)) - 1
     discounts = np.where(np.arange(len(gains)) < FIRST, 1 / np.log2(np.arange(len(gains)) + 2), 0)
@@ -166,7 +182,9 @@ def _rows(groups: Array) -> list[Array]:
 
 def _places(scores: Sequence[Any]) -> Array:
     places = np.empty(len(scores))
-    places[np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")] = np.arange(len(scores))
+    places[np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")] = np.arange(
+        len(scores)
+    )
     return places
 
 

@@ -32,9 +32,11 @@ READER, NAMELESS = number.Number(), Feature(name="the target", kind="number")
 
 
 class Regression(base.Task):
-    """Labels and the target are numbers; raw answers are the value and the ends of its interval, or the value alone.
+    """Labels and the target are numbers; raw answers are the value and the ends of its interval, or
+    the value alone.
 
-    An error counts as its share of the target's spread, 1 at most: what lies between the 5 % and the 95 % quantile.
+    An error counts as its share of the target's spread, 1 at most: what lies between the 5 % and
+    the 95 % quantile.
     """
 
     name = "regression"
@@ -45,7 +47,9 @@ class Regression(base.Task):
         Metric("mae", "low", "mean absolute error"),
         Metric("r2", "high", "R²"),
         Metric("pinball", "low", "pinball loss of the interval's ends", compared=False),
-        Metric("coverage", "high", "share of intervals that hold the truth", compared=False, share=True),
+        Metric(
+            "coverage", "high", "share of intervals that hold the truth", compared=False, share=True
+        ),
         Metric("interval", "low", "mean width of the intervals", compared=False),
     )
     declares: ClassVar[tuple[str, ...]] = ("range", "coverage")
@@ -67,7 +71,9 @@ class Regression(base.Task):
         column = np.array(self.read(values), dtype=np.float64)
         if not len(column) or column.min() == column.max():
             seen = f"only {column[0]:g}" if len(column) else "no value at all"
-            raise errors.DataError(f"the target {declared.target} has {seen}: wanted numbers that differ")
+            raise errors.DataError(
+                f"the target {declared.target} has {seen}: wanted numbers that differ"
+            )
         largest = np.abs(column).max()
         if not SMALLEST <= largest <= LARGEST or column.std() < RESOLVED * largest:
             raise errors.DataError(
@@ -97,7 +103,8 @@ class Regression(base.Task):
     def label(self, value: Any, schema: Schema) -> Any:
         try:
             if isinstance(value, str):
-                READER.cell(value, NAMELESS)  # one text alone does not show how its column is written
+                # one text alone does not show how its column is written
+                READER.cell(value, NAMELESS)
             (found,) = self.read(np.array([value], dtype=object))
         except (errors.DataError, TypeError, ValueError):
             return None
@@ -107,7 +114,9 @@ class Regression(base.Task):
         return "a number"
 
     def encode(self, labels: Sequence[Any], schema: Schema) -> Array:
-        return np.array([math.nan if label is None else label for label in labels], dtype=np.float64)
+        return np.array(
+            [math.nan if label is None else label for label in labels], dtype=np.float64
+        )
 
     def known(self, target: Array) -> NDArray[np.bool_]:
         known: NDArray[np.bool_] = ~np.isnan(target)
@@ -125,13 +134,17 @@ class Regression(base.Task):
     def unlearnable(self, target: Array, schema: Schema) -> str | None:
         if len(target) and target.min() < target.max():
             return None
-        return "all have the same target: wanted numbers that differ, there is nothing to tell apart"
+        return (
+            "all have the same target: wanted numbers that differ, there is nothing to tell apart"
+        )
 
     def profile(self, target: Array, schema: Schema) -> Json:
         return {"target": READER.profile(target)}
 
     def describe(self, target: Array, schema: Schema) -> str:
-        low, high, mean = (base.figure(value, digits=6) for value in (target.min(), target.max(), target.mean()))
+        low, high, mean = (
+            base.figure(value, digits=6) for value in (target.min(), target.max(), target.mean())
+        )
         return f"{low} to {high}, {mean} on average"
 
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
@@ -140,8 +153,12 @@ class Regression(base.Task):
         free = len(target) - int((rows > 0).sum())
         if free <= 0:
             return None
-        left, all_of_it = float(((target - means[bins]) ** 2).sum() / free), float(target.var(ddof=1))
-        share = 1 - left / max(all_of_it, TINY)  # adjusted: of many bins with few rows each it is no larger
+        left, all_of_it = (
+            float(((target - means[bins]) ** 2).sum() / free),
+            float(target.var(ddof=1)),
+        )
+        # adjusted: of many bins with few rows each it is no larger
+        share = 1 - left / max(all_of_it, TINY)
         return f"explains {share:.1%} of the target's variance" if share > SUSPICIOUS else None
 
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
@@ -153,9 +170,18 @@ class Regression(base.Task):
             )
         coverage = entry.get("coverage")
         if coverage is not None and (type(coverage) is not float or not LEAST <= coverage < 1):
-            raise errors.PackageError(f"{where}: coverage is {coverage!r}: wanted a share from {LEAST} to 1")
+            raise errors.PackageError(
+                f"{where}: coverage is {coverage!r}: wanted a share from {LEAST} to 1"
+            )
         spread = high - low
-        return {"facts": {"mean": low + spread / 2, "std": spread / 4, "spread": spread, "coverage": coverage}}
+        return {
+            "facts": {
+                "mean": low + spread / 2,
+                "std": spread / 4,
+                "spread": spread,
+                "coverage": coverage,
+            }
+        }
 
     def width(self, schema: Schema) -> int:
         return 1 if schema.facts.get("coverage") is None else 3
@@ -207,19 +233,25 @@ class Regression(base.Task):
         low, high = raw[:, 1].astype(np.float64), raw[:, 2].astype(np.float64)
         tail = (1 - schema.facts["coverage"]) / 2
         return found | {
-            "pinball": (pinball(low, target, level=tail) + pinball(high, target, level=1 - tail)) / 2,
+            "pinball": (pinball(low, target, level=tail) + pinball(high, target, level=1 - tail))
+            / 2,
             "coverage": float(((low <= target) & (target <= high)).mean()),
             "interval": float((high - low).mean()),
         }
 
     def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
-        """Return always saying the mean of training, and what a guess of any of its rows reaches on average."""
+        """Return always saying the mean of training, and what a guess of any of its rows reaches on
+        average."""
         mean = np.full((len(target), 1), train.mean())
         drawn = np.quantile(train, np.linspace(0, 1, min(len(train), DRAWN)))
         squared = float(((target - train.mean()) ** 2).mean() + train.var())
         absolute = float(np.mean([np.abs(drawn - value).mean() for value in target]))
         return {
-            "random": {"rmse": math.sqrt(squared), "mae": absolute, "r2": r_squared(squared, target)},
+            "random": {
+                "rmse": math.sqrt(squared),
+                "mae": absolute,
+                "r2": r_squared(squared, target),
+            },
             "zero_rule": self.measure(mean, target, schema),
         }
 
@@ -227,10 +259,16 @@ class Regression(base.Task):
         """Return the rows' means by tenths of the answers, and the errors' histogram."""
         said = raw[:, 0].astype(np.float64)
         counts, edges = np.histogram(said - target, bins=BARS)
-        tenths = [part for part in np.array_split(np.argsort(said, kind="stable"), DECILES) if len(part)]
+        tenths = [
+            part for part in np.array_split(np.argsort(said, kind="stable"), DECILES) if len(part)
+        ]
         return {
             "tenths": [
-                {"rows": len(part), "answered": float(said[part].mean()), "true": float(target[part].mean())}
+                {
+                    "rows": len(part),
+                    "answered": float(said[part].mean()),
+                    "true": float(target[part].mean()),
+                }
                 for part in tenths
             ],
             "errors": {"edges": edges.tolist(), "rows": counts.tolist()},
@@ -256,11 +294,23 @@ class Regression(base.Task):
             return "facts", facts, "the target's mean, std, spread and coverage"
         for name in ("mean", "std", "spread"):
             value: Any = facts.get(name)
-            if type(value) not in (int, float) or not math.isfinite(value) or (name != "mean" and value <= 0):
-                return f"facts: {name}", value, "a finite number" + ("" if name == "mean" else " above 0")
+            if (
+                type(value) not in (int, float)
+                or not math.isfinite(value)
+                or (name != "mean" and value <= 0)
+            ):
+                return (
+                    f"facts: {name}",
+                    value,
+                    "a finite number" + ("" if name == "mean" else " above 0"),
+                )
         coverage = facts.get("coverage")
         if coverage is not None and (type(coverage) is not float or not LEAST <= coverage < 1):
-            return "facts: coverage", coverage, f"a share from {LEAST} to 1, or null where there are no intervals"
+            return (
+                "facts: coverage",
+                coverage,
+                f"a share from {LEAST} to 1, or null where there are no intervals",
+            )
         return None
 
 
@@ -270,7 +320,8 @@ def r_squared(squared: float, target: Array) -> float:
 
 
 def pinball(said: Array, target: Array, *, level: float) -> float:
-    """Return the mean pinball loss of answers that are to be the quantile of this level (Koenker & Bassett 1978)."""
+    """Return the mean pinball loss of answers that are to be the quantile of this level (Koenker &
+    Bassett 1978)."""
     off = target - said
     return float(np.maximum(level * off, (level - 1) * off).mean())
 
@@ -298,9 +349,12 @@ def _notation(values: Array) -> str | None:
 
 
 def _are_names(values: Array) -> bool:
-    """Say whether texts are names, though they may be digits: what only a person writes, 1.250,50, is a number."""
+    """Say whether texts are names, though they may be digits: what only a person writes, 1.250,50,
+    is a number."""
     plain = values.tolist()
-    return all(isinstance(value, bool | str) for value in plain) and all(_is_digits(value) for value in plain)
+    return all(isinstance(value, bool | str) for value in plain) and all(
+        _is_digits(value) for value in plain
+    )
 
 
 def _is_digits(value: bool | str) -> bool:

@@ -1,7 +1,7 @@
 """Alibi Detect as the engine: the one place that imports it.
 
-Its Kolmogorov-Smirnov and chi-squared detectors are used feature by feature. Alibi Detect 0.13 is under the Business
-Source License 1.1.
+Its Kolmogorov-Smirnov and chi-squared detectors are used feature by feature. Alibi Detect 0.13 is
+under the Business Source License 1.1.
 """
 
 import warnings
@@ -22,7 +22,8 @@ class AlibiDetector(univariate.UnivariateDetector):
 
     def __init__(self, *, p_value: float, schema: Schema) -> None:
         super().__init__(p_value=p_value, schema=schema)
-        _engine()  # now: the import takes some ten seconds, which the first window should not wait for
+        # now: the import takes some ten seconds, which the first window should not wait for
+        _engine()
 
     def check(self, reference: base.Arrays, window: base.Arrays) -> base.DriftResult:
         np.random.seed(SEED)  # the generator that the library would draw from
@@ -38,7 +39,8 @@ class AlibiDetector(univariate.UnivariateDetector):
 
 
 def _engine() -> Any:
-    """Return `alibi_detect.cd`, imported once, on one thread, without the warnings of the libraries below it."""
+    """Return `alibi_detect.cd`, imported once, on one thread, without the warnings of the libraries
+    below it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -48,7 +50,8 @@ def _engine() -> Any:
             raise errors.PlatformError(
                 f"drift detection needs alibi-detect ({error}): install fairway[drift]"
             ) from error
-    torch.set_num_threads(1)  # two threads on small matrices are slower, and some of its routines then hang
+    # two threads on small matrices are slower, and some of its routines then hang
+    torch.set_num_threads(1)
     torch.manual_seed(SEED)
     return cd
 

@@ -19,23 +19,25 @@ ANSWERS = golden.ANSWERS  # the key of the answers beside the features
 class FeatureDrift:
     """One feature's test.
 
-    `effect` is how far it moved, whatever the number of rows: for numbers the difference of the means in pooled
-    standard deviations (signed), for categories the share of rows that changed category (total variation, 0 to 1),
-    for missing values and probabilities the difference of the shares and of the means.
+    `effect` is how far it moved, whatever the number of rows: for numbers the difference of the
+    means in pooled standard deviations (signed), for categories the share of rows that changed
+    category (total variation, 0 to 1), for missing values and probabilities the difference of the
+    shares and of the means.
     """
 
     name: str  # of the feature; image[0,3,4] for one pixel, probability[cat] for one class
     kind: Test
     p_value: float  # of this test alone
     effect: float
-    statistic: float  # Kolmogorov-Smirnov distance, chi squared, or the odds ratio for missing values
+    # Kolmogorov-Smirnov distance, chi squared, or the odds ratio for missing values
+    statistic: float
     drifted: bool  # after the correction for all tests of the window
 
 
 @dataclass(frozen=True, kw_only=True)
 class DriftResult:
-    """The verdict over one window; `p_value` is corrected for the number of tests, to be compared with `threshold` as
-    it is."""
+    """The verdict over one window; `p_value` is corrected for the number of tests, to be compared
+    with `threshold` as it is."""
 
     drifted: bool
     p_value: float
@@ -56,14 +58,15 @@ class Detector(Protocol):
 
 
 def threshold_of_one(p_value: float, *, tests: int) -> float:
-    """Return Bonferroni's threshold of one test: the chance of any false alarm in the window stays under `p_value`."""
+    """Return Bonferroni's threshold of one test: the chance of any false alarm in the window stays
+    under `p_value`."""
     return p_value / max(tests, 1)
 
 
 def effect_of_numbers(reference: npt.NDArray[Any], window: npt.NDArray[Any]) -> float:
-    """Return the difference of the means in pooled standard deviations (Cohen 1988, section 2.2): a reference that
-    hardly varies does not make every change look enormous. Where neither varies, of both together: a constant that
-    moved is no zero."""
+    """Return the difference of the means in pooled standard deviations (Cohen 1988, section 2.2): a
+    reference that hardly varies does not make every change look enormous. Where neither varies, of
+    both together: a constant that moved is no zero."""
     spread = float(np.sqrt((np.var(reference) + np.var(window)) / 2)) or float(
         np.std(np.concatenate([reference, window]))
     )
@@ -72,4 +75,6 @@ def effect_of_numbers(reference: npt.NDArray[Any], window: npt.NDArray[Any]) -> 
 
 def effect_of_counts(reference: npt.NDArray[Any], window: npt.NDArray[Any]) -> float:
     """Return the total variation distance of two tables of counts."""
-    return float(np.abs(reference / max(reference.sum(), 1) - window / max(window.sum(), 1)).sum() / 2)
+    return float(
+        np.abs(reference / max(reference.sum(), 1) - window / max(window.sum(), 1)).sum() / 2
+    )

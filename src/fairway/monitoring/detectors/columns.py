@@ -1,4 +1,5 @@
-"""Turns features as they are logged into columns that a univariate test can take: no missing value is passed on."""
+"""Turns features as they are logged into columns that a univariate test can take: no missing value
+is passed on."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,8 @@ Array = npt.NDArray[Any]
 
 
 def columns(reference: base.Arrays, window: base.Arrays, *, schema: Schema) -> list[Compared]:
-    """Return the columns to test; the ones that never vary are left out, since both windows agree on them.
+    """Return the columns to test; the ones that never vary are left out, since both windows agree
+    on them.
 
     The kind of a feature that the schema has not is taken from its values.
     """

@@ -1,4 +1,5 @@
-"""The engine of our own: the same univariate tests by scipy, for those who have no licence for Alibi Detect.
+"""The engine of our own: the same univariate tests by scipy, for those who have no licence for
+Alibi Detect.
 
 It starts at once and needs neither torch nor alibi-detect.
 """
@@ -16,11 +17,18 @@ class NativeDetector(univariate.UnivariateDetector):
     def numbers(self, reference: Array, window: Array) -> tuple[Array, Array]:
         columns = range(reference.shape[1])
         tests = [stats.ks_2samp(reference[:, i], window[:, i], method="asymp") for i in columns]
-        return np.array([test.pvalue for test in tests]), np.array([test.statistic for test in tests])
+        return np.array([test.pvalue for test in tests]), np.array(
+            [test.statistic for test in tests]
+        )
 
     def categories(self, reference: Array, window: Array) -> tuple[Array, Array]:
-        tests = [stats.chi2_contingency(_counts(reference[:, i], window[:, i])) for i in range(reference.shape[1])]
-        return np.array([test.pvalue for test in tests]), np.array([test.statistic for test in tests])
+        tests = [
+            stats.chi2_contingency(_counts(reference[:, i], window[:, i]))
+            for i in range(reference.shape[1])
+        ]
+        return np.array([test.pvalue for test in tests]), np.array(
+            [test.statistic for test in tests]
+        )
 
 
 def _counts(reference: Array, window: Array) -> Array:

@@ -1,7 +1,9 @@
-"""One test for each column of features and answers, made safe around: what every engine of such tests shares.
+"""One test for each column of features and answers, made safe around: what every engine of such
+tests shares.
 
-A NaN would silence its test, so missing values are left out and their share has an exact test of its own; columns that
-never vary are left out; all tests of a window share one Bonferroni correction.
+A NaN would silence its test, so missing values are left out and their share has an exact test of
+its own; columns that never vary are left out; all tests of a window share one Bonferroni
+correction.
 """
 
 from abc import ABC, abstractmethod
@@ -18,8 +20,8 @@ from fairway.monitoring.detectors.base import Array
 
 
 class UnivariateDetector(ABC):
-    """Kolmogorov-Smirnov for numbers and probabilities, chi-squared for categories, Fisher's exact test for missing
-    values."""
+    """Kolmogorov-Smirnov for numbers and probabilities, chi-squared for categories, Fisher's exact
+    test for missing values."""
 
     def __init__(self, *, p_value: float, schema: Schema) -> None:
         self._p_value = p_value
@@ -46,7 +48,9 @@ class UnivariateDetector(ABC):
     def categories(self, reference: Array, window: Array) -> tuple[Array, Array]:
         """Return p-value and chi squared of each column of codes [rows, columns]."""
 
-    def _features(self, tested: Sequence[kinds.Compared], *, limit: float) -> Iterator[base.FeatureDrift]:
+    def _features(
+        self, tested: Sequence[kinds.Compared], *, limit: float
+    ) -> Iterator[base.FeatureDrift]:
         numbers = [column for column in tested if column.kind in ("number", "probability")]
         categories = [column for column in tested if column.kind == "category"]
         results = [
@@ -72,20 +76,23 @@ class UnivariateDetector(ABC):
 def _together(
     tested: Sequence[kinds.Compared], *, test: Callable[[Array, Array], tuple[Array, Array]]
 ) -> Iterator[tuple[kinds.Compared, float, float]]:
-    """Test the columns of one length in one call; those that lack rows have other lengths and go by themselves."""
+    """Test the columns of one length in one call; those that lack rows have other lengths and go by
+    themselves."""
     groups: dict[tuple[int, int], list[kinds.Compared]] = {}
     for column in tested:
         groups.setdefault((len(column.reference), len(column.window)), []).append(column)
     for group in groups.values():
-        before, after = (np.stack([getattr(column, side) for column in group], axis=1) for side in SIDES)
+        before, after = (
+            np.stack([getattr(column, side) for column in group], axis=1) for side in SIDES
+        )
         p_values, statistics = test(before, after)
         for column, p_value, statistic in zip(group, p_values, statistics, strict=True):
             yield column, float(p_value), float(statistic)
 
 
 def _fisher(column: kinds.Compared) -> tuple[float, float]:
-    """Return the exact p-value that both windows lack values equally often, and the odds ratio (0 where it is not
-    finite)."""
+    """Return the exact p-value that both windows lack values equally often, and the odds ratio (0
+    where it is not finite)."""
     lost, losing = int(column.reference.sum()), int(column.window.sum())
     table = [[lost, len(column.reference) - lost], [losing, len(column.window) - losing]]
     odds, p_value = stats.fisher_exact(table)
@@ -96,7 +103,8 @@ def _effect(column: kinds.Compared) -> float:
     if column.kind == "category":
         size = int(max(column.reference.max(), column.window.max())) + 1
         return base.effect_of_counts(
-            np.bincount(column.reference, minlength=size), np.bincount(column.window, minlength=size)
+            np.bincount(column.reference, minlength=size),
+            np.bincount(column.window, minlength=size),
         )
     if column.kind == "number":
         return base.effect_of_numbers(column.reference, column.window)

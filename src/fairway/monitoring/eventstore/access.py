@@ -1,4 +1,5 @@
-"""Access to the collector: who a caller is by its token or its certificate, and what it may write and read.
+"""Access to the collector: who a caller is by its token or its certificate, and what it may write
+and read.
 
 Three ways, chosen by `--auth`:
 
@@ -8,7 +9,8 @@ Three ways, chosen by `--auth`:
   a role's (`create modeldeployments/labels`); reading is another's (`get modeldeployments/evidence`).
 * none: everybody may do everything: for a network that is itself closed.
 
-Verdicts are kept for a bounded time, so a token that is withdrawn counts on for up to `KEEP_SECONDS`.
+Verdicts are kept for a bounded time, so a token that is withdrawn counts on for up to
+`KEEP_SECONDS`.
 """
 
 import functools
@@ -30,7 +32,8 @@ KEEP_SECONDS = 60.0  # a verdict of the API server; every server asks once a min
 REFUSED_SECONDS = 5.0  # a refusal is forgotten sooner: a role that was just given should count
 KEPT = 4096  # verdicts; the oldest is forgotten first
 LONGEST_TOKEN = 16_384  # characters: a service account's has about a thousand
-ACTS_AT_ONCE = 20  # deployments that one batch may be about: each may be a question to the API server
+# deployments that one batch may be about: each may be a question to the API server
+ACTS_AT_ONCE = 20
 
 Kind = Literal["prediction", "label", "outcome", "evidence"]
 Key = TypeVar("Key", bound=Hashable)
@@ -55,8 +58,8 @@ class Act(NamedTuple):
 
 
 class Workload(NamedTuple):
-    """Whose certificate it is, and the pod that the caller says it is, with the address that it comes from; both empty
-    where it names none."""
+    """Whose certificate it is, and the pod that the caller says it is, with the address that it
+    comes from; both empty where it names none."""
 
     namespace: str
     account: str
@@ -73,14 +76,16 @@ class Principal:
 
     name: str
     serves: Act | None = None  # the predictions that it may write, where it is a model server's
-    subject: Mapping[str, Any] = field(default_factory=dict, compare=False)  # as `Authority` knows it
+    # as `Authority` knows it
+    subject: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 class Authority(Protocol):
     """The API server, as far as access needs it. Raises Temporary where it cannot be asked."""
 
     def identify(self, proof: Proof) -> Principal | None:
-        """Return the caller; None where the token is nobody's or not for us, or the pod is not the caller's."""
+        """Return the caller; None where the token is nobody's or not for us, or the pod is not the
+        caller's."""
 
     def allows(self, caller: Principal, act: Act) -> bool:
         """Say whether the caller's roles allow the act."""
@@ -90,8 +95,8 @@ class Access(Protocol):
     """One way to tell callers apart."""
 
     def remembered(self, proof: Proof | None) -> Principal | None:
-        """Return the caller where nobody has to be asked, else None; raise Unauthenticated for a proof that is known to
-        be nobody's."""
+        """Return the caller where nobody has to be asked, else None; raise Unauthenticated for a
+        proof that is known to be nobody's."""
 
     def met(self, proof: Proof | None) -> bool:
         """Say whether the proof was somebody's when it was last asked about."""
@@ -100,8 +105,8 @@ class Access(Protocol):
         """Return the caller; raise Unauthenticated for a proof that is nobody's."""
 
     def unknown(self, caller: Principal, acts: Iterable[Act]) -> list[Act]:
-        """Return the acts that somebody has to be asked about; raise Denied for one that the caller is known not to be
-        allowed."""
+        """Return the acts that somebody has to be asked about; raise Denied for one that the caller
+        is known not to be allowed."""
 
     def permit(self, caller: Principal, acts: Iterable[Act]) -> None:
         """Raise Denied unless the caller may do all of it."""
@@ -127,8 +132,8 @@ class Open:
 
 
 class OwnersToken:
-    """Whoever has the file's token may do everything; the file is read at each request, so a new token counts at
-    once."""
+    """Whoever has the file's token may do everything; the file is read at each request, so a new
+    token counts at once."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -147,7 +152,9 @@ class OwnersToken:
                 f"the token file {self._file} cannot be read ({error}): wanted one that this process may read"
             ) from error
         if not wanted:
-            raise errors.Unavailable(f"the token file {self._file} is empty: delete it, and start the collector again")
+            raise errors.Unavailable(
+                f"the token file {self._file} is empty: delete it, and start the collector again"
+            )
         if not isinstance(proof, str) or not hmac.compare_digest(proof.encode(), wanted.encode()):
             raise Unauthenticated(
                 f"{_seen(proof)}: wanted the token in {self._file} as `Authorization: Bearer TOKEN`; programs of its "
@@ -180,7 +187,10 @@ class Reviewed:
 
     def caller(self, proof: Proof | None) -> Principal:
         given = _whole(proof)
-        return _somebody(self._callers.get_or(_fingerprint(given), lambda: self._authority.identify(given)), given)
+        return _somebody(
+            self._callers.get_or(_fingerprint(given), lambda: self._authority.identify(given)),
+            given,
+        )
 
     def unknown(self, caller: Principal, acts: Iterable[Act]) -> list[Act]:
         acts = list(acts)
@@ -197,7 +207,8 @@ class Reviewed:
             _need(self._rights.get_or((caller.name, act), ask), caller, act)
 
     def _allowed(self, caller: Principal, act: Act) -> bool:
-        """Say whether the caller is known to be allowed the act; raise Denied where it is known not to be."""
+        """Say whether the caller is known to be allowed the act; raise Denied where it is known not
+        to be."""
         if act.kind == "prediction":
             _own(caller, act)
             return True
@@ -224,10 +235,11 @@ class Remembered(Generic[Value]):
 
 
 class Kept(Generic[Key, Value]):
-    """Verdicts kept for a bounded time, and a bounded number of them; any number of threads may ask.
+    """Verdicts kept for a bounded time, and a bounded number of them; any number of threads may
+    ask.
 
-    Refusals (false, None) are kept apart, and for a shorter time: however many tokens are made up, they push out none
-    that is somebody's.
+    Refusals (false, None) are kept apart, and for a shorter time: however many tokens are made up,
+    they push out none that is somebody's.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -256,7 +268,9 @@ class Kept(Generic[Key, Value]):
         with self._lock:
             self._held.pop(key, None)
             self._refused.pop(key, None)
-            kept, seconds = (self._held, KEEP_SECONDS) if found else (self._refused, REFUSED_SECONDS)
+            kept, seconds = (
+                (self._held, KEEP_SECONDS) if found else (self._refused, REFUSED_SECONDS)
+            )
             kept[key] = Remembered(found, self._clock() + seconds)
             while len(kept) > KEPT:
                 kept.popitem(last=False)
@@ -271,7 +285,8 @@ def make_token_file(file: Path) -> Path:
     with os.fdopen(descriptor, "w") as opened:
         opened.write(secrets.token_urlsafe(32) + "\n")
     try:
-        os.link(fresh, file)  # whole or not at all, and never over one that another process has made
+        # whole or not at all, and never over one that another process has made
+        os.link(fresh, file)
     except FileExistsError:
         pass
     finally:
@@ -280,8 +295,8 @@ def make_token_file(file: Path) -> Path:
 
 
 def authorization(file: Path | None) -> dict[str, str]:
-    """Return the header that the token in a file makes; the file is read each time, for tokens are replaced while they
-    are used."""
+    """Return the header that the token in a file makes; the file is read each time, for tokens are
+    replaced while they are used."""
     if file is None:
         return {}
     try:

@@ -1,4 +1,5 @@
-"""What the event store answers: pairs, labelled answers, outcomes, exposures, and the inputs that were logged."""
+"""What the event store answers: pairs, labelled answers, outcomes, exposures, and the inputs that
+were logged."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,19 +12,25 @@ class Pairs:
     """Shadow answers against the stable answers to the same requests."""
 
     compared: int = 0  # stable answered 2xx and the candidate did not fail
-    # of those: another class in any row (of other tasks, how far the rows are apart on average), or the candidate
-    # refused (4xx)
+    # of those: another class in any row (of other tasks, how far the rows are apart on average), or
+    # the candidate refused (4xx)
     disagreements: float = 0
     measured: int = 0  # of those compared, how many are no classes
     candidate_failures: int = 0  # candidate 5xx, stable not
     stable_failures: int = 0  # stable 5xx, candidate not
     both_failed: int = 0
     mismatched_inputs: int = 0  # the two halves did not see the same inputs: counted here only
-    # stable refused the request (4xx), labels were not logged, or no task here measures both: counted here only
+    # stable refused the request (4xx), labels were not logged, or no task here measures both:
+    # counted here only
     incomparable: int = 0
 
     def __add__(self, other: "Pairs") -> "Pairs":
-        return Pairs(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
+        return Pairs(
+            **{
+                name: getattr(self, name) + getattr(other, name)
+                for name in self.__dataclass_fields__
+            }
+        )
 
 
 class Position(NamedTuple):
@@ -52,7 +59,8 @@ class LabelledAnswer(NamedTuple):
     predicted_at: float  # when the request came, in seconds since the epoch
     rows: int  # rows whose label is known
     wrong: float  # the sum of their losses: of classes, how many are wrong
-    slice: str | None = None  # value of the feature that was asked for; None where its inputs were not logged
+    # value of the feature that was asked for; None where its inputs were not logged
+    slice: str | None = None
     answer: str | None = None  # label of the first row; None where it is no word
     measured: bool = False  # whether the losses are a task's, and no classes that are wrong
 
@@ -105,7 +113,8 @@ class LabelledInputs(NamedTuple):
 class RealisedLoss:
     """What the answers of one revision have lost, by the labels that came."""
 
-    task: str | None = None  # its name; None where answers are classes, each of which is right or wrong
+    # its name; None where answers are classes, each of which is right or wrong
+    task: str | None = None
     rows: int = 0
     lost: float = 0  # the sum of their losses, each from 0 to 1
     first_at: float | None = None  # when the earliest of the labelled answers was given
@@ -114,7 +123,8 @@ class RealisedLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmCount:
-    """How many events one arm of one deployment has in the store; labels have neither revision nor role."""
+    """How many events one arm of one deployment has in the store; labels have neither revision nor
+    role."""
 
     deployment: str
     revision: str

@@ -1,8 +1,9 @@
-"""The event store: predictions and labels as they come, and the joins that the rollout reads from them.
+"""The event store: predictions and labels as they come, and the joins that the rollout reads from
+them.
 
-One table of events with a sequence number that only grows: a reader keeps a cursor, asks for what came after it, and
-reads each joined pair exactly once, because a pair belongs to its later half. Only new rows are read, whatever the
-table's size.
+One table of events with a sequence number that only grows: a reader keeps a cursor, asks for what
+came after it, and reads each joined pair exactly once, because a pair belongs to its later half.
+Only new rows are read, whatever the table's size.
 """
 
 import json
@@ -31,7 +32,8 @@ _PRUNE_ROWS = 2000  # in one transaction: keeps the write lock for a few millise
 
 
 class EventStore:
-    """The events of one database, with their `history` and the `conclusions` that monitoring came to."""
+    """The events of one database, with their `history` and the `conclusions` that monitoring came
+    to."""
 
     def __init__(self, backend: databases.Backend) -> None:
         self._backend, self._sql = backend, backend.sql
@@ -60,7 +62,8 @@ class EventStore:
         self._backend.compact()
 
     def damage(self) -> str | None:
-        """Return what is wrong with the store's files, None where they are sound; reads all of them."""
+        """Return what is wrong with the store's files, None where they are sound; reads all of
+        them."""
         return self._backend.damage()
 
     def close(self) -> None:
@@ -74,11 +77,18 @@ class EventStore:
 
     def add(self, batch: Sequence[Mapping[str, Any]], *, at: float | None = None) -> int:
         """Store the batch of CloudEvents, all or nothing, and return how many of them were new."""
-        return len(self.add_new([cloudevents.parse(event, position=i) for i, event in enumerate(batch)], at=at))
+        return len(
+            self.add_new(
+                [cloudevents.parse(event, position=i) for i, event in enumerate(batch)], at=at
+            )
+        )
 
-    def add_new(self, rows: Sequence[cloudevents.EventRow], *, at: float | None = None) -> list[cloudevents.EventRow]:
-        """Store parsed events, all or nothing, and return those that were not there yet; `at` is when they came
-        (now). Raises DataError for a label that the task of its answer cannot read."""
+    def add_new(
+        self, rows: Sequence[cloudevents.EventRow], *, at: float | None = None
+    ) -> list[cloudevents.EventRow]:
+        """Store parsed events, all or nothing, and return those that were not there yet; `at` is
+        when they came (now). Raises DataError for a label that the task of its answer cannot read.
+        """
         received = time.time() if at is None else at
         with self.writing() as connection:
             new = self._backend.insert(connection, rows, received=received)
@@ -86,7 +96,8 @@ class EventStore:
             return new
 
     def unanswered(self, rows: Sequence[cloudevents.EventRow]) -> int:
-        """Return how many labels and outcomes are of requests that no server has told of: they wait for its event."""
+        """Return how many labels and outcomes are of requests that no server has told of: they wait
+        for its event."""
         with self.reading() as connection:
             return versions.unanswered(connection, rows, sql=self._sql)
 
@@ -116,7 +127,13 @@ class EventStore:
     # -- a rollout reads ---------------------------------------------------------------------------
 
     def pairs(
-        self, deployment: str, *, namespace: str = answers.NAMESPACE, stable: str, candidate: str, after: int
+        self,
+        deployment: str,
+        *,
+        namespace: str = answers.NAMESPACE,
+        stable: str,
+        candidate: str,
+        after: int,
     ) -> tuple[int, answers.Pairs]:
         """Return the new cursor, and the pairs whose later half came after the old one."""
         with self.reading() as connection:
@@ -139,37 +156,59 @@ class EventStore:
         by: str | None = None,
         gauge: str | None = None,
     ) -> tuple[int, list[answers.LabelledAnswer]]:
-        """Return the new cursor (`until` at most), and the served answers whose label joined after the old one, in
-        order.
+        """Return the new cursor (`until` at most), and the served answers whose label joined after
+        the old one, in order.
 
-        Shadow answers are not served. With a feature to go `by`, an answer with several of its values is given as
-        several, one for each. Losses are measured as of the revision `gauge`: by its own facts a model that has learnt
-        from wider data would lose less by the same error.
+        Shadow answers are not served. With a feature to go `by`, an answer with several of its
+        values is given as several, one for each. Losses are measured as of the revision `gauge`: by
+        its own facts a model that has learnt from wider data would lose less by the same error.
         """
         with self.reading() as connection:
             cursor = self._reach(connection, after=after, until=until)
             values = _span(deployment, namespace=namespace, after=after, cursor=cursor)
-            rows = connection.execute(self._sql.LABELLED, {**values, "sliced": by is not None}).fetchall()
+            rows = connection.execute(
+                self._sql.LABELLED, {**values, "sliced": by is not None}
+            ).fetchall()
             asked = {"namespace": namespace, "deployment": deployment, "revision": gauge}
-            common = connection.execute(self._sql.GAUGE, asked).fetchone() if gauge is not None and rows else None
+            common = (
+                connection.execute(self._sql.GAUGE, asked).fetchone()
+                if gauge is not None and rows
+                else None
+            )
         joined = []
         for _, request_id, unit, revision, role, at, predicted, task, truth, inputs in rows:
             answer = comparing.first(predicted)
             by_task = gauges.shared(common[0] if common else None, task)
-            for of, (known, wrong) in comparing.sliced(predicted, truth, inputs, by=by, task=by_task).items():
+            for of, (known, wrong) in comparing.sliced(
+                predicted, truth, inputs, by=by, task=by_task
+            ).items():
                 if known:
                     joined.append(
                         answers.LabelledAnswer(
-                            request_id, unit, revision, role, at, known, wrong, of, answer, task is not None
+                            request_id,
+                            unit,
+                            revision,
+                            role,
+                            at,
+                            known,
+                            wrong,
+                            of,
+                            answer,
+                            task is not None,
                         )
                     )
         return cursor, joined
 
     def outcomes(
-        self, deployment: str, *, namespace: str = answers.NAMESPACE, after: int, until: int | None = None
+        self,
+        deployment: str,
+        *,
+        namespace: str = answers.NAMESPACE,
+        after: int,
+        until: int | None = None,
     ) -> tuple[int, list[answers.Outcome]]:
-        """Return the new cursor (`until` at most), and the outcomes that joined their served request after the old
-        one."""
+        """Return the new cursor (`until` at most), and the outcomes that joined their served
+        request after the old one."""
         with self.reading() as connection:
             cursor = self._reach(connection, after=after, until=until)
             values = _span(deployment, namespace=namespace, after=after, cursor=cursor)
@@ -180,33 +219,48 @@ class EventStore:
         ]
 
     def exposure(
-        self, deployment: str, *, namespace: str = answers.NAMESPACE, after: int, until: int | None = None
+        self,
+        deployment: str,
+        *,
+        namespace: str = answers.NAMESPACE,
+        after: int,
+        until: int | None = None,
     ) -> tuple[int, list[answers.Exposure]]:
-        """Return the new cursor (`until` at most), and which arm each request after the old one met (never shadow)."""
+        """Return the new cursor (`until` at most), and which arm each request after the old one met
+        (never shadow)."""
         with self.reading() as connection:
             cursor = self._reach(connection, after=after, until=until)
             values = _span(deployment, namespace=namespace, after=after, cursor=cursor)
             rows = connection.execute(self._sql.EXPOSURE, values).fetchall()
         return cursor, [
-            answers.Exposure(seq, at, role, unit, client, status, seconds or 0.0, comparing.first(predicted))
+            answers.Exposure(
+                seq, at, role, unit, client, status, seconds or 0.0, comparing.first(predicted)
+            )
             for seq, at, role, unit, client, status, seconds, predicted in rows
         ]
 
     def count_unpaired(self, *, before: float) -> list[answers.Unpaired] | None:
-        """Return the shadow answers from before the time without a stable answer still; None where all are counted.
+        """Return the shadow answers from before the time without a stable answer still; None where
+        all are counted.
 
-        Where the last count ended is a mark of the store: readers in several processes take turns, and share the
-        counts.
+        Where the last count ended is a mark of the store: readers in several processes take turns,
+        and share the counts.
         """
         with self.writing() as connection:
             after = int(self.conclusions.mark(UNPAIRED_MARK) or 0)
-            span = {"after": after, "cursor": self._reach(connection, after=after), "before": before}
+            span = {
+                "after": after,
+                "cursor": self._reach(connection, after=after),
+                "before": before,
+            }
             # A half that is too young ends the count, so that it is looked at again.
             young = connection.execute(self._sql.FIRST_YOUNG, span).fetchone()[0]
             cursor = span["cursor"] if young is None else young - 1
             if cursor <= after:
                 return None
-            found = connection.execute(self._sql.UNPAIRED, {"after": after, "cursor": cursor}).fetchall()
+            found = connection.execute(
+                self._sql.UNPAIRED, {"after": after, "cursor": cursor}
+            ).fetchall()
             self.conclusions.set_mark(UNPAIRED_MARK, cursor)
         return [answers.Unpaired(*row) for row in found]
 
@@ -223,20 +277,22 @@ class EventStore:
         return removed
 
     def prune_some(self, before: float, *, rows: int = _PRUNE_ROWS) -> int:
-        """Take one step of `prune`, and return the number of events removed: 0 where none left is old enough."""
+        """Take one step of `prune`, and return the number of events removed: 0 where none left is
+        old enough."""
         with self.writing() as connection:
             removed = self._remove_oldest(connection, rows=rows, before=before)
             self.conclusions.prune(before=before)
         return removed
 
     def prune_oldest(self, *, rows: int) -> int:
-        """Remove the oldest events whatever their age, `rows` at most and a fiftieth of all, and return their
-        number."""
+        """Remove the oldest events whatever their age, `rows` at most and a fiftieth of all, and
+        return their number."""
         with self.writing() as connection:
             oldest = connection.execute(self._sql.OLDEST).fetchone()[0]
             if oldest is None:
                 return 0
-            share = (self._newest(connection) - int(oldest)) // 50 + 1  # some may be pictures of megabytes
+            # some may be pictures of megabytes
+            share = (self._newest(connection) - int(oldest)) // 50 + 1
             return self._remove_oldest(connection, rows=min(rows, share), before=math.inf)
 
     def _remove_oldest(self, connection: databases.Connection, *, rows: int, before: float) -> int:
@@ -252,11 +308,18 @@ class EventStore:
         row = connection.execute(self._sql.NEWEST).fetchone()
         return int(row[0]) if row else 0
 
-    def _reach(self, connection: databases.Connection, *, after: int, until: int | None = None) -> int:
-        """Return how far an answer goes: to the newest event, or as many further as one answer may look at."""
+    def _reach(
+        self, connection: databases.Connection, *, after: int, until: int | None = None
+    ) -> int:
+        """Return how far an answer goes: to the newest event, or as many further as one answer may
+        look at."""
         oldest = connection.execute(self._sql.OLDEST).fetchone()[0]
         start = max(after, (oldest or 1) - 1)  # what was pruned is no event to look at
-        return min(self._newest(connection), start + EVENTS_AT_ONCE, history.END if until is None else until)
+        return min(
+            self._newest(connection),
+            start + EVENTS_AT_ONCE,
+            history.END if until is None else until,
+        )
 
 
 def _span(deployment: str, *, namespace: str, after: int, cursor: int) -> dict[str, Any]:

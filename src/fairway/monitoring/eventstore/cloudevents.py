@@ -1,5 +1,5 @@
-"""What a logged prediction, a delayed label and a delayed outcome must look like, and the row that the store keeps of
-each."""
+"""What a logged prediction, a delayed label and a delayed outcome must look like, and the row that
+the store keeps of each."""
 
 import json
 import math
@@ -15,10 +15,12 @@ LABEL = "dev.fairway.label.v1"
 OUTCOME = "dev.fairway.outcome.v1"
 ROLES = ("stable", "canary", "shadow")
 LONGEST_NAME = 256  # characters of an id or a name: bounds what one event may put into the index
-# characters that are kept of a logged input: a client chose it, and whoever reads the store reads it again
+# characters that are kept of a logged input: a client chose it, and whoever reads the store reads
+# it again
 LONGEST_WORD = 4096
 MOST_LEVELS = 4  # of lists in each other: a row of pictures
-MOST_WORDS = 10_000  # of one row's label or answer, where it is a list: as many classes as a model may have
+# of one row's label or answer, where it is a list: as many classes as a model may have
+MOST_WORDS = 10_000
 LONGEST_TASK = 65_536  # characters of what a task's losses need: it is kept with every answer
 MOST_TASK_LEVELS = 4  # of lists and objects in each other there
 NUMBERS: set[type] = {int, float, type(None)}
@@ -42,14 +44,15 @@ class EventRow(NamedTuple):
     latency: float | None  # seconds
     client: str | None  # bucket of the address that the gateway was asked from; no address
     labels: str | None  # JSON list: the predicted ones, or the true ones; of an outcome, its value
-    task: str | None  # JSON object: name and facts of the task that the answers are of; None: they are classes
+    # JSON object: name and facts of the task that the answers are of; None: they are classes
+    task: str | None
     inputs: str | None  # JSON object of lists
     probabilities: str | None  # JSON list of lists
 
 
 def parse(event: Any, *, position: int = 0) -> EventRow:
-    """Return the row of one CloudEvent; `DataError` names its position in the batch, the field, what it is and what was
-    wanted."""
+    """Return the row of one CloudEvent; `DataError` names its position in the batch, the field,
+    what it is and what was wanted."""
     reader = _Reader(event, where=f"event {position}")
     kind = reader.mapping.get("type")
     if reader.mapping.get("specversion") != "1.0":
@@ -61,28 +64,44 @@ def parse(event: Any, *, position: int = 0) -> EventRow:
     return kinds[kind](data, time=reader.time("time"))
 
 
-def label(item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0) -> EventRow:
-    """Return the row of a label in its short form, `{"requestId": ..., "label": ..., "deployment": ...}`."""
-    return _label(_short(item, "label", deployment=deployment, namespace=namespace, position=position), time=time)
-
-
-def outcome(item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0) -> EventRow:
-    """Return the row of an outcome in its short form, `{"requestId": ..., "outcome": ..., "value": ..., "deployment":
+def label(
+    item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0
+) -> EventRow:
+    """Return the row of a label in its short form, `{"requestId": ..., "label": ..., "deployment":
     ...}`."""
-    return _outcome(_short(item, "outcome", deployment=deployment, namespace=namespace, position=position), time=time)
+    return _label(
+        _short(item, "label", deployment=deployment, namespace=namespace, position=position),
+        time=time,
+    )
 
 
-def _short(item: Any, kind: str, *, deployment: str | None, namespace: str, position: int) -> "_Reader":
+def outcome(
+    item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0
+) -> EventRow:
+    """Return the row of an outcome in its short form, `{"requestId": ..., "outcome": ..., "value":
+    ..., "deployment": ...}`."""
+    return _outcome(
+        _short(item, "outcome", deployment=deployment, namespace=namespace, position=position),
+        time=time,
+    )
+
+
+def _short(
+    item: Any, kind: str, *, deployment: str | None, namespace: str, position: int
+) -> "_Reader":
     reader = _Reader(item, where=f"{kind} {position}")
     defaults = {"deployment": deployment, "namespace": namespace}
-    return _Reader({**{k: v for k, v in defaults.items() if v}, **reader.mapping}, where=f"{kind} {position}")
+    return _Reader(
+        {**{k: v for k, v in defaults.items() if v}, **reader.mapping}, where=f"{kind} {position}"
+    )
 
 
 def _label(data: "_Reader", *, time: float) -> EventRow:
     """Return the row of a label.
 
-    A list always has one entry for each row. Where a row's label is itself a list of words, that is a list in the list:
-    `[["red", "round"]]` for a request of one row. So a label is read alike whether its answer has come or not.
+    A list always has one entry for each row. Where a row's label is itself a list of words, that is
+    a list in the list: `[["red", "round"]]` for a request of one row. So a label is read alike
+    whether its answer has come or not.
     """
     truth = data.mapping.get("label")
     given = truth if isinstance(truth, list) else [truth]
@@ -159,7 +178,9 @@ def _prediction(data: "_Reader", *, time: float) -> EventRow:
         input_digest=data.optional_name("inputDigest"),
         latency=data.seconds("latencySeconds"),
         client=data.optional_name("client"),
-        labels=data.labels("labels", rows=rows) if task is None else data.answers("labels", rows=rows),
+        labels=data.labels("labels", rows=rows)
+        if task is None
+        else data.answers("labels", rows=rows),
         task=task,
         inputs=data.inputs("inputs"),
         probabilities=data.probabilities("probabilities", rows=rows),
@@ -177,7 +198,9 @@ class _Reader:
 
     def refuse(self, key: str, value: Any, wanted: str) -> NoReturn:
         place = f"{self.where}.{key}" if self.where.endswith("data") else f"{self.where}: {key}"
-        raise errors.DataError(f"{place} is {shown(value)}: wanted {wanted}; nothing of this batch was stored")
+        raise errors.DataError(
+            f"{place} is {shown(value)}: wanted {wanted}; nothing of this batch was stored"
+        )
 
     def name(self, key: str) -> str:
         value = self.mapping.get(key)
@@ -200,7 +223,12 @@ class _Reader:
         value = self.mapping.get(key)
         if value is None:
             return None
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        if (
+            not isinstance(value, int | float)
+            or isinstance(value, bool)
+            or not math.isfinite(value)
+            or value < 0
+        ):
             self.refuse(key, value, "seconds, 0 or more")
         return float(value)
 
@@ -218,7 +246,11 @@ class _Reader:
         value = self.mapping.get(key)
         if value is None:
             return None
-        if not isinstance(value, list) or len(value) != rows or not all(isinstance(v, str) for v in value):
+        if (
+            not isinstance(value, list)
+            or len(value) != rows
+            or not all(isinstance(v, str) for v in value)
+        ):
             self.refuse(key, value, f"a list of {rows} class names, one a row, or null")
         return compact(value)
 
@@ -229,7 +261,9 @@ class _Reader:
             return None
         if not isinstance(value, list) or len(value) != rows or not _are_answers(value):
             self.refuse(
-                key, value, f"a list of {rows} answers, one a row: names, finite numbers or lists of names, or null"
+                key,
+                value,
+                f"a list of {rows} answers, one a row: names, finite numbers or lists of names, or null",
             )
         return compact(value)
 
@@ -265,7 +299,8 @@ class _Reader:
         if value is None:
             return None
         if not isinstance(value, Mapping) or not all(
-            isinstance(v, list) and artifacts.is_plain(v, kinds=PLAIN, levels=MOST_LEVELS) for v in value.values()
+            isinstance(v, list) and artifacts.is_plain(v, kinds=PLAIN, levels=MOST_LEVELS)
+            for v in value.values()
         ):
             self.refuse(
                 key,
@@ -288,7 +323,9 @@ def _are_answers(values: list[Any]) -> bool:
     """Say whether the answers are all names, all finite numbers, or all lists of names."""
     kinds = set(map(type, values))
     if kinds == {list}:
-        return all(len(row) <= MOST_WORDS and artifacts.is_plain(row, kinds={str}) for row in values)
+        return all(
+            len(row) <= MOST_WORDS and artifacts.is_plain(row, kinds={str}) for row in values
+        )
     if kinds <= {int, float}:
         return all(map(math.isfinite, values))
     return kinds <= {str}
@@ -298,7 +335,9 @@ def _are_facts(value: Any, *, levels: int) -> bool:
     """Say whether it is plain JSON in at most so many levels of lists and objects."""
     if not isinstance(value, list | Mapping):
         return type(value) in PLAIN
-    if levels == 0 or (isinstance(value, Mapping) and not all(isinstance(key, str) for key in value)):
+    if levels == 0 or (
+        isinstance(value, Mapping) and not all(isinstance(key, str) for key in value)
+    ):
         return False
     inner = value.values() if isinstance(value, Mapping) else value
     return all(_are_facts(one, levels=levels - 1) for one in inner)
@@ -312,7 +351,8 @@ def _cut(values: list[Any]) -> list[Any]:
 
 
 def compact(value: Any) -> str:
-    """Return the one JSON form in which equal values are equal text; a number that is not finite becomes null."""
+    """Return the one JSON form in which equal values are equal text; a number that is not finite
+    becomes null."""
     try:
         return json.dumps(value, separators=(",", ":"), allow_nan=False)
     except ValueError:
@@ -330,8 +370,8 @@ def _finite(value: Any) -> Any:
 
 
 def storable(text: str) -> bool:
-    """Say whether the store can keep the text. SQLite keeps UTF-8: a lone surrogate cannot be written, a NUL cuts the
-    text short in some of its functions."""
+    """Say whether the store can keep the text. SQLite keeps UTF-8: a lone surrogate cannot be
+    written, a NUL cuts the text short in some of its functions."""
     return "\0" not in text and not any(0xD800 <= ord(c) <= 0xDFFF for c in text)
 
 

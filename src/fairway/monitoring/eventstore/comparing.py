@@ -1,7 +1,8 @@
-"""Predicted labels against true ones, and two models' answers against each other, as the store keeps them: one JSON
-list a request, with an entry for each row.
+"""Predicted labels against true ones, and two models' answers against each other, as the store
+keeps them: one JSON list a request, with an entry for each row.
 
-A class is right or wrong: its loss is 0 or 1. Answers of any other task are measured by it, from 0 to 1.
+A class is right or wrong: its loss is 0 or 1. Answers of any other task are measured by it, from 0
+to 1.
 """
 
 import json
@@ -14,13 +15,15 @@ from fairway.model import labels
 from fairway.monitoring.eventstore import answers as answered
 from fairway.monitoring.eventstore import gauges
 
-LONGEST_SLICE = 64  # characters of a feature's value that a slice is known by: a rollout's state holds them
+# characters of a feature's value that a slice is known by: a rollout's state holds them
+LONGEST_SLICE = 64
 MEASURED = "measured"  # the verdict of the store's SQL on a pair that its task must look at
 Lost = tuple[int, float]  # rows whose label is known, and the sum of their losses
 
 
 def compare(predicted: str, truth: str, task: str | None) -> Lost:
-    """Return the rows whose label is known and what was lost on them; no row where the two differ in length."""
+    """Return the rows whose label is known and what was lost on them; no row where the two differ
+    in length."""
     if task is None and predicted == truth:
         return len(json.loads(predicted)) if "," in predicted else 1, 0
     known = [loss for loss in _losses(predicted, truth, task) if loss is not None]
@@ -30,7 +33,8 @@ def compare(predicted: str, truth: str, task: str | None) -> Lost:
 def sliced(
     predicted: str, truth: str, inputs: str | None, *, by: str | None, task: str | None
 ) -> dict[str | None, Lost]:
-    """Return `compare` for each value of the feature; all of it under None where the value is not known."""
+    """Return `compare` for each value of the feature; all of it under None where the value is not
+    known."""
     column = json.loads(inputs).get(by) if inputs is not None and by is not None else None
     if column is None:
         return {None: compare(predicted, truth, task)}
@@ -46,9 +50,11 @@ def sliced(
     return found
 
 
-def pairs(found: Iterable[tuple[str, str | None, str | None, str | None, str | None, int]]) -> answered.Pairs:
-    """Return the pairs as the store's SQL gives them: what becomes of a pair, of those that are measured the tasks and
-    the answers of both halves (stable's first), and how many are alike."""
+def pairs(
+    found: Iterable[tuple[str, str | None, str | None, str | None, str | None, int]],
+) -> answered.Pairs:
+    """Return the pairs as the store's SQL gives them: what becomes of a pair, of those that are
+    measured the tasks and the answers of both halves (stable's first), and how many are alike."""
     counts, apart = Counter[str](), list[float]()
     for verdict, task, other_task, one, other, number in found:
         distance = _apart(task, other_task, one, other) if verdict == MEASURED else None
@@ -70,14 +76,15 @@ def pairs(found: Iterable[tuple[str, str | None, str | None, str | None, str | N
 
 
 def first(text: str | None) -> str | None:
-    """Return the label of the first row where it is a word; numbers and lists are too many to be counted each."""
+    """Return the label of the first row where it is a word; numbers and lists are too many to be
+    counted each."""
     found = json.loads(text) if text else []
     return found[0] if found and isinstance(found[0], str) else None
 
 
 def _losses(predicted: str, truth: str, task: str | None) -> list[float | None]:
-    """Return the loss of each row, None where its label is not known; no row where the two differ in length, or cannot
-    be measured."""
+    """Return the loss of each row, None where its label is not known; no row where the two differ
+    in length, or cannot be measured."""
     given, true = json.loads(predicted), json.loads(truth)
     if len(given) != len(true):
         return []
@@ -102,7 +109,8 @@ def _measured(gauge: gauges.Gauge | None, given: list[Any], true: list[Any]) -> 
 
 
 def _as_answered(label: Any, answer: Any) -> Any:
-    """Return the label with words that are another way to write one of the answer's as the answer has them."""
+    """Return the label with words that are another way to write one of the answer's as the answer
+    has them."""
     if isinstance(label, list) and isinstance(answer, list):
         known = {labels.spelled(name): name for name in answer}
         return [known.get(labels.spelled(one), one) for one in label]
@@ -111,8 +119,11 @@ def _as_answered(label: Any, answer: Any) -> Any:
     return label
 
 
-def _apart(task: str | None, other_task: str | None, one: str | None, other: str | None) -> float | None:
-    """Return how far the answers of a pair are apart, by stable's gauge; None where that cannot be said."""
+def _apart(
+    task: str | None, other_task: str | None, one: str | None, other: str | None
+) -> float | None:
+    """Return how far the answers of a pair are apart, by stable's gauge; None where that cannot be
+    said."""
     if (
         task is None
         or other_task is None

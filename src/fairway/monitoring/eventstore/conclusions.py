@@ -1,6 +1,8 @@
-"""What monitoring concluded: drift records, alerts, and the marks that say how far a reader has come.
+"""What monitoring concluded: drift records, alerts, and the marks that say how far a reader has
+come.
 
-They live in the event store's file, so that one transaction can move a mark and open the alert that follows from it.
+They live in the event store's file, so that one transaction can move a mark and open the alert that
+follows from it.
 """
 
 import json
@@ -36,7 +38,14 @@ class Conclusions:
         self._backend, self._sql = backend, backend.sql
 
     def open_alert(
-        self, *, name: str, severity: Severity, deployment: str, summary: str, description: str, at: float
+        self,
+        *,
+        name: str,
+        severity: Severity,
+        deployment: str,
+        summary: str,
+        description: str,
+        at: float,
     ) -> bool:
         """Open the alert and say True; where it is open already, refresh its text and say False."""
         values = {
@@ -53,20 +62,25 @@ class Conclusions:
             connection.execute(self._sql.OPEN_ALERT, values)
             return True
 
-    def resolve_alert(self, *, name: str, deployment: str, at: float, resolution: str | None = None) -> bool:
+    def resolve_alert(
+        self, *, name: str, deployment: str, at: float, resolution: str | None = None
+    ) -> bool:
         """Resolve the open alert; False where none is open."""
         values = {"name": name, "deployment": deployment, "at": at, "resolution": resolution}
         with self._backend.writing() as connection:
             return bool(connection.execute(self._sql.RESOLVE_ALERT, values).rowcount)
 
-    def alerts(self, *, deployment: str | None = None, open_only: bool = False, limit: int = 100) -> list[Alert]:
+    def alerts(
+        self, *, deployment: str | None = None, open_only: bool = False, limit: int = 100
+    ) -> list[Alert]:
         """Return the newest alerts first, the open ones before the resolved."""
         values = {"deployment": deployment, "open_only": open_only, "limit": limit}
         with self._backend.reading() as connection:
             return [Alert(*row) for row in connection.execute(self._sql.ALERTS, values)]
 
     def add_drift(self, record: dict[str, Any]) -> int:
-        """Keep one window's verdict (`deployment`, `revision`, `at`, `drifted` and more), and return its number."""
+        """Keep one window's verdict (`deployment`, `revision`, `at`, `drifted` and more), and
+        return its number."""
         values = {
             "deployment": record["deployment"],
             "revision": record["revision"],
@@ -80,7 +94,8 @@ class Conclusions:
     def drift(
         self, deployment: str, *, revision: str | None = None, after: int = 0, limit: int = 100
     ) -> list[dict[str, Any]]:
-        """Return the newest `limit` windows' verdicts, oldest of them first; each with its number as `id`."""
+        """Return the newest `limit` windows' verdicts, oldest of them first; each with its number
+        as `id`."""
         values = {"deployment": deployment, "revision": revision, "after": after, "limit": limit}
         with self._backend.reading() as connection:
             rows = connection.execute(self._sql.DRIFT, values).fetchall()
@@ -98,7 +113,9 @@ class Conclusions:
             if value is None:
                 connection.execute(self._sql.REMOVE_MARK, {"key": key})
             else:
-                connection.execute(self._sql.SET_MARK, {"key": key, "value": json.dumps(value, allow_nan=False)})
+                connection.execute(
+                    self._sql.SET_MARK, {"key": key, "value": json.dumps(value, allow_nan=False)}
+                )
 
     def prune(self, *, before: float) -> None:
         """Remove what was concluded before the time. Open alerts stay."""

@@ -1,5 +1,5 @@
-"""What the event store needs of a database: transactions, its own SQL, and a way to insert. SQLite and PostgreSQL are
-two."""
+"""What the event store needs of a database: transactions, its own SQL, and a way to insert. SQLite
+and PostgreSQL are two."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -31,7 +31,8 @@ class Connection(Protocol):
 
 
 class Dialect(Protocol):
-    """The statements of the event store in one database's SQL; `sqlite_sql` and `postgres_sql` have the same names.
+    """The statements of the event store in one database's SQL; `sqlite_sql` and `postgres_sql` have
+    the same names.
 
     tests/monitoring/test_postgres.py runs every one of them on both.
     """
@@ -92,7 +93,8 @@ class Backend(Protocol):
         """Return the connection inside a read transaction: all of the block sees the same instant."""
 
     def writing(self) -> AbstractContextManager[Connection]:
-        """Return the connection inside a write transaction: all of the block is stored, or nothing. Blocks may nest."""
+        """Return the connection inside a write transaction: all of the block is stored, or nothing.
+        Blocks may nest."""
 
     def insert(
         self, connection: Connection, rows: Sequence[cloudevents.EventRow], *, received: float

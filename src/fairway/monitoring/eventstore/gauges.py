@@ -1,8 +1,10 @@
-"""How wrong answers are, and how far two are apart, where they are no classes: from 0 to 1, as their task measures it.
+"""How wrong answers are, and how far two are apart, where they are no classes: from 0 to 1, as
+their task measures it.
 
-A server sends its task's name, and the facts that its losses need, with every answer. An answer without them is a
-class: it is right or wrong, which needs no task. A task that is not installed here, or facts that it cannot work with,
-measure nothing: such answers are incomparable, and the log says so once.
+A server sends its task's name, and the facts that its losses need, with every answer. An answer
+without them is a class: it is right or wrong, which needs no task. A task that is not installed
+here, or facts that it cannot work with, measure nothing: such answers are incomparable, and the log
+says so once.
 """
 
 import functools
@@ -49,13 +51,16 @@ class Gauge:
         return self._measured(self.task.loss, answers, labels)
 
     def apart(self, one: Sequence[Any], other: Sequence[Any]) -> float | None:
-        """Return how far two models' answers to the same rows are apart on average, None where that cannot be said."""
+        """Return how far two models' answers to the same rows are apart on average, None where that
+        cannot be said."""
         if not one or len(one) != len(other):
             return None
         found = self._measured(self.task.differ, one, other)
         return sum(found) / len(found) if found else None
 
-    def _measured(self, how: Callable[..., Any], one: Sequence[Any], other: Sequence[Any]) -> list[float] | None:
+    def _measured(
+        self, how: Callable[..., Any], one: Sequence[Any], other: Sequence[Any]
+    ) -> list[float] | None:
         try:
             with np.errstate(divide="raise", invalid="raise", over="raise"):
                 found = np.asarray(how(one, other, self.schema), dtype=np.float64)
@@ -89,7 +94,8 @@ def name(text: str) -> str:
 
 
 def shared(one: str | None, other: str | None) -> str | None:
-    """Return the first, by which both arms are measured, where it is of the second's task, else the second."""
+    """Return the first, by which both arms are measured, where it is of the second's task, else the
+    second."""
     if one is None or other is None or one == other:
         return other
     return one if name(one) == name(other) else other

@@ -1,4 +1,5 @@
-"""The history of a deployment, the newest first: logged inputs, realised loss, and labelled rows to train from."""
+"""The history of a deployment, the newest first: logged inputs, realised loss, and labelled rows to
+train from."""
 
 import json
 from collections.abc import Generator
@@ -6,12 +7,14 @@ from typing import Any
 
 from fairway.monitoring.eventstore import answers, comparing, databases, gauges
 
-LARGEST_PAYLOAD = 16 << 20  # characters of a request's logged inputs, or of its answers, that are read again
+# characters of a request's logged inputs, or of its answers, that are read again
+LARGEST_PAYLOAD = 16 << 20
 END = 2**63 - 1
 
 
 class History:
-    """What one store holds of a deployment's past; queries are read row by row, and left where enough is read."""
+    """What one store holds of a deployment's past; queries are read row by row, and left where
+    enough is read."""
 
     def __init__(self, backend: databases.Backend) -> None:
         self._backend, self._sql = backend, backend.sql
@@ -27,12 +30,20 @@ class History:
         after: int = 0,
         before: int | None = None,
     ) -> list[answers.Prediction]:
-        """Return the newest predictions with logged inputs that have `limit` rows together, oldest first.
+        """Return the newest predictions with logged inputs that have `limit` rows together, oldest
+        first.
 
-        `after` and `before` bound the sequence numbers, both exclusive: a window after the last one's end shares no row
-        with it.
+        `after` and `before` bound the sequence numbers, both exclusive: a window after the last
+        one's end shares no row with it.
         """
-        newest = self.newest(deployment, namespace=namespace, revision=revision, role=role, after=after, before=before)
+        newest = self.newest(
+            deployment,
+            namespace=namespace,
+            revision=revision,
+            role=role,
+            after=after,
+            before=before,
+        )
         found: list[answers.Prediction] = []
         rows = 0
         for prediction in newest:
@@ -54,8 +65,8 @@ class History:
     ) -> Generator[answers.Prediction, None, None]:
         """Give the predictions with logged inputs, the newest first, read one by one.
 
-        A payload may be megabytes, and thousands of them make a window. A payload that cannot be read, or is larger
-        than LARGEST_PAYLOAD, is empty.
+        A payload may be megabytes, and thousands of them make a window. A payload that cannot be
+        read, or is larger than LARGEST_PAYLOAD, is empty.
         """
         values = {
             "namespace": namespace,
@@ -68,9 +79,16 @@ class History:
         with self._backend.reading() as connection:
             yield from map(_prediction, connection.stream(self._sql.WINDOW, values))
 
-    def last(self, deployment: str, *, namespace: str = answers.NAMESPACE, revision: str, after: int) -> int:
+    def last(
+        self, deployment: str, *, namespace: str = answers.NAMESPACE, revision: str, after: int
+    ) -> int:
         """Return the number of the revision's newest event, `after` where it has none since."""
-        values = {"namespace": namespace, "deployment": deployment, "revision": revision, "after": after}
+        values = {
+            "namespace": namespace,
+            "deployment": deployment,
+            "revision": revision,
+            "after": after,
+        }
         with self._backend.reading() as connection:
             found = connection.execute(self._sql.LAST, values).fetchone()[0]
         return after if found is None else int(found)
@@ -86,8 +104,8 @@ class History:
     ) -> answers.RealisedLoss:
         """Return what the newest `limit` labelled rows of the revision have lost.
 
-        Only labels after the cursor count, and none from before the revision's first answer: those are its
-        predecessors', and may be many.
+        Only labels after the cursor count, and none from before the revision's first answer: those
+        are its predecessors', and may be many.
         """
         rows, lost = 0, 0.0
         times: list[float] = []
@@ -119,15 +137,19 @@ class History:
     def training_rows(
         self, deployment: str, *, namespace: str = answers.NAMESPACE, limit: int, after: int = 0
     ) -> list[answers.LabelledInputs]:
-        """Return the newest labelled requests with logged inputs that have `limit` rows together, oldest first."""
+        """Return the newest labelled requests with logged inputs that have `limit` rows together,
+        oldest first."""
         found: dict[str, answers.LabelledInputs] = {}
         rows = 0
         wanted = {"namespace": namespace, "deployment": deployment, "after": after}
         with self._backend.reading() as connection:
             for seq, request_id, inputs, truth in connection.stream(self._sql.TRAINING, wanted):
                 if request_id in found:
-                    continue  # both arms logged it (a retry): its inputs are the same, and it counts once
-                request = answers.LabelledInputs(seq, request_id, json.loads(inputs), json.loads(truth))
+                    # both arms logged it (a retry): its inputs are the same, and it counts once
+                    continue
+                request = answers.LabelledInputs(
+                    seq, request_id, json.loads(inputs), json.loads(truth)
+                )
                 found[request_id] = request
                 rows += len(request.labels)
                 if rows >= limit:
@@ -143,7 +165,8 @@ def _prediction(record: tuple[Any, ...]) -> answers.Prediction:
 
 
 def _loaded(text: str | None) -> Any:
-    """Return what a payload holds; None where it was not logged, or is no JSON that can be read within bounds."""
+    """Return what a payload holds; None where it was not logged, or is no JSON that can be read
+    within bounds."""
     if not text or len(text) > LARGEST_PAYLOAD:
         return None
     try:

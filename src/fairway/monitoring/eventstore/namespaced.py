@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Within:
-    """The store as the rollouts of one namespace read it, with cursors of the store `identity` (empty: of any)."""
+    """The store as the rollouts of one namespace read it, with cursors of the store `identity`
+    (empty: of any)."""
 
     store: "archive.EventStore"
     namespace: str
     identity: str = ""
 
     def of(self, identity: str) -> "Within":
-        """Return the same for cursors of that store: a method raises StoreReplaced where they are another's."""
+        """Return the same for cursors of that store: a method raises StoreReplaced where they are
+        another's."""
         return replace(self, identity=identity)
 
     def position(self) -> answers.Position:
@@ -31,10 +33,16 @@ class Within:
         with self._own():
             return self.store.cursor()
 
-    def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, answers.Pairs]:
+    def pairs(
+        self, deployment: str, *, stable: str, candidate: str, after: int
+    ) -> tuple[int, answers.Pairs]:
         with self._own(after):
             return self.store.pairs(
-                deployment, namespace=self.namespace, stable=stable, candidate=candidate, after=after
+                deployment,
+                namespace=self.namespace,
+                stable=stable,
+                candidate=candidate,
+                after=after,
             )
 
     def labelled(
@@ -51,13 +59,21 @@ class Within:
                 deployment, namespace=self.namespace, after=after, until=until, by=by, gauge=gauge
             )
 
-    def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Outcome]]:
+    def outcomes(
+        self, deployment: str, *, after: int, until: int | None = None
+    ) -> tuple[int, list[answers.Outcome]]:
         with self._own(after, until):
-            return self.store.outcomes(deployment, namespace=self.namespace, after=after, until=until)
+            return self.store.outcomes(
+                deployment, namespace=self.namespace, after=after, until=until
+            )
 
-    def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Exposure]]:
+    def exposure(
+        self, deployment: str, *, after: int, until: int | None = None
+    ) -> tuple[int, list[answers.Exposure]]:
         with self._own(after, until):
-            return self.store.exposure(deployment, namespace=self.namespace, after=after, until=until)
+            return self.store.exposure(
+                deployment, namespace=self.namespace, after=after, until=until
+            )
 
     @contextmanager
     def _own(self, *cursors: int | None) -> Iterator[None]:
@@ -70,7 +86,9 @@ class Within:
 def known(position: answers.Position, *, identity: str, cursors: Iterable[int | None]) -> None:
     """Raise StoreReplaced unless the cursors are numbers that the store has given."""
     if identity not in ("", position.store):
-        raise errors.StoreReplaced(f"the event store is another one now ({position.store[:8]}; it was {identity[:8]})")
+        raise errors.StoreReplaced(
+            f"the event store is another one now ({position.store[:8]}; it was {identity[:8]})"
+        )
     furthest = max((cursor for cursor in cursors if cursor is not None), default=0)
     if furthest > position.newest:
         raise errors.StoreReplaced(

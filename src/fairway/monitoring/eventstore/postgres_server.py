@@ -1,8 +1,8 @@
-"""The event store in PostgreSQL, for more events than one file takes, or for several collectors. Needs psycopg
-(`fairway[postgres]`).
+"""The event store in PostgreSQL, for more events than one file takes, or for several collectors.
+Needs psycopg (`fairway[postgres]`).
 
-Writers take turns, as they do in SQLite: a number that a reader has passed must never come into being later, so numbers
-are given under a lock and become visible in their order.
+Writers take turns, as they do in SQLite: a number that a reader has passed must never come into
+being later, so numbers are given under a lock and become visible in their order.
 """
 
 import re
@@ -25,7 +25,8 @@ PASSING = (
     "08",
     "25",
 )  # no room, a lock, an operator's intervention, a serialisation failure, the connection, read-only
-TRANSACTION = "25"  # its state is not what was wanted, as where the server became a standby: a new connection is needed
+# its state is not what was wanted, as where the server became a standby: a new connection is needed
+TRANSACTION = "25"
 PORTS = re.compile(r"[0-9,]*")
 MALFORMED = (
     "the event store's URL cannot be read: wanted postgresql://user:password@host/database, and in the password %25 "
@@ -36,16 +37,17 @@ STREAMED = 500  # rows that one round trip brings
 
 
 def _read(url: str) -> dict[str, Any]:
-    """Return what the URL says, as the library reads it; raises UsageError that shows nothing of it, for a password may
-    be anywhere in what is malformed."""
+    """Return what the URL says, as the library reads it; raises UsageError that shows nothing of
+    it, for a password may be anywhere in what is malformed."""
     try:
         settings: dict[str, Any] = conninfo.conninfo_to_dict(url)
     except psycopg.Error:
         raise errors.UsageError(MALFORMED) from None
-    # With a / or an @ that is not encoded, the rest of the password is taken for the port, the host or the database.
-    misplaced = any("@" in str(settings.get(key, "")) for key in ("host", "dbname")) or not PORTS.fullmatch(
-        str(settings.get("port", ""))
-    )
+    # With a / or an @ that is not encoded, the rest of the password is taken for the port, the host
+    # or the database.
+    misplaced = any(
+        "@" in str(settings.get(key, "")) for key in ("host", "dbname")
+    ) or not PORTS.fullmatch(str(settings.get("port", "")))
     if misplaced:
         raise errors.UsageError(MALFORMED)
     return settings
@@ -68,7 +70,8 @@ class Session:
 
 
 class PostgresServer:
-    """One connection to the server, shared by threads; raises StoreBusy while it is away, and finds it again."""
+    """One connection to the server, shared by threads; raises StoreBusy while it is away, and finds
+    it again."""
 
     sql: databases.Dialect = postgres_sql
 
@@ -107,7 +110,11 @@ class PostgresServer:
                 self._session.connection.close()
 
     def insert(
-        self, connection: databases.Connection, rows: Sequence[cloudevents.EventRow], *, received: float
+        self,
+        connection: databases.Connection,
+        rows: Sequence[cloudevents.EventRow],
+        *,
+        received: float,
     ) -> list[cloudevents.EventRow]:
         """Insert the rows, and return those that were not there yet."""
         if not rows:
@@ -121,11 +128,16 @@ class PostgresServer:
         logged = [int(row.inputs is not None) for row in rows]
         columns = _columns([row[: len(postgres_sql.COLUMNS)] for row in rows])
         stored = connection.execute(
-            postgres_sql.INSERT, (received, list(numbers), logged, [version for version, _ in versioned], *columns)
+            postgres_sql.INSERT,
+            (received, list(numbers), logged, [version for version, _ in versioned], *columns),
         )
         fresh = {seq for (seq,) in stored}
         new = [(seq, row) for seq, row in zip(numbers, rows, strict=True) if seq in fresh]
-        heavy = [(seq, row.inputs, row.probabilities) for seq, row in new if row.inputs or row.probabilities]
+        heavy = [
+            (seq, row.inputs, row.probabilities)
+            for seq, row in new
+            if row.inputs or row.probabilities
+        ]
         if heavy:
             connection.execute(postgres_sql.INSERT_PAYLOADS, _columns(heavy))
         if fresh:
@@ -140,14 +152,17 @@ class PostgresServer:
 
     @contextmanager
     def writing(self) -> Iterator[databases.Connection]:
-        """Return the connection inside a write transaction: all of the block is stored, or nothing. Blocks may nest."""
+        """Return the connection inside a write transaction: all of the block is stored, or nothing.
+        Blocks may nest."""
         with self._transaction(writing=True) as connection:
             yield connection
 
     @contextmanager
     def _transaction(self, *, writing: bool) -> Iterator[databases.Connection]:
         with self._lock, self._translated():
-            session = self._begun(writing=writing) if self._depth == 0 else cast(Session, self._session)
+            session = (
+                self._begun(writing=writing) if self._depth == 0 else cast(Session, self._session)
+            )
             self._depth += 1
             try:
                 yield session
@@ -162,11 +177,14 @@ class PostgresServer:
                 self._depth -= 1
 
     def _begun(self, *, writing: bool) -> Session:
-        """Return a connection inside a transaction; one that the server has ended in the meantime is replaced."""
+        """Return a connection inside a transaction; one that the server has ended in the meantime
+        is replaced."""
         for attempt in (1, 2):
             session = self._connected()
             try:
-                session.execute("BEGIN" if writing else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                session.execute(
+                    "BEGIN" if writing else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+                )
                 if writing:
                     session.execute(postgres_sql.LOCK_WRITERS)
                 return session
@@ -195,7 +213,8 @@ class PostgresServer:
             ):
                 self._session.execute(f"SET {setting} = {int(1000 * seconds)}")
             self._session.execute(f"SET search_path TO {postgres_sql.SCHEMA}")
-            self._session.execute("SET cursor_tuple_fraction = 0.001")  # of a history, the newest rows are read
+            # of a history, the newest rows are read
+            self._session.execute("SET cursor_tuple_fraction = 0.001")
         return self._session
 
     @contextmanager
@@ -204,7 +223,9 @@ class PostgresServer:
             yield
         except psycopg.Error as error:
             said = str(error).strip().partition("\n")[0]
-            for secret in filter(None, (self._settings.get("password"), self._settings.get("sslpassword"))):
+            for secret in filter(
+                None, (self._settings.get("password"), self._settings.get("sslpassword"))
+            ):
                 said = said.replace(str(secret), "...")
             state = error.sqlstate or ""
             if state.startswith(TRANSACTION):
@@ -220,16 +241,23 @@ class PostgresServer:
     def _bring_up_to_date(self, session: Session) -> None:
         with session.connection.transaction():
             session.execute(postgres_sql.LOCK)
-            if session.execute("SELECT to_regnamespace(%s)", (postgres_sql.SCHEMA,)).fetchone()[0] is None:
+            if (
+                session.execute("SELECT to_regnamespace(%s)", (postgres_sql.SCHEMA,)).fetchone()[0]
+                is None
+            ):
                 session.execute(f"CREATE SCHEMA {postgres_sql.SCHEMA}")
             session.execute("CREATE TABLE IF NOT EXISTS format (version INTEGER NOT NULL)")
-            version = int(session.execute("SELECT coalesce(max(version), 0) FROM format").fetchone()[0])
+            version = int(
+                session.execute("SELECT coalesce(max(version), 0) FROM format").fetchone()[0]
+            )
             if version > len(postgres_sql.MIGRATIONS):
                 raise errors.PlatformError(
                     f"the event store {self.name} has format {version}, this version knows "
                     f"{len(postgres_sql.MIGRATIONS)}: upgrade fairway"
                 )
-            for number, statements in enumerate(postgres_sql.MIGRATIONS[version:], start=version + 1):
+            for number, statements in enumerate(
+                postgres_sql.MIGRATIONS[version:], start=version + 1
+            ):
                 for statement in statements:
                     session.execute(statement)
                 session.execute("INSERT INTO format VALUES (%s)", (number,))

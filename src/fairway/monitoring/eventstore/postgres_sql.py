@@ -1,7 +1,8 @@
 """The event store's SQL as PostgreSQL wants it; `sqlite_sql` has the same names.
 
-PostgreSQL decides by statistics in which order it joins, and a young table has none. So the order is said by subqueries
-that must not be flattened (OFFSET 0): the new rows by number first, and then one look into the index for each.
+PostgreSQL decides by statistics in which order it joins, and a young table has none. So the order
+is said by subqueries that must not be flattened (OFFSET 0): the new rows by number first, and then
+one look into the index for each.
 """
 # ruff: noqa: S608 - statements are built of this module's constants only
 
@@ -53,7 +54,12 @@ ADVANCE = "UPDATE progress SET seq = %(newest)s"
 
 # The columns of a row that stand in `events`; the last two of a row are its payload's.
 COLUMNS = cloudevents.EventRow._fields[:-2]
-_NUMBERS = {"time": "double precision", "latency": "double precision", "status": "integer", "rows": "integer"}
+_NUMBERS = {
+    "time": "double precision",
+    "latency": "double precision",
+    "status": "integer",
+    "rows": "integer",
+}
 _TYPES = tuple(_NUMBERS.get(column, "text") for column in COLUMNS)
 
 INSERT = f"""
@@ -70,7 +76,9 @@ _REQUESTS = """
 FROM jsonb_array_elements_text(%(requests)s::jsonb) AS asked(request_id)
 CROSS JOIN LATERAL (SELECT * FROM events WHERE request_id = asked.request_id OFFSET 0) AS e
 WHERE e.namespace = %(namespace)s AND e.deployment = %(deployment)s"""
-NEWEST_LABELS = f"SELECT e.request_id, e.version, e.labels {_REQUESTS} AND e.type = 'label' ORDER BY e.version"
+NEWEST_LABELS = (
+    f"SELECT e.request_id, e.version, e.labels {_REQUESTS} AND e.type = 'label' ORDER BY e.version"
+)
 ANSWERED = f"SELECT DISTINCT e.request_id {_REQUESTS} AND e.type = 'prediction'"
 SERVED_TASKS = f"""
 SELECT e.request_id, e.task, e.rows {_REQUESTS} AND e.type = 'prediction' AND e.role IN ('stable', 'canary')
@@ -92,7 +100,8 @@ GROUP BY deployment, revision, role ORDER BY 1, 2, 3"""
 _NEW = "(SELECT * FROM events WHERE seq > %(after)s AND seq <= %(cursor)s OFFSET 0)"
 _OURS = "{new}.namespace = %(namespace)s AND {new}.deployment = %(deployment)s"
 _SAME = (
-    "{old}.namespace = {new}.namespace AND {old}.deployment = {new}.deployment AND {old}.request_id = {new}.request_id"
+    "{old}.namespace = {new}.namespace AND {old}.deployment = {new}.deployment "
+    "AND {old}.request_id = {new}.request_id"
 )
 _OF = "CROSS JOIN LATERAL (SELECT * FROM events WHERE request_id = {new}.request_id OFFSET 0) AS {old}"
 
@@ -144,7 +153,8 @@ GROUP BY namespace, deployment, revision ORDER BY 1, 2, 3"""
 _BEGAN = "p.time - coalesce(p.latency, 0)"
 _SERVED = "p.type = 'prediction' AND p.role IN ('stable', 'canary')"
 _ANSWERED = f"{_SERVED} AND p.status < 400 AND p.labels IS NOT NULL"
-_INPUTS = "CASE WHEN %(sliced)s THEN (SELECT inputs FROM payloads WHERE payloads.seq = p.seq) END"  # pictures cost
+# pictures cost
+_INPUTS = "CASE WHEN %(sliced)s THEN (SELECT inputs FROM payloads WHERE payloads.seq = p.seq) END"
 
 # A request is joined once, with its first label, and by what the newest one said when it is read.
 _FIRST = "l.type = 'label' AND l.version = 0"
@@ -152,7 +162,9 @@ _OTHERS = f"""(SELECT * FROM events WHERE request_id = l.request_id OFFSET 0) AS
   WHERE {_SAME.format(new="l", old="n")}"""
 _NOW = f"""(SELECT n.labels FROM {_OTHERS} AND n.type = 'label'
   AND n.seq <= %(cursor)s ORDER BY n.version DESC LIMIT 1)"""
-_LABELLED = f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, p.task, {_NOW}, {_INPUTS}"
+_LABELLED = (
+    f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, p.task, {_NOW}, {_INPUTS}"
+)
 LABELLED = f"""
 SELECT l.seq, {_LABELLED} {_joined("l", "p")} AND {_FIRST} AND {_ANSWERED}
 UNION ALL

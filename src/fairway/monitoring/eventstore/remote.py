@@ -1,5 +1,5 @@
-"""The evidence of a rollout over HTTP: what the event store answers to one that lies beside it, asked of a
-collector."""
+"""The evidence of a rollout over HTTP: what the event store answers to one that lies beside it,
+asked of a collector."""
 
 import http.client
 import json
@@ -17,8 +17,9 @@ Row = TypeVar("Row", bound=NamedTuple)
 
 @dataclass(frozen=True)
 class RemoteEvidence:
-    """The evidence of one namespace's deployments. Keeps no connection: any number of threads may ask, and a collector
-    that was moved is found again. Raises Unavailable where it does not answer, StoreBusy where its store does not."""
+    """The evidence of one namespace's deployments. Keeps no connection: any number of threads may
+    ask, and a collector that was moved is found again. Raises Unavailable where it does not answer,
+    StoreBusy where its store does not."""
 
     url: str
     namespace: str
@@ -28,7 +29,8 @@ class RemoteEvidence:
     identity: str = ""  # of the store that cursors are of; empty: of any
 
     def of(self, identity: str) -> "RemoteEvidence":
-        """Return the same for cursors of that store: a method raises StoreReplaced where they are another's."""
+        """Return the same for cursors of that store: a method raises StoreReplaced where they are
+        another's."""
         return replace(self, identity=identity)
 
     def position(self) -> answers.Position:
@@ -42,9 +44,13 @@ class RemoteEvidence:
         """Return the newest event's number."""
         return _cursor(self._ask("cursor"), at=self.url)
 
-    def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, answers.Pairs]:
+    def pairs(
+        self, deployment: str, *, stable: str, candidate: str, after: int
+    ) -> tuple[int, answers.Pairs]:
         """Return the new cursor, and the pairs whose later half came after the old one."""
-        answer = self._ask("pairs", deployment=deployment, stable=stable, candidate=candidate, after=after)
+        answer = self._ask(
+            "pairs", deployment=deployment, stable=stable, candidate=candidate, after=after
+        )
         counts = answer.get("pairs")
         wanted = {field.name for field in fields(answers.Pairs)}
         if (
@@ -64,20 +70,31 @@ class RemoteEvidence:
         by: str | None = None,
         gauge: str | None = None,
     ) -> tuple[int, list[answers.LabelledAnswer]]:
-        """Return the new cursor, and the served answers whose label joined after the old one, by the values of a
-        feature where one is named, measured as of the revision `gauge`."""
-        answer = self._ask("labelled", deployment=deployment, after=after, until=until, by=by, gauge=gauge)
-        return _cursor(answer, at=self.url), _rows("labelled", answers.LabelledAnswer, answer, at=self.url)
+        """Return the new cursor, and the served answers whose label joined after the old one, by
+        the values of a feature where one is named, measured as of the revision `gauge`."""
+        answer = self._ask(
+            "labelled", deployment=deployment, after=after, until=until, by=by, gauge=gauge
+        )
+        return _cursor(answer, at=self.url), _rows(
+            "labelled", answers.LabelledAnswer, answer, at=self.url
+        )
 
-    def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Outcome]]:
-        """Return the new cursor, `until` at most, and the outcomes that joined their request after the old one."""
+    def outcomes(
+        self, deployment: str, *, after: int, until: int | None = None
+    ) -> tuple[int, list[answers.Outcome]]:
+        """Return the new cursor, `until` at most, and the outcomes that joined their request after
+        the old one."""
         answer = self._ask("outcomes", deployment=deployment, after=after, until=until)
         return _cursor(answer, at=self.url), _rows("outcomes", answers.Outcome, answer, at=self.url)
 
-    def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Exposure]]:
+    def exposure(
+        self, deployment: str, *, after: int, until: int | None = None
+    ) -> tuple[int, list[answers.Exposure]]:
         """Return the new cursor, `until` at most, and which arm each request after the old one met."""
         answer = self._ask("exposure", deployment=deployment, after=after, until=until)
-        return _cursor(answer, at=self.url), _rows("exposure", answers.Exposure, answer, at=self.url)
+        return _cursor(answer, at=self.url), _rows(
+            "exposure", answers.Exposure, answer, at=self.url
+        )
 
     def _ask(self, question: str, **query: object) -> dict[str, Any]:
         asked = {"namespace": self.namespace, "store": self.identity or None, **query}
@@ -90,7 +107,9 @@ class RemoteEvidence:
         if not isinstance(answer, dict):
             raise _strange(self.url, question)
         if status == 503:
-            raise errors.StoreBusy(f"the collector {self.url} cannot read its store now: {answer.get('error')}")
+            raise errors.StoreBusy(
+                f"the collector {self.url} cannot read its store now: {answer.get('error')}"
+            )
         if status == 410:
             raise errors.StoreReplaced(str(answer.get("error"))[:300])
         if status != 200:
@@ -102,7 +121,9 @@ class RemoteEvidence:
     def _get(self, path: str) -> tuple[int, bytes]:
         place = urlsplit(self.url)
         seconds = budget.timeout(self.timeout_seconds)
-        connection = tls.connection(self.url, certificates=self.certificates, timeout_seconds=seconds)
+        connection = tls.connection(
+            self.url, certificates=self.certificates, timeout_seconds=seconds
+        )
         try:
             connection.request(
                 "GET",
@@ -112,8 +133,14 @@ class RemoteEvidence:
             response = connection.getresponse()
             content = budget.read(response, most=LARGEST_ANSWER + 1, longest=self.timeout_seconds)
         except (OSError, http.client.HTTPException) as error:
-            reason = self.certificates.reason(error) if self.certificates else error or type(error).__name__
-            raise errors.Unavailable(f"the collector {self.url} does not answer: {reason}") from error
+            reason = (
+                self.certificates.reason(error)
+                if self.certificates
+                else error or type(error).__name__
+            )
+            raise errors.Unavailable(
+                f"the collector {self.url} does not answer: {reason}"
+            ) from error
         finally:
             connection.close()
         if len(content) > LARGEST_ANSWER:
@@ -140,7 +167,8 @@ def _rows(question: str, kind: type[Row], answer: dict[str, Any], *, at: str) ->
 
 
 def _strange(at: str, what: str) -> errors.Unavailable:
-    """What another version answers while both are upgraded, or something that is no collector at all."""
+    """What another version answers while both are upgraded, or something that is no collector at
+    all."""
     return errors.Unavailable(
         f"{at} answered {what} in a form that this version does not know: wanted a collector of the same version"
     )

@@ -1,7 +1,8 @@
-"""Whose a certificate is: its SPIFFE id, `spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICEACCOUNT`. Pure.
+"""Whose a certificate is: its SPIFFE id, `spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICEACCOUNT`.
+Pure.
 
-That form is what Istio and cert-manager's csi-driver-spiffe write. TLS has checked by then that the certificate is of a
-CA that is believed.
+That form is what Istio and cert-manager's csi-driver-spiffe write. TLS has checked by then that the
+certificate is of a CA that is believed.
 """
 
 import re
@@ -19,13 +20,17 @@ POD = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # it becomes a part o
 def workload(
     certificate: Mapping[str, Any] | None, *, trust_domain: str, pod: str, address: str, now: float
 ) -> access.Workload:
-    """Return whose the certificate is, as `ssl.getpeercert` has it, and which pod the caller says that it is.
+    """Return whose the certificate is, as `ssl.getpeercert` has it, and which pod the caller says
+    that it is.
 
-    Raises Unauthenticated for one that is missing, out of date by now, of another trust domain or of another form.
+    Raises Unauthenticated for one that is missing, out of date by now, of another trust domain or
+    of another form.
     """
     wanted = f"wanted one with the URI spiffe://{trust_domain}/ns/NAMESPACE/sa/SERVICEACCOUNT alone"
     if not certificate:
-        raise access.Unauthenticated(f"the client certificate is missing: {wanted}, by a CA of --client-ca")
+        raise access.Unauthenticated(
+            f"the client certificate is missing: {wanted}, by a CA of --client-ca"
+        )
     ids = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI"]
     found = WORKLOAD.fullmatch(ids[0]) if len(ids) == 1 else None
     if found is None or found[1] != trust_domain:
@@ -39,5 +44,7 @@ def workload(
     if not pod:
         return access.Workload(found[2], found[3])
     if not POD.fullmatch(pod):
-        raise access.Unauthenticated(f"{tls.POD_HEADER} is {cloudevents.shown(pod)}: wanted the name of a pod")
+        raise access.Unauthenticated(
+            f"{tls.POD_HEADER} is {cloudevents.shown(pod)}: wanted the name of a pod"
+        )
     return access.Workload(found[2], found[3], pod, address)

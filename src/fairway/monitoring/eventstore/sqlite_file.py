@@ -1,8 +1,9 @@
 """A SQLite file that several processes read and write at once.
 
-The journal is a write-ahead log: readers never wait for the writer, nor the writer for them. `synchronous=NORMAL` is
-enough for `kill -9`: a committed transaction is in the operating system's page cache, and a killed process takes
-nothing of that with it. Only a power cut can lose the last commits, and then whole ones: the file stays consistent.
+The journal is a write-ahead log: readers never wait for the writer, nor the writer for them.
+`synchronous=NORMAL` is enough for `kill -9`: a committed transaction is in the operating system's
+page cache, and a killed process takes nothing of that with it. Only a power cut can lose the last
+commits, and then whole ones: the file stays consistent.
 """
 
 import os
@@ -18,7 +19,8 @@ from typing import Any
 from fairway import errors
 from fairway.monitoring.eventstore import cloudevents, databases, sqlite_sql, versions
 
-# SQLITE_IOERR too: a full disk also shows as an I/O error, when the shared memory beside the file cannot grow.
+# SQLITE_IOERR too: a full disk also shows as an I/O error, when the shared memory beside the file
+# cannot grow.
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
 _FULL_BYTES = 2**20  # free on a disk that is called full
 _VACUUM_PAGES = 8192  # given back at once: 32 MiB
@@ -33,8 +35,8 @@ class Lite(sqlite3.Connection):
 
 
 class SqliteFile:
-    """One connection, shared by the threads of this process one at a time; an older file is brought up to date, or,
-    without `update`, refused.
+    """One connection, shared by the threads of this process one at a time; an older file is brought
+    up to date, or, without `update`, refused.
     """
 
     sql: databases.Dialect = sqlite_sql
@@ -53,7 +55,11 @@ class SqliteFile:
         return str(self.path)
 
     def insert(
-        self, connection: databases.Connection, rows: Sequence[cloudevents.EventRow], *, received: float
+        self,
+        connection: databases.Connection,
+        rows: Sequence[cloudevents.EventRow],
+        *,
+        received: float,
     ) -> list[cloudevents.EventRow]:
         """Insert the rows, and return those that were not there yet."""
         return [
@@ -86,14 +92,22 @@ class SqliteFile:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def damage(self) -> str | None:
-        """Return what is wrong with the file, None where it is sound; reads all of it, on a connection of its own."""
+        """Return what is wrong with the file, None where it is sound; reads all of it, on a
+        connection of its own."""
         try:
             with closing(
-                sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=self.timeout_seconds)
+                sqlite3.connect(
+                    f"{self.path.absolute().as_uri()}?mode=ro",
+                    uri=True,
+                    timeout=self.timeout_seconds,
+                )
             ) as connection:
                 found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (
+                sqlite3.SQLITE_CORRUPT,
+                sqlite3.SQLITE_NOTADB,
+            ):
                 return None  # busy, or away: that says nothing of what is in it
             found = str(error)
         return (
@@ -105,7 +119,8 @@ class SqliteFile:
 
     @contextmanager
     def writing(self) -> Iterator[databases.Connection]:
-        """Return the connection inside a write transaction: all of the block is stored, or nothing. Blocks may nest."""
+        """Return the connection inside a write transaction: all of the block is stored, or nothing.
+        Blocks may nest."""
         with self._transaction(writing=True) as connection:
             yield connection
 
@@ -156,7 +171,12 @@ class SqliteFile:
             return errors.StoreDamaged(
                 f"the event store {self.path} is damaged ({error}); move it away, a new one is made"
             )
-        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        if code in (
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_READONLY,
+            sqlite3.SQLITE_PERM,
+            sqlite3.SQLITE_AUTH,
+        ):
             return errors.PlatformError(
                 f"the event store {self.path} cannot be written ({error}); check its permissions"
             )
@@ -168,7 +188,11 @@ class SqliteFile:
         with self._translated():
             _make(self.path)
             connection = sqlite3.connect(
-                self.path, timeout=self.timeout_seconds, isolation_level=None, check_same_thread=False, factory=Lite
+                self.path,
+                timeout=self.timeout_seconds,
+                isolation_level=None,
+                check_same_thread=False,
+                factory=Lite,
             )
             try:
                 self._configure(connection)
@@ -188,13 +212,17 @@ class SqliteFile:
                 connection.execute("PRAGMA journal_mode=WAL")
                 break
             except sqlite3.OperationalError as error:
-                # Turning the log on answers "locked" at once while another process does the same: its own wait does not
-                # apply.
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                # Turning the log on answers "locked" at once while another process does the same:
+                # its own wait does not apply.
+                if (
+                    error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY
+                    or time.monotonic() > deadline
+                ):
                     raise
                 time.sleep(_RETRY_SECONDS)
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA cache_size=-32768")  # 32 MiB: the inner pages of a million rows' index
+        # 32 MiB: the inner pages of a million rows' index
+        connection.execute("PRAGMA cache_size=-32768")
         connection.execute("PRAGMA mmap_size=268435456")
         connection.execute("PRAGMA journal_size_limit=67108864")
 
@@ -225,9 +253,13 @@ class SqliteFile:
             raise
 
 
-def _inserted(connection: databases.Connection, row: cloudevents.EventRow, *, version: int, received: float) -> bool:
+def _inserted(
+    connection: databases.Connection, row: cloudevents.EventRow, *, version: int, received: float
+) -> bool:
     *columns, inputs, probabilities = row
-    found = connection.execute(sqlite_sql.INSERT, (received, inputs is not None, *columns, version)).fetchall()
+    found = connection.execute(
+        sqlite_sql.INSERT, (received, inputs is not None, *columns, version)
+    ).fetchall()
     if found and (inputs is not None or probabilities is not None):
         connection.execute(sqlite_sql.INSERT_PAYLOAD, (found[0][0], inputs, probabilities))
     return bool(found)
@@ -241,11 +273,11 @@ def _full(path: Path) -> bool:
 
 
 def _make(path: Path) -> None:
-    """Make the file where it is missing, the owner's alone: SQLite gives the log and the shared memory beside it the
-    same mode.
+    """Make the file where it is missing, the owner's alone: SQLite gives the log and the shared
+    memory beside it the same mode.
 
-    One that is there is not opened: closing it would drop all locks that this process has on it, and another process
-    would take the log away.
+    One that is there is not opened: closing it would drop all locks that this process has on it,
+    and another process would take the log away.
     """
     if str(path) == ":memory:":
         return

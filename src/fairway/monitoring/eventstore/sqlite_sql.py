@@ -1,8 +1,9 @@
 """The event store's SQL as SQLite wants it; `postgres_sql` has the same names.
 
-A deployment is a name in a namespace: every join asks for both, as the indexes begin with both. A join reads the rows
-after the caller's cursor, and nothing else of the events: CROSS JOIN keeps SQLite from turning it round, and NOT
-INDEXED from walking a whole deployment. The new rows come first, by number, and then one look into the index for each.
+A deployment is a name in a namespace: every join asks for both, as the indexes begin with both. A
+join reads the rows after the caller's cursor, and nothing else of the events: CROSS JOIN keeps
+SQLite from turning it round, and NOT INDEXED from walking a whole deployment. The new rows come
+first, by number, and then one look into the index for each.
 """
 # ruff: noqa: S608 - statements are built of this module's constants only
 
@@ -15,7 +16,8 @@ MIGRATIONS = (
             rows INTEGER NOT NULL, input_digest TEXT, latency REAL, labels TEXT)""",
         "CREATE UNIQUE INDEX event_once ON events (deployment, request_id, type, revision, role)",
         "CREATE INDEX event_of_arm ON events (deployment, revision, role)",
-        # Apart from the events, so that the joins do not read past a picture for each label they compare.
+        # Apart from the events, so that the joins do not read past a picture for each label they
+        # compare.
         "CREATE TABLE payloads (seq INTEGER PRIMARY KEY, inputs TEXT, probabilities TEXT)",
         """CREATE TABLE alerts (
             id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, deployment TEXT NOT NULL, severity TEXT NOT NULL,
@@ -29,8 +31,8 @@ MIGRATIONS = (
         "CREATE TABLE marks (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
     (
-        # Whether inputs were logged is in the index: else the window of a deployment that samples few reads past the
-        # rest.
+        # Whether inputs were logged is in the index: else the window of a deployment that samples
+        # few reads past the rest.
         "ALTER TABLE events ADD COLUMN logged INTEGER NOT NULL DEFAULT 0",
         "UPDATE events SET logged = 1 WHERE seq IN (SELECT seq FROM payloads WHERE inputs IS NOT NULL)",
         "DROP INDEX event_of_arm",
@@ -44,7 +46,8 @@ MIGRATIONS = (
         "CREATE INDEX event_of_arm ON events (namespace, deployment, revision, role, logged)",
     ),
     (
-        # Numbers of two stores say nothing of each other: a cursor is read with the name of the store that gave it.
+        # Numbers of two stores say nothing of each other: a cursor is read with the name of the
+        # store that gave it.
         "CREATE TABLE identity (id TEXT NOT NULL)",
         "INSERT INTO identity VALUES (lower(hex(randomblob(16))))",
     ),
@@ -70,7 +73,9 @@ INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?)"
 _REQUESTS = """
 FROM json_each(:requests) AS asked CROSS JOIN events AS e
 WHERE e.namespace = :namespace AND e.deployment = :deployment AND e.request_id = asked.value"""
-NEWEST_LABELS = f"SELECT e.request_id, e.version, e.labels {_REQUESTS} AND e.type = 'label' ORDER BY e.version"
+NEWEST_LABELS = (
+    f"SELECT e.request_id, e.version, e.labels {_REQUESTS} AND e.type = 'label' ORDER BY e.version"
+)
 ANSWERED = f"SELECT DISTINCT e.request_id {_REQUESTS} AND e.type = 'prediction'"
 SERVED_TASKS = f"""
 SELECT e.request_id, e.task, e.rows {_REQUESTS} AND e.type = 'prediction' AND e.role IN ('stable', 'canary')
@@ -92,7 +97,8 @@ GROUP BY deployment, revision, role ORDER BY 1, 2, 3"""
 
 _NEW = "{new}.seq > :after AND {new}.seq <= :cursor AND {new}.namespace = :namespace AND {new}.deployment = :deployment"
 _SAME = (
-    "{old}.namespace = {new}.namespace AND {old}.deployment = {new}.deployment AND {old}.request_id = {new}.request_id"
+    "{old}.namespace = {new}.namespace AND {old}.deployment = {new}.deployment "
+    "AND {old}.request_id = {new}.request_id"
 )
 
 
@@ -143,13 +149,16 @@ GROUP BY namespace, deployment, revision ORDER BY 1, 2, 3"""
 _BEGAN = "p.time - coalesce(p.latency, 0)"
 _SERVED = "p.type = 'prediction' AND p.role IN ('stable', 'canary')"
 _ANSWERED = f"{_SERVED} AND p.status < 400 AND p.labels IS NOT NULL"
-_INPUTS = "CASE WHEN :sliced THEN (SELECT inputs FROM payloads WHERE payloads.seq = p.seq) END"  # pictures cost
+# pictures cost
+_INPUTS = "CASE WHEN :sliced THEN (SELECT inputs FROM payloads WHERE payloads.seq = p.seq) END"
 
 # A request is joined once, with its first label, and by what the newest one said when it is read.
 _FIRST = "l.type = 'label' AND l.version = 0"
 _NOW = f"""(SELECT n.labels FROM events AS n WHERE {_SAME.format(new="l", old="n")} AND n.type = 'label'
   AND n.seq <= :cursor ORDER BY n.version DESC LIMIT 1)"""
-_LABELLED = f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, p.task, {_NOW}, {_INPUTS}"
+_LABELLED = (
+    f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, p.task, {_NOW}, {_INPUTS}"
+)
 LABELLED = f"""
 SELECT l.seq, {_LABELLED} {_joined("l", "p")} AND {_FIRST} AND {_ANSWERED}
 UNION ALL
@@ -247,5 +256,7 @@ SELECT id, record FROM drift
 WHERE deployment = :deployment AND (:revision IS NULL OR revision = :revision) AND id > :after
 ORDER BY id DESC LIMIT :limit"""
 MARK = "SELECT value FROM marks WHERE key = :key"
-SET_MARK = "INSERT INTO marks VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+SET_MARK = (
+    "INSERT INTO marks VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
 REMOVE_MARK = "DELETE FROM marks WHERE key = :key"

@@ -1,6 +1,8 @@
-"""The labels of one request: what it was called first, and what it was called since. The newest counts, all are kept.
+"""The labels of one request: what it was called first, and what it was called since. The newest
+counts, all are kept.
 
-A label that says what the newest one says is that label, sent again. Another one is a correction, a version of its own.
+A label that says what the newest one says is that label, sent again. Another one is a correction, a
+version of its own.
 """
 
 import json
@@ -15,9 +17,13 @@ Key = tuple[str, str, str]  # namespace, deployment, request
 
 
 def numbered(
-    connection: databases.Connection, rows: Sequence[cloudevents.EventRow], *, sql: databases.Dialect
+    connection: databases.Connection,
+    rows: Sequence[cloudevents.EventRow],
+    *,
+    sql: databases.Dialect,
 ) -> list[tuple[int, cloudevents.EventRow]]:
-    """Return the rows with their versions (0 of all but corrections), without labels that say nothing new."""
+    """Return the rows with their versions (0 of all but corrections), without labels that say
+    nothing new."""
     newest = dict(_newest(connection, rows, sql=sql))
     found = []
     for row in rows:
@@ -34,7 +40,10 @@ def numbered(
 
 
 def unanswered(
-    connection: databases.Connection, rows: Iterable[cloudevents.EventRow], *, sql: databases.Dialect
+    connection: databases.Connection,
+    rows: Iterable[cloudevents.EventRow],
+    *,
+    sql: databases.Dialect,
 ) -> int:
     """Return how many labels and outcomes are of requests that no server has told of."""
     late = [row for row in rows if row.type != "prediction"]
@@ -43,7 +52,10 @@ def unanswered(
 
 
 def need_readable(
-    connection: databases.Connection, rows: Iterable[cloudevents.EventRow], *, sql: databases.Dialect
+    connection: databases.Connection,
+    rows: Iterable[cloudevents.EventRow],
+    *,
+    sql: databases.Dialect,
 ) -> None:
     """Raise DataError for a label that its answer's task cannot read.
 
@@ -79,7 +91,10 @@ def _refuse(row: cloudevents.EventRow, seen: Any, wanted: str) -> NoReturn:
 
 
 def _newest(
-    connection: databases.Connection, rows: Iterable[cloudevents.EventRow], *, sql: databases.Dialect
+    connection: databases.Connection,
+    rows: Iterable[cloudevents.EventRow],
+    *,
+    sql: databases.Dialect,
 ) -> Iterator[tuple[Key, tuple[int, str | None]]]:
     labels = [row for row in rows if row.type == "label"]
     for key, (version, text) in _asked(connection, labels, statement=sql.NEWEST_LABELS):

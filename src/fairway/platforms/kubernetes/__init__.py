@@ -1,1 +1,2 @@
-"""A cluster as platform: the objects that a deployment is made of, the gateway's counts, the API server."""
+"""A cluster as platform: the objects that a deployment is made of, the gateway's counts, the API
+server."""

@@ -2,9 +2,9 @@
 
 The only home of `kubernetes`.
 
-Objects are plain dicts, as in a manifest. An answer of the API server becomes one of ours: None for what is not there,
-`Conflict` where somebody wrote in between, `Unavailable` where it does not answer, `PlatformError` with its sentence
-for the rest.
+Objects are plain dicts, as in a manifest. An answer of the API server becomes one of ours: None for
+what is not there, `Conflict` where somebody wrote in between, `Unavailable` where it does not
+answer, `PlatformError` with its sentence for the rest.
 """
 
 import json
@@ -58,8 +58,8 @@ class Api:
         self._client = client
 
     def apply(self, obj: Mapping[str, Any], *, manager: str = MANAGER) -> Object:
-        """Make the object what it should be (server-side apply; what other managers set besides stays), and return what
-        it is now.
+        """Make the object what it should be (server-side apply; what other managers set besides
+        stays), and return what it is now.
         """
         metadata = obj["metadata"]
         path = self._path(obj["kind"], metadata["namespace"], metadata["name"])
@@ -80,17 +80,25 @@ class Api:
     def find(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[Object]:
         """Return the objects of a namespace (of all, for None) that carry the labels."""
         return list(
-            self._call("GET", self._path(kind, namespace), query=[("labelSelector", labels)] if labels else [])["items"]
+            self._call(
+                "GET",
+                self._path(kind, namespace),
+                query=[("labelSelector", labels)] if labels else [],
+            )["items"]
         )
 
     def create(self, obj: Mapping[str, Any], *, manager: str = MANAGER) -> Object:
         """Create the object; raises Conflict where one of its name is there."""
         return self._call(
-            "POST", self._path(obj["kind"], obj["metadata"]["namespace"]), body=obj, query=[("fieldManager", manager)]
+            "POST",
+            self._path(obj["kind"], obj["metadata"]["namespace"]),
+            body=obj,
+            query=[("fieldManager", manager)],
         )
 
     def unmanage(self, found: Object, *, manager: str = MANAGER) -> Object:
-        """Let go of the fields that the manager has by creating the object, and return it as it is then.
+        """Let go of the fields that the manager has by creating the object, and return it as it is
+        then.
 
         Those that it applies stay its own.
 
@@ -100,7 +108,8 @@ class Api:
         kept = [
             entry
             for entry in entries
-            if (entry.get("manager"), entry.get("operation"), entry.get("subresource")) != (manager, "Update", None)
+            if (entry.get("manager"), entry.get("operation"), entry.get("subresource"))
+            != (manager, "Update", None)
         ]
         if len(kept) == len(entries):
             return found
@@ -121,9 +130,12 @@ class Api:
         )
 
     def replace(self, obj: Mapping[str, Any]) -> Object:
-        """Write the object over the version that it was read at; raises Conflict where that is not the newest."""
+        """Write the object over the version that it was read at; raises Conflict where that is not
+        the newest."""
         metadata = obj["metadata"]
-        return self._call("PUT", self._path(obj["kind"], metadata["namespace"], metadata["name"]), body=obj)
+        return self._call(
+            "PUT", self._path(obj["kind"], metadata["namespace"], metadata["name"]), body=obj
+        )
 
     def replace_status(self, obj: Mapping[str, Any]) -> Object:
         """Write the status over the version that the object was read at."""
@@ -139,7 +151,10 @@ class Api:
     def merge(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merge the patch into the object, as `kubectl annotate` does."""
         return self._call(
-            "PATCH", self._path(kind, namespace, name), body=patch, content="application/merge-patch+json"
+            "PATCH",
+            self._path(kind, namespace, name),
+            body=patch,
+            content="application/merge-patch+json",
         )
 
     def delete(self, kind: str, namespace: str, name: str, *, uid: str | None = None) -> None:
@@ -150,7 +165,9 @@ class Api:
         precondition = {"preconditions": {"uid": uid}} if uid is not None else {}
         try:
             self._call(
-                "DELETE", self._path(kind, namespace, name), body={"propagationPolicy": "Background", **precondition}
+                "DELETE",
+                self._path(kind, namespace, name),
+                body={"propagationPolicy": "Background", **precondition},
             )
         except NotFound:
             return
@@ -159,7 +176,9 @@ class Api:
         """Return the status of a review, which the API server answers and does not keep."""
         prefix = KINDS[kind][0].removeprefix("/apis/")
         status: Object = self._call(
-            "POST", self._path(kind, None), body={"apiVersion": prefix, "kind": kind, "spec": dict(spec)}
+            "POST",
+            self._path(kind, None),
+            body={"apiVersion": prefix, "kind": kind, "spec": dict(spec)},
         ).get("status", {})
         return status
 
@@ -173,7 +192,14 @@ class Api:
 
     def _path(self, kind: str, namespace: str | None, name: str | None = None) -> str:
         prefix, plural = KINDS[kind]
-        return "/".join([prefix, *(["namespaces", namespace] if namespace else []), plural, *([name] if name else [])])
+        return "/".join(
+            [
+                prefix,
+                *(["namespaces", namespace] if namespace else []),
+                plural,
+                *([name] if name else []),
+            ]
+        )
 
     def _call(
         self,
@@ -201,7 +227,9 @@ class Api:
         except kubernetes.client.ApiException as error:
             raise _translated(error, f"{method} {path}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise errors.Unavailable(f"the API server does not answer {method} {path}: {error}") from error
+            raise errors.Unavailable(
+                f"the API server does not answer {method} {path}: {error}"
+            ) from error
 
 
 class NotFound(errors.PlatformError):
@@ -213,8 +241,8 @@ class Forbidden(errors.PlatformError):
 
 
 def connect(context: str | None = None) -> Api:
-    """Return the cluster that `context` names, else the one that this pod runs in, else the current one of KUBECONFIG
-    (or ~/.kube/config).
+    """Return the cluster that `context` names, else the one that this pod runs in, else the current
+    one of KUBECONFIG (or ~/.kube/config).
     """
     configuration = kubernetes.client.Configuration()
     if context is not None or not _in_cluster(configuration):

@@ -1,5 +1,5 @@
-"""The rollout's whole state in a ModelDeployment's status: the operator goes on from it, and the command line explains
-by it. Pure.
+"""The rollout's whole state in a ModelDeployment's status: the operator goes on from it, and the
+command line explains by it. Pure.
 """
 
 import json
@@ -18,8 +18,8 @@ LARGEST = 262_144  # characters of a checkpoint that the definition allows
 
 
 def write(state: State, *, policy: sections.Strategy, first: str | None) -> str:
-    """Return all that a new operator needs to go on: the state, the strategy that the rollout began with, and the first
-    revision in the HTTPRoute.
+    """Return all that a new operator needs to go on: the state, the strategy that the rollout began
+    with, and the first revision in the HTTPRoute.
     """
     # the sentences of the history are kept; the numbers would be half of it
     rows = tuple({**row, "evidence": {}, "guarantee": ""} for row in state.history)
@@ -36,9 +36,12 @@ def write(state: State, *, policy: sections.Strategy, first: str | None) -> str:
     return json.dumps({**kept, "state": without_past}, separators=(",", ":"))
 
 
-def read(status: Mapping[str, Any], *, policy: sections.Strategy) -> tuple[State, sections.Strategy, str | None]:
-    """Return the state to go on from, the strategy in force (a rollout ends by the one that it began with), and the
-    first revision in the HTTPRoute; raises PlatformError for a strategy that cannot be read.
+def read(
+    status: Mapping[str, Any], *, policy: sections.Strategy
+) -> tuple[State, sections.Strategy, str | None]:
+    """Return the state to go on from, the strategy in force (a rollout ends by the one that it
+    began with), and the first revision in the HTTPRoute; raises PlatformError for a strategy that
+    cannot be read.
     """
     if "checkpoint" not in status:
         return State(), policy, None
@@ -48,8 +51,8 @@ def read(status: Mapping[str, Any], *, policy: sections.Strategy) -> tuple[State
 
 
 def _begun(stored: Mapping[str, Any]) -> sections.Strategy:
-    """Return the strategy that the rollout began with; raises PlatformError for one that this installation cannot
-    read, as where a guard's plug-in is gone.
+    """Return the strategy that the rollout began with; raises PlatformError for one that this
+    installation cannot read, as where a guard's plug-in is gone.
     """
     try:
         return sections.Strategy.model_validate(stored)

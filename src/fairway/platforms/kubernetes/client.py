@@ -1,4 +1,5 @@
-"""What the command line and the pipeline ask of a cluster: deploy, read, steer, follow. The operator does the rest."""
+"""What the command line and the pipeline ask of a cluster: deploy, read, steer, follow. The
+operator does the rest."""
 
 import json
 import time
@@ -25,7 +26,9 @@ def deploy(server: api.Api, manifest: Mapping[str, Any]) -> tuple[api.Object, bo
     try:
         before = server.get(KIND, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
         after = server.apply(manifest, manager=MANAGER)
-        return after, before is None or before["metadata"]["generation"] != after["metadata"]["generation"]
+        return after, before is None or before["metadata"]["generation"] != after["metadata"][
+            "generation"
+        ]
     except api.NotFound as error:
         _need_kind(server)
         namespace = manifest["metadata"]["namespace"]
@@ -67,7 +70,14 @@ def every(server: api.Api, namespace: str | None) -> list[api.Object]:
 
 
 def command(
-    server: api.Api, namespace: str, name: str, verb: str, *, who: str, why: str = "", force: bool = False
+    server: api.Api,
+    namespace: str,
+    name: str,
+    verb: str,
+    *,
+    who: str,
+    why: str = "",
+    force: bool = False,
 ) -> dict[str, Any]:
     """Ask the operator once, and return the status with its reply."""
     before = read(server, namespace, name)
@@ -78,11 +88,15 @@ def command(
     nonce = uuid.uuid4().hex
     asked = json.dumps({"verb": verb, "id": nonce, "by": who, "why": why, "force": force})
     try:
-        server.merge(KIND, namespace, name, {"metadata": {"annotations": {resource.COMMAND: asked}}})
+        server.merge(
+            KIND, namespace, name, {"metadata": {"annotations": {resource.COMMAND: asked}}}
+        )
     except api.Forbidden as error:
         raise _forbidden(error, namespace) from error
     deadline = time.monotonic() + ANSWER_SECONDS
-    while (found := _patiently(server, namespace, name, until=deadline)).get("status", {}).get("lastCommand") != nonce:
+    while (found := _patiently(server, namespace, name, until=deadline)).get("status", {}).get(
+        "lastCommand"
+    ) != nonce:
         if found["metadata"].get("annotations", {}).get(resource.COMMAND) != asked:
             raise errors.Unavailable(
                 f"another command for {name} came before {verb} was seen to be taken: see `fairway rollout explain`, "
@@ -111,7 +125,8 @@ def watch(
     until: Callable[[api.Object], bool],
     timeout_seconds: float | None = None,
 ) -> Iterator[api.Object]:
-    """Return the ModelDeployment each time that its status has changed, and end with the one that makes `until` true.
+    """Return the ModelDeployment each time that its status has changed, and end with the one that
+    makes `until` true.
 
     An API server that is away is waited for. Raises Unavailable after the timeout.
     """
@@ -131,15 +146,20 @@ def watch(
             )
         time.sleep(POLL_SECONDS)
         away = time.monotonic() + AWAY_SECONDS
-        found = _patiently(server, namespace, name, until=min(away, deadline) if deadline is not None else away)
+        found = _patiently(
+            server, namespace, name, until=min(away, deadline) if deadline is not None else away
+        )
 
 
 def settled(found: api.Object) -> bool:
-    """Say whether what is asked for serves, was rolled back, or needs a person (kstatus: Ready or Stalled, of the
-    newest generation).
+    """Say whether what is asked for serves, was rolled back, or needs a person (kstatus: Ready or
+    Stalled, of the newest generation).
     """
     status = found.get("status", {})
-    if status.get("observedGeneration", 0) < found["metadata"]["generation"] or status.get("phase") == "RollingBack":
+    if (
+        status.get("observedGeneration", 0) < found["metadata"]["generation"]
+        or status.get("phase") == "RollingBack"
+    ):
         return False
     return holds(found, "Ready") or holds(found, "Stalled")
 

@@ -2,17 +2,18 @@
 
 An HTTPRoute has no condition that says so; what the proxies count does. Pure.
 
-Each scrape after the write is weighed by how much likelier its requests are under the new weight than under the old one
-(binomial). Where the change came is not known, so all places are mixed, the k-th with 1/(k(k+1)): of independent
-requests under the old weight the mixture exceeds 99 with probability 1/99 at most, however often it is looked at
-(Ville).
+Each scrape after the write is weighed by how much likelier its requests are under the new weight
+than under the old one (binomial). Where the change came is not known, so all places are mixed, the
+k-th with 1/(k(k+1)): of independent requests under the old weight the mixture exceeds 99 with
+probability 1/99 at most, however often it is looked at (Ville).
 
-Units stick to their arm, so a thousand requests of ten users are ten draws, not a thousand. A scrape therefore weighs
-as 50 requests at most: its likelihood ratio is taken to the power 50/n, which keeps the bound (Jensen). And the units
-of the hour may realise a share for ever that lies nearer to the old weight: once a minute has passed, the split counts
-as in effect unless the newest scrapes, as 50 requests together, say 99 to 1 that the old one is. A few busy units can
-still confirm too early (30 of them, two times in five at worst); that harms no comparison of the arms' own counts, and
-units less than a wait without end.
+Units stick to their arm, so a thousand requests of ten users are ten draws, not a thousand. A
+scrape therefore weighs as 50 requests at most: its likelihood ratio is taken to the power 50/n,
+which keeps the bound (Jensen). And the units of the hour may realise a share for ever that lies
+nearer to the old weight: once a minute has passed, the split counts as in effect unless the newest
+scrapes, as 50 requests together, say 99 to 1 that the old one is. A few busy units can still
+confirm too early (30 of them, two times in five at worst); that harms no comparison of the arms'
+own counts, and units less than a wait without end.
 """
 
 import itertools
@@ -37,10 +38,13 @@ class Confirmation:
     reason: str
 
 
-def split(increments: Sequence[tuple[int, int]], *, before: int, after: int, waited_seconds: float) -> Confirmation:
+def split(
+    increments: Sequence[tuple[int, int]], *, before: int, after: int, waited_seconds: float
+) -> Confirmation:
     """Say whether the candidate's weight went from `before` to `after`.
 
-    `increments` are the completed requests (candidate, stable) between scrapes after the write, oldest first.
+    `increments` are the completed requests (candidate, stable) between scrapes after the write,
+    oldest first.
     """
     if before == after:
         return Confirmation(True, f"the candidate's weight stays at {after} %")
@@ -50,9 +54,16 @@ def split(increments: Sequence[tuple[int, int]], *, before: int, after: int, wai
     if _mixed(scores) >= RATIO:
         return Confirmation(True, f"weight {after} % is in effect: {seen}")
     newest = _score(
-        sum(c for c, _ in increments[-NEWEST:]), sum(s for _, s in increments[-NEWEST:]), before=before, after=after
+        sum(c for c, _ in increments[-NEWEST:]),
+        sum(s for _, s in increments[-NEWEST:]),
+        before=before,
+        after=after,
     )
-    if waited_seconds >= PATIENCE_SECONDS and newest > -RATIO and (candidate or not after or not total):
+    if (
+        waited_seconds >= PATIENCE_SECONDS
+        and newest > -RATIO
+        and (candidate or not after or not total)
+    ):
         return Confirmation(
             True,
             (
@@ -61,7 +72,9 @@ def split(increments: Sequence[tuple[int, int]], *, before: int, after: int, wai
                 f"old {before} %"
             ),
         )
-    return Confirmation(False, f"waiting for weight {after} % to take effect: {seen}, the old was {before} %")
+    return Confirmation(
+        False, f"waiting for weight {after} % to take effect: {seen}, the old was {before} %"
+    )
 
 
 def _score(candidate: int, stable: int, *, before: int, after: int) -> float:
@@ -69,7 +82,9 @@ def _score(candidate: int, stable: int, *, before: int, after: int) -> float:
 
     What neither weight allows (both arms, between 0 % and 100 %) speaks against the new one.
     """
-    new, old = (_log(candidate, weight) + _log(stable, TOTAL - weight) for weight in (after, before))
+    new, old = (
+        _log(candidate, weight) + _log(stable, TOTAL - weight) for weight in (after, before)
+    )
     if math.isinf(new) or math.isinf(old):
         return -CERTAIN if math.isinf(new) else CERTAIN
     return (new - old) * min(1.0, CAP / max(candidate + stable, 1))

@@ -1,8 +1,9 @@
-"""An administrator's queries instead of Envoy Gateway's statistics: other gateways, and Seldon's ingress.
+"""An administrator's queries instead of Envoy Gateway's statistics: other gateways, and Seldon's
+ingress.
 
-Every query is asked as of one instant, but its series come from scrapes of many pods at different times: the comparison
-of the arms is approximate. Those who write ModelDeployments name queries, and never write any: Prometheus answers the
-operator about every namespace.
+Every query is asked as of one instant, but its series come from scrapes of many pods at different
+times: the comparison of the arms is approximate. Those who write ModelDeployments name queries, and
+never write any: Prometheus answers the operator about every namespace.
 """
 
 import json
@@ -23,7 +24,9 @@ RATE = re.compile(r"\b(i?rate|increase|i?delta)\s*\(")
 Read = Callable[[bytes], float | None]
 Query = Annotated[str, Field(min_length=1, max_length=2048)]
 SPACE = "namespace"  # the placeholder that every series must be selected by
-TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`|\d[\w.]*|[a-zA-Z_:][\w:.]*|=~|!~|!=|[^\s]')
+TOKEN = re.compile(
+    r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`|\d[\w.]*|[a-zA-Z_:][\w:.]*|=~|!~|!=|[^\s]'
+)
 NAME = re.compile(r"[a-zA-Z_:][\w:.]*")
 GROUPING = ("by", "without", "on", "ignoring", "group_left", "group_right")
 WORDS = (*GROUPING, "and", "or", "unless", "offset", "bool", "atan2", "inf", "nan", "start", "end")
@@ -32,9 +35,9 @@ WORDS = (*GROUPING, "and", "or", "unless", "offset", "bool", "atan2", "inf", "na
 class Queries(sections.Section):
     """Queries of one revision's requests.
 
-    Each gives one number, a counter's sum since ever (no `rate`, no `increase`). `{namespace}`, `{deployment}`,
-    `{revision}` and `{service}` stand for what their names say, the last for the revision's Service; every series must
-    be selected by a label that equals `{namespace}`.
+    Each gives one number, a counter's sum since ever (no `rate`, no `increase`). `{namespace}`,
+    `{deployment}`, `{revision}` and `{service}` stand for what their names say, the last for the
+    revision's Service; every series must be selected by a label that equals `{namespace}`.
     """
 
     requests: Query
@@ -42,7 +45,8 @@ class Queries(sections.Section):
     errors: Query
     """Those of them that failed: answered 5xx, or not at all. No series means none."""
     within: Query | None = None
-    """Requests answered within a guard's threshold, for which `{seconds}` or `{milliseconds}` stands.
+    """Requests answered within a guard's threshold, for which `{seconds}` or `{milliseconds}`
+    stands.
 
     Guards of type latency need it.
     """
@@ -54,7 +58,9 @@ Templates = Mapping[str, Queries]
 class Asks(Protocol):
     """A Prometheus."""
 
-    def ask(self, query: str, *, read: Read, at: float | None = None) -> tuple[float | None, float]: ...
+    def ask(
+        self, query: str, *, read: Read, at: float | None = None
+    ) -> tuple[float | None, float]: ...
 
 
 def sample(
@@ -107,7 +113,8 @@ def templates(text: str) -> Templates:
 
 
 def chosen(name: str, known: Templates, *, thresholds: Sequence[str]) -> Queries:
-    """Return the queries of the name; raises ConfigError where there are none, or none for the thresholds."""
+    """Return the queries of the name; raises ConfigError where there are none, or none for the
+    thresholds."""
     if name not in known:
         there = f"it has {', '.join(sorted(known))}" if known else "it has none"
         raise errors.ConfigError(
@@ -147,17 +154,28 @@ def _selectors(query: str) -> Iterator[str]:
             yield " ".join(tokens[at + 1 : end])
         elif mark == "[" or (mark.lower() in GROUPING and after == "("):
             end = _end(tokens, at, "]" if mark == "[" else ")")
-        elif NAME.fullmatch(mark) and mark.lower() not in WORDS and after.lower() not in ("(", "{", "by", "without"):
+        elif (
+            NAME.fullmatch(mark)
+            and mark.lower() not in WORDS
+            and after.lower() not in ("(", "{", "by", "without")
+        ):
             yield mark
         at = end + 1
 
 
 def _end(tokens: Sequence[str], at: int, closing: str) -> int:
-    return next((place for place in range(at, len(tokens)) if tokens[place] == closing), len(tokens))
+    return next(
+        (place for place in range(at, len(tokens)) if tokens[place] == closing), len(tokens)
+    )
 
 
 def _arm(
-    source: Asks, queries: Queries, *, names: Mapping[str, str], thresholds: Sequence[str], now: float
+    source: Asks,
+    queries: Queries,
+    *,
+    names: Mapping[str, str],
+    thresholds: Sequence[str],
+    now: float,
 ) -> traffic.ArmCounts | None:
     def read(name: str, query: str) -> int | None:
         value, _ = source.ask(query, read=lambda content: _number(content, name), at=now)
@@ -172,13 +190,19 @@ def _arm(
         for threshold in thresholds
     }
     return traffic.ArmCounts(
-        requests=requests, errors=min(failed, requests), timed=requests if thresholds else 0, slow=slow
+        requests=requests,
+        errors=min(failed, requests),
+        timed=requests if thresholds else 0,
+        slow=slow,
     )
 
 
 def _within(queries: Queries, threshold: str, names: Mapping[str, str]) -> str:
     seconds = sections.parse_duration(threshold).total_seconds()
-    return _filled(queries.within or "", {**names, "seconds": f"{seconds:g}", "milliseconds": f"{seconds * 1000:g}"})
+    return _filled(
+        queries.within or "",
+        {**names, "seconds": f"{seconds:g}", "milliseconds": f"{seconds * 1000:g}"},
+    )
 
 
 def _filled(query: str, names: Mapping[str, str]) -> str:
@@ -192,16 +216,28 @@ def _filled(query: str, names: Mapping[str, str]) -> str:
 
 
 def _number(content: bytes, name: str) -> float | None:
-    """Return the one number of an answer, None where there is no series; raises ValueError for anything else."""
+    """Return the one number of an answer, None where there is no series; raises ValueError for
+    anything else."""
     try:
         found = scrapes.results(content)
         if not found:
             return None
         if len(found) > 1:
-            raise ValueError(f"counts.{name} gives {len(found)} series: wanted one number, such as a sum")
+            raise ValueError(
+                f"counts.{name} gives {len(found)} series: wanted one number, such as a sum"
+            )
         value = float(found[0]["value"][1])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"counts.{name} gives {content[:100]!r}: wanted an instant vector") from error
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+    ) as error:
+        raise ValueError(
+            f"counts.{name} gives {content[:100]!r}: wanted an instant vector"
+        ) from error
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"counts.{name} gives {value}: wanted a count")
     return value

@@ -7,11 +7,15 @@ from pydantic import ValidationError
 from fairway import errors
 from fairway.config import loader, resource, sections
 
-LONGEST_NAME = 50  # objects are named after it and the revision, in 63; the CRD refuses a longer one
+# objects are named after it and the revision, in 63; the CRD refuses a longer one
+LONGEST_NAME = 50
 
 
-def spec(config: sections.Config, *, uri: str, digest: str, image: str | None = None) -> resource.Spec:
-    """Return the spec that asks for the package; `image` is the server's, the operator's default for None."""
+def spec(
+    config: sections.Config, *, uri: str, digest: str, image: str | None = None
+) -> resource.Spec:
+    """Return the spec that asks for the package; `image` is the server's, the operator's default
+    for None."""
     if len(config.name) > LONGEST_NAME:
         raise errors.ConfigError(
             f"name {config.name!r} has {len(config.name)} characters: wanted at most {LONGEST_NAME} on Kubernetes"
@@ -24,11 +28,14 @@ def spec(config: sections.Config, *, uri: str, digest: str, image: str | None = 
             serving=config.serving,
             strategy=config.strategy,
             gateway=resource.Gateway(
-                parent_refs=tuple(map(_parent, config.platform.gateways)), hostnames=config.platform.hostnames
+                parent_refs=tuple(map(_parent, config.platform.gateways)),
+                hostnames=config.platform.hostnames,
             ),
         )
     except ValidationError as error:
-        raise errors.UsageError(loader.explain(error, where="the ModelDeployment", root=resource.Spec)) from error
+        raise errors.UsageError(
+            loader.explain(error, where="the ModelDeployment", root=resource.Spec)
+        ) from error
 
 
 def manifest(name: str, namespace: str, asked: resource.Spec) -> dict[str, Any]:
@@ -42,7 +49,8 @@ def manifest(name: str, namespace: str, asked: resource.Spec) -> dict[str, Any]:
 
 
 def place(config: sections.Config, *, digest: str, uri: str | None = None) -> str:
-    """Return where the cluster finds the package: the address given, else its folder in `platform.store`."""
+    """Return where the cluster finds the package: the address given, else its folder in
+    `platform.store`."""
     if uri is not None:
         return uri
     if config.platform.store is None:

@@ -1,4 +1,5 @@
-"""What the gateway is told: an HTTPRoute with both arms, and Envoy Gateway's policy that keeps units on their arm.
+"""What the gateway is told: an HTTPRoute with both arms, and Envoy Gateway's policy that keeps
+units on their arm.
 
 Pure.
 
@@ -33,20 +34,23 @@ from fairway.rollout.states import TOTAL
 ARM, REVISION, UNIT = "x-fairway-arm", "x-fairway-revision", "x-fairway-unit"
 NAMED = "named"  # the arm of a request for one revision by its name
 ROUTE_VERSION = f"{resource.GROUP}/route-version"
-# shorter than the servers' 75: the gateway closes idle connections, and no request meets a closed one
+# shorter than the servers' 75: the gateway closes idle connections, and no request meets a closed
+# one
 IDLE_SECONDS = 60
 BODY_SECONDS = 30  # in which a request must come, and how long one may be silent
-MOST_REQUESTS = 1024  # at one revision by one proxy, Envoy's own default, where the servers bear no more
+# at one revision by one proxy, Envoy's own default, where the servers bear no more
+MOST_REQUESTS = 1024
 SERVED = {
     "bentoml": ("/v2",),
     "seldon": ("/v2", "/api", "/predict"),
 }  # by runtime: what clients may ask; /metrics and probes are the cluster's
-SHARES = 10_000  # backendRef weights in a percent: one of them is the millionth that a leaving revision keeps
+# backendRef weights in a percent: one of them is the millionth that a leaving revision keeps
+SHARES = 10_000
 
 
 def first(before: str | None, *, stable: str, candidate: str | None) -> str:
-    """Return the revision at index 0, where `before` was: who serves stays where it is, and who comes takes the free
-    place.
+    """Return the revision at index 0, where `before` was: who serves stays where it is, and who
+    comes takes the free place.
     """
     if before in (None, stable, candidate):
         return before or stable
@@ -65,8 +69,8 @@ def http_route(
 ) -> dict[str, Any]:
     """Return the HTTPRoute that divides (and mirrors) the requests as `route` says.
 
-    `first` is the revision at index 0, by default stable; `leaving` had a share until now and keeps a millionth, and
-    the candidate that is `arriving` begins with one.
+    `first` is the revision at index 0, by default stable; `leaving` had a share until now and keeps
+    a millionth, and the candidate that is `arriving` begins with one.
     """
     weight = route.weight if route.candidate is not None else 0
     shares = {
@@ -79,10 +83,12 @@ def http_route(
     if leaving is not None and len(shares) == 1 and leaving not in shares:
         shares = {route.stable: shares[route.stable] - 1, leaving: 1}
         arms = {leaving: "canary", **arms}
-    elif leaving is not None and shares.get(leaving) == 0:  # a promotion without a bake: stable has no share left
+    # a promotion without a bake: stable has no share left
+    elif leaving is not None and shares.get(leaving) == 0:
         shares = {name: share - 1 if share else 1 for name, share in shares.items()}
     backends = [
-        _backend(owner, revision, arm=arms[revision], weight=share) for revision, share in shares.items()
+        _backend(owner, revision, arm=arms[revision], weight=share)
+        for revision, share in shares.items()
     ]  # stable, and the other
     if first not in (None, route.stable):  # stable keeps its place, which is the second
         backends.reverse()
@@ -103,10 +109,14 @@ def http_route(
         "metadata": {**names.metadata(owner), "annotations": {ROUTE_VERSION: route.version}},
         "spec": {
             "parentRefs": [
-                ref.model_dump(mode="json", by_alias=True, exclude_none=True) for ref in gateway.parent_refs
+                ref.model_dump(mode="json", by_alias=True, exclude_none=True)
+                for ref in gateway.parent_refs
             ],
             **({"hostnames": list(gateway.hostnames)} if gateway.hostnames else {}),
-            "rules": [rule, *(_named(owner, revision, timeouts=timeouts) for revision in _serving(route))],
+            "rules": [
+                rule,
+                *(_named(owner, revision, timeouts=timeouts) for revision in _serving(route)),
+            ],
         },
     }
 
@@ -115,17 +125,21 @@ def serving(found: Mapping[str, Any]) -> frozenset[str]:
     """Return the revisions that have a real share by an HTTPRoute of ours."""
     prefix = f"{found['metadata']['name']}-"
     backends = [
-        backend for rule in found.get("spec", {}).get("rules", ())[:1] for backend in rule.get("backendRefs", ())
+        backend
+        for rule in found.get("spec", {}).get("rules", ())[:1]
+        for backend in rule.get("backendRefs", ())
     ]
-    return frozenset(backend["name"].removeprefix(prefix) for backend in backends if backend.get("weight", 1) > 1)
+    return frozenset(
+        backend["name"].removeprefix(prefix) for backend in backends if backend.get("weight", 1) > 1
+    )
 
 
 def backend_policy(owner: names.Owner, spec: resource.Spec) -> dict[str, Any]:
-    """Return the policy that hashes the unit to its arm (and its pod), takes bodies in whole, and bounds what is asked
-    of the servers at once.
+    """Return the policy that hashes the unit to its arm (and its pod), takes bodies in whole, and
+    bounds what is asked of the servers at once.
 
-    A request without a unit is drawn at random. A body that is too large (413) or silent (408) never reaches a server,
-    and counts for no arm.
+    A request without a unit is drawn at random. A body that is too large (413) or silent (408)
+    never reaches a server, and counts for no arm.
     """
     requests = max(MOST_REQUESTS, spec.serving.max_concurrency * spec.scaling.max_replicas)
     parent = resource.route(spec)
@@ -135,7 +149,9 @@ def backend_policy(owner: names.Owner, spec: resource.Spec) -> dict[str, Any]:
         "kind": "BackendTrafficPolicy",
         "metadata": names.metadata(owner),
         "spec": {
-            "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": owner.name}],
+            "targetRefs": [
+                {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": owner.name}
+            ],
             "loadBalancer": {
                 "type": "ConsistentHash",
                 "consistentHash": {"type": "Headers", "headers": [{"name": UNIT}]},
@@ -146,7 +162,12 @@ def backend_policy(owner: names.Owner, spec: resource.Spec) -> dict[str, Any]:
                 "maxParallelRequests": requests,
                 "maxPendingRequests": requests,
             },
-            "timeout": {"http": {"connectionIdleTimeout": f"{IDLE_SECONDS}s", "streamIdleTimeout": _duration(timeout)}},
+            "timeout": {
+                "http": {
+                    "connectionIdleTimeout": f"{IDLE_SECONDS}s",
+                    "streamIdleTimeout": _duration(timeout),
+                }
+            },
         },
     }
 
@@ -187,7 +208,8 @@ def _service(owner: names.Owner, revision: str) -> dict[str, Any]:
 
 
 def _duration(value: timedelta) -> str:
-    """Return the duration as the Gateway API writes it: whole numbers of at most five digits, and no days."""
+    """Return the duration as the Gateway API writes it: whole numbers of at most five digits, and
+    no days."""
     milliseconds = round(value.total_seconds() * 1000)
     parts = []
     for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):

@@ -1,7 +1,8 @@
-"""What a revision's Deployment and pods say: does it answer, will it ever, and what is it waiting for. Pure.
+"""What a revision's Deployment and pods say: does it answer, will it ever, and what is it waiting
+for. Pure.
 
-Only what a revision's own containers do counts against it. A pod that is deleted, evicted, preempted or lost with its
-node says nothing of the revision.
+Only what a revision's own containers do counts against it. A pod that is deleted, evicted,
+preempted or lost with its node says nothing of the revision.
 """
 
 import json
@@ -10,10 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CRASHES = 3  # ends of one container after which it is given up
-HOPELESS = ("InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError")
+HOPELESS = (
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+)
 WAITING = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable")
-LOST = ("Unknown", "ContainerStatusUnknown")  # ends that nobody saw: the node or its runtime began anew
-OVER = ("Failed", "Succeeded")  # servers are restarted in their pod: only a kubelet that evicts, or shuts down, ends it
+# ends that nobody saw: the node or its runtime began anew
+LOST = ("Unknown", "ContainerStatusUnknown")
+# servers are restarted in their pod: only a kubelet that evicts, or shuts down, ends it
+OVER = ("Failed", "Succeeded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +37,13 @@ class Health:
     ended: str | None = None  # which of its own containers has ended and does not run again yet
     note: str = ""
     refused: str = ""  # why the cluster does not let its pods be made
-    facts: Mapping[str, Any] = field(default_factory=dict)  # what the init step found in the package
+    # what the init step found in the package
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def judge(deployment: Mapping[str, Any] | None, pods: Iterable[Mapping[str, Any]], *, replicas: int) -> Health:
+def judge(
+    deployment: Mapping[str, Any] | None, pods: Iterable[Mapping[str, Any]], *, replicas: int
+) -> Health:
     """Return the health of a revision that must have `replicas` pods at least."""
     if deployment is None:
         return Health(note="its Deployment is not there yet")
@@ -55,7 +66,9 @@ def judge(deployment: Mapping[str, Any] | None, pods: Iterable[Mapping[str, Any]
     )
 
 
-def _first(say: Callable[[Mapping[str, Any]], str | None], pods: Iterable[Mapping[str, Any]]) -> str | None:
+def _first(
+    say: Callable[[Mapping[str, Any]], str | None], pods: Iterable[Mapping[str, Any]]
+) -> str | None:
     return next((said for said in map(say, pods) if said), None)
 
 
@@ -66,7 +79,9 @@ def _goes(pod: Mapping[str, Any]) -> bool:
         condition["type"] == "DisruptionTarget" and condition["status"] == "True"
         for condition in status.get("conditions", ())
     )
-    return disrupted or status.get("phase") in OVER or "deletionTimestamp" in pod.get("metadata", {})
+    return (
+        disrupted or status.get("phase") in OVER or "deletionTimestamp" in pod.get("metadata", {})
+    )
 
 
 def _containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -79,7 +94,10 @@ def _broken(pod: Mapping[str, Any]) -> str | None:
         waiting = container.get("state", {}).get("waiting", {})
         if waiting.get("reason") in HOPELESS:
             return f"container {container['name']}: {waiting['reason']}: {waiting.get('message', '')[:300]}"
-        if container.get("restartCount", 0) >= CRASHES and _last_end(container).get("reason") not in LOST:
+        if (
+            container.get("restartCount", 0) >= CRASHES
+            and _last_end(container).get("reason") not in LOST
+        ):
             return f"container {container['name']} ended {container['restartCount']} times{_last_words(container)}"
     return None
 
@@ -112,7 +130,9 @@ def _waits(pod: Mapping[str, Any]) -> str | None:
 
 def _last_end(container: Mapping[str, Any]) -> Mapping[str, Any]:
     ended: Mapping[str, Any] = (
-        container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
+        container.get("state", {}).get("terminated")
+        or container.get("lastState", {}).get("terminated")
+        or {}
     )
     return ended
 
@@ -140,7 +160,8 @@ def _failure(status: Mapping[str, Any]) -> str:
 
 
 def _facts(pods: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return what `fairway fetch` left as its termination message: the package's name and what evaluation measured."""
+    """Return what `fairway fetch` left as its termination message: the package's name and what
+    evaluation measured."""
     for pod in pods:
         for container in pod.get("status", {}).get("initContainerStatuses", ()):
             ended = container.get("state", {}).get("terminated", {})

@@ -1,9 +1,10 @@
 """Which hosts the operator may call for a ModelDeployment's hooks.
 
-The operator reaches more of the network than those who write ModelDeployments may: without a rule it would go there for
-them. Services of their own namespace are open to it, and what whoever runs the operator has named. A name may stand for
-another place at any moment, so a place is an address: that of a pod that the Service selects, or one that the name was
-resolved to and that is nobody's private one.
+The operator reaches more of the network than those who write ModelDeployments may: without a rule
+it would go there for them. Services of their own namespace are open to it, and what whoever runs
+the operator has named. A name may stand for another place at any moment, so a place is an address:
+that of a pod that the Service selects, or one that the name was resolved to and that is nobody's
+private one.
 """
 
 import fnmatch
@@ -19,14 +20,15 @@ SERVICE = ("{}.svc", "{}.svc.cluster.local")  # after `NAME.`
 
 
 def service(url: str, *, namespace: str) -> str | None:
-    """Return the name of the namespace's Service that the URL is about, or None where it is about something else."""
+    """Return the name of the namespace's Service that the URL is about, or None where it is about
+    something else."""
     name, _, rest = _host(url).partition(".")
     return name if name and rest in {form.format(namespace) for form in SERVICE} else None
 
 
 def refusal(url: str, *, namespace: str, allowed: Collection[str]) -> str | None:
-    """Return why the URL must not be called for a deployment of the namespace, or None where it may, as far as its host
-    says.
+    """Return why the URL must not be called for a deployment of the namespace, or None where it
+    may, as far as its host says.
     """
     host = _host(url)
     if service(url, namespace=namespace) is not None or any(
@@ -41,7 +43,8 @@ def refusal(url: str, *, namespace: str, allowed: Collection[str]) -> str | None
 
 
 def not_a_pod_service(name: str, found: Mapping[str, Any] | None) -> str | None:
-    """Return why a Service must not be called: one that is no more than a name for another place leads anywhere."""
+    """Return why a Service must not be called: one that is no more than a name for another place
+    leads anywhere."""
     spec = found.get("spec", {}) if found is not None else {}
     if found is None:
         return f"there is no Service {name} in the namespace"
@@ -51,12 +54,15 @@ def not_a_pod_service(name: str, found: Mapping[str, Any] | None) -> str | None:
 
 
 def pod(url: str, found: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> tuple[str, int]:
-    """Return address and port of a pod that the Service selects. Raises Unavailable where none is ready for the port.
+    """Return address and port of a pod that the Service selects. Raises Unavailable where none is
+    ready for the port.
 
     Its own pods, not its endpoints: those anybody may write who may write EndpointSlices.
     """
     wanted = port(url)
-    entry = next((entry for entry in found["spec"].get("ports", ()) if entry.get("port") == wanted), None)
+    entry = next(
+        (entry for entry in found["spec"].get("ports", ()) if entry.get("port") == wanted), None
+    )
     if entry is None:
         raise errors.Unavailable(f"Service {found['metadata']['name']} has no port {wanted}")
     places = sorted(
@@ -73,13 +79,15 @@ def pod(url: str, found: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -
 
 
 def outside(host: str, resolved: Iterable[str], *, networks: Collection[str]) -> str:
-    """Return the first of the addresses that may be called: a public one, or one of the networks that whoever runs the
-    operator has named.
+    """Return the first of the addresses that may be called: a public one, or one of the networks
+    that whoever runs the operator has named.
     """
     allowed = [network(text) for text in networks]
     for text in resolved:
         address = _plain(text)
-        if _public(address) or any(address in one for one in allowed if one.version == address.version):
+        if _public(address) or any(
+            address in one for one in allowed if one.version == address.version
+        ):
             return text
     raise errors.Unavailable(
         f"host {host!r} has no address that the operator calls: wanted a public one, or one of operator.hookNetworks "
@@ -92,7 +100,9 @@ def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(text)
     except ValueError as error:
-        raise errors.UsageError(f"--hook-network {text!r}: {error}; wanted a network such as 10.20.0.0/16") from error
+        raise errors.UsageError(
+            f"--hook-network {text!r}: {error}; wanted a network such as 10.20.0.0/16"
+        ) from error
 
 
 def resolve(host: str) -> list[str]:
@@ -116,16 +126,25 @@ def name(url: str) -> str:
 
 
 def _answers(one: Mapping[str, Any]) -> str | None:
-    """Return the address of a pod that is ready and has one of its own: the host's network is not the namespace's."""
+    """Return the address of a pod that is ready and has one of its own: the host's network is not
+    the namespace's."""
     status = one.get("status", {})
     ready = any(
         (condition.get("type"), condition.get("status")) == ("Ready", "True")
         for condition in status.get("conditions") or ()
     )
-    if not ready or one["metadata"].get("deletionTimestamp") or one.get("spec", {}).get("hostNetwork"):
+    if (
+        not ready
+        or one["metadata"].get("deletionTimestamp")
+        or one.get("spec", {}).get("hostNetwork")
+    ):
         return None
     address = str(status.get("podIP", ""))
-    return address if address and not _plain(address).is_loopback and not _plain(address).is_link_local else None
+    return (
+        address
+        if address and not _plain(address).is_loopback and not _plain(address).is_link_local
+        else None
+    )
 
 
 def _port(one: Mapping[str, Any], target: Any) -> int | None:
@@ -146,7 +165,8 @@ def _port(one: Mapping[str, Any], target: Any) -> int | None:
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # NAT64: the last 32 bits are the address that is reached
+# NAT64: the last 32 bits are the address that is reached
+TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def _plain(text: str) -> Address:

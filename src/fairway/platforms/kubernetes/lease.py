@@ -1,8 +1,9 @@
-"""Leadership by a Lease: one of several operators acts, and it stops acting before another may begin.
+"""Leadership by a Lease: one of several operators acts, and it stops acting before another may
+begin.
 
-The method is client-go's: the holder renews; another takes over only when the record has not changed for the whole
-duration by its own clock (clocks of two machines are never compared); a holder that could not renew for
-`RENEW_DEADLINE` has lost it.
+The method is client-go's: the holder renews; another takes over only when the record has not
+changed for the whole duration by its own clock (clocks of two machines are never compared); a
+holder that could not renew for `RENEW_DEADLINE` has lost it.
 """
 
 import datetime
@@ -36,7 +37,8 @@ class Observed:
 def decide(
     record: Record | None, *, me: str, observed: Observed | None, now: float
 ) -> Literal["create", "renew", "take", "wait"]:
-    """Say what to do with the Lease as it was read; `now` and `observed.at` are of one monotonic clock."""
+    """Say what to do with the Lease as it was read; `now` and `observed.at` are of one monotonic
+    clock."""
     if record is None:
         return "create"
     holder = record["spec"].get("holderIdentity")
@@ -57,8 +59,16 @@ def decide(
 class Lease:
     """One candidate for one Lease."""
 
-    def __init__(self, server: api.Api, *, namespace: str, name: str, me: str, clock: Callable[[], float]) -> None:
-        self._api, self._namespace, self._name, self.me, self._clock = server, namespace, name, me, clock
+    def __init__(
+        self, server: api.Api, *, namespace: str, name: str, me: str, clock: Callable[[], float]
+    ) -> None:
+        self._api, self._namespace, self._name, self.me, self._clock = (
+            server,
+            namespace,
+            name,
+            me,
+            clock,
+        )
         self._observed: Observed | None = None
         self._renewed_at: float | None = None
 
@@ -75,7 +85,8 @@ class Lease:
         now = self._clock()
         todo = decide(record, me=self.me, observed=self._observed, now=now)
         if record is not None and (
-            self._observed is None or self._observed.version != record["metadata"]["resourceVersion"]
+            self._observed is None
+            or self._observed.version != record["metadata"]["resourceVersion"]
         ):
             self._observed = Observed(record["metadata"]["resourceVersion"], now)
         try:
@@ -83,7 +94,9 @@ class Lease:
                 case "create":
                     self._api.create(self._record(None, transitions=0))
                 case "renew" | "take" if record is not None:
-                    transitions = int(record["spec"].get("leaseTransitions") or 0) + (todo == "take")
+                    transitions = int(record["spec"].get("leaseTransitions") or 0) + (
+                        todo == "take"
+                    )
                     self._api.replace(self._record(record, transitions=transitions))
                 case _:
                     return False
@@ -100,7 +113,8 @@ class Lease:
             asked = self._clock()  # before the request: how long it took is not ours
             try:
                 won = self.attempt()
-            except (errors.FairwayError, KeyError, ValueError) as error:  # also a Lease that somebody wrote otherwise
+            # also a Lease that somebody wrote otherwise
+            except (errors.FairwayError, KeyError, ValueError) as error:
                 log.warning("the Lease %s/%s: %s", self._namespace, self._name, error)
                 won = False
             if won:
@@ -139,8 +153,15 @@ class Lease:
             "leaseTransitions": transitions,
         }
         taken = before is None or before["spec"].get("holderIdentity") != self.me
-        spec["acquireTime"] = now if taken or before is None else before["spec"].get("acquireTime", now)
+        spec["acquireTime"] = (
+            now if taken or before is None else before["spec"].get("acquireTime", now)
+        )
         metadata = {"name": self._name, "namespace": self._namespace}
         if before is not None:
             metadata["resourceVersion"] = before["metadata"]["resourceVersion"]
-        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": metadata,
+            "spec": spec,
+        }

@@ -1,7 +1,9 @@
-"""A ModelDeployment's own objects: made, changed and deleted only where its owner reference says that they are.
+"""A ModelDeployment's own objects: made, changed and deleted only where its owner reference says
+that they are.
 
-The operator may write where those who write ModelDeployments may not. An object of the same name that somebody else
-made stays as it is, whatever its labels say: the request is refused with a sentence.
+The operator may write where those who write ModelDeployments may not. An object of the same name
+that somebody else made stays as it is, whatever its labels say: the request is refused with a
+sentence.
 """
 
 from collections.abc import Mapping
@@ -11,7 +13,8 @@ from fairway import errors
 from fairway.config import resource
 from fairway.platforms.kubernetes import api
 
-UNCHANGEABLE = ("ControllerRevision",)  # a patch of the very same data is refused where it is written in another order
+# a patch of the very same data is refused where it is written in another order
+UNCHANGEABLE = ("ControllerRevision",)
 
 
 class Foreign(errors.PlatformError):
@@ -33,13 +36,14 @@ def controller(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def apply(server: api.Api, obj: Mapping[str, Any]) -> api.Object:
     """Make the object what it should be, and return what it is now.
 
-    Raises Foreign where another's has its name, Unavailable while one of an earlier owner of the same name is being
-    deleted.
+    Raises Foreign where another's has its name, Unavailable while one of an earlier owner of the
+    same name is being deleted.
     """
     metadata = obj["metadata"]
     found = server.get(obj["kind"], metadata["namespace"], metadata["name"])
     if found is None:
-        found = server.create(obj, manager=api.MANAGER)  # an apply would take over what was made in between
+        # an apply would take over what was made in between
+        found = server.create(obj, manager=api.MANAGER)
     else:
         _require(found, obj)
     if obj["kind"] in UNCHANGEABLE:
@@ -49,7 +53,8 @@ def apply(server: api.Api, obj: Mapping[str, Any]) -> api.Object:
 
 
 def delete(server: api.Api, kind: str, *, namespace: str, name: str, uid: str) -> None:
-    """Delete the object where the owner of that uid controls it; one that is another's, or not there, is let be."""
+    """Delete the object where the owner of that uid controls it; one that is another's, or not
+    there, is let be."""
     found = server.get(kind, namespace, name)
     if found is not None and controlled(found, uid=uid):
         server.delete(kind, namespace, name, uid=found["metadata"]["uid"])
@@ -81,8 +86,12 @@ def _require(found: Mapping[str, Any], obj: Mapping[str, Any]) -> None:
 
 
 def _earlier(other: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
-    """Return whether the other controller is a ModelDeployment of the same name, which must have gone for this one to
-    be.
+    """Return whether the other controller is a ModelDeployment of the same name, which must have
+    gone for this one to be.
     """
     group = str(other.get("apiVersion", "")).partition("/")[0]
-    return (group, other.get("kind"), other.get("name")) == (resource.GROUP, resource.KIND, owner.get("name"))
+    return (group, other.get("kind"), other.get("name")) == (
+        resource.GROUP,
+        resource.KIND,
+        owner.get("name"),
+    )

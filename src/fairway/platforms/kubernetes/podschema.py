@@ -1,8 +1,9 @@
-"""The schema of a pod template, as a CustomResourceDefinition takes it: made from the client's own models, so that it
-has the fields of its Kubernetes.
+"""The schema of a pod template, as a CustomResourceDefinition takes it: made from the client's own
+models, so that it has the fields of its Kubernetes.
 
-With it the API server refuses what is no part of a pod, and nothing can be nested without end. Descriptions and what is
-required are left to Kubernetes, which checks the pods; any field may be null, which takes away one of ours.
+With it the API server refuses what is no part of a pod, and nothing can be nested without end.
+Descriptions and what is required are left to Kubernetes, which checks the pods; any field may be
+null, which takes away one of ours.
 """
 
 import re
@@ -11,7 +12,8 @@ from typing import Any
 Node = dict[str, Any]
 
 TYPE = re.compile(r"list\[(?P<item>\w+)\]|dict\(str, (?P<value>.+)\)|(?P<one>\w+)")
-ABOUT_A_POD = {  # of a type: all that a template may say; the rest is the API server's, or for debugging
+# of a type: all that a template may say; the rest is the API server's, or for debugging
+ABOUT_A_POD = {
     "V1ObjectMeta": ("labels", "annotations"),
 }
 NEVER = ("ephemeralContainers",)

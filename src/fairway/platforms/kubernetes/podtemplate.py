@@ -1,8 +1,8 @@
 """A user's pod template merged into ours, as `kubectl patch` would. Pure.
 
-Maps are merged and `null` removes a key. Lists of named things are merged by name, tolerations and their like are
-appended, other lists are replaced. What makes the pod a server of its revision stays as it is: a template that changes
-it is refused.
+Maps are merged and `null` removes a key. Lists of named things are merged by name, tolerations and
+their like are appended, other lists are replaced. What makes the pod a server of its revision stays
+as it is: a template that changes it is refused.
 """
 
 import copy
@@ -49,9 +49,14 @@ def merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
     """
     for key in theirs:
         if key not in ("metadata", "spec"):
-            raise errors.ConfigError(f"podTemplate.{key} is no part of a pod template: wanted metadata or spec")
+            raise errors.ConfigError(
+                f"podTemplate.{key} is no part of a pod template: wanted metadata or spec"
+            )
     merged: dict[str, Any] = _maps(ours, theirs, path="podTemplate")
-    before, after = _sealed(ours, labels=ours["metadata"]["labels"]), _sealed(merged, labels=ours["metadata"]["labels"])
+    before, after = (
+        _sealed(ours, labels=ours["metadata"]["labels"]),
+        _sealed(merged, labels=ours["metadata"]["labels"]),
+    )
     for path in (*before, *after):
         if path not in before or path not in after or before[path] != after[path]:
             raise errors.ConfigError(
@@ -86,15 +91,21 @@ def _values(ours: Any, theirs: Any, *, key: str, path: str) -> Any:
     return copy.deepcopy(theirs)
 
 
-def _lists(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Any], *, by: str, path: str) -> list[Any]:
+def _lists(
+    ours: Sequence[Mapping[str, Any]], theirs: Sequence[Any], *, by: str, path: str
+) -> list[Any]:
     """Merge by name. A volume or a variable is replaced as a whole: it has one source."""
     found = {item[by]: item for item in ours}
     for item in theirs:
-        if not isinstance(item, Mapping) or type(item.get(by)) is not (int if by == "containerPort" else str):
+        if not isinstance(item, Mapping) or type(item.get(by)) is not (
+            int if by == "containerPort" else str
+        ):
             raise errors.ConfigError(f"{path} has {item!r}: wanted maps with a {by}")
         name = item[by]
         whole = name not in found or path.endswith((".volumes", ".env"))
-        found[name] = copy.deepcopy(dict(item)) if whole else _maps(found[name], item, path=f"{path}[{name}]")
+        found[name] = (
+            copy.deepcopy(dict(item)) if whole else _maps(found[name], item, path=f"{path}[{name}]")
+        )
     return list(found.values())
 
 
@@ -111,7 +122,11 @@ def _sealed(template: Mapping[str, Any], *, labels: Mapping[str, str]) -> dict[s
         for container in template.get("spec", {}).get(group, ()):
             if container["name"] == name:
                 sealed |= {f"{path}.{key}": container.get(key) for key in SEALED}
-                sealed |= {f"{path}.env[{e['name']}]": e for e in container.get("env", ()) if e["name"] in SEALED_ENV}
+                sealed |= {
+                    f"{path}.env[{e['name']}]": e
+                    for e in container.get("env", ())
+                    if e["name"] in SEALED_ENV
+                }
                 sealed |= {
                     f"{path}.volumeMounts[{m['mountPath']}]": m
                     for m in container.get("volumeMounts", ())

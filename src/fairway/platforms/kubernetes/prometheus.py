@@ -22,11 +22,13 @@ Answer = TypeVar("Answer")
 class Prometheus:
     """One Prometheus; it keeps no connection, so any number of threads may ask.
 
-    `gateway` are labels that only the scrape configuration of the gateway sets: a pod that is scraped too may export a
-    counter of any name, for any route.
+    `gateway` are labels that only the scrape configuration of the gateway sets: a pod that is
+    scraped too may export a counter of any name, for any route.
     """
 
-    def __init__(self, url: str, *, gateway: Mapping[str, str], timeout_seconds: float = 5.0) -> None:
+    def __init__(
+        self, url: str, *, gateway: Mapping[str, str], timeout_seconds: float = 5.0
+    ) -> None:
         place = urlsplit(url)
         if place.scheme not in ("http", "https") or not place.hostname:
             raise errors.UsageError(
@@ -50,22 +52,33 @@ class Prometheus:
         route_version: str,
         first: str | None = None,
     ) -> traffic.Sample | None:
-        """Return the newest counts of both arms, summed over the proxies, or None where no proxy that was scraped
-        lately has all of them.
+        """Return the newest counts of both arms, summed over the proxies, or None where no proxy
+        that was scraped lately has all of them.
 
         `first` is the revision at index 0 of the HTTPRoute, by default stable.
 
-        An arm without weight is not needed, and is None once the gateway has dropped it: until then its counts tell
-        whether it is still sent requests. Raises Unavailable where Prometheus does not answer as it should, ConfigError
-        for a threshold that Envoy has no bucket for.
+        An arm without weight is not needed, and is None once the gateway has dropped it: until then
+        its counts tell whether it is still sent requests. Raises Unavailable where Prometheus does
+        not answer as it should, ConfigError for a threshold that Envoy has no bucket for.
         """
         bounds = {threshold: scrapes.bucket(threshold) for threshold in thresholds}
         series, now = self.ask(
-            scrapes.query(namespace=namespace, deployment=deployment, bounds=bounds.values(), gateway=self._gateway),
+            scrapes.query(
+                namespace=namespace,
+                deployment=deployment,
+                bounds=bounds.values(),
+                gateway=self._gateway,
+            ),
             read=scrapes.parse,
         )
         return scrapes.combine(
-            series, now=now, route=route, bounds=bounds, before=before, route_version=route_version, first=first
+            series,
+            now=now,
+            route=route,
+            bounds=bounds,
+            before=before,
+            route_version=route_version,
+            first=first,
         )
 
     def answers(self, *, namespace: str, deployment: str, index: int) -> bool | None:
@@ -73,11 +86,13 @@ class Prometheus:
 
         None where Prometheus keeps no series that would tell.
 
-        A backend that has answered already has them, too. Raises Unavailable where Prometheus does not answer as it
-        should.
+        A backend that has answered already has them, too. Raises Unavailable where Prometheus does
+        not answer as it should.
         """
         cluster = scrapes.literal(f"httproute/{namespace}/{deployment}/rule/0/backend/{index}")
-        if self._largest(f'max({{__name__=~"{scrapes.MEMBERS}|{scrapes.COMPLETED}",envoy_cluster_name=~"{cluster}"}})'):
+        if self._largest(
+            f'max({{__name__=~"{scrapes.MEMBERS}|{scrapes.COMPLETED}",envoy_cluster_name=~"{cluster}"}})'
+        ):
             return True
         return False if self._largest(f"max({scrapes.MEMBERS})") is not None else None
 
@@ -85,14 +100,18 @@ class Prometheus:
         found, _ = self.ask(query, read=_number)
         return found
 
-    def ask(self, query: str, *, read: Callable[[bytes], Answer], at: float | None = None) -> tuple[Answer, float]:
-        """Return what `read` makes of the answer to a query as of `at` (by default now), and what time it is there: no
-        two clocks are compared.
+    def ask(
+        self, query: str, *, read: Callable[[bytes], Answer], at: float | None = None
+    ) -> tuple[Answer, float]:
+        """Return what `read` makes of the answer to a query as of `at` (by default now), and what
+        time it is there: no two clocks are compared.
 
         `read` raises ValueError with what is wrong with an answer, which becomes Unavailable.
         """
         place = urlsplit(self._url)
-        kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+        kind = (
+            http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+        )
         connection = kind(place.hostname or "", place.port, timeout=budget.timeout(self._timeout))
         try:
             connection.request(
@@ -117,15 +136,25 @@ class Prometheus:
         try:
             return read(content), _time(response.getheader("Date"))
         except ValueError as error:
-            raise errors.Unavailable(f"Prometheus {self._url} answered {response.status}: {error}") from error
+            raise errors.Unavailable(
+                f"Prometheus {self._url} answered {response.status}: {error}"
+            ) from error
 
 
 def _number(content: bytes) -> float | None:
-    """Return the one number of an answer, None where there is none; raises ValueError with what is wrong with it."""
+    """Return the one number of an answer, None where there is none; raises ValueError with what is
+    wrong with it."""
     try:
         found = scrapes.results(content)
         return float(found[0]["value"][1]) if found else None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+    ) as error:
         raise ValueError(f"{content[:100]!r}, wanted one number") from error
 
 

@@ -1,5 +1,5 @@
-"""A cluster as the Platform port has it: rollouts by what the status of each ModelDeployment says, as the local
-platform's verbs say it.
+"""A cluster as the Platform port has it: rollouts by what the status of each ModelDeployment says,
+as the local platform's verbs say it.
 """
 
 import dataclasses
@@ -18,10 +18,12 @@ from fairway.rollout.seen import Command
 from fairway.rollout.states import Phase, Reply, State
 
 APPROXIMATE = (
-    "approximately: the counts come from queries of your own (spec.counts), which do not read both arms at one instant"
+    "approximately: the counts come from queries of your own (spec.counts), "
+    "which do not read both arms at one instant"
 )
 REASON_SECONDS = 30.0  # between two lines of which only the reason differs
-REJECTED = (Phase.ROLLED_BACK, Phase.STABLE, Phase.PENDING)  # reasons of Stalled; the latter two of earlier operators
+# reasons of Stalled; the latter two of earlier operators
+REJECTED = (Phase.ROLLED_BACK, Phase.STABLE, Phase.PENDING)
 ROWS = ("guards", "conditions", "history")  # of a status, that programs are shown as they are
 
 
@@ -35,9 +37,13 @@ class ClusterPlatform:
     def _server(self) -> api.Api:
         return self._connect()  # only once what is asked for makes sense
 
-    def deploy(self, config: sections.Config, *, package: Path, uri: str | None = None, note: str = "") -> Asked:
+    def deploy(
+        self, config: sections.Config, *, package: Path, uri: str | None = None, note: str = ""
+    ) -> Asked:
         digest = manifest.load(package).digest
-        spec = deployment.spec(config, uri=deployment.place(config, digest=digest, uri=uri), digest=digest)
+        spec = deployment.spec(
+            config, uri=deployment.place(config, digest=digest, uri=uri), digest=digest
+        )
         asked = deployment.manifest(config.name, self._namespace, spec)
         if note:
             asked["metadata"] |= {"annotations": {client.NOTE: note}}
@@ -63,7 +69,10 @@ class ClusterPlatform:
         return dataclasses.replace(
             _listed(found),
             details=details,
-            tables=([_condition(row) for row in details["conditions"]], [_verdict(row) for row in details["history"]]),
+            tables=(
+                [_condition(row) for row in details["conditions"]],
+                [_verdict(row) for row in details["history"]],
+            ),
         )
 
     def every(self, *, everywhere: bool = False) -> list[Deployed]:
@@ -71,11 +80,20 @@ class ClusterPlatform:
         return [_listed(one) for one in sorted(found, key=_place)]
 
     def follow(
-        self, name: str, *, revision: str | None = None, timeout_seconds: float | None = None, tell: Tell | None = None
+        self,
+        name: str,
+        *,
+        revision: str | None = None,
+        timeout_seconds: float | None = None,
+        tell: Tell | None = None,
     ) -> Ended:
         line = teller(tell) if tell is not None else None
         for found in client.watch(
-            self._server, self._namespace, name, until=client.settled, timeout_seconds=timeout_seconds
+            self._server,
+            self._namespace,
+            name,
+            until=client.settled,
+            timeout_seconds=timeout_seconds,
         ):
             if line is not None:
                 line(found)
@@ -92,7 +110,9 @@ class ClusterPlatform:
             force=command.force,
         )
         reply = told["reply"]
-        return Answered(reply=Reply(obeyed=reply["obeyed"], sentence=reply["sentence"]), phase=told.get("phase"))
+        return Answered(
+            reply=Reply(obeyed=reply["obeyed"], sentence=reply["sentence"]), phase=told.get("phase")
+        )
 
 
 def record(found: api.Object) -> Json:
@@ -132,7 +152,9 @@ def ended(found: api.Object) -> Ended:
     return Ended(end=End.IMPOSSIBLE, sentence=sentence, record=shown)
 
 
-def teller(tell: Tell, *, clock: Callable[[], float] = time.monotonic) -> Callable[[api.Object], None]:
+def teller(
+    tell: Tell, *, clock: Callable[[], float] = time.monotonic
+) -> Callable[[api.Object], None]:
     """Return what tells one line for each change of phase, candidate, weight, verdict or condition.
 
     A reason that alone has changed is told after a while: it may only count on.
@@ -146,7 +168,10 @@ def teller(tell: Tell, *, clock: Callable[[], float] = time.monotonic) -> Callab
         conditions = found.get("status", {}).get("conditions", ())
         news = (
             *(shown[key] for key in ("phase", "candidate", "weight", "verdict")),
-            *((condition["type"], condition["status"], condition.get("reason")) for condition in conditions),
+            *(
+                (condition["type"], condition["status"], condition.get("reason"))
+                for condition in conditions
+            ),
         )
         if news == last and (shown["reason"] == told or now - since < REASON_SECONDS):
             return
@@ -162,7 +187,8 @@ def _line(shown: Json) -> str:
 
 
 def _refusal(found: api.Object) -> str | None:
-    """Return why asking again for the same begins no rollout: it was rolled back, and nothing has changed since."""
+    """Return why asking again for the same begins no rollout: it was rolled back, and nothing has
+    changed since."""
     if not client.settled(found) or ended(found).end is not End.ROLLED_BACK:
         return None
     return f"{ended(found).sentence}; no rollout begins: `fairway rollout retry` lets it be tried again"
@@ -173,7 +199,8 @@ def _resumed(found: api.Object) -> tuple[State, sections.Strategy]:
     try:
         spec = resource.Spec.model_validate(found["spec"])
         state, policy, _ = checkpoint.read(found.get("status", {}), policy=resource.policy(spec))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:  # also what pydantic and JSON say
+    # also what pydantic and JSON say
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise errors.PlatformError(
             "the ModelDeployment was written by another version of fairway, which knows what this one does not: use "
             "that one"
@@ -211,4 +238,7 @@ def _condition(row: Json) -> Json:
 
 
 def _verdict(row: Json) -> Json:
-    return {"at": row["at"], **{key: row.get(key) for key in ("revision", "phase", "action", "reason")}}
+    return {
+        "at": row["at"],
+        **{key: row.get(key) for key in ("revision", "phase", "action", "reason")},
+    }

@@ -1,4 +1,5 @@
-"""What the server of each runtime is inside its container: how it is started, asked and ended. Pure data."""
+"""What the server of each runtime is inside its container: how it is started, asked and ended. Pure
+data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,11 +28,16 @@ SERVERS = {
         ports={"http": 3000},
         withdraw={"sleep": {"seconds": WITHDRAW_SECONDS}},
     ),
-    # Its webhook numbers the port `metrics` by the predictor's place where there is none: pods would restart when
-    # another predictor goes. The
-    # definition of SeldonDeployment is older than the lifecycle handler `sleep`, and would drop it.
+    # Its webhook numbers the port `metrics` by the predictor's place where there is none: pods
+    # would restart when another predictor goes. The definition of SeldonDeployment is older than
+    # the lifecycle handler `sleep`, and would drop it.
     "seldon": Server(
-        command=("seldon-core-microservice", "fairway.serving.seldon_model.Model", "--service-type", "MODEL"),
+        command=(
+            "seldon-core-microservice",
+            "fairway.serving.seldon_model.Model",
+            "--service-type",
+            "MODEL",
+        ),
         ports={"http": 9000, "metrics": 6000},
         withdraw={"exec": {"command": ["sleep", str(WITHDRAW_SECONDS)]}},
     ),

@@ -1,8 +1,9 @@
 """The gateway's counters through Prometheus: both arms of one proxy at one instant.
 
-Envoy is scraped whole, so all series of a proxy with one timestamp are one moment of it, and each proxy adds both its
-arms or neither: the arms are compared as of the same time, however the proxies' scrapes lie. Raw samples are taken (a
-range selector gives them), never `increase()`, which invents requests.
+Envoy is scraped whole, so all series of a proxy with one timestamp are one moment of it, and each
+proxy adds both its arms or neither: the arms are compared as of the same time, however the proxies'
+scrapes lie. Raw samples are taken (a range selector gives them), never `increase()`, which invents
+requests.
 
 What real proxies (Envoy Gateway 1.9, Envoy 1.40) do with these counters, and what follows:
 
@@ -33,7 +34,8 @@ from fairway.config import sections
 from fairway.rollout import traffic
 from fairway.rollout.states import TOTAL
 
-WINDOW_SECONDS = 120  # raw samples that are read: several scrapes of the slowest usual interval, a minute
+# raw samples that are read: several scrapes of the slowest usual interval, a minute
+WINDOW_SECONDS = 120
 STALE_SCRAPES = 3  # scrapes missed after which a proxy is gone
 SLACK_SECONDS = 2.0  # between a scrape, its storage and our clock, which tells whole seconds
 RESTART_SECONDS = 10.0  # starts this close are one
@@ -77,15 +79,22 @@ Values = Mapping[float, float]  # time of the scrape -> value
 Readings = dict[tuple[str, str], Values]  # series, arm ("" for the proxy's own) -> values
 
 
-def query(*, namespace: str, deployment: str, bounds: Iterable[float], gateway: Mapping[str, str]) -> str:
-    """Return one query for all series of the gateway's own scrape: answers to two could come from two scrapes."""
+def query(
+    *, namespace: str, deployment: str, bounds: Iterable[float], gateway: Mapping[str, str]
+) -> str:
+    """Return one query for all series of the gateway's own scrape: answers to two could come from
+    two scrapes."""
     scraped = "".join(f",{name}={json.dumps(value)}" for name, value in sorted(gateway.items()))
     cluster = literal(f"httproute/{namespace}/{deployment}/rule/0/backend/")
     le = "|".join(
         [
             "",
             "[+]Inf",
-            *(literal(text) for bound in bounds for text in sorted({f"{bound:g}", f"{bound:.15g}", f"{bound:.1f}"})),
+            *(
+                literal(text)
+                for bound in bounds
+                for text in sorted({f"{bound:g}", f"{bound:.15g}", f"{bound:.1f}"})
+            ),
         ]
     )
     names = "|".join((COMPLETED, ERRORS, LATE, TIMES, BROKEN, ACTIVE, *SHED, UPTIME))
@@ -110,7 +119,8 @@ def parse(content: bytes) -> list[Series]:
 
 
 def results(content: bytes) -> list[Any]:
-    """Return the series of a complete answer; raises ValueError (or what comes of it being none) for any other."""
+    """Return the series of a complete answer; raises ValueError (or what comes of it being none)
+    for any other."""
     answer = json.loads(content)
     if answer["status"] != "success":
         raise ValueError(f"the query failed: {answer.get('error')}")
@@ -132,7 +142,8 @@ def combine(
 ) -> traffic.Sample | None:
     """Return the sum over the proxies that were scraped lately."""
     found = _readings(
-        series, arms=("stable", "candidate") if first in (None, route.stable) else ("candidate", "stable")
+        series,
+        arms=("stable", "candidate") if first in (None, route.stable) else ("candidate", "stable"),
     )
     if not any((UPTIME, "") in readings for readings in found.values()):
         raise errors.Unavailable(
@@ -140,7 +151,11 @@ def combine(
             "keeps that series, "
             "and gives it the labels that the operator asks by (--gateway-label, chart value prometheus.gatewayLabels)"
         )
-    needed = [arm for arm, weight in (("stable", TOTAL - route.weight), ("candidate", route.weight)) if weight]
+    needed = [
+        arm
+        for arm, weight in (("stable", TOTAL - route.weight), ("candidate", route.weight))
+        if weight
+    ]
     proxies = [
         proxy
         for name, readings in sorted(found.items())
@@ -184,30 +199,36 @@ class Proxy:
 
 
 def _readings(series: Sequence[Series], *, arms: Sequence[str]) -> dict[str, Readings]:
-    """Return the series of each proxy; `arms` are those of indices 0 and 1. One that two jobs scrape counts once."""
+    """Return the series of each proxy; `arms` are those of indices 0 and 1. One that two jobs
+    scrape counts once."""
     found: dict[tuple[str, str], Readings] = {}
     for one in series:
         labels = one["metric"]
         index = labels.get("envoy_cluster_name", "").rpartition("/")[2]
         arm = arms[int(index)] if index else ""
         kind = f"le {float(labels['le'])}" if labels["__name__"] == TIMES else labels["__name__"]
-        found.setdefault((labels.get("pod") or labels.get("instance", ""), labels.get("job", "")), {})[kind, arm] = one[
-            "values"
-        ]
+        found.setdefault(
+            (labels.get("pod") or labels.get("instance", ""), labels.get("job", "")), {}
+        )[kind, arm] = one["values"]
     return {proxy: readings for (proxy, _), readings in sorted(found.items(), reverse=True)}
 
 
 def _proxy(
     name: str, readings: Readings, *, needed: Sequence[str], bounds: Mapping[str, float], now: float
 ) -> Proxy | None:
-    """Return the proxy at the newest scrape that has all needed arms; None where there is none, or it is old."""
+    """Return the proxy at the newest scrape that has all needed arms; None where there is none, or
+    it is old."""
     uptime = readings.get((UPTIME, ""), {})
-    moments = sorted(set(uptime).intersection(*(readings.get((COMPLETED, arm), {}) for arm in needed)))
+    moments = sorted(
+        set(uptime).intersection(*(readings.get((COMPLETED, arm), {}) for arm in needed))
+    )
     if not moments:
         return None
     at = moments[-1]
     scrapes = sorted(uptime)
-    interval = min((later - earlier for earlier, later in itertools.pairwise(scrapes)), default=WINDOW_SECONDS)
+    interval = min(
+        (later - earlier for earlier, later in itertools.pairwise(scrapes)), default=WINDOW_SECONDS
+    )
     if now - at > STALE_SCRAPES * interval + SLACK_SECONDS:
         return None
     arms = {
@@ -219,8 +240,8 @@ def _proxy(
 
 
 def _started(uptime: Values, *, at: float) -> float:
-    """Return when the process began: an uptime is told late, so the earliest start that the scrapes since then tell is
-    the closest.
+    """Return when the process began: an uptime is told late, so the earliest start that the scrapes
+    since then tell is the closest.
     """
     started, last = math.inf, math.inf
     for scrape in sorted((scrape for scrape in uptime if scrape <= at), reverse=True):
@@ -230,7 +251,9 @@ def _started(uptime: Values, *, at: float) -> float:
     return started
 
 
-def _counts(readings: Readings, arm: str, *, at: float, bounds: Mapping[str, float]) -> traffic.ArmCounts:
+def _counts(
+    readings: Readings, arm: str, *, at: float, bounds: Mapping[str, float]
+) -> traffic.ArmCounts:
     def read(kind: str) -> int:
         return int(readings.get((kind, arm), {}).get(at, 0))
 
@@ -242,7 +265,9 @@ def _counts(readings: Readings, arm: str, *, at: float, bounds: Mapping[str, flo
                 "the gateway: "
                 "wanted Envoy's own bounds, and all of them kept"
             )
-    slow = {threshold: timed - read(f"le {float(bound)}") + late for threshold, bound in bounds.items()}
+    slow = {
+        threshold: timed - read(f"le {float(bound)}") + late for threshold, bound in bounds.items()
+    }
     active = readings.get((ACTIVE, arm), {}).get(at)
     shed = sum(map(read, SHED))
     return traffic.ArmCounts(
@@ -272,10 +297,13 @@ def _sum(proxies: Sequence[Proxy], arm: str) -> traffic.ArmCounts | None:
 
 
 def _epoch(proxies: Sequence[Proxy], *, bounds: Mapping[str, float], before: str) -> str:
-    """Return the proxies with their starts, and what counts as slow: sums compare only while all that is the same."""
+    """Return the proxies with their starts, and what counts as slow: sums compare only while all
+    that is the same."""
     entries, _, thresholds = before.partition(" ")
     known = dict(entry.split("@") for entry in entries.split(",") if entry.count("@") == 1)
-    starts = {hashlib.sha256(proxy.name.encode()).hexdigest()[:8]: proxy.started for proxy in proxies}
+    starts = {
+        hashlib.sha256(proxy.name.encode()).hexdigest()[:8]: proxy.started for proxy in proxies
+    }
     same = known.keys() == starts.keys() and all(
         abs(float(known[name]) - started) <= RESTART_SECONDS for name, started in starts.items()
     )
@@ -292,5 +320,6 @@ def _count(value: str, metric: Mapping[str, str]) -> float:
 
 
 def literal(text: str) -> str:
-    """Return a regular expression that means the text, with no backslash: PromQL would read it first."""
+    """Return a regular expression that means the text, with no backslash: PromQL would read it
+    first."""
     return text.replace(".", "[.]").replace("+", "[+]")

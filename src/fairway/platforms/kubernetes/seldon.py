@@ -54,14 +54,18 @@ def deployment(
 
 def revisions(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Return the names of the revisions that a SeldonDeployment of ours runs."""
-    return tuple(predictor["name"] for predictor in (found or {}).get("spec", {}).get("predictors", ()))
+    return tuple(
+        predictor["name"] for predictor in (found or {}).get("spec", {}).get("predictors", ())
+    )
 
 
 def made(deployment: Mapping[str, Any], *, owner: names.Owner) -> bool:
-    """Return whether Seldon made the Deployment for the owner's SeldonDeployment, which has the owner's name."""
+    """Return whether Seldon made the Deployment for the owner's SeldonDeployment, which has the
+    owner's name."""
     references = deployment["metadata"].get("ownerReferences") or ()
     return any(
-        one.get("controller") and (one.get("kind"), one.get("name")) == ("SeldonDeployment", owner.name)
+        one.get("controller")
+        and (one.get("kind"), one.get("name")) == ("SeldonDeployment", owner.name)
         for one in references
     )
 
@@ -134,7 +138,9 @@ def _share(revision: str, *, stable: str, route: traffic.Route | None) -> dict[s
     if route is None:
         return {"traffic": TOTAL if revision == stable else 0}
     if revision == route.candidate:
-        return {"shadow": True, "traffic": route.mirror} if route.mirror else {"traffic": route.weight}
+        return (
+            {"shadow": True, "traffic": route.mirror} if route.mirror else {"traffic": route.weight}
+        )
     return {"traffic": TOTAL - route.weight if revision == route.stable else 0}
 
 

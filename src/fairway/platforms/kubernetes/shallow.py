@@ -1,7 +1,8 @@
 """JSON of any depth, cut to one that every reader survives.
 
-The API server stores objects that are nested a thousand deep, and one of them in a list would end the reading of all.
-Nothing that fairway looks for lies deeper than some twenty: what does becomes `null`.
+The API server stores objects that are nested a thousand deep, and one of them in a list would end
+the reading of all. Nothing that fairway looks for lies deeper than some twenty: what does becomes
+`null`.
 """
 
 import itertools
@@ -16,7 +17,8 @@ STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def cut(content: bytes) -> bytes:
-    """Return the JSON with what lies deeper than DEEPEST replaced by null; what is none is returned as it is."""
+    """Return the JSON with what lies deeper than DEEPEST replaced by null; what is none is returned
+    as it is."""
     if content.count(b"[") + content.count(b"{") <= DEEPEST or _depth(content) <= DEEPEST:
         return content
     kept, depth, end = list[bytes](), 0, 0

@@ -1,1 +1,2 @@
-"""The local platform: supervised child processes behind a real Envoy, with no Docker and no cluster."""
+"""The local platform: supervised child processes behind a real Envoy, with no Docker and no
+cluster."""

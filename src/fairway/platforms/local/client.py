@@ -63,12 +63,24 @@ def up(home: Home, *, port: int = 0) -> tuple[Addresses, bool]:
     fault = home.root / "supervisor-error.json"
     fault.unlink(missing_ok=True)
     home.addresses.unlink(missing_ok=True)
-    argv = [sys.executable, "-m", "fairway.platforms.local.supervisor", "--home", str(home.root), "--port", str(port)]
+    argv = [
+        sys.executable,
+        "-m",
+        "fairway.platforms.local.supervisor",
+        "--home",
+        str(home.root),
+        "--port",
+        str(port),
+    ]
     child = processes.Child(argv, env=os.environ, log=home.logs / "supervisor.log")
     deadline = time.monotonic() + UP_SECONDS
     while (found := running(home)) is None:
         if child.poll() is not None:
-            why = artifacts.read_json(fault)["error"] if fault.exists() else f"see {home.logs / 'supervisor.log'}"
+            why = (
+                artifacts.read_json(fault)["error"]
+                if fault.exists()
+                else f"see {home.logs / 'supervisor.log'}"
+            )
             raise errors.PlatformError(f"the platform did not start: {why}")
         if time.monotonic() > deadline:
             raise errors.PlatformError(
@@ -79,7 +91,8 @@ def up(home: Home, *, port: int = 0) -> tuple[Addresses, bool]:
 
 
 def down(home: Home) -> list[str]:
-    """Stop everything of the platform, also what a killed supervisor left; return the names of what ran."""
+    """Stop everything of the platform, also what a killed supervisor left; return the names of what
+    ran."""
     table = processes.Processes(home.root)
     names = [name for name in table.names() if table.alive(name)]
     found = running(home)
@@ -107,7 +120,8 @@ def deploy(
 ) -> tuple[state.LocalRevision, bool]:
     """Ask for a package to be served; return its revision, and whether that changes anything.
 
-    The package is verified, and copied below the home where it lies elsewhere. The platform need not run yet.
+    The package is verified, and copied below the home where it lies elsewhere. The platform need
+    not run yet.
     """
     made = manifest.load(folder)
     if made.name != config.name:
@@ -150,7 +164,9 @@ def deployment(home: Home, name: str) -> state.Deployment:
     with contextlib.closing(state.Store(home.state)) as known:
         found = known.deployment(name)
     if found is None:
-        raise errors.UsageError(f"there is no deployment {name!r} in {home.root}: `fairway deploy PACKAGE` makes one")
+        raise errors.UsageError(
+            f"there is no deployment {name!r} in {home.root}: `fairway deploy PACKAGE` makes one"
+        )
     return found
 
 
@@ -163,12 +179,13 @@ def follow(
     tell: Callable[[states.Event], None] | None = None,
     after: int | None = None,
 ) -> state.Deployment:
-    """Wait until the rollout of `revision` (of whatever is asked for) has ended or asks for a person.
+    """Wait until the rollout of `revision` (of whatever is asked for) has ended or asks for a
+    person.
 
     Return the deployment as it stands then.
 
-    `tell` is called with each event as it comes, from the beginning of this rollout or the event number `after` on.
-    Raises Unavailable after the timeout.
+    `tell` is called with each event as it comes, from the beginning of this rollout or the event
+    number `after` on. Raises Unavailable after the timeout.
     """
     store = state.Store(home.state)
     deadline = time.monotonic() + timeout_seconds if timeout_seconds is not None else None
@@ -177,7 +194,9 @@ def follow(
         while True:
             deployment = store.deployment(name)
             if deployment is None:
-                raise errors.UsageError(f"there is no deployment {name!r} in {home.root}: see `fairway status`")
+                raise errors.UsageError(
+                    f"there is no deployment {name!r} in {home.root}: see `fairway status`"
+                )
             for number, event in store.story(name, after=seen):
                 seen = number
                 if tell is not None:
@@ -210,6 +229,10 @@ def settled(deployment: state.Deployment, revision: str) -> bool:
 def _begun(store: state.Store, name: str, revision: str | None) -> int:
     """Return the event before the one with which this rollout began."""
     started = [
-        number for number, event in store.story(name) if event.type == "Started" and revision in (None, event.revision)
+        number
+        for number, event in store.story(name)
+        if event.type == "Started" and revision in (None, event.revision)
     ]
-    return started[-1] - 1 if started else max((number for number, _ in store.story(name)), default=0)
+    return (
+        started[-1] - 1 if started else max((number for number, _ in store.story(name)), default=0)
+    )

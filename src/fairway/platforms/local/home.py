@@ -49,7 +49,8 @@ class Home:
 
     @property
     def token(self) -> Path:
-        """The file with the token that the collector wants: whoever can read it may write and read evidence."""
+        """The file with the token that the collector wants: whoever can read it may write and read
+        evidence."""
         return self.root / "token"
 
     @property
@@ -63,8 +64,8 @@ class Home:
         return self.root / "spool" / revision
 
     def mapped(self, revision: str) -> Path:
-        """Return where a server keeps the files that it maps: on a full disk they would end it (SIGBUS), so in memory
-        where the machine has a folder there.
+        """Return where a server keeps the files that it maps: on a full disk they would end it
+        (SIGBUS), so in memory where the machine has a folder there.
         """
         return (_in_memory(self.root) or self.root / "servers") / revision / "bentoml"
 
@@ -112,13 +113,18 @@ def _in_memory(root: Path) -> Path | None:
 
     None where there is no such place, or somebody else has taken it.
     """
-    place = MEMORY / f"fairway-{os.geteuid()}-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]}"
+    place = (
+        MEMORY
+        / f"fairway-{os.geteuid()}-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]}"
+    )
     try:
         place.mkdir(mode=FOLDER_MODE, exist_ok=True)
         found = place.lstat()
     except OSError:
         return None
-    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS
+    ours = (
+        stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS
+    )
     return place if ours else None
 
 
@@ -141,4 +147,6 @@ def read_addresses(home: Home) -> Addresses:
     try:
         return Addresses(**artifacts.read_json(home.addresses))
     except FileNotFoundError as error:
-        raise errors.UsageError(f"nothing runs in {home.root}: start the platform with `fairway up`") from error
+        raise errors.UsageError(
+            f"nothing runs in {home.root}: start the platform with `fairway up`"
+        ) from error

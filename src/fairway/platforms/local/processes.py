@@ -1,9 +1,10 @@
-"""Child processes that outlive their supervisor: recorded on disk, known again, stopped with all that they started.
+"""Child processes that outlive their supervisor: recorded on disk, known again, stopped with all
+that they started.
 
-Each is the leader of a session of its own, so that a supervisor killed with -9 takes nobody with it and its successor
-finds them by their records. A mark in the environment names each start. It is inherited, so that it also finds what a
-killed process left behind, in whatever session that is; and it tells both from a stranger that was given one of their
-pids.
+Each is the leader of a session of its own, so that a supervisor killed with -9 takes nobody with it
+and its successor finds them by their records. A mark in the environment names each start. It is
+inherited, so that it also finds what a killed process left behind, in whatever session that is; and
+it tells both from a stranger that was given one of their pids.
 """
 
 import contextlib
@@ -30,7 +31,8 @@ MARK = "FAIRWAY_PROCESS_ID"
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """One process as it was started. `created` and `mark` tell it from a later one with the same pid."""
+    """One process as it was started. `created` and `mark` tell it from a later one with the same
+    pid."""
 
     name: str
     pid: int  # 0: it was being started when this was written
@@ -74,13 +76,15 @@ class Processes:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._children: dict[str, Child] = {}
 
-    def start(self, name: str, *, argv: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
+    def start(
+        self, name: str, *, argv: Sequence[str], env: Mapping[str, str], log: Path
+    ) -> Process:
         """Start the process, its output appended to `log`.
 
         What an earlier one of the name left running is killed first.
 
-        Raises PlatformError where it cannot be started, or one of the name still runs; Unavailable while the disk is
-        full.
+        Raises PlatformError where it cannot be started, or one of the name still runs; Unavailable
+        while the disk is full.
         """
         if self.alive(name):
             raise errors.PlatformError(f"{name} runs already: stop it before it is started again")
@@ -110,7 +114,9 @@ class Processes:
             child = Child(argv, env={**os.environ, **env, MARK: process.mark}, log=log)
         except OSError as error:
             self._file(name).unlink()
-            raise errors.PlatformError(f"{name} cannot be started: {argv[0]}: {error.strerror}") from error
+            raise errors.PlatformError(
+                f"{name} cannot be started: {argv[0]}: {error.strerror}"
+            ) from error
         self._children[name] = child
         process = dataclasses.replace(process, pid=child.pid, created=_created(child.pid))
         artifacts.write_json(self._file(name), process)
@@ -150,12 +156,14 @@ class Processes:
         Does nothing where it has ended.
         """
         process = self.record(name)
-        if process is not None and _found(process) is not None:  # the pid is its own still, so the group is
+        # the pid is its own still, so the group is
+        if process is not None and _found(process) is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
 
     def stop(self, name: str, *, grace_seconds: float = 10.0) -> None:
-        """Ask the process to end and wait; what is left after that, or after the grace, is killed. Its record goes.
+        """Ask the process to end and wait; what is left after that, or after the grace, is killed.
+        Its record goes.
 
         Everything that it started goes with it, in whatever session.
         """
@@ -168,7 +176,8 @@ class Processes:
         self.forget(name)
 
     def wait(self, name: str, *, seconds: float, wake: int) -> None:
-        """Return when a process that runs has ended, when the descriptor `wake` can be read, or after so long."""
+        """Return when a process that runs has ended, when the descriptor `wake` can be read, or
+        after so long."""
         with _descriptor(self.record(name) if self.alive(name) else None) as ended:
             select.select([wake, *ended], [], [], seconds)
 
@@ -183,7 +192,9 @@ class Processes:
         process = self._read(name)
         if process is None:
             return
-        left = {found.pid: found for found in (*known, *_descendants(process), *_marked(process.mark))}
+        left = {
+            found.pid: found for found in (*known, *_descendants(process), *_marked(process.mark))
+        }
         leader = _found(process)
         if leader is not None:
             left[leader.pid] = leader

@@ -23,13 +23,19 @@ BATCH = 500
 TIMEOUT_SECONDS = 60.0
 
 
-def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | None) -> list[dict[str, Any]]:
-    """Return one record a row: request id, the answer and what it comes with, revision, and the truth where the
-    data has it."""
+def predict(
+    home: Home, name: str, *, data: Path | None, limit: int, row: str | None
+) -> list[dict[str, Any]]:
+    """Return one record a row: request id, the answer and what it comes with, revision, and the
+    truth where the data has it."""
     addresses = client.need(home)
     package = _package(home, name)
     task = tasks.of(package.schema)
-    rows = [_object(row)] if row is not None else _rows(home, name, data=data, package=package, limit=limit)
+    rows = (
+        [_object(row)]
+        if row is not None
+        else _rows(home, name, data=data, package=package, limit=limit)
+    )
     answers = []
     for values in rows:
         body = {"inputs": [tensor(values, feature) for feature in package.features]}
@@ -49,7 +55,8 @@ def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | 
 
 
 def truth(value: Any, schema: Schema) -> Any:
-    """Return a row's own target in the form of an answer, as it is written where it has no such form."""
+    """Return a row's own target in the form of an answer, as it is written where it has no such
+    form."""
     label = tasks.of(schema).label(value, schema)
     return str(value) if label is None else label
 
@@ -62,12 +69,16 @@ def _first(output: Mapping[str, Any]) -> Any:
 def tensor(values: Mapping[str, Any], feature: Feature) -> dict[str, Any]:
     """Return one feature of one row as a tensor; raises UsageError where the row lacks it."""
     if feature.name not in values:
-        raise errors.UsageError(f"the row has no {feature.name!r}: wanted a value for it, null where it is not known")
+        raise errors.UsageError(
+            f"the row has no {feature.name!r}: wanted a value for it, null where it is not known"
+        )
     return {
         "name": feature.name,
         "datatype": kinds.of(feature).datatype,
         "shape": [1, *feature.shape],
-        "data": [_json(values[feature.name])] if not feature.shape else _block(values[feature.name], feature),
+        "data": [_json(values[feature.name])]
+        if not feature.shape
+        else _block(values[feature.name], feature),
     }
 
 
@@ -77,7 +88,9 @@ def _block(value: Any, feature: Feature) -> list[Any]:
     try:
         return kind.plain_list(kind.read([value], feature))
     except kinds.Unreadable as error:
-        raise errors.UsageError(f"{feature.name} is no picture of the model's: wanted {error.wanted}") from error
+        raise errors.UsageError(
+            f"{feature.name} is no picture of the model's: wanted {error.wanted}"
+        ) from error
 
 
 def _json(value: Any) -> Any:
@@ -94,15 +107,20 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         with file.open(newline="", encoding="utf-8") as handle:
             rows = list(csv.DictReader(handle))
     except OSError as error:
-        raise errors.UsageError(f"--file {file}: {error.strerror}; wanted CSV with the columns {wanted}") from error
+        raise errors.UsageError(
+            f"--file {file}: {error.strerror}; wanted CSV with the columns {wanted}"
+        ) from error
     for number, row in enumerate(rows, start=2):
         if not all(row.get(column) for column in columns):
-            raise errors.UsageError(f"{file} line {number} is {row}: wanted a value in the columns {wanted}")
+            raise errors.UsageError(
+                f"{file} line {number} is {row}: wanted a value in the columns {wanted}"
+            )
     return rows
 
 
 class Sent(NamedTuple):
-    """How many labels or outcomes were sent, were new to the collector, and are of requests that it does not know."""
+    """How many labels or outcomes were sent, were new to the collector, and are of requests that it
+    does not know."""
 
     sent: int
     new: int
@@ -118,7 +136,8 @@ def send_labels(
     now: float,
     separator: str | None = None,
 ) -> Sent:
-    """Send labels to the collector, each as what it means to the task, `separator` standing between several words.
+    """Send labels to the collector, each as what it means to the task, `separator` standing between
+    several words.
 
     Raises UsageError for a label that means nothing.
     """
@@ -136,7 +155,8 @@ def send_labels(
 
 
 def meant(text: str, schema: Schema, *, of: str, separator: str | None = None) -> Any:
-    """Return the label as the collector takes it: one of several words is a list in the list of rows.
+    """Return the label as the collector takes it: one of several words is a list in the list of
+    rows.
 
     Several words are a JSON list, or divided by the separator.
     """
@@ -169,7 +189,13 @@ def send_outcomes(
         home,
         "outcome",
         [
-            {"requestId": request, "outcome": outcome, "value": value, "deployment": name, "namespace": namespace}
+            {
+                "requestId": request,
+                "outcome": outcome,
+                "value": value,
+                "deployment": name,
+                "namespace": namespace,
+            }
             for request, outcome, value in outcomes
         ],
         now=now,
@@ -197,29 +223,40 @@ def _send(home: Home, kind: str, items: Sequence[dict[str, Any]], *, now: float)
             addresses.collector,
             f"/v1/{kind}s",
             events,
-            headers={"content-type": "application/cloudevents-batch+json", **access.authorization(home.token)},
+            headers={
+                "content-type": "application/cloudevents-batch+json",
+                **access.authorization(home.token),
+            },
         )
-        sent = sent._replace(new=sent.new + int(answer["new"]), unknown=sent.unknown + int(answer.get("unknown", 0)))
+        sent = sent._replace(
+            new=sent.new + int(answer["new"]), unknown=sent.unknown + int(answer.get("unknown", 0))
+        )
     return sent
 
 
 def _package(home: Home, name: str) -> manifest.Manifest:
     store = state.Store(home.state)
     deployment = store.deployment(name)
-    revision = store.revision(deployment.state.stable) if deployment and deployment.state.stable else None
+    revision = (
+        store.revision(deployment.state.stable) if deployment and deployment.state.stable else None
+    )
     store.close()
     if revision is None:
         raise errors.UsageError(f"nothing serves as {name} yet: see `fairway status`")
     return manifest.load(Path(revision.package))
 
 
-def _rows(home: Home, name: str, *, data: Path | None, package: manifest.Manifest, limit: int) -> list[dict[str, Any]]:
+def _rows(
+    home: Home, name: str, *, data: Path | None, package: manifest.Manifest, limit: int
+) -> list[dict[str, Any]]:
     """Return the first rows of a file, the values as plain Python ones."""
     file = data or home.root / "work" / name / "dataset" / "test.parquet"
     if not file.is_file():
         runs = sorted(home.runs.glob("*/**/test.parquet"), key=lambda found: found.stat().st_mtime)
         if data is not None or not runs:
-            raise errors.UsageError(f"{file} does not exist: name rows with --data FILE, or one with --row JSON")
+            raise errors.UsageError(
+                f"{file} does not exist: name rows with --data FILE, or one with --row JSON"
+            )
         file = runs[-1]
     rows = sources.first_rows(file, limit=limit)
     lacking = [feature.name for feature in package.features if rows and feature.name not in rows[0]]
@@ -235,22 +272,33 @@ def _object(text: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
-        raise errors.UsageError(f'--row is not JSON ({error}): wanted an object such as {{"age": 41}}') from error
+        raise errors.UsageError(
+            f'--row is not JSON ({error}): wanted an object such as {{"age": 41}}'
+        ) from error
     if not isinstance(values, dict):
-        raise errors.UsageError(f'--row is a {type(values).__name__}: wanted an object such as {{"age": 41}}')
+        raise errors.UsageError(
+            f'--row is a {type(values).__name__}: wanted an object such as {{"age": 41}}'
+        )
     return values
 
 
 def _post(base: str, path: str, body: Any, *, headers: Mapping[str, str]) -> Any:
-    """Return the JSON answer; raises UsageError for what the server refuses, Unavailable where it cannot answer."""
+    """Return the JSON answer; raises UsageError for what the server refuses, Unavailable where it
+    cannot answer."""
     place = urlsplit(base)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=TIMEOUT_SECONDS)
+    connection = http.client.HTTPConnection(
+        place.hostname or "", place.port, timeout=TIMEOUT_SECONDS
+    )
     try:
-        connection.request("POST", path, json.dumps(body), {"content-type": "application/json", **headers})
+        connection.request(
+            "POST", path, json.dumps(body), {"content-type": "application/json", **headers}
+        )
         response = connection.getresponse()
         content = response.read()
     except OSError as error:
-        raise errors.Unavailable(f"{base} does not answer ({error}): see `fairway status`") from error
+        raise errors.Unavailable(
+            f"{base} does not answer ({error}): see `fairway status`"
+        ) from error
     finally:
         connection.close()
     try:
@@ -258,7 +306,11 @@ def _post(base: str, path: str, body: Any, *, headers: Mapping[str, str]) -> Any
     except json.JSONDecodeError:
         answer = {"error": content.decode(errors="replace")[:300]}
     if response.status >= 500:
-        raise errors.Unavailable(f"{base}{path} answered {response.status}: {answer.get('error', answer)}")
+        raise errors.Unavailable(
+            f"{base}{path} answered {response.status}: {answer.get('error', answer)}"
+        )
     if response.status >= 400:
-        raise errors.UsageError(f"{base}{path} answered {response.status}: {answer.get('error', answer)}")
+        raise errors.UsageError(
+            f"{base}{path} answered {response.status}: {answer.get('error', answer)}"
+        )
     return answer

@@ -1,4 +1,5 @@
-"""The local platform as the Platform port has it: rollouts by the state store of one home directory."""
+"""The local platform as the Platform port has it: rollouts by the state store of one home
+directory."""
 
 import contextlib
 import time
@@ -23,13 +24,17 @@ class LocalPlatform:
     def __init__(self, home: Home) -> None:
         self._home = home
 
-    def deploy(self, config: sections.Config, *, package: Path, uri: str | None = None, note: str = "") -> Asked:
+    def deploy(
+        self, config: sections.Config, *, package: Path, uri: str | None = None, note: str = ""
+    ) -> Asked:
         """Write down what is asked for; the platform need not run yet."""
         if uri is not None:
             raise errors.UsageError(
                 "--uri says where a cluster finds the package: add --on kubernetes, or leave it out"
             )
-        made, changed = client.deploy(self._home, package, config=config, note=note, now=time.time())
+        made, changed = client.deploy(
+            self._home, package, config=config, note=note, now=time.time()
+        )
         refusal = self._refusal(config.name, made.revision)
         lines = [
             f"revision {made.revision} of {config.name} {'is' if changed else 'was'} asked "
@@ -57,18 +62,29 @@ class LocalPlatform:
             return [_listed(deployment) for deployment in store.deployments()]
 
     def follow(
-        self, name: str, *, revision: str | None = None, timeout_seconds: float | None = None, tell: Tell | None = None
+        self,
+        name: str,
+        *,
+        revision: str | None = None,
+        timeout_seconds: float | None = None,
+        tell: Tell | None = None,
     ) -> Ended:
         asked = revision or self._found(name).desired
         client.need(self._home)
         ended = client.follow(
-            self._home, name, revision=asked, timeout_seconds=timeout_seconds, tell=_lines(tell) if tell else None
+            self._home,
+            name,
+            revision=asked,
+            timeout_seconds=timeout_seconds,
+            tell=_lines(tell) if tell else None,
         )
         current = ended.state
         record = {**_record(ended), "revision": asked}
         if asked in current.rejected:
             return Ended(
-                end=End.ROLLED_BACK, sentence=f"revision {asked} was rolled back: {current.reason}", record=record
+                end=End.ROLLED_BACK,
+                sentence=f"revision {asked} was rolled back: {current.reason}",
+                record=record,
             )
         end = End.PAUSED if current.phase is Phase.PAUSED else End.SERVES
         return Ended(end=end, sentence=current.reason, record=record)
@@ -121,7 +137,9 @@ def _listed(deployment: state.Deployment) -> Deployed:
     if deployment.fault is None:
         return _deployed(deployment)
     record = _record(deployment)
-    return Deployed(record=record, state=None, policy=sections.Strategy(), unreadable=deployment.fault)
+    return Deployed(
+        record=record, state=None, policy=sections.Strategy(), unreadable=deployment.fault
+    )
 
 
 def _record(deployment: state.Deployment) -> Json:
@@ -144,6 +162,8 @@ def _lines(tell: Tell) -> Callable[[states.Event], None]:
     """Return what tells each event as a line."""
 
     def told(event: states.Event) -> None:
-        tell(f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.type:<13} {event.message}")
+        tell(
+            f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.type:<13} {event.message}"
+        )
 
     return told

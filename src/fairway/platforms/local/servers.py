@@ -1,4 +1,5 @@
-"""The model servers: one for each revision that must run, started again with growing pauses when it dies."""
+"""The model servers: one for each revision that must run, started again with growing pauses when it
+dies."""
 
 import http.client
 import logging
@@ -17,7 +18,8 @@ log = logging.getLogger("fairway.supervisor")
 
 PREFIX = "server-"
 PROBE_SECONDS = 1.0
-RETIRE_SECONDS = 5.0  # after the route has left it: requests in flight end, its last events are sent
+# after the route has left it: requests in flight end, its last events are sent
+RETIRE_SECONDS = 5.0
 BACKOFF_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 NEVER_READY_EXITS = 2  # a server that ended this often before it was ever ready will not do better
 CRASHES, CRASH_SECONDS = 5, 120.0  # more crashes than this in that time: it does not stay up
@@ -54,7 +56,9 @@ class Servers:
         for name in processes.names():  # those of a supervisor before this one
             if name.startswith(PREFIX):
                 revision = name.removeprefix(PREFIX)
-                self._servers[revision] = ServerProcess(port=artifacts.read_json(port_file(home, revision))["port"])
+                self._servers[revision] = ServerProcess(
+                    port=artifacts.read_json(port_file(home, revision))["port"]
+                )
 
     def keep(self, wanted: Mapping[str, state.LocalRevision], *, now: float) -> None:
         """Make the wanted servers run."""
@@ -115,7 +119,8 @@ class Servers:
         try:
             manifest.load(Path(revision.package))
             serving = revision.serving
-        except (errors.PackageError, errors.PlatformError) as error:  # it was changed, or written by another version
+        # it was changed, or written by another version
+        except (errors.PackageError, errors.PlatformError) as error:
             self._give_up(name, server, str(error))
             return
         fault_file(self._home, name).unlink(missing_ok=True)
@@ -133,21 +138,29 @@ class Servers:
         folder.mkdir(parents=True, exist_ok=True)
         server.told = False
         self._processes.start(
-            PREFIX + name, argv=command.argv(server.port), env=environment, log=self._home.logs / f"server-{name}.log"
+            PREFIX + name,
+            argv=command.argv(server.port),
+            env=environment,
+            log=self._home.logs / f"server-{name}.log",
         )
 
     def _may_start(self, name: str, server: ServerProcess, *, now: float) -> bool:
-        """Say whether a dead server may be started now; count its end, and give it up where it does not stay up."""
+        """Say whether a dead server may be started now; count its end, and give it up where it does
+        not stay up."""
         if self._processes.record(PREFIX + name) is None:
             return True
         if not server.told:
             server.exits.append(now)
             server.told = True
         if not server.ready_once and len(server.exits) >= NEVER_READY_EXITS:
-            self._give_up(name, server, f"its server ended before it was ever ready: {self._last_words(name)}")
+            self._give_up(
+                name, server, f"its server ended before it was ever ready: {self._last_words(name)}"
+            )
         elif len([at for at in server.exits if at > now - CRASH_SECONDS]) > CRASHES:
             self._give_up(
-                name, server, f"its server ended {CRASHES + 1} times in {CRASH_SECONDS:.0f} s: {self._last_words(name)}"
+                name,
+                server,
+                f"its server ended {CRASHES + 1} times in {CRASH_SECONDS:.0f} s: {self._last_words(name)}",
             )
         if server.fault is not None:
             return False
@@ -169,7 +182,9 @@ class Servers:
             )
         except OSError:
             return "it left no log"
-        said = [line for line in lines if line.startswith("fairway")] or [line for line in lines if line.strip()]
+        said = [line for line in lines if line.startswith("fairway")] or [
+            line for line in lines if line.strip()
+        ]
         return said[-1].strip()[:400] if said else "it said nothing"
 
     def _new_port(self, revision: str) -> int:
@@ -180,10 +195,18 @@ class Servers:
 
 def silence(home: Home, processes: Processes, revision: str) -> Silence | None:
     """Return why the revision's server does not answer, asked of itself; None where it does."""
-    known, fault, log = port_file(home, revision), fault_file(home, revision), home.logs / f"server-{revision}.log"
+    known, fault, log = (
+        port_file(home, revision),
+        fault_file(home, revision),
+        home.logs / f"server-{revision}.log",
+    )
     if processes.alive(PREFIX + revision):
         ready = known.exists() and _ready(artifacts.read_json(known)["port"])
-        return None if ready else Silence(f"the server of revision {revision} is starting, or hangs: see {log}")
+        return (
+            None
+            if ready
+            else Silence(f"the server of revision {revision} is starting, or hangs: see {log}")
+        )
     if not fault.exists():
         return Silence(f"the server of revision {revision} does not run: see {log}")
     said = artifacts.read_json(fault)["fault"]

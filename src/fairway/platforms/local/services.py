@@ -25,7 +25,9 @@ class Services:
         self._started: dict[str, float] = {}
         file = home.root / "services.json"
         if not file.exists():
-            artifacts.write_json(file, {"collector": sockets.free_port(), "monitor": sockets.free_port()})
+            artifacts.write_json(
+                file, {"collector": sockets.free_port(), "monitor": sockets.free_port()}
+            )
         self._ports: dict[str, int] = artifacts.read_json(file)
 
     @property
@@ -37,7 +39,8 @@ class Services:
         return f"http://127.0.0.1:{self._ports['monitor']}"
 
     def end_earlier(self) -> None:
-        """Stop what another version of fairway started: it cannot write a store that was brought up to date."""
+        """Stop what another version of fairway started: it cannot write a store that was brought up
+        to date."""
         for name, argv in self._commands().items():
             found = self._processes.record(name)
             if found is not None and (found.argv, found.version) != (argv, __version__):
@@ -55,7 +58,10 @@ class Services:
             ):
                 self._started[name] = time.monotonic()
                 self._processes.start(
-                    name, argv=argv, env={"OMP_NUM_THREADS": "1"}, log=self._home.logs / f"{name}.log"
+                    name,
+                    argv=argv,
+                    env={"OMP_NUM_THREADS": "1"},
+                    log=self._home.logs / f"{name}.log",
                 )
 
     def watch(self, deployments: Mapping[str, Mapping[str, object]]) -> None:
@@ -72,9 +78,18 @@ class Services:
         """Return what is started under each name."""
         python, token = (sys.executable, "-m"), ("--token-file", str(self._home.token))
         store, listens = ("--store", str(self._home.events)), ("--host", "127.0.0.1")
-        collector, monitor = (("--port", str(self._ports[name])) for name in ("collector", "monitor"))
+        collector, monitor = (
+            ("--port", str(self._ports[name])) for name in ("collector", "monitor")
+        )
         home = ("--home", str(self._home.root))
         return {
-            "collector": (*python, "fairway.monitoring.eventstore.collector", *store, *listens, *collector, *token),
+            "collector": (
+                *python,
+                "fairway.monitoring.eventstore.collector",
+                *store,
+                *listens,
+                *collector,
+                *token,
+            ),
             "monitor": (*python, "fairway.monitoring.monitor", *home, *monitor),
         }

@@ -6,7 +6,8 @@ from pathlib import Path
 
 LOWEST, TRIES = 15_000, 200
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_given: set[int] = set()  # never twice from one process, so that two who ask before either binds differ
+# never twice from one process, so that two who ask before either binds differ
+_given: set[int] = set()
 
 
 def free_port() -> int:
@@ -14,9 +15,9 @@ def free_port() -> int:
 
     Whoever gets it should bind soon, and ask again where it was taken meanwhile.
 
-    It lies below the ports that the kernel lends to outgoing connections. One of those could be lent to a client while
-    its server is restarting, and the server could not bind; worse, who asks such a port often while nobody listens
-    connects to itself.
+    It lies below the ports that the kernel lends to outgoing connections. One of those could be
+    lent to a client while its server is restarting, and the server could not bind; worse, who asks
+    such a port often while nobody listens connects to itself.
     """
     outgoing = _outgoing()
     for _ in range(TRIES if outgoing > LOWEST + TRIES else 0):

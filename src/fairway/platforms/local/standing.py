@@ -1,4 +1,5 @@
-"""How the platform stands, whatever was decided: asked of the processes themselves, so that no supervisor is needed."""
+"""How the platform stands, whatever was decided: asked of the processes themselves, so that no
+supervisor is needed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -34,7 +35,10 @@ def read(home: Home, deployments: Iterable[state.Deployment]) -> Standing:
     trouble = _trouble(home, addresses=addresses, gateway=url)
     if addresses is None and trouble is None:  # stopped, as was asked
         return Standing(addresses=None, gateway=None, trouble=None, silent={})
-    found = {deployment.name: _silence(home, table, deployment, answers=answers) for deployment in deployments}
+    found = {
+        deployment.name: _silence(home, table, deployment, answers=answers)
+        for deployment in deployments
+    }
     silent = {name: silence for name, silence in found.items() if silence is not None}
     return Standing(addresses=addresses, gateway=url, trouble=trouble, silent=silent)
 
@@ -59,9 +63,13 @@ def _trouble(home: Home, *, addresses: Addresses | None, gateway: str | None) ->
     return None
 
 
-def _silence(home: Home, table: processes.Processes, deployment: state.Deployment, *, answers: bool) -> Silence | None:
+def _silence(
+    home: Home, table: processes.Processes, deployment: state.Deployment, *, answers: bool
+) -> Silence | None:
     """Return why nobody gets an answer of a deployment that has a revision in service."""
     stable = deployment.state.stable
     if stable is None:
         return None
-    return servers.silence(home, table, stable) if answers else Silence("the gateway does not answer")
+    return (
+        servers.silence(home, table, stable) if answers else Silence("the gateway does not answer")
+    )

@@ -1,8 +1,9 @@
-"""What the local platform remembers: deployments, revisions, commands and the story, in one SQLite file.
+"""What the local platform remembers: deployments, revisions, commands and the story, in one SQLite
+file.
 
-The supervisor is the only writer of a deployment's state; the command line writes wishes (deployments, commands). Each
-look of the supervisor is one transaction, so that a kill at any point loses at most the look in progress, which is
-taken again.
+The supervisor is the only writer of a deployment's state; the command line writes wishes
+(deployments, commands). Each look of the supervisor is one transaction, so that a kill at any point
+loses at most the look in progress, which is taken again.
 """
 
 import json
@@ -64,7 +65,9 @@ class Deployment:
         """
         try:
             current = self.state
-            strategy = _section(sections.Strategy, {**self._in_force, "guards": []}, what="strategy", of=self.name)
+            strategy = _section(
+                sections.Strategy, {**self._in_force, "guards": []}, what="strategy", of=self.name
+            )
         except errors.FairwayError:
             current, strategy = replace(self.state, candidate=None), sections.Strategy()
         return states.route(current, deployment=self.name, strategy=strategy)
@@ -96,7 +99,11 @@ class Deployment:
 
     @property
     def _in_force(self) -> dict[str, Any]:
-        found = self.begun if self.begun is not None and states.bound(self.state) else self.config["strategy"]
+        found = (
+            self.begun
+            if self.begun is not None and states.bound(self.state)
+            else self.config["strategy"]
+        )
         return dict(found)
 
 
@@ -108,7 +115,8 @@ class LocalRevision:
     deployment: str
     package: str
     digest: str
-    facts: dict[str, Any]  # of the package's manifest: testLoss, championDisagreement, championDigest
+    # of the package's manifest: testLoss, championDisagreement, championDigest
+    facts: dict[str, Any]
     config: dict[str, Any]
     note: str
     created_at: float
@@ -116,20 +124,25 @@ class LocalRevision:
     @property
     def serving(self) -> sections.Serving:
         """Return how it is served."""
-        return _section(sections.Serving, self.config["serving"], what="serving", of=f"revision {self.revision}")
+        return _section(
+            sections.Serving, self.config["serving"], what="serving", of=f"revision {self.revision}"
+        )
 
 
 class Store:
     """The state store of one home directory.
 
-    Safe for several processes; raises StoreBusy when it is locked or full, PlatformError when it is damaged.
+    Safe for several processes; raises StoreBusy when it is locked or full, PlatformError when it is
+    damaged.
     """
 
     def __init__(self, path: Path, *, timeout_seconds: float = 10.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=FILE_MODE)
         self.path = path
-        self._db = sqlite3.connect(path, timeout=timeout_seconds, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(
+            path, timeout=timeout_seconds, isolation_level=None, check_same_thread=False
+        )
         self._db.row_factory = sqlite3.Row
         with self._translated():
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -141,7 +154,8 @@ class Store:
         self._db.close()
 
     def deploy(self, revision: LocalRevision, *, now: float) -> bool:
-        """Ask for a revision; says whether that changes anything. A rejected revision stays rejected until `retry`."""
+        """Ask for a revision; says whether that changes anything. A rejected revision stays
+        rejected until `retry`."""
         with self._transaction():
             self._db.execute(
                 "INSERT INTO revisions VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (revision) DO UPDATE SET "
@@ -168,7 +182,13 @@ class Store:
                         "INSERT INTO deployments (name, desired, config, state, generation, changed_at) VALUES "
                         "(?,?,?,?,1,?)"
                     ),
-                    (revision.deployment, revision.revision, config, json.dumps(record.to_json(states.State())), now),
+                    (
+                        revision.deployment,
+                        revision.revision,
+                        config,
+                        json.dumps(record.to_json(states.State())),
+                        now,
+                    ),
                 )
                 return True
             self._db.execute(
@@ -208,23 +228,31 @@ class Store:
         events: Sequence[states.Event],
         answered: tuple[int, states.Reply] | None,
     ) -> None:
-        """Store one look of the supervisor: the new state, the strategy that it follows, what happened, and what became
-        of a command.
+        """Store one look of the supervisor: the new state, the strategy that it follows, what
+        happened, and what became of a command.
         """
         plain = record.to_json(state) | {"strategy": policy.model_dump(mode="json", by_alias=True)}
         with self._transaction():
-            self._db.execute("UPDATE deployments SET state=? WHERE name=?", (json.dumps(plain), name))
+            self._db.execute(
+                "UPDATE deployments SET state=? WHERE name=?", (json.dumps(plain), name)
+            )
             for event in events:
                 self._tell(name, event)
             if answered is not None:
                 number, reply = answered
                 self._db.execute(
-                    "UPDATE commands SET answer=?, obeyed=? WHERE id=?", (reply.sentence, int(reply.obeyed), number)
+                    "UPDATE commands SET answer=?, obeyed=? WHERE id=?",
+                    (reply.sentence, int(reply.obeyed), number),
                 )
 
-    def save_retraining(self, name: str, retraining: Mapping[str, Any], *, event: states.Event | None = None) -> None:
+    def save_retraining(
+        self, name: str, retraining: Mapping[str, Any], *, event: states.Event | None = None
+    ) -> None:
         with self._transaction():
-            self._db.execute("UPDATE deployments SET retraining=? WHERE name=?", (json.dumps(dict(retraining)), name))
+            self._db.execute(
+                "UPDATE deployments SET retraining=? WHERE name=?",
+                (json.dumps(dict(retraining)), name),
+            )
             if event is not None:
                 self._tell(name, event)
 
@@ -238,7 +266,10 @@ class Store:
             rows = self._db.execute(
                 "SELECT * FROM story WHERE deployment=? AND id>? ORDER BY id", (name, after)
             ).fetchall()
-        return [(row["id"], states.Event(row["at"], row["type"], row["message"], row["revision"])) for row in rows]
+        return [
+            (row["id"], states.Event(row["at"], row["type"], row["message"], row["revision"]))
+            for row in rows
+        ]
 
     def ask(self, deployment: str, command: Command, *, now: float) -> int:
         """Write down a command for the supervisor; return its number."""
@@ -252,17 +283,25 @@ class Store:
     def next_command(self, deployment: str) -> tuple[int, Command] | None:
         with self._translated():
             row = self._db.execute(
-                "SELECT * FROM commands WHERE deployment=? AND answer IS NULL ORDER BY id LIMIT 1", (deployment,)
+                "SELECT * FROM commands WHERE deployment=? AND answer IS NULL ORDER BY id LIMIT 1",
+                (deployment,),
             ).fetchone()
-        return (row["id"], Command(row["verb"], row["who"], row["why"], bool(row["force"]))) if row else None
+        return (
+            (row["id"], Command(row["verb"], row["who"], row["why"], bool(row["force"])))
+            if row
+            else None
+        )
 
     def reply(self, command: int) -> states.Reply | None:
         """Return what became of the command, None while no supervisor has taken it.
 
-        Raises PlatformError where one of an earlier version took it, which did not write down whether it obeyed.
+        Raises PlatformError where one of an earlier version took it, which did not write down
+        whether it obeyed.
         """
         with self._translated():
-            row = self._db.execute("SELECT verb, answer, obeyed FROM commands WHERE id=?", (command,)).fetchone()
+            row = self._db.execute(
+                "SELECT verb, answer, obeyed FROM commands WHERE id=?", (command,)
+            ).fetchone()
         if row is None or row["answer"] is None:
             return None
         if row["obeyed"] is None:
@@ -284,7 +323,8 @@ class Store:
             (name, event.at, event.type, event.revision, event.message),
         )
         self._db.execute(
-            "DELETE FROM story WHERE deployment=? AND id <= (SELECT max(id) FROM story) - ?", (name, STORY_KEPT)
+            "DELETE FROM story WHERE deployment=? AND id <= (SELECT max(id) FROM story) - ?",
+            (name, STORY_KEPT),
         )
 
     @contextmanager
@@ -295,7 +335,8 @@ class Store:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
-                if self._db.in_transaction:  # SQLite has already rolled back by itself where the disk was full
+                # SQLite has already rolled back by itself where the disk was full
+                if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
 

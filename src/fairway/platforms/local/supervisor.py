@@ -4,8 +4,9 @@ The one process of the local platform that changes routes.
 
     python -m fairway.platforms.local.supervisor --home HOME [--port PORT]
 
-All it knows is in the state store, the event store and the records of its processes, so it may be killed at any point:
-the servers and the gateway go on without it, and the next supervisor adopts them and takes the same look again.
+All it knows is in the state store, the event store and the records of its processes, so it may be
+killed at any point: the servers and the gateway go on without it, and the next supervisor adopts
+them and takes the same look again.
 """
 
 import argparse
@@ -38,7 +39,9 @@ INTERVAL_SECONDS = 1.0  # between two looks while nothing is deployed
 class Supervisor:
     """Everything of one home directory; `tick` is one look at every deployment."""
 
-    def __init__(self, home: Home, *, port: int = 0, source: clocks.Source = clocks.MACHINE) -> None:
+    def __init__(
+        self, home: Home, *, port: int = 0, source: clocks.Source = clocks.MACHINE
+    ) -> None:
         home.make()
         self.source = source
         self.home = home
@@ -57,7 +60,8 @@ class Supervisor:
         self.interval = INTERVAL_SECONDS
 
     def start(self) -> None:
-        """Start or adopt the gateway, the collector and the monitor, and write down where they listen."""
+        """Start or adopt the gateway, the collector and the monitor, and write down where they
+        listen."""
         self.gateway.start(port=self.port)
         self.services.start()
         self.servers.collector = self.services.collector_url
@@ -87,8 +91,8 @@ class Supervisor:
                 self.trainer.look(deployment, now=self.source.wall())
 
     def shortest_interval(self) -> float:
-        """Return the seconds between two looks: all deployments are looked at as often as the one that asks for the
-        most looks.
+        """Return the seconds between two looks: all deployments are looked at as often as the one
+        that asks for the most looks.
         """
         return min(map(_interval, self.state.deployments()), default=INTERVAL_SECONDS)
 
@@ -106,10 +110,15 @@ class Supervisor:
             self.gateway.start(port=self.port)
 
     def stop(self) -> None:
-        """Stop everything: the gateway first, so that nobody is sent to a server that leaves. What fails is logged, and
-        the rest is stopped.
+        """Stop everything: the gateway first, so that nobody is sent to a server that leaves. What
+        fails is logged, and the rest is stopped.
         """
-        for stop in (self.gateway.stop, self.servers.stop_all, self.services.stop, self.trainer.stop):
+        for stop in (
+            self.gateway.stop,
+            self.servers.stop_all,
+            self.services.stop,
+            self.trainer.stop,
+        ):
             with errors.logged(log):
                 stop()
         self.home.addresses.unlink(missing_ok=True)
@@ -163,7 +172,9 @@ class Supervisor:
             policy=deployment.policy,
             store=self.events.within(deployment.config["namespace"]),
             tallies=self.tallies.setdefault(deployment.name, observe.Tallies()),
-            timeout_seconds=sections.parse_duration(deployment.config["serving"]["timeout"]).total_seconds(),
+            timeout_seconds=sections.parse_duration(
+                deployment.config["serving"]["timeout"]
+            ).total_seconds(),
         )
 
     def _offline_disagreement(self, current: states.State) -> float | None:
@@ -171,15 +182,21 @@ class Supervisor:
         stable = self.state.revision(current.stable) if current.stable else None
         if candidate is None:
             return None
-        return observe.offline_disagreement(candidate.facts, stable=stable.digest if stable else None)
+        return observe.offline_disagreement(
+            candidate.facts, stable=stable.digest if stable else None
+        )
 
     def _apply(self, deployments: list[state.Deployment], *, now: float) -> None:
-        """Make the stored states true: servers first, then routes, then the end of servers that nothing needs any
-        more."""
+        """Make the stored states true: servers first, then routes, then the end of servers that
+        nothing needs any more."""
         wanted = self._wanted(deployments)
         self.servers.keep(wanted, now=now)
         endpoints = self.servers.endpoints()
-        routes = {deployment.name: route for deployment in deployments if (route := deployment.route) is not None}
+        routes = {
+            deployment.name: route
+            for deployment in deployments
+            if (route := deployment.route) is not None
+        }
         startable = {
             name: route
             for name, route in routes.items()
@@ -209,7 +226,8 @@ class Supervisor:
 
 @contextlib.contextmanager
 def outlived(what: str) -> Iterator[None]:
-    """Log what ends the look inside the block: it is taken again, and whatever else there is has its look."""
+    """Log what ends the look inside the block: it is taken again, and whatever else there is has
+    its look."""
     try:
         yield
     except errors.Temporary as error:  # a locked store, a full disk: nothing was stored
@@ -227,7 +245,8 @@ def _limits(deployment: state.Deployment) -> routing.Limits:
     except errors.FairwayError:
         return routing.Limits()
     return routing.Limits(
-        seconds=serving.timeout.total_seconds(), body_bytes=serving.max_body_mebibytes * parts.MEBIBYTE
+        seconds=serving.timeout.total_seconds(),
+        body_bytes=serving.max_body_mebibytes * parts.MEBIBYTE,
     )
 
 
@@ -248,7 +267,9 @@ def _interval(deployment: state.Deployment) -> float:
     return sections.parse_duration(deployment.config["platform"]["scrapeInterval"]).total_seconds()
 
 
-def _watched(deployment: state.Deployment, wanted: Mapping[str, state.LocalRevision]) -> dict[str, object]:
+def _watched(
+    deployment: state.Deployment, wanted: Mapping[str, state.LocalRevision]
+) -> dict[str, object]:
     """Return what the monitor needs to know of a deployment."""
     stable = wanted[deployment.state.stable or ""]
     return {
@@ -276,12 +297,16 @@ def run(home: Home, *, port: int, source: clocks.Source = clocks.MACHINE) -> Non
         began = time.monotonic()
         with outlived("all deployments"):
             supervisor.tick()
-        supervisor.rest(seconds=max(0.05, supervisor.interval - (time.monotonic() - began)), wake=wake[0])
+        supervisor.rest(
+            seconds=max(0.05, supervisor.interval - (time.monotonic() - began)), wake=wake[0]
+        )
     supervisor.stop()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
@@ -299,7 +324,8 @@ def main() -> None:
             run(home, port=arguments.port)
         except errors.FairwayError as error:
             artifacts.write_json(
-                home.root / "supervisor-error.json", {"error": str(error), "exitStatus": error.exit_status}
+                home.root / "supervisor-error.json",
+                {"error": str(error), "exitStatus": error.exit_status},
             )
             sys.exit(f"fairway: {error}")
 

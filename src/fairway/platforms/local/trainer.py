@@ -1,5 +1,5 @@
-"""Closes the loop on one machine: asks the retraining policy, starts a run of the training pipeline, notes how it
-ended.
+"""Closes the loop on one machine: asks the retraining policy, starts a run of the training
+pipeline, notes how it ended.
 """
 
 import dataclasses
@@ -30,7 +30,9 @@ PAGE_OF_CLASSES, PAGE = "RealisedAccuracyLow", "RealisedLossHigh"
 class Trainer:
     """The retraining of one home directory; one run at a time for each deployment."""
 
-    def __init__(self, home: Home, processes: Processes, *, state: state.Store, events: archive.EventStore) -> None:
+    def __init__(
+        self, home: Home, processes: Processes, *, state: state.Store, events: archive.EventStore
+    ) -> None:
         self._home, self._processes, self._state, self._events = home, processes, state, events
         self._looked = -LOOK_SECONDS
 
@@ -65,7 +67,10 @@ class Trainer:
         if stable is None:
             return
         known = self._events.history.realised(
-            deployment.name, stable.revision, namespace=deployment.config["namespace"], limit=section.min_labels
+            deployment.name,
+            stable.revision,
+            namespace=deployment.config["namespace"],
+            limit=section.min_labels,
         )
         asked = deployment.retraining.get("asked")
         signals = policy.Signals(
@@ -86,7 +91,8 @@ class Trainer:
             self._start(deployment, stable, decision.reason, signals, now=now)
         elif decision.reason != deployment.retraining.get("reason"):
             self._state.save_retraining(
-                deployment.name, {**deployment.retraining, "reason": decision.reason, **_realised(signals)}
+                deployment.name,
+                {**deployment.retraining, "reason": decision.reason, **_realised(signals)},
             )
 
     def _drifted(self, name: str, revision: str) -> int:
@@ -103,14 +109,22 @@ class Trainer:
         *,
         now: float,
     ) -> None:
-        """Page on a realised rise of the loss, and say what was already done; drift alone never does."""
+        """Page on a realised rise of the loss, and say what was already done; drift alone never
+        does."""
         loss, reference = decision.loss, signals.reference_loss
-        if reference is None or decision.bound is None or loss is None or signals.labelled < section.min_labels:
+        if (
+            reference is None
+            or decision.bound is None
+            or loss is None
+            or signals.labelled < section.min_labels
+        ):
             return
         limit = policy.limit(section, reference=reference)
         name = PAGE_OF_CLASSES if signals.task is None else PAGE
         if decision.bound > limit:
-            done = "a challenger will be trained" if section.enabled else "nothing: retraining is off"
+            done = (
+                "a challenger will be trained" if section.enabled else "nothing: retraining is off"
+            )
             if signals.running:
                 done = f"run {signals.running} trains a challenger"
             self._events.conclusions.open_alert(
@@ -144,7 +158,8 @@ class Trainer:
     ) -> None:
         name = f"{deployment.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
         folder = self._home.runs / name
-        artifacts.write_json(folder / "config.json", stable.config)  # not of a candidate that was refused
+        # not of a candidate that was refused
+        artifacts.write_json(folder / "config.json", stable.config)
         argv = [
             sys.executable,
             "-m",
@@ -161,9 +176,14 @@ class Trainer:
             name,
         ]
         self._processes.start(
-            PREFIX + deployment.name, argv=argv, env={"FAIRWAY_HOME": str(self._home.root)}, log=folder / "log.txt"
+            PREFIX + deployment.name,
+            argv=argv,
+            env={"FAIRWAY_HOME": str(self._home.root)},
+            log=folder / "log.txt",
         )
-        kept: dict[str, Any] = {key: value for key, value in deployment.retraining.items() if key != "asked"}
+        kept: dict[str, Any] = {
+            key: value for key, value in deployment.retraining.items() if key != "asked"
+        }
         noted = {
             **kept,
             "running": name,
@@ -180,7 +200,9 @@ class Trainer:
         )
 
     def _finish(self, deployment: state.Deployment, *, now: float) -> None:
-        if deployment.retraining.get("running") is None or self._processes.alive(PREFIX + deployment.name):
+        if deployment.retraining.get("running") is None or self._processes.alive(
+            PREFIX + deployment.name
+        ):
             return
         status = self._processes.exit_status(PREFIX + deployment.name)
         self._processes.forget(PREFIX + deployment.name)
@@ -190,7 +212,10 @@ class Trainer:
 def _realised(signals: policy.Signals) -> dict[str, float | None]:
     """Return what is kept of the realised loss; of classes the accuracy too."""
     loss = signals.loss
-    return {"loss": loss, "accuracy": None if loss is None or signals.task is not None else 1 - loss}
+    return {
+        "loss": loss,
+        "accuracy": None if loss is None or signals.task is not None else 1 - loss,
+    }
 
 
 def _fares(signals: policy.Signals, loss: float, reference: float) -> str:
@@ -215,13 +240,17 @@ def note_cut_off(home: Home, known: state.Store, *, now: float) -> None:
                 _note_end(home, known, deployment, status=None, now=now)
 
 
-def _note_end(home: Home, known: state.Store, deployment: state.Deployment, *, status: int | None, now: float) -> None:
+def _note_end(
+    home: Home, known: state.Store, deployment: state.Deployment, *, status: int | None, now: float
+) -> None:
     """Write down how a deployment's run ended: `outcome` for programs, `said` for people."""
     name = deployment.retraining["running"]
     folder = home.runs / name
     record = run.close(folder)
     outcome = record["outcome"] if record is not None else run.FAILED
-    said = f"{outcome}: {record['reason']}" if record is not None else _last_line(folder / "log.txt")
+    said = (
+        f"{outcome}: {record['reason']}" if record is not None else _last_line(folder / "log.txt")
+    )
     how = "" if status is None else f" with status {status}"
     known.save_retraining(
         deployment.name,
@@ -231,5 +260,9 @@ def _note_end(home: Home, known: state.Store, deployment: state.Deployment, *, s
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
+    lines = (
+        log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        if log.exists()
+        else []
+    )
     return lines[-1] if lines else "it left no log"

@@ -17,7 +17,9 @@ from fairway.config import sections
 from fairway.rollout.guards.base import Case
 
 
-def case(guard: sections.Guard, strategy: sections.Strategy, *, offline: float | None = None) -> Case[Any]:
+def case(
+    guard: sections.Guard, strategy: sections.Strategy, *, offline: float | None = None
+) -> Case[Any]:
     """Return the guard as it stands in this strategy.
 
     `offline` is the disagreement of both models that evaluation measured.

@@ -1,7 +1,8 @@
-"""What a type of guard has to say: what it counts, its bets, its certificate, its sentences and its expected time.
+"""What a type of guard has to say: what it counts, its bets, its certificate, its sentences and its
+expected time.
 
-`Case` is one guard of one rollout. It answers for a guard that compares both arms and gates nothing special; each
-type of guard is a subclass in a module of its own, which overrides what is its own.
+`Case` is one guard of one rollout. It answers for a guard that compares both arms and gates nothing
+special; each type of guard is a subclass in a module of its own, which overrides what is its own.
 """
 
 import math
@@ -30,7 +31,8 @@ class Scraped(NamedTuple):
 
     bad: tuple[int, int]
     observed: tuple[int, int] | None = None  # requests that the guard could see, where they differ
-    held: tuple[ArmCounts, ArmCounts] | None = None  # what a limit is held against, where it is something else
+    # what a limit is held against, where it is something else
+    held: tuple[ArmCounts, ArmCounts] | None = None
 
 
 G = TypeVar("G", bound=sections.Guard, covariant=True)
@@ -98,14 +100,17 @@ class Case(Generic[G]):
         """
         raise NotImplementedError
 
-    def remembered(self, batch: Batch, ledger: Ledger) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
+    def remembered(
+        self, batch: Batch, ledger: Ledger
+    ) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
         """Return the memories after the batch, of the bets that have one."""
         return ()
 
     def arrivals(self, batch: Batch) -> Iterable[tuple[int, int, float]]:
         """Return how many units' labels or outcomes came.
 
-        Each row has those of the candidate, those of stable, and the weight at which they had been served.
+        Each row has those of the candidate, those of stable, and the weight at which they had been
+        served.
         """
         return ()
 
@@ -114,8 +119,11 @@ class Case(Generic[G]):
         """What it asks of each request by arrival; None where it does not count units' requests."""
         return None
 
-    def scraped(self, candidate: traffic.ArmCounts, stable: traffic.ArmCounts, *, alone: bool) -> Scraped | None:
-        """Return what increments of the gateway's counters say; `alone`: while nothing else can be read."""
+    def scraped(
+        self, candidate: traffic.ArmCounts, stable: traffic.ArmCounts, *, alone: bool
+    ) -> Scraped | None:
+        """Return what increments of the gateway's counters say; `alone`: while nothing else can be
+        read."""
         return None
 
     # -- certificate ---------------------------------------------------------------------------------------------------
@@ -125,7 +133,8 @@ class Case(Generic[G]):
         return self._certificate(ledger) >= math.log(1 / self.strategy.false_promotion)
 
     def growth(self, ledger: Ledger, *, seconds: float) -> float:
-        """Return what the certificate's logarithm grows by in a second: as it has grown in the seconds so far."""
+        """Return what the certificate's logarithm grows by in a second: as it has grown in the
+        seconds so far."""
         return self._certificate(ledger) / seconds
 
     def lacks(self, ledger: Ledger) -> float:
@@ -170,12 +179,14 @@ class Case(Generic[G]):
 
     @property
     def tolerance(self) -> str | None:
-        """What of the candidate is no harm yet, as the guarantee says it; None where any harm beyond chance is one."""
+        """What of the candidate is no harm yet, as the guarantee says it; None where any harm
+        beyond chance is one."""
         return None
 
     @property
     def unmeasured(self) -> str | None:
-        """What is healthy where evaluation did not compare the two models, as the guarantee says it."""
+        """What is healthy where evaluation did not compare the two models, as the guarantee says
+        it."""
         return None
 
     # -- evidence ------------------------------------------------------------------------------------------------------
@@ -185,10 +196,13 @@ class Case(Generic[G]):
         return {"intervals": rates(ledger.bets[key])} if intervals_too else {}
 
     def came_in(self, ledger: Ledger) -> dict[str, Any]:
-        """Return of both arms how many labels or outcomes are in, of so many units that were served."""
+        """Return of both arms how many labels or outcomes are in, of so many units that were
+        served."""
         lottery = ledger.lotteries[self.name]
         numbers = zip(ARMS, lottery.came, ledger.exposed, strict=True)
-        arms: dict[str, Any] = {arm: {"units": came, "of": served or None} for arm, came, served in numbers}
+        arms: dict[str, Any] = {
+            arm: {"units": came, "of": served or None} for arm, came, served in numbers
+        }
         return {**arms, **self._by_answer(ledger), "logE": round(lottery.wealth.log_e, 4) + 0.0}
 
     def _by_answer(self, ledger: Ledger) -> dict[str, Any]:
@@ -196,8 +210,11 @@ class Case(Generic[G]):
 
     # -- before a rollout, and after -----------------------------------------------------------------------------------
 
-    def expect(self, foretold: Prospect, *, usual: float, effect: float | None) -> Expectation | None:
-        """Return the expected times, at the `usual` rate of a healthy revision; None where they cannot be foretold.
+    def expect(
+        self, foretold: Prospect, *, usual: float, effect: float | None
+    ) -> Expectation | None:
+        """Return the expected times, at the `usual` rate of a healthy revision; None where they
+        cannot be foretold.
 
         Raises ConfigError where a certificate is not to be expected within the stage's budget.
         """
@@ -205,7 +222,8 @@ class Case(Generic[G]):
 
     @property
     def untold(self) -> str | None:
-        """What the guard is about that counts of requests do not tell: then it cannot be replayed from a table."""
+        """What the guard is about that counts of requests do not tell: then it cannot be replayed
+        from a table."""
         return None
 
     def replayed(self, candidate: ArmCounts, stable: ArmCounts) -> Batch:
@@ -249,12 +267,17 @@ def rounded(edge: float | None) -> float | None:
 
 
 def at_least(bet: Bet) -> str:
-    """Say how many times stable's rate the candidate's is at the least, where that is more than one."""
+    """Say how many times stable's rate the candidate's is at the least, where that is more than
+    one."""
     low = bet.ratio.interval(alpha=INTERVAL_ALPHA).low if bet.ratio is not None else None
-    return f", {low:.1f} times or more (95 %, at any look)" if low is not None and low >= 1.05 else ""
+    return (
+        f", {low:.1f} times or more (95 %, at any look)" if low is not None and low >= 1.05 else ""
+    )
 
 
-def compared(bet: Bet, *, name: str, place: str, what: str, objective: str = "", margin: str = "") -> str:
+def compared(
+    bet: Bet, *, name: str, place: str, what: str, objective: str = "", margin: str = ""
+) -> str:
     """Say how many of both arms were bad: `place` names what is counted, `what` what became of it."""
     mine, theirs = bet.candidate, bet.stable
     return (

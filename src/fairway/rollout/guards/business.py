@@ -1,6 +1,7 @@
 """Guards of type business.
 
-Outcomes of served requests, each a number between bounds, whose mean may not be worse than stable's.
+Outcomes of served requests, each a number between bounds, whose mean may not be worse than
+stable's.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,12 +28,14 @@ class BusinessGuard(sections.Guard):
 
     type: Literal["business"]
     max_loss_increase: base.LossIncrease = 0.02
-    """How much worse than stable's the share of wrong answers, or the mean outcome (of its range), may be.
+    """How much worse than stable's the share of wrong answers, or the mean outcome (of its range),
+    may be.
 
     0 asks for a better one.
     """
     outcome: Annotated[str, Field(min_length=1, max_length=63)]
-    """The name of the outcomes that are sent for served requests; a unit counts once, by its first."""
+    """The name of the outcomes that are sent for served requests; a unit counts once, by its first.
+    """
     lower: float = 0.0
     """What the worst or least outcome is worth; smaller ones count as this."""
     upper: float
@@ -63,9 +66,9 @@ class BusinessGuard(sections.Guard):
 class BusinessCase(base.Case[BusinessGuard]):
     """A guard of outcomes. They count as losses between 0, the best, and 1.
 
-    Its memory: `spread`, the squared distances of both arms' losses from the mean before them; `weight` of its
-    outcomes so far, None where there were several: the arms' means are of other times then, and their difference says
-    nothing.
+    Its memory: `spread`, the squared distances of both arms' losses from the mean before them;
+    `weight` of its outcomes so far, None where there were several: the arms' means are of other
+    times then, and their difference says nothing.
     """
 
     late = True
@@ -86,29 +89,43 @@ class BusinessCase(base.Case[BusinessGuard]):
         order = lot.permutation(len(mine) + len(theirs))
         harm, safe = (
             hypotheses.factors_values(
-                mine, theirs, order=order, margin=self.guard.max_loss_increase, centre=_centre(before), harm=side
+                mine,
+                theirs,
+                order=order,
+                margin=self.guard.max_loss_increase,
+                centre=_centre(before),
+                harm=side,
             )
             for side in (True, False)
         )
-        candidate, stable = (ArmCounts(len(losses), float(losses.sum())) for losses in (mine, theirs))
+        candidate, stable = (
+            ArmCounts(len(losses), float(losses.sum())) for losses in (mine, theirs)
+        )
         return News(BetKey(self.name), candidate, stable, harm, certificate=safe)
 
     def _losses(self, valued: Valued) -> tuple[Floats, Floats]:
         lower, upper = self.guard.lower, self.guard.upper
         best = upper if self.guard.higher_is_better else lower
         mine, theirs = (
-            np.abs(np.clip(np.array(values, dtype=np.float64), lower, upper) - best) / (upper - lower)
+            np.abs(np.clip(np.array(values, dtype=np.float64), lower, upper) - best)
+            / (upper - lower)
             for values in (valued.candidate, valued.stable)
         )
         return mine, theirs
 
-    def remembered(self, batch: Batch, ledger: Ledger) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
+    def remembered(
+        self, batch: Batch, ledger: Ledger
+    ) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
         bet = ledger.own(self.name)
         memory, centre = dict(bet.memory), _centre(bet)
         for valued in self._own(batch):
             spreads = [float(((losses - centre) ** 2).sum()) for losses in self._losses(valued)]
-            memory["spread"] = [old + new for old, new in zip(_spread(memory), spreads, strict=True)]
-            memory["weight"] = valued.weight if memory.get("weight", valued.weight) == valued.weight else None
+            memory["spread"] = [
+                old + new for old, new in zip(_spread(memory), spreads, strict=True)
+            ]
+            memory["weight"] = (
+                valued.weight if memory.get("weight", valued.weight) == valued.weight else None
+            )
         return [(BetKey(self.name), memory)]
 
     def arrivals(self, batch: Batch) -> Iterable[tuple[int, int, float]]:
@@ -128,7 +145,9 @@ class BusinessCase(base.Case[BusinessGuard]):
 
     def _means(self, ledger: Ledger) -> str:
         bet = ledger.own(self.name)
-        mine, theirs = (self._outcome(arm.bad / max(1, arm.n)) for arm in (bet.candidate, bet.stable))
+        mine, theirs = (
+            self._outcome(arm.bad / max(1, arm.n)) for arm in (bet.candidate, bet.stable)
+        )
         return (
             f"{self.guard.outcome} is {mine:.4g} on average over {bet.candidate.n} units of the candidate, "
             f"{theirs:.4g} over {bet.stable.n} of stable"
@@ -155,22 +174,28 @@ class BusinessCase(base.Case[BusinessGuard]):
         The effect is the candidate less stable.
         """
         arms = zip((bet.candidate, bet.stable), _spread(bet.memory), strict=True)
-        (low, high), (stable_low, stable_high) = (self._interval(arm, spread=spread) for arm, spread in arms)
+        (low, high), (stable_low, stable_high) = (
+            self._interval(arm, spread=spread) for arm, spread in arms
+        )
         found = {"candidate": [low, high], "stable": [stable_low, stable_high]}
         if bet.memory.get("weight") is not None:
             found["effect"] = [low - stable_high, high - stable_low]
         return {name: [base.rounded(edge) for edge in edges] for name, edges in found.items()}
 
     def _interval(self, arm: ArmCounts, *, spread: float) -> tuple[float, float]:
-        """Return where the arm's mean outcome lies; half of the error each, so that their difference holds too."""
+        """Return where the arm's mean outcome lies; half of the error each, so that their
+        difference holds too."""
         low, high = intervals.mean(arm.bad, arm.n, spread=spread, alpha=base.INTERVAL_ALPHA / 2)
         one, other = self._outcome(low or 0.0), self._outcome(1.0 if high is None else high)
         return min(one, other), max(one, other)
 
     # -- before a rollout, and after -----------------------------------------------------------------------------------
 
-    def expect(self, foretold: Prospect, *, usual: float, effect: float | None) -> Expectation | None:
-        """Return what to expect of outcomes at the ends of their range, which is where they vary most.
+    def expect(
+        self, foretold: Prospect, *, usual: float, effect: float | None
+    ) -> Expectation | None:
+        """Return what to expect of outcomes at the ends of their range, which is where they vary
+        most.
 
         The last step's weight counts from the beginning.
         """
@@ -184,7 +209,9 @@ class BusinessCase(base.Case[BusinessGuard]):
         least = self._smallest(good, units=units)
         need = self._units(good, effect) if effect is not None else None
         if need is not None and need > units:
-            raise errors.ConfigError(self._hopeless(foretold, effect or 0.0, need=need, least=least))
+            raise errors.ConfigError(
+                self._hopeless(foretold, effect or 0.0, need=need, least=least)
+            )
         return Expectation(
             guard=self.name,
             gates=self.stage,
@@ -207,9 +234,13 @@ class BusinessCase(base.Case[BusinessGuard]):
     def _smallest(self, good: float, *, units: float) -> float | None:
         """Return the smallest effect that so many units are expected to certify."""
         low, high = -self.guard.max_loss_increase, 1 - good
-        return prospect.bisect(lambda better: self._units(good, better) <= units, low=low, high=high)
+        return prospect.bisect(
+            lambda better: self._units(good, better) <= units, low=low, high=high
+        )
 
-    def _hopeless(self, foretold: Prospect, effect: float, *, need: float, least: float | None) -> str:
+    def _hopeless(
+        self, foretold: Prospect, effect: float, *, need: float, least: float | None
+    ) -> str:
         budget = sections.format_duration(self.strategy.canary.budget)
         return (
             f"strategy.guards: {self.name} cannot tell an effect of {effect:.2%} of its range within {budget} at "
@@ -222,15 +253,22 @@ class BusinessCase(base.Case[BusinessGuard]):
         return "outcomes"
 
 
-def units_to_certify(mean: float, effect: float, *, weight: float, margin: float, alpha: float) -> float:
-    """Return how many units of both arms are expected until the candidate is certified not to be worse by `margin`.
+def units_to_certify(
+    mean: float, effect: float, *, weight: float, margin: float, alpha: float
+) -> float:
+    """Return how many units of both arms are expected until the candidate is certified not to be
+    worse by `margin`.
 
     It is better by `effect`; `mean` is stable's share of what is best.
     """
     good = min(1.0, mean + effect)
     loss, mine = np.array([0.0, 1.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0, 0.0])
-    chance = np.array([weight * good, weight * (1 - good), (1 - weight) * mean, (1 - weight) * (1 - mean)])
-    factors = hypotheses.bet_on_values(loss, mine, weight=weight, margin=margin, centre=1 - mean, harm=False)
+    chance = np.array(
+        [weight * good, weight * (1 - good), (1 - weight) * mean, (1 - weight) * (1 - mean)]
+    )
+    factors = hypotheses.bet_on_values(
+        loss, mine, weight=weight, margin=margin, centre=1 - mean, harm=False
+    )
     return prospect.until(factors @ chance, alpha=alpha)
 
 

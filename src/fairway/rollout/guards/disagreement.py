@@ -1,7 +1,7 @@
 """Guards of type disagreement.
 
-Answers of shadow's copies that differ from stable's, against what evaluation measured. Classes differ or do not; of
-other tasks a pair counts by how far its answers are apart, from 0 to 1.
+Answers of shadow's copies that differ from stable's, against what evaluation measured. Classes
+differ or do not; of other tasks a pair counts by how far its answers are apart, from 0 to 1.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -64,7 +64,9 @@ class DisagreementCase(base.Case[DisagreementGuard]):
         safe = hypotheses.factors_below(counts, limit=self.allowed)
         yield News(BetKey(self.name), counts, NOTHING, harm, certificate=safe)
 
-    def remembered(self, batch: Batch, ledger: Ledger) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
+    def remembered(
+        self, batch: Batch, ledger: Ledger
+    ) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
         lossy = batch.paired is not None and batch.paired.losses
         return [(BetKey(self.name), base.LOSSES)] if lossy and self.strategy.shadow.enabled else []
 
@@ -77,7 +79,9 @@ class DisagreementCase(base.Case[DisagreementGuard]):
     def praise(self, ledger: Ledger) -> str:
         if not self.strategy.shadow.enabled:
             return f"{self.name} (shadow was skipped)"
-        most = f"{self.allowed:.3g}" if base.is_lossy(ledger.own(self.name)) else f"{self.allowed:.2%}"
+        most = (
+            f"{self.allowed:.3g}" if base.is_lossy(ledger.own(self.name)) else f"{self.allowed:.2%}"
+        )
         return f"{self.name} below {most} on average so far ({self.seen(ledger)})"
 
     def seen(self, ledger: Ledger) -> str:
@@ -89,7 +93,9 @@ class DisagreementCase(base.Case[DisagreementGuard]):
         counts, lossy = bet.candidate, base.is_lossy(bet)
         if self.offline is not None:
             known = (
-                f"at most {self.offline:.3g} by evaluation" if lossy else f"at most {self.offline:.1%} by evaluation"
+                f"at most {self.offline:.3g} by evaluation"
+                if lossy
+                else f"at most {self.offline:.1%} by evaluation"
             )
         if lossy:
             return (
@@ -105,17 +111,25 @@ class DisagreementCase(base.Case[DisagreementGuard]):
     def unmeasured(self) -> str | None:
         most = allowed(self.strategy, None)
         return (
-            f"one whose answers differ from stable's by {most:.1%} on average at most, which evaluation did not measure"
+            f"one whose answers differ from stable's by {most:.1%} on average at most, "
+            "which evaluation did not measure"
         )
 
-    def expect(self, foretold: Prospect, *, usual: float, effect: float | None) -> Expectation | None:
+    def expect(
+        self, foretold: Prospect, *, usual: float, effect: float | None
+    ) -> Expectation | None:
         if not self.strategy.shadow.enabled:
             return None
         limit = allowed(self.strategy, usual)
         return rates.of_rate(self, foretold, usual=usual, limit=limit, each=1, found={})
 
     def replayed(self, candidate: ArmCounts, stable: ArmCounts) -> Batch:
-        paired = Paired(compared=candidate.n, disagreements=candidate.bad, candidate_failures=0, stable_failures=0)
+        paired = Paired(
+            compared=candidate.n,
+            disagreements=candidate.bad,
+            candidate_failures=0,
+            stable_failures=0,
+        )
         return Batch(paired=paired)
 
 

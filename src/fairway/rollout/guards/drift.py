@@ -1,6 +1,7 @@
 """Guards of type drift.
 
-How much the shares of answers differ between the arms, which see the same users at the same time. They watch only.
+How much the shares of answers differ between the arms, which see the same users at the same time.
+They watch only.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,10 +54,11 @@ class DriftCase(base.Case[DriftGuard]):
             yield News(BetKey(self.name), candidate, stable, self._shifted(exposed, bet))
 
     def _shifted(self, exposed: Exposed, bet: Bet) -> Floats:
-        """Return the factors of the answers that were known before the batch: otherwise the test would not be valid.
+        """Return the factors of the answers that were known before the batch: otherwise the test
+        would not be valid.
 
-        Without a margin the split that was realised is enough, and all the answers are one test; the rest of them is
-        a bin of its own.
+        Without a margin the split that was realised is enough, and all the answers are one test;
+        the rest of them is a bin of its own.
         """
         known, of = _answers(bet), exposed.new
         batch = [exposed.answers.get(answer, NOBODY) for answer in known]
@@ -67,13 +69,22 @@ class DriftCase(base.Case[DriftGuard]):
             _bins([pair.candidate for pair in known.values()], of=bet.candidate.n),
             _bins([pair.stable for pair in known.values()], of=bet.stable.n),
         )
-        return hypotheses.factors_shift(_bins(mine, of=of[0]), _bins(theirs, of=of[1]), before=before)
+        return hypotheses.factors_shift(
+            _bins(mine, of=of[0]), _bins(theirs, of=of[1]), before=before
+        )
 
-    def remembered(self, batch: Batch, ledger: Ledger) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
+    def remembered(
+        self, batch: Batch, ledger: Ledger
+    ) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
         counts = _answers(ledger.own(self.name))
         for exposed in batch.exposed:
             counts = _counted(exposed, counts)
-        return [(BetKey(self.name), {"answers": {answer: list(pair) for answer, pair in counts.items()}})]
+        return [
+            (
+                BetKey(self.name),
+                {"answers": {answer: list(pair) for answer, pair in counts.items()}},
+            )
+        ]
 
     def accuse(self, key: BetKey, ledger: Ledger) -> str:
         bet = ledger.bets[key]
@@ -86,7 +97,11 @@ class DriftCase(base.Case[DriftGuard]):
         )
 
     def described(self, key: BetKey, ledger: Ledger, *, intervals_too: bool) -> dict[str, Any]:
-        return {"answers": {answer: pair._asdict() for answer, pair in _answers(ledger.bets[key]).items()}}
+        return {
+            "answers": {
+                answer: pair._asdict() for answer, pair in _answers(ledger.bets[key]).items()
+            }
+        }
 
     @property
     def untold(self) -> str | None:
@@ -98,11 +113,14 @@ def _answers(bet: Bet) -> dict[str, Pair]:
 
 
 def _counted(exposed: Exposed, known: Mapping[str, Pair]) -> dict[str, Pair]:
-    """Return the counts with the batch; the most frequent new answers take the places that are left."""
+    """Return the counts with the batch; the most frequent new answers take the places that are
+    left."""
     new = [answer for answer in exposed.answers if answer not in known]
     new.sort(key=lambda answer: -sum(exposed.answers[answer]))
     names = [*known, *new[: hypotheses.BINS - len(known)]]
-    return {name: known.get(name, NOBODY).plus(*exposed.answers.get(name, NOBODY)) for name in names}
+    return {
+        name: known.get(name, NOBODY).plus(*exposed.answers.get(name, NOBODY)) for name in names
+    }
 
 
 def _bins(counts: Sequence[int], *, of: int) -> Floats:
@@ -112,7 +130,9 @@ def _bins(counts: Sequence[int], *, of: int) -> Floats:
 def _furthest(bet: Bet) -> tuple[str, Pair]:
     """Return the answer whose share differs most between the arms, and its counts."""
     n, m = max(1, bet.candidate.n), max(1, bet.stable.n)
-    return max(_answers(bet).items(), key=lambda item: abs(item[1].candidate / n - item[1].stable / m))
+    return max(
+        _answers(bet).items(), key=lambda item: abs(item[1].candidate / n - item[1].stable / m)
+    )
 
 
 SECTION, CASE = DriftGuard, DriftCase

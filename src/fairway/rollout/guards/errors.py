@@ -51,7 +51,9 @@ class ErrorsCase(rates.LimitedCase[ErrorsGuard]):
     def asked(self) -> base.Asked | None:
         return base.Asked("error", failed) if self.guard.by_arrival else None
 
-    def scraped(self, candidate: traffic.ArmCounts, stable: traffic.ArmCounts, *, alone: bool) -> base.Scraped | None:
+    def scraped(
+        self, candidate: traffic.ArmCounts, stable: traffic.ArmCounts, *, alone: bool
+    ) -> base.Scraped | None:
         if self.guard.by_arrival and not alone:
             return lost.unanswered(candidate, stable)
         return base.Scraped(bad=(candidate.errors, stable.errors))

@@ -1,4 +1,5 @@
-"""Guards of type latency: requests that took longer than a threshold, from the gateway's histogram or units' events."""
+"""Guards of type latency: requests that took longer than a threshold, from the gateway's histogram
+or units' events."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -54,9 +55,15 @@ class LatencyCase(rates.LimitedCase[LatencyGuard]):
     @property
     def asked(self) -> base.Asked | None:
         longest = self.guard.threshold.total_seconds()
-        return base.Asked(f"slow {self.name}", partial(_slow, longest=longest)) if self.guard.by_arrival else None
+        return (
+            base.Asked(f"slow {self.name}", partial(_slow, longest=longest))
+            if self.guard.by_arrival
+            else None
+        )
 
-    def scraped(self, candidate: traffic.ArmCounts, stable: traffic.ArmCounts, *, alone: bool) -> base.Scraped | None:
+    def scraped(
+        self, candidate: traffic.ArmCounts, stable: traffic.ArmCounts, *, alone: bool
+    ) -> base.Scraped | None:
         if self.guard.by_arrival:
             return lost.unanswered(candidate, stable)
         slow = candidate.slow.get(self.threshold, 0), stable.slow.get(self.threshold, 0)

@@ -9,7 +9,8 @@ from fairway.rollout.statistics.betting import ArmCounts
 
 
 def unanswered(candidate: traffic.ArmCounts, stable: traffic.ArmCounts) -> base.Scraped:
-    """Return the requests that were broken off or timed out, of those that were under way between two scrapes."""
+    """Return the requests that were broken off or timed out, of those that were under way between
+    two scrapes."""
     mine, theirs = candidate.unanswered, stable.unanswered
     return base.Scraped(
         bad=(mine, theirs),

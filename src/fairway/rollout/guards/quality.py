@@ -1,7 +1,7 @@
 """Guards of type quality: how wrong units' answers were, by labels that come late.
 
-Of classes that is the share of a unit's rows that were wrong, of other tasks the mean loss of its rows, from 0 to 1. As
-a whole, or in every slice of a feature.
+Of classes that is the share of a unit's rows that were wrong, of other tasks the mean loss of its
+rows, from 0 to 1. As a whole, or in every slice of a feature.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,8 +24,8 @@ class QualityGuard(sections.Guard):
 
     type: Literal["quality"]
     max_loss_increase: base.LossIncrease = 0.02
-    """How much worse than stable's the share of wrong answers (of other tasks than classes the mean loss, from 0 to 1),
-    or the mean outcome (of its range), may be.
+    """How much worse than stable's the share of wrong answers (of other tasks than classes the mean
+    loss, from 0 to 1), or the mean outcome (of its range), may be.
 
     0 asks for a better one.
     """
@@ -69,7 +69,8 @@ class QualityCase(base.Case[QualityGuard]):
     def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
         """Return what the labels say.
 
-        An answer stands there as a whole beside its slices: a guard of the whole must not count it again in those.
+        An answer stands there as a whole beside its slices: a guard of the whole must not count it
+        again in those.
         """
         places = self._places(ledger)
         for labels in batch.labelled:
@@ -91,13 +92,19 @@ class QualityCase(base.Case[QualityGuard]):
         )
         return News(key, labels.candidate, labels.stable, harm, certificate=safe, compared=True)
 
-    def remembered(self, batch: Batch, ledger: Ledger) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
+    def remembered(
+        self, batch: Batch, ledger: Ledger
+    ) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
         places = self._places(ledger)
         met = [labels for labels in batch.labelled if labels.slice in places]
         return [(places[one.slice], base.LOSSES) for one in met if one.losses]
 
     def arrivals(self, batch: Batch) -> Iterable[tuple[int, int, float]]:
-        return [(one.candidate.n, one.stable.n, one.weight) for one in batch.labelled if one.slice is None]
+        return [
+            (one.candidate.n, one.stable.n, one.weight)
+            for one in batch.labelled
+            if one.slice is None
+        ]
 
     def praise(self, ledger: Ledger) -> str:
         mine, theirs = ledger.own(self.name).candidate, ledger.own(self.name).stable
@@ -122,17 +129,22 @@ class QualityCase(base.Case[QualityGuard]):
                 f"{self.name}: mean loss {base.mean(bet.candidate)} units with labels of the candidate, "
                 f"{base.mean(bet.stable)} of stable{margin}{base.at_least(bet)}"
             )
-        return base.compared(bet, name=self.name, place="units with labels", what="were wrong", margin=margin)
+        return base.compared(
+            bet, name=self.name, place="units with labels", what="were wrong", margin=margin
+        )
 
     def described(self, key: BetKey, ledger: Ledger, *, intervals_too: bool) -> dict[str, Any]:
-        where = {"slice": {self.slice_by: ledger.slice_of(key)}} if self.slice_by is not None else {}
+        where = (
+            {"slice": {self.slice_by: ledger.slice_of(key)}} if self.slice_by is not None else {}
+        )
         return where | super().described(key, ledger, intervals_too=intervals_too)
 
     def _by_answer(self, ledger: Ledger) -> dict[str, Any]:
         return {
             "answers": {
                 answer: {
-                    arm: {"units": units, "of": of} for arm, units, of in zip(base.ARMS, labelled, served, strict=True)
+                    arm: {"units": units, "of": of}
+                    for arm, units, of in zip(base.ARMS, labelled, served, strict=True)
                 }
                 for answer, (served, labelled) in ledger.answered.items()
             }
@@ -146,7 +158,9 @@ class QualityCase(base.Case[QualityGuard]):
         units = candidate.n + stable.n
         if units == 0:
             return Batch()
-        return Batch(labelled=(Labelled(weight=candidate.n / units, candidate=candidate, stable=stable),))
+        return Batch(
+            labelled=(Labelled(weight=candidate.n / units, candidate=candidate, stable=stable),)
+        )
 
 
 SECTION, CASE = QualityGuard, QualityCase

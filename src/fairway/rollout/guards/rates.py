@@ -27,10 +27,11 @@ class CountedGuard(sections.Guard):
     """Bad requests, as many of both arms."""
 
     count: Literal["requests", "units"] | None = None
-    """By default units (users, sessions), whose first failure counts once, by when requests came, from the event log.
+    """By default units (users, sessions), whose first failure counts once, by when requests came,
+    from the event log.
 
-    requests (of errors and latency alone) are the gateway's, as they are answered: the default where a cluster's
-    spec.counts gives them.
+    requests (of errors and latency alone) are the gateway's, as they are answered: the default
+    where a cluster's spec.counts gives them.
     """
 
     RULES: ClassVar[tuple[sections.Rule, ...]] = (
@@ -81,7 +82,9 @@ class LimitedGuard(CountedGuard):
         sections.NOT_SHADOW,
         sections.Rule(
             broken=lambda guard: (
-                guard.stage in ("canary", "bake") and guard.max_rate is None and guard.max_ratio is None
+                guard.stage in ("canary", "bake")
+                and guard.max_rate is None
+                and guard.max_ratio is None
             ),
             sentence="guard {name} gates {stage}: it needs maxRate, the limit to certify (or maxRatio)",
             cel="!(self.type in ['errors', 'latency']) || has(self.maxRate) || has(self.maxRatio) || "
@@ -167,23 +170,37 @@ class CountedCase(base.Case[C]):
         if share is None:
             harm, safe = self.against(*bet_on), self._safe(held[0], bet_on)
         else:
-            harm = hypotheses.factors_drawn(bad_candidate, bad_stable, weight=share, max_ratio=self.tolerated)
+            harm = hypotheses.factors_drawn(
+                bad_candidate, bad_stable, weight=share, max_ratio=self.tolerated
+            )
             safe = self._safe(held[0], held)
-        yield News(BetKey(self.name), *held, harm, certificate=safe, compared=True, at_risk=bet_on, share=share)
+        yield News(
+            BetKey(self.name),
+            *held,
+            harm,
+            certificate=safe,
+            compared=True,
+            at_risk=bet_on,
+            share=share,
+        )
         yield from self._limited(held, bet_on)
 
     def _safe(self, candidate: ArmCounts, arms: tuple[ArmCounts, ArmCounts]) -> Floats | None:
         """Return the factors of the certificate; None for a guard that certifies nothing."""
         return None
 
-    def _limited(self, held: tuple[ArmCounts, ArmCounts], bet_on: tuple[ArmCounts, ArmCounts]) -> Iterator[News]:
+    def _limited(
+        self, held: tuple[ArmCounts, ArmCounts], bet_on: tuple[ArmCounts, ArmCounts]
+    ) -> Iterator[News]:
         """Return what is said of an absolute limit."""
         return iter(())
 
     def accuse(self, key: BetKey, ledger: Ledger) -> str:
         place = "shadow copies" if key.kind is Kind.SHADOW else self.guard.count or "requests"
         objective = self._objective if key.kind is Kind.LIMIT else ""
-        return base.compared(ledger.bets[key], name=self.name, place=place, what=self.became, objective=objective)
+        return base.compared(
+            ledger.bets[key], name=self.name, place=place, what=self.became, objective=objective
+        )
 
     @property
     def _objective(self) -> str:
@@ -221,17 +238,20 @@ class LimitedCase(CountedCase[L]):
         return self.guard.tolerated
 
     def against(self, candidate: ArmCounts, stable: ArmCounts) -> Floats:
-        """Return the factors of a counted guard, divided where up to `requestsPerUnit` requests share one fate.
+        """Return the factors of a counted guard, divided where up to `requestsPerUnit` requests
+        share one fate.
 
-        Every factor is taken to the power of 1 / that many: the mean of a product of so many, however they hang
-        together, is at most the product of the means then (Hoelder).
+        Every factor is taken to the power of 1 / that many: the mean of a product of so many,
+        however they hang together, is at most the product of the means then (Hoelder).
         """
         return super().against(candidate, stable) / self.guard.requests_per_unit
 
     def expected(self, candidate: float, stable: float, *, bad: float, usual: float) -> Floats:
         """Return the factors of `against` for counts that are no whole numbers."""
         events, odds = candidate * bad + stable * usual, candidate * self.tolerated
-        factors = hypotheses.two_arm(candidate * bad, events, odds / (odds + stable), hypotheses.WORSE)
+        factors = hypotheses.two_arm(
+            candidate * bad, events, odds / (odds + stable), hypotheses.WORSE
+        )
         return factors / self.guard.requests_per_unit
 
     def _safe(self, candidate: ArmCounts, arms: tuple[ArmCounts, ArmCounts]) -> Floats | None:
@@ -243,10 +263,13 @@ class LimitedCase(CountedCase[L]):
             return None
         return factors / self.guard.requests_per_unit  # as in `against`
 
-    def _limited(self, held: tuple[ArmCounts, ArmCounts], bet_on: tuple[ArmCounts, ArmCounts]) -> Iterator[News]:
+    def _limited(
+        self, held: tuple[ArmCounts, ArmCounts], bet_on: tuple[ArmCounts, ArmCounts]
+    ) -> Iterator[News]:
         """Return both arms against the limit.
 
-        A unit that fails all day is one failure here too: of all visits, the first ones that failed.
+        A unit that fails all day is one failure here too: of all visits, the first ones that
+        failed.
         """
         if not self._fused:
             return
@@ -254,7 +277,9 @@ class LimitedCase(CountedCase[L]):
             ArmCounts(max(all_day.n, math.ceil(first.bad)), first.bad)
             for all_day, first in zip(held, bet_on, strict=True)
         )
-        yield News(BetKey(self.name, Kind.LIMIT), *held, self._above(mine), baseline=self._above(theirs))
+        yield News(
+            BetKey(self.name, Kind.LIMIT), *held, self._above(mine), baseline=self._above(theirs)
+        )
 
     def _above(self, arm: ArmCounts) -> Floats:
         limit = self.guard.objective_rate or 0.0
@@ -276,7 +301,9 @@ class LimitedCase(CountedCase[L]):
 
     @property
     def tolerance(self) -> str | None:
-        return f"at most {self.tolerated:g} times stable's {self.name}" if self.tolerated > 1 else None
+        return (
+            f"at most {self.tolerated:g} times stable's {self.name}" if self.tolerated > 1 else None
+        )
 
     @property
     def _objective(self) -> str:
@@ -285,9 +312,12 @@ class LimitedCase(CountedCase[L]):
 
     # -- before a rollout ----------------------------------------------------------------------------------------------
 
-    def expect(self, foretold: Prospect, *, usual: float, effect: float | None) -> Expectation | None:
+    def expect(
+        self, foretold: Prospect, *, usual: float, effect: float | None
+    ) -> Expectation | None:
         found = foretold.found(
-            lambda candidate, stable, bad: self.expected(candidate, stable, bad=bad, usual=usual), usual=usual
+            lambda candidate, stable, bad: self.expected(candidate, stable, bad=bad, usual=usual),
+            usual=usual,
         )
         if self.guard.max_ratio is not None:
             return self._of_ratio(foretold, usual=usual, ratio=self.guard.max_ratio, found=found)
@@ -312,9 +342,13 @@ class LimitedCase(CountedCase[L]):
             growth = hypotheses.two_arm(
                 rps * usual * weight, rps * usual, odds / (odds + 1 - weight), hypotheses.BETTER
             )
-            return prospect.until(growth / self.guard.requests_per_unit, alpha=policy.false_promotion)
+            return prospect.until(
+                growth / self.guard.requests_per_unit, alpha=policy.false_promotion
+            )
 
-        least = prospect.bisect(lambda most: needed(most) <= seconds, low=1.0, high=prospect.MOST_TIMES)
+        least = prospect.bisect(
+            lambda most: needed(most) <= seconds, low=1.0, high=prospect.MOST_TIMES
+        )
         if needed(ratio) > seconds:
             budget = sections.format_duration(policy.budget(self.stage))
             raise errors.ConfigError(
@@ -350,7 +384,8 @@ def of_rate(
     each: int,
     found: dict[str, float | None],
 ) -> Expectation:
-    """Return what to expect of a rate that must be certified below a limit, where `each` requests share one fate."""
+    """Return what to expect of a rate that must be certified below a limit, where `each` requests
+    share one fate."""
     policy, rps = case.strategy, foretold.requests_per_second
     served = foretold.served(case.stage)
     least = smallest(usual, requests=served[-1] / each, alpha=policy.false_promotion)
@@ -376,7 +411,8 @@ def of_rate(
 
 
 def requests_to_certify(rate: float, *, limit: float, alpha: float) -> float:
-    """Return how many requests of the candidate are expected until "below `limit`" is certified, at this rate.
+    """Return how many requests of the candidate are expected until "below `limit`" is certified, at
+    this rate.
 
     Infinity where that is never.
     """
@@ -389,5 +425,7 @@ def smallest(rate: float, *, requests: float, alpha: float) -> float | None:
     None where there is none.
     """
     return prospect.bisect(
-        lambda limit: requests_to_certify(rate, limit=limit, alpha=alpha) <= requests, low=rate, high=prospect.MOST
+        lambda limit: requests_to_certify(rate, limit=limit, alpha=alpha) <= requests,
+        low=rate,
+        high=prospect.MOST,
     )

@@ -1,10 +1,10 @@
 """Evidence that may be looked at at any time: wealth of bets against a null hypothesis.
 
-Each test multiplies a wealth of 1 by factors whose expectation is at most 1 while its null hypothesis H0 holds. So
-P(the wealth ever reaches 1/alpha) <= alpha, whenever and however often one looks (Ville 1939; Howard, Ramdas,
-McAuliffe, Sekhon 2021, section 2). A `Wealth` spreads its money over a grid of alternatives and over restart times,
-so that a harm which starts late is not drowned by a healthy past; `hypotheses.factors_*` give the logarithm of the
-factor for each alternative.
+Each test multiplies a wealth of 1 by factors whose expectation is at most 1 while its null
+hypothesis H0 holds. So P(the wealth ever reaches 1/alpha) <= alpha, whenever and however often one
+looks (Ville 1939; Howard, Ramdas, McAuliffe, Sekhon 2021, section 2). A `Wealth` spreads its money
+over a grid of alternatives and over restart times, so that a harm which starts late is not drowned
+by a healthy past; `hypotheses.factors_*` give the logarithm of the factor for each alternative.
 
 >>> from fairway.rollout.statistics import hypotheses
 >>> wealth = Wealth.start(at=0.0)
@@ -31,7 +31,8 @@ ALARM, ALARM_SECONDS = 20.0, 600.0  # found by simulation: docs/judge.md has wha
 
 
 class ArmCounts(NamedTuple):
-    """Requests (or units, labels, outcomes) of one arm and how many of them were bad (or their losses' sum)."""
+    """Requests (or units, labels, outcomes) of one arm and how many of them were bad (or their
+    losses' sum)."""
 
     n: int
     bad: float
@@ -42,9 +43,11 @@ class ArmCounts(NamedTuple):
 
 @dataclass(frozen=True)
 class Wealth:
-    """Money spread over restart times and alternatives; `log_e` is the evidence against H0, natural logarithm."""
+    """Money spread over restart times and alternatives; `log_e` is the evidence against H0, natural
+    logarithm."""
 
-    stakes: Floats  # [restarts, GRID] logarithm of the money on each alternative, by the time the bet began
+    # [restarts, GRID] logarithm of the money on each alternative, by the time the bet began
+    stakes: Floats
     starts: tuple[float, ...]  # when each row began, seconds since the epoch
     cash: float  # money kept for restarts to come
     restarts: int  # how many there were
@@ -52,10 +55,15 @@ class Wealth:
 
     @classmethod
     def start(cls, *, at: float, restarts: bool = True) -> "Wealth":
-        """Return a wealth of 1: half on time zero and half kept for restarts, or all of it on time zero."""
+        """Return a wealth of 1: half on time zero and half kept for restarts, or all of it on time
+        zero."""
         cash = 0.5 if restarts else 0.0
         return cls(
-            stakes=np.full((1, GRID), math.log((1 - cash) / GRID)), starts=(at,), cash=cash, restarts=0, peak=0.0
+            stakes=np.full((1, GRID), math.log((1 - cash) / GRID)),
+            starts=(at,),
+            cash=cash,
+            restarts=0,
+            peak=0.0,
         )
 
     @property
@@ -85,9 +93,9 @@ class Wealth:
     def restart(self, *, at: float) -> "Wealth":
         """Return the wealth with a new row that begins at `at`.
 
-        The j-th restart takes 1/(2 j (j+1)) of the first money, so that all of them together take the half kept back.
-        When the rows are full the poorest restart is closed and its money goes to the new row: a bet that may be
-        rearranged by what is already known stays a fair one.
+        The j-th restart takes 1/(2 j (j+1)) of the first money, so that all of them together take
+        the half kept back. When the rows are full the poorest restart is closed and its money goes
+        to the new row: a bet that may be rearranged by what is already known stays a fair one.
         """
         number = self.restarts + 1
         money = 0.5 / (number * (number + 1))
@@ -137,11 +145,12 @@ class Alarm:
 
     It has no error rate over an endless time.
 
-    It is on while the largest product of factors over all beginnings, averaged over the alternatives, is `ALARM` or
-    more, and for ten minutes after.
+    It is on while the largest product of factors over all beginnings, averaged over the
+    alternatives, is `ALARM` or more, and for ten minutes after.
     """
 
-    sums: Floats = field(default_factory=lambda: np.zeros(GRID))  # logarithms of those products, one an alternative
+    # logarithms of those products, one an alternative
+    sums: Floats = field(default_factory=lambda: np.zeros(GRID))
     until: float = -math.inf
 
     def learn(self, factors: Floats, *, at: float) -> "Alarm":
@@ -152,11 +161,17 @@ class Alarm:
         return at <= self.until
 
     def to_json(self) -> dict[str, Any]:
-        return {"sums": self.sums.tolist(), "until": self.until if math.isfinite(self.until) else None}
+        return {
+            "sums": self.sums.tolist(),
+            "until": self.until if math.isfinite(self.until) else None,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Alarm":
-        return cls(np.array(data["sums"], dtype=np.float64), data["until"] if data["until"] is not None else -math.inf)
+        return cls(
+            np.array(data["sums"], dtype=np.float64),
+            data["until"] if data["until"] is not None else -math.inf,
+        )
 
 
 def cumulate(sums: Floats, factors: Floats) -> Floats:
@@ -167,33 +182,43 @@ def cumulate(sums: Floats, factors: Floats) -> Floats:
 
 def amiss(sums: Floats) -> "np.bool_ | NDArray[np.bool_]":
     """Say whether the sums ring; one answer a run."""
-    result: np.bool_ | NDArray[np.bool_] = np.logaddexp.reduce(sums, axis=-1) - math.log(GRID) >= math.log(ALARM)
+    result: np.bool_ | NDArray[np.bool_] = np.logaddexp.reduce(sums, axis=-1) - math.log(
+        GRID
+    ) >= math.log(ALARM)
     return result
 
 
 def combine(wealths: Mapping[Name, "Wealth"]) -> float:
-    """Return the log evidence that any of the H0s is false: the average of the wealths, whatever their dependence.
+    """Return the log evidence that any of the H0s is false: the average of the wealths, whatever
+    their dependence.
 
-    The average of e-values is one (Vovk & Wang 2021, section 3) and never weaker than Bonferroni's correction.
+    The average of e-values is one (Vovk & Wang 2021, section 3) and never weaker than Bonferroni's
+    correction.
     """
     if not wealths:
         return 0.0
-    return _log_sum(np.array([wealth.log_e for wealth in wealths.values()])) - math.log(len(wealths))
+    return _log_sum(np.array([wealth.log_e for wealth in wealths.values()])) - math.log(
+        len(wealths)
+    )
 
 
 def guilty(wealths: Mapping[Name, "Wealth"], *, alpha: float) -> tuple[Name, ...]:
-    """Return the H0s that may be named false, all at once with P(any of them is true) <= alpha; the strongest first.
+    """Return the H0s that may be named false, all at once with P(any of them is true) <= alpha; the
+    strongest first.
 
-    Closed testing with averages: one is named where the average of every set that it is in reaches 1/alpha (Vovk &
-    Wang 2021, section 5).
+    Closed testing with averages: one is named where the average of every set that it is in reaches
+    1/alpha (Vovk & Wang 2021, section 5).
     """
     order = sorted(wealths, key=lambda name: wealths[name].log_e, reverse=True)
     values = np.exp(np.minimum([wealths[name].log_e for name in reversed(order)], 700.0))
     sets = np.arange(1, len(order) + 1)
     named = []
     for place, name in enumerate(order):
-        others = np.delete(values, len(order) - 1 - place)  # ascending: the worst company comes first
-        averages = (values[len(order) - 1 - place] + np.concatenate([[0.0], np.cumsum(others)])) / sets
+        # ascending: the worst company comes first
+        others = np.delete(values, len(order) - 1 - place)
+        averages = (
+            values[len(order) - 1 - place] + np.concatenate([[0.0], np.cumsum(others)])
+        ) / sets
         if averages.min() >= 1 / alpha:
             named.append(name)
     return tuple(named)
@@ -206,7 +231,9 @@ def e_bh(log_e: Mapping[Name, float], *, rate: float) -> tuple[Name, ...]:
     """
     order = sorted(log_e, key=log_e.__getitem__, reverse=True)
     enough = [
-        place for place, name in enumerate(order, start=1) if log_e[name] >= math.log(len(order) / (rate * place))
+        place
+        for place, name in enumerate(order, start=1)
+        if log_e[name] >= math.log(len(order) / (rate * place))
     ]
     return tuple(order[: max(enough, default=0)])
 

@@ -1,8 +1,8 @@
 """Models of other libraries, brought to one ONNX graph of one matrix, beside their own answers.
 
-LightGBM and XGBoost come by a conversion of ours (`forest`), which rounds splits so that no float32 row changes sides;
-CatBoost writes ONNX itself, and scikit-learn has skl2onnx. Files are read in each library's own format. A pickle is
-never read: it runs whatever code is in it.
+LightGBM and XGBoost come by a conversion of ours (`forest`), which rounds splits so that no float32
+row changes sides; CatBoost writes ONNX itself, and scikit-learn has skl2onnx. Files are read in
+each library's own format. A pickle is never read: it runs whatever code is in it.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +37,8 @@ class Converted:
     answer: Callable[[Array], Array]
     takes_missing: bool = False
     names: tuple[str, ...] = ()  # of the columns, where the model knows them
-    words: tuple[tuple[str, ...], ...] = ()  # of each column of categories, where the model knows them
+    # of each column of categories, where the model knows them
+    words: tuple[tuple[str, ...], ...] = ()
     before: str | None = None  # what stands before the trees and changes numbers
     steps: Steps | None = None  # to what the trees see, and back
 
@@ -80,11 +81,14 @@ def refuse_pickle(path: Path) -> None:
 
 
 def fitting(foreign: Converted, *, width: int) -> None:
-    """Raise TrainingError where the model answers with another number of values than the task wants."""
+    """Raise TrainingError where the model answers with another number of values than the task
+    wants."""
     seen = foreign.answer(np.zeros((1, foreign.columns), dtype=np.float32)).shape
     if len(seen) != 2 or seen[1] != width:
         shown = seen[1] if len(seen) == 2 else 1
-        raise errors.TrainingError(f"{foreign.what} answers with {shown} values a row: wanted {width}")
+        raise errors.TrainingError(
+            f"{foreign.what} answers with {shown} values a row: wanted {width}"
+        )
 
 
 def table(answers: Any, *, pair: bool) -> Array:

@@ -39,7 +39,11 @@ def convert(model: Any, *, output: str) -> converters.Converted:
     catboost = library()
     if not (isinstance(model, catboost.CatBoost) and model.is_fitted()):
         raise errors.TrainingError(f"the {type(model).__name__} is not fitted: fit it first")
-    if model.get_cat_feature_indices() or model.get_text_feature_indices() or model.get_embedding_feature_indices():
+    if (
+        model.get_cat_feature_indices()
+        or model.get_text_feature_indices()
+        or model.get_embedding_feature_indices()
+    ):
         raise errors.TrainingError(
             f"{SENTENCE} has features that are no numbers, which its ONNX lacks: wanted numbers alone; "
             'splits.train.inputs("flat") has categories one-hot'
@@ -52,7 +56,8 @@ def convert(model: Any, *, output: str) -> converters.Converted:
         proto=_without_maps(_written(model), output=output),
         columns=columns,
         answer=lambda rows: converters.table(
-            model.predict(np.asarray(rows, dtype=np.float32), prediction_type=kind, thread_count=1), pair=pair
+            model.predict(np.asarray(rows, dtype=np.float32), prediction_type=kind, thread_count=1),
+            pair=pair,
         ),
         names=tuple(model.feature_names_),
     )
@@ -78,7 +83,8 @@ def _written(model: Any) -> Any:
 
 
 def _without_maps(made: Any, *, output: str) -> Any:
-    """Return the graph with the table of probabilities as its output, where CatBoost has a list of maps."""
+    """Return the graph with the table of probabilities as its output, where CatBoost has a list of
+    maps."""
     body = made.graph
     maps = [node for node in body.node if node.op_type == "ZipMap"]
     for node in maps:

@@ -1,7 +1,9 @@
-"""Scalers before trees, folded into the splits: the graph compares rows as they come, and parts them as the model does.
+"""Scalers before trees, folded into the splits: the graph compares rows as they come, and parts
+them as the model does.
 
-A scaler moves each column by itself and keeps its order, in floating point too. So the float32 that go to one side of a
-split are all up to a largest one, which bisection finds with the scaler's own arithmetic.
+A scaler moves each column by itself and keeps its order, in floating point too. So the float32 that
+go to one side of a split are all up to a largest one, which bisection finds with the scaler's own
+arithmetic.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,11 +27,15 @@ ENDS = -0x7F7FFFFF, 0x7F7FFFFF  # of the finite float32, as whole numbers in the
 
 def are_scalers(steps: Sequence[Any]) -> bool:
     """Say whether every step moves each column by itself and keeps its order."""
-    return all(type(step).__name__ in SCALERS and type(step).__module__.startswith("sklearn.") for step in steps)
+    return all(
+        type(step).__name__ in SCALERS and type(step).__module__.startswith("sklearn.")
+        for step in steps
+    )
 
 
 def folded(proto: Any, *, scale: Callable[[Array], Array], columns: int) -> Any | None:
-    """Return the graph of the trees for rows that are not scaled yet; None where it is more than trees of numbers."""
+    """Return the graph of the trees for rows that are not scaled yet; None where it is more than
+    trees of numbers."""
     made = onnx.ModelProto()
     made.CopyFrom(proto)
     trees = [node for node in made.graph.node if node.op_type.startswith("TreeEnsemble")]
@@ -42,7 +48,9 @@ def folded(proto: Any, *, scale: Callable[[Array], Array], columns: int) -> Any 
         given = {attribute.name: attribute for attribute in node.attribute}
         if "nodes_values" not in given:
             return None
-        features, modes = (helper.get_attribute_value(given[f"nodes_{name}"]) for name in ("featureids", "modes"))
+        features, modes = (
+            helper.get_attribute_value(given[f"nodes_{name}"]) for name in ("featureids", "modes")
+        )
         named = [mode.decode() for mode in modes]
         inner = np.array([mode != "LEAF" for mode in named])
         if not {mode for mode in named if mode != "LEAF"} <= set(UP_TO):
@@ -50,7 +58,9 @@ def folded(proto: Any, *, scale: Callable[[Array], Array], columns: int) -> Any 
         values = np.array(helper.get_attribute_value(given["nodes_values"]), dtype=np.float32)
         also = np.array([UP_TO.get(mode, False) for mode in named])
         places = np.array(features)
-        values[inner] = _before(places[inner], values[inner], also[inner], scale=scale, columns=columns)
+        values[inner] = _before(
+            places[inner], values[inner], also[inner], scale=scale, columns=columns
+        )
         given["nodes_values"].floats[:] = values.tolist()
     return made
 
@@ -79,6 +89,7 @@ def _before(
 
 
 def _float(order: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the float32 with this place in the order of all; before the first there is minus infinity."""
+    """Return the float32 with this place in the order of all; before the first there is minus
+    infinity."""
     bits = np.where(order < 0, -order | 0x80000000, order).astype(np.uint32)
     return np.where(order < ENDS[0], np.float32(-np.inf), bits.view(np.float32))

@@ -1,4 +1,5 @@
-"""scikit-learn's HistGradientBoosting as a forest: it compares in float64, and skl2onnx rounds splits either way."""
+"""scikit-learn's HistGradientBoosting as a forest: it compares in float64, and skl2onnx rounds
+splits either way."""
 
 from typing import Any
 
@@ -18,14 +19,20 @@ LINKS: dict[str, forest.Link] = {
 
 
 def read(fitted: Any) -> forest.Forest | None:
-    """Return the forest of a fitted estimator; None where it is none of these, or splits categories."""
-    rounds, loss = getattr(fitted, "_predictors", None), type(getattr(fitted, "_loss", None)).__name__
+    """Return the forest of a fitted estimator; None where it is none of these, or splits
+    categories."""
+    rounds, loss = (
+        getattr(fitted, "_predictors", None),
+        type(getattr(fitted, "_loss", None)).__name__,
+    )
     if rounds is None or loss not in LINKS:
         return None
     if any(one.nodes["is_categorical"].any() for trees in rounds for one in trees):
         return None
     return forest.Forest(
-        trees=[tree(one.nodes, target=target) for trees in rounds for target, one in enumerate(trees)],
+        trees=[
+            tree(one.nodes, target=target) for trees in rounds for target, one in enumerate(trees)
+        ],
         base=[float(value) for value in np.ravel(fitted._baseline_prediction)],
         link=LINKS[loss],
     )

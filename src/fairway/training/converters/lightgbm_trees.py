@@ -17,7 +17,17 @@ LINKS: dict[str, forest.Link] = {
     "multiclassova": "sigmoid",
     **dict.fromkeys(("gamma", "poisson", "tweedie"), "exp"),
     **dict.fromkeys(
-        ("regression", "regression_l1", "huber", "fair", "quantile", "mape", "lambdarank", "rank_xendcg"), "identity"
+        (
+            "regression",
+            "regression_l1",
+            "huber",
+            "fair",
+            "quantile",
+            "mape",
+            "lambdarank",
+            "rank_xendcg",
+        ),
+        "identity",
     ),
 }
 SENTENCE = "a LightGBM model"
@@ -64,25 +74,35 @@ def convert(model: Any, *, output: str) -> converters.Converted:
 
 
 def together(boosters: Sequence[Any], *, output: str) -> converters.Converted:
-    """Return boosters of which each gives one probability as one graph that gives them side by side; one as itself."""
+    """Return boosters of which each gives one probability as one graph that gives them side by
+    side; one as itself."""
     if len(boosters) == 1:
         return convert(boosters[0], output=output)
     forests = [read(booster.dump_model()) for booster in boosters]
-    trees = [dataclasses.replace(tree, target=place) for place, one in enumerate(forests) for tree in one.trees]
-    made = forest.Forest(trees=trees, base=[0.0] * len(boosters), link="sigmoid", factor=forests[0].factor)
+    trees = [
+        dataclasses.replace(tree, target=place)
+        for place, one in enumerate(forests)
+        for tree in one.trees
+    ]
+    made = forest.Forest(
+        trees=trees, base=[0.0] * len(boosters), link="sigmoid", factor=forests[0].factor
+    )
     columns = boosters[0].num_feature()
     return converters.Converted(
         what=SENTENCE,
         proto=forest.graph(made, columns=columns, output=output),
         columns=columns,
-        answer=lambda rows: np.column_stack([booster.predict(rows, num_threads=1) for booster in boosters]),
+        answer=lambda rows: np.column_stack(
+            [booster.predict(rows, num_threads=1) for booster in boosters]
+        ),
         takes_missing=True,
         names=tuple(boosters[0].feature_name()),
     )
 
 
 def read(dumped: Mapping[str, Any]) -> forest.Forest:
-    """Return the forest of what `dump_model` gives; raises TrainingError where it is more than trees that add up."""
+    """Return the forest of what `dump_model` gives; raises TrainingError where it is more than
+    trees that add up."""
     name, *options = str(dumped.get("objective") or "none").split()
     given = dict(option.partition(":")[::2] for option in options)
     if name not in LINKS or "sqrt" in given:
@@ -91,11 +111,20 @@ def read(dumped: Mapping[str, Any]) -> forest.Forest:
             "whose answers a graph can give"
         )
     if dumped.get("average_output"):
-        raise errors.TrainingError(f"{SENTENCE} averages its trees (boosting rf): wanted boosting gbdt or dart")
+        raise errors.TrainingError(
+            f"{SENTENCE} averages its trees (boosting rf): wanted boosting gbdt or dart"
+        )
     outputs = int(dumped["num_tree_per_iteration"])
-    trees = [tree(one["tree_structure"], target=place % outputs) for place, one in enumerate(dumped["tree_info"])]
+    trees = [
+        tree(one["tree_structure"], target=place % outputs)
+        for place, one in enumerate(dumped["tree_info"])
+    ]
     return forest.Forest(
-        trees=trees, base=[0.0] * outputs, link=LINKS[name], factor=float(given.get("sigmoid", 1.0)), strict=False
+        trees=trees,
+        base=[0.0] * outputs,
+        link=LINKS[name],
+        factor=float(given.get("sigmoid", 1.0)),
+        strict=False,
     )
 
 
@@ -119,8 +148,12 @@ def tree(root: Mapping[str, Any], *, target: int) -> forest.Tree:
         nodes.append(node)
         children.append([0, 0])
         waiting += [(node["right_child"], place, 1), (node["left_child"], place, 0)]
-    members = {place: _codes(node) for place, node in enumerate(nodes) if node["decision_type"] == "=="}
-    splits = [0.0 if place in members else float(node["threshold"]) for place, node in enumerate(nodes)]
+    members = {
+        place: _codes(node) for place, node in enumerate(nodes) if node["decision_type"] == "=="
+    }
+    splits = [
+        0.0 if place in members else float(node["threshold"]) for place, node in enumerate(nodes)
+    ]
     return forest.Tree(
         features=np.array([node["split_feature"] for node in nodes], dtype=np.int64),
         splits=_past_nought(np.array(splits, dtype=np.float64)),
@@ -134,9 +167,14 @@ def tree(root: Mapping[str, Any], *, target: int) -> forest.Tree:
 
 
 def _past_nought(splits: converters.Array) -> converters.Array:
-    """Return the splits with those within LightGBM's zero moved to its end, past which a value is itself."""
+    """Return the splits with those within LightGBM's zero moved to its end, past which a value is
+    itself."""
     near = np.abs(splits) <= NOUGHT
-    return np.where(near, np.where(splits < 0, np.nextafter(np.float32(-NOUGHT), np.float32(-1)), NOUGHT), splits)
+    return np.where(
+        near,
+        np.where(splits < 0, np.nextafter(np.float32(-NOUGHT), np.float32(-1)), NOUGHT),
+        splits,
+    )
 
 
 def _codes(node: Mapping[str, Any]) -> list[int]:
@@ -144,14 +182,19 @@ def _codes(node: Mapping[str, Any]) -> list[int]:
 
 
 def _missing_left(node: Mapping[str, Any]) -> bool:
-    """Say where NaN goes: where it was seen in training its own way, else that of zero, which LightGBM takes it for."""
+    """Say where NaN goes: where it was seen in training its own way, else that of zero, which
+    LightGBM takes it for."""
     if node["decision_type"] == "==":
         return False
     if node["missing_type"] == "Zero":
         raise errors.TrainingError(
             f"{SENTENCE} takes zeros for missing values (zero_as_missing): wanted NaN for them, as everywhere here"
         )
-    return bool(node["default_left"]) if node["missing_type"] == "NaN" else float(node["threshold"]) >= 0.0
+    return (
+        bool(node["default_left"])
+        if node["missing_type"] == "NaN"
+        else float(node["threshold"]) >= 0.0
+    )
 
 
 def _booster(model: Any) -> Any:
@@ -165,4 +208,6 @@ def _booster(model: Any) -> Any:
     try:
         return model.booster_
     except Exception as error:  # scikit-learn's NotFittedError, or LightGBM's own
-        raise errors.TrainingError(f"the {type(model).__name__} is not fitted: fit it first") from error
+        raise errors.TrainingError(
+            f"the {type(model).__name__} is not fitted: fit it first"
+        ) from error

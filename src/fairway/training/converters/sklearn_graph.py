@@ -16,9 +16,14 @@ BOOSTERS = ("lightgbm", "xgboost", "catboost")
 
 
 def convert(fitted: Any, *, side: losses.Side, columns: int) -> converters.Converted:
-    """Return a fitted estimator of the task as a graph; raises TrainingError where skl2onnx knows none."""
+    """Return a fitted estimator of the task as a graph; raises TrainingError where skl2onnx knows
+    none."""
     before, last = _parts(fitted)
-    unscaled = _unscaled(fitted, side=side, columns=columns) if before and folding.are_scalers(before) else None
+    unscaled = (
+        _unscaled(fitted, side=side, columns=columns)
+        if before and folding.are_scalers(before)
+        else None
+    )
     if unscaled is not None:
         return unscaled
     _known(fitted, last)
@@ -47,7 +52,8 @@ def _parts(fitted: Any) -> tuple[list[Any], Any]:
 
 
 def _unscaled(fitted: Any, *, side: losses.Side, columns: int) -> converters.Converted | None:
-    """Return a pipeline of scalers and trees as the graph of trees that take the row as it comes; None for others."""
+    """Return a pipeline of scalers and trees as the graph of trees that take the row as it comes;
+    None for others."""
     _, last = _parts(fitted)
     inner = converters.of(last, output="answers") or convert(last, side=side, columns=columns)
     if inner.columns != columns:
@@ -76,7 +82,9 @@ def _converted(fitted: Any, *, side: losses.Side, columns: int) -> Any:
     options = {id(fitted): side.options(fitted)}
     try:
         with quiet.exporters():
-            return to_onnx(fitted, np.zeros((1, columns), np.float32), options=options, target_opset=OPSET)
+            return to_onnx(
+                fitted, np.zeros((1, columns), np.float32), options=options, target_opset=OPSET
+            )
     except Exception as error:  # each converter raises its own
         raise errors.TrainingError(
             f"skl2onnx cannot convert a {type(fitted).__name__} ({graph.line(error)}): wanted an estimator that it "
@@ -85,7 +93,8 @@ def _converted(fitted: Any, *, side: losses.Side, columns: int) -> Any:
 
 
 def _steps(fitted: Any, *, columns: int) -> converters.Steps | None:
-    """Return the way through what stands before a pipeline's last step, and the way back where there is one."""
+    """Return the way through what stands before a pipeline's last step, and the way back where
+    there is one."""
     head = fitted[:-1]
     try:
         head.inverse_transform(head.transform(np.zeros((1, columns), np.float32)))

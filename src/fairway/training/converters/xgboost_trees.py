@@ -41,7 +41,8 @@ def library() -> Any:
 
 
 def load(path: Path) -> Any:
-    """Return the booster of a file of XGBoost's JSON or UBJSON; raises TrainingError where there is none in it."""
+    """Return the booster of a file of XGBoost's JSON or UBJSON; raises TrainingError where there is
+    none in it."""
     xgboost = library()
     booster = xgboost.Booster({"nthread": 1})
     try:
@@ -63,7 +64,9 @@ def convert(model: Any, *, output: str) -> converters.Converted:
     columns = int(learner["learner_model_param"]["num_feature"])
 
     def answer(rows: Any) -> converters.Array:
-        margins = booster.predict(xgboost.DMatrix(rows, nthread=1), output_margin=True, validate_features=False)
+        margins = booster.predict(
+            xgboost.DMatrix(rows, nthread=1), output_margin=True, validate_features=False
+        )
         return _linked(np.asarray(margins, dtype=np.float64), made.link)
 
     return converters.Converted(
@@ -77,7 +80,8 @@ def convert(model: Any, *, output: str) -> converters.Converted:
 
 
 def read(learner: Mapping[str, Any]) -> forest.Forest:
-    """Return the forest of a learner's JSON; raises TrainingError where it is more than trees that add up."""
+    """Return the forest of a learner's JSON; raises TrainingError where it is more than trees that
+    add up."""
     name, parameters = learner["objective"]["name"], learner["learner_model_param"]
     if name not in LINKS:
         raise errors.TrainingError(
@@ -90,7 +94,10 @@ def read(learner: Mapping[str, Any]) -> forest.Forest:
     base = np.resize(_numbers(parameters["base_score"]), outputs)
     model = booster["model"]
     return forest.Forest(
-        trees=[tree(one, target=int(place)) for one, place in zip(model["trees"], model["tree_info"], strict=True)],
+        trees=[
+            tree(one, target=int(place))
+            for one, place in zip(model["trees"], model["tree_info"], strict=True)
+        ],
         base=[float(value) for value in _margins(base, LINKS[name])],
         link=LINKS[name],
         strict=True,
@@ -98,16 +105,20 @@ def read(learner: Mapping[str, Any]) -> forest.Forest:
 
 
 def tree(given: Mapping[str, Any], *, target: int) -> forest.Tree:
-    """Return one tree; its nodes hold leaves and splits in one numbering, where -1 for a child means a leaf."""
+    """Return one tree; its nodes hold leaves and splits in one numbering, where -1 for a child
+    means a leaf."""
     if any(given.get("split_type") or ()):
         raise errors.TrainingError(
             f"{SENTENCE} splits categories (enable_categorical): wanted numbers; "
             'splits.train.inputs("flat") has categories one-hot'
         )
     if int(given["tree_param"].get("size_leaf_vector", 1)) > 1:
-        raise errors.TrainingError(f"{SENTENCE} has vectors in its leaves: wanted multi_strategy one_output_per_tree")
+        raise errors.TrainingError(
+            f"{SENTENCE} has vectors in its leaves: wanted multi_strategy one_output_per_tree"
+        )
     left, right = np.array(given["left_children"]), np.array(given["right_children"])
-    conditions = np.array(given["split_conditions"], dtype=np.float32).astype(np.float64)  # written shortly
+    # written shortly
+    conditions = np.array(given["split_conditions"], dtype=np.float32).astype(np.float64)
     inner = left >= 0
     place = np.where(inner, np.cumsum(inner) - 1, ~(np.cumsum(~inner) - 1)).astype(np.int64)
     return forest.Tree(
@@ -123,7 +134,9 @@ def tree(given: Mapping[str, Any], *, target: int) -> forest.Tree:
 
 def _numbers(text: str) -> converters.Array:
     """Return the base score: a number, since XGBoost 3.1 a list of them."""
-    return np.array(json.loads(text) if text.startswith("[") else [float(text)], dtype=np.float64).ravel()
+    return np.array(
+        json.loads(text) if text.startswith("[") else [float(text)], dtype=np.float64
+    ).ravel()
 
 
 def _margins(base: converters.Array, link: forest.Link) -> converters.Array:
@@ -140,7 +153,13 @@ def _linked(margins: converters.Array, link: forest.Link) -> converters.Array:
         powers = np.exp(margins - margins.max(axis=1, keepdims=True))
         table: converters.Array = powers / powers.sum(axis=1, keepdims=True)
         return table
-    values = margins if link == "identity" else np.exp(margins) if link == "exp" else 1 / (1 + np.exp(-margins))
+    values = (
+        margins
+        if link == "identity"
+        else np.exp(margins)
+        if link == "exp"
+        else 1 / (1 + np.exp(-margins))
+    )
     return converters.table(values, pair=link == "pair")
 
 
@@ -150,10 +169,14 @@ def _booster(model: Any) -> Any:
     if isinstance(model, xgboost.Booster):
         return model
     if not isinstance(model, xgboost.XGBModel):
-        raise errors.TrainingError(f"{type(model).__name__} of XGBoost is no model: wanted a Booster or an estimator")
+        raise errors.TrainingError(
+            f"{type(model).__name__} of XGBoost is no model: wanted a Booster or an estimator"
+        )
     try:
         booster = model.get_booster()
     except Exception as error:  # scikit-learn's NotFittedError
-        raise errors.TrainingError(f"the {type(model).__name__} is not fitted: fit it first") from error
+        raise errors.TrainingError(
+            f"the {type(model).__name__} is not fitted: fit it first"
+        ) from error
     last = booster.attributes().get("best_iteration")
     return booster if last is None else booster[: int(last) + 1]

@@ -1,4 +1,5 @@
-"""What can be trained: one module for each family, found by the entry-point group `fairway.families`.
+"""What can be trained: one module for each family, found by the entry-point group
+`fairway.families`.
 
 A family module has
 

@@ -55,4 +55,8 @@ class NetworkTraining(sections.Training):
 
 def without_image(family: str, inputs: Collection[str]) -> str | None:
     """Return the sentence of a family that takes no pictures where there is one."""
-    return f"training.family {family} cannot use an image feature: use convolutional" if "image" in inputs else None
+    return (
+        f"training.family {family} cannot use an image feature: use convolutional"
+        if "image" in inputs
+        else None
+    )

@@ -1,8 +1,9 @@
 """Family `boosting`: gradient-boosted trees (LightGBM; Ke et al. 2017).
 
-It learns from the common preprocessing, as the networks do: the server prepares a request in one way whatever model
-stands behind, missing numbers are filled in before, and a scale is nothing to a tree. Categories come as their index
-and are split by LightGBM itself, so that a word that training never saw goes the way of "none of these".
+It learns from the common preprocessing, as the networks do: the server prepares a request in one
+way whatever model stands behind, missing numbers are filled in before, and a scale is nothing to a
+tree. Categories come as their index and are split by LightGBM itself, so that a word that training
+never saw goes the way of "none of these".
 """
 
 from collections.abc import Collection
@@ -22,7 +23,8 @@ class BoostingTraining(sections.Training):
     rounds: Annotated[int, Field(ge=1, le=100_000)] = 500
     """Upper bound; early stopping usually ends before."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
-    """Share of each tree that is added; half of LightGBM's own 0.1, which early stopping pays for with rounds."""
+    """Share of each tree that is added; half of LightGBM's own 0.1, which early stopping pays for
+    with rounds."""
     leaves: Annotated[int, Field(ge=2, le=131_072)] = 31
     """Leaves of a tree at most; LightGBM's own default."""
     min_leaf_rows: Annotated[int, Field(ge=1)] = 20
@@ -30,7 +32,8 @@ class BoostingTraining(sections.Training):
     features: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the features that each tree may use, drawn with the seed; all by default."""
     patience: Annotated[int, Field(ge=1)] = 30
-    """Rounds without a better validation loss before it stops; a round is a smaller step than an epoch."""
+    """Rounds without a better validation loss before it stops; a round is a smaller step than an
+    epoch."""
 
     @property
     def most_epochs(self) -> int:

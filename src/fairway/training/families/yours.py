@@ -15,8 +15,8 @@ class FunctionTraining(sections.Training):
     family: Literal["function"] = "function"
     """Chosen, never guessed: it runs code of yours."""
     function: str | None = None
-    """`package.module:fit`, called as fit(splits, seed=...); returns a torch module, a fitted estimator or booster, or
-    an ONNX path."""
+    """`package.module:fit`, called as fit(splits, seed=...); returns a torch module, a fitted
+    estimator or booster, or an ONNX path."""
 
     @model_validator(mode="after")
     def _function_named(self) -> "FunctionTraining":

@@ -1,7 +1,8 @@
 """The bodies that are still on their way to the collector: bounded in number, in bytes and in time.
 
-A body that is on its way is no work yet. Where too many are under way, the caller that holds most of the room loses its
-oldest body: a caller that holds uploads open takes its own places, and never another caller's.
+A body that is on its way is no work yet. Where too many are under way, the caller that holds most
+of the room loses its oldest body: a caller that holds uploads open takes its own places, and never
+another caller's.
 """
 
 import asyncio
@@ -41,7 +42,9 @@ class Bodies:
         self._most, self._most_bytes, self._seconds = most, most_bytes, seconds
         self._under_way: dict[Coming, None] = {}  # the oldest first
 
-    async def read(self, chunks: AsyncIterator[bytes], *, caller: str, largest: int, too_large: str) -> bytes:
+    async def read(
+        self, chunks: AsyncIterator[bytes], *, caller: str, largest: int, too_large: str
+    ) -> bytes:
         """Return the whole body; raise TooLarge, Slow, or StoreBusy where its place was needed."""
         try:
             async with asyncio.timeout(self._seconds) as patience:
@@ -62,7 +65,9 @@ class Bodies:
 
     def _missed(self, coming: Coming) -> errors.FairwayError:
         if coming.evicted:
-            return errors.StoreBusy("other bodies came that needed this one's place; nothing was stored, try again")
+            return errors.StoreBusy(
+                "other bodies came that needed this one's place; nothing was stored, try again"
+            )
         return Slow(f"the body did not come within {self._seconds:.0f} s; nothing was stored")
 
     def _make_room(self) -> None:

@@ -30,7 +30,8 @@ from fairway.monitoring.eventstore.collector import (
     upkeep,
 )
 
-STORE_TIMEOUT_SECONDS = 1.0  # below the sender's patience, so that it hears "busy" rather than nothing
+# below the sender's patience, so that it hears "busy" rather than nothing
+STORE_TIMEOUT_SECONDS = 1.0
 READ_TIMEOUT_SECONDS = 5.0
 MAX_ASKING = 64  # questions that wait for the reader
 
@@ -38,11 +39,11 @@ MAX_ASKING = 64  # questions that wait for the reader
 class Collector:
     """The application around one store.
 
-    `keep` is how long events are kept, by default for ever, and `max_bytes` how many. On a volume of its own some room
-    is held in `reserve`, to remove events with when it is full. `loopback`: only this machine's callers are served;
-    `proof` reads from a request what `gate` knows its caller by.
-    When events came, and how long that is ago, is by a steady clock: whatever the machine's is set to, they are kept
-    for nine tenths of it.
+    `keep` is how long events are kept, by default for ever, and `max_bytes` how many. On a volume
+    of its own some room is held in `reserve`, to remove events with when it is full. `loopback`:
+    only this machine's callers are served; `proof` reads from a request what `gate` knows its
+    caller by. When events came, and how long that is ago, is by a steady clock: whatever the
+    machine's is set to, they are kept for nine tenths of it.
     """
 
     def __init__(
@@ -67,13 +68,19 @@ class Collector:
         self.name = self._store.name
         self.series = series.Series()
         clock = clocks.Steady(source, start=self._read_store.newest_at())
-        held = upkeep.Reserve(Path(place).with_suffix(".reserve")) if reserve and places.is_file(place) else None
+        held = (
+            upkeep.Reserve(Path(place).with_suffix(".reserve"))
+            if reserve and places.is_file(place)
+            else None
+        )
         self._taking = taking.Taking(
             self._store, clock=clock, writer=self._writer, known=self._callers, counted=self.series
         )
         self._tending = tending.Tending(
             self._read_store,
-            bounds=upkeep.Upkeep(self._read_store, keep=keep, max_bytes=max_bytes, now=clock.now, reserve=held),
+            bounds=upkeep.Upkeep(
+                self._read_store, keep=keep, max_bytes=max_bytes, now=clock.now, reserve=held
+            ),
             clock=clock,
             reader=self._reader,
             writer=self._writer,
@@ -83,8 +90,14 @@ class Collector:
         self.app = Starlette(routes=self._routes(), lifespan=self._lifespan)
 
     def _routes(self) -> list[Route]:
-        takers = [Route(f"/v1/{name}", partial(self._take, kind=name), methods=["POST"]) for name in parsing.READERS]
-        askers = [Route(f"/v1/{name}", partial(self._evidence, ask)) for name, ask in questions.QUESTIONS.items()]
+        takers = [
+            Route(f"/v1/{name}", partial(self._take, kind=name), methods=["POST"])
+            for name in parsing.READERS
+        ]
+        askers = [
+            Route(f"/v1/{name}", partial(self._evidence, ask))
+            for name, ask in questions.QUESTIONS.items()
+        ]
         return [
             *takers,
             *askers,
@@ -95,7 +108,10 @@ class Collector:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._tending.keep_up()), asyncio.create_task(self._tending.keep_checking())]
+        tasks = [
+            asyncio.create_task(self._tending.keep_up()),
+            asyncio.create_task(self._tending.keep_checking()),
+        ]
         yield
         self._tending.close()
         for task in tasks:
@@ -132,7 +148,9 @@ class Collector:
     async def _evidence(self, ask: questions.Question, request: Request) -> Response:
         try:
             caller = await self._callers.caller(request)
-            await self._callers.permit(caller, [access.Act("evidence", request.query_params.get("namespace", ""), "")])
+            await self._callers.permit(
+                caller, [access.Act("evidence", request.query_params.get("namespace", ""), "")]
+            )
             self._condition.need_sound()
             answer = await self._asked(ask, request)
         except errors.FairwayError as error:
@@ -142,11 +160,14 @@ class Collector:
 
     async def _asked(self, ask: questions.Question, request: Request) -> questions.Answer:
         if self._asking >= MAX_ASKING:
-            raise errors.StoreBusy(f"{MAX_ASKING} questions wait for the event store already; try again")
+            raise errors.StoreBusy(
+                f"{MAX_ASKING} questions wait for the event store already; try again"
+            )
         self._asking += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._reader, partial(questions.answered, self._read_store, request.query_params, ask=ask)
+                self._reader,
+                partial(questions.answered, self._read_store, request.query_params, ask=ask),
             )
         finally:
             self._asking -= 1
@@ -157,7 +178,10 @@ class Collector:
         return JSONResponse({"status": "ok"})
 
     async def _metrics(self, _: Request) -> Response:
-        return Response(exposition.generate_latest(self.series.registry), media_type=exposition.CONTENT_TYPE_LATEST)
+        return Response(
+            exposition.generate_latest(self.series.registry),
+            media_type=exposition.CONTENT_TYPE_LATEST,
+        )
 
 
 async def _alive(_: Request) -> Response:

@@ -18,7 +18,8 @@ class Condition:
         return "; ".join(self._unwell.values())
 
     def learn(self, error: errors.FairwayError) -> None:
-        """Remember what a failure says of the store: most pass by themselves, or are the caller's, and say nothing."""
+        """Remember what a failure says of the store: most pass by themselves, or are the caller's,
+        and say nothing."""
         if isinstance(error, errors.StoreFull):
             self._unwell["room"] = str(error)
             self.full.set()

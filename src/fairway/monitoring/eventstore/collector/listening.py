@@ -29,7 +29,8 @@ def serve(
     max_bytes: int = upkeep.MAX_BYTES,
     reserve: bool = False,
 ) -> None:
-    """Answer until SIGTERM or SIGINT, finishes what was begun, and returns; with `tls` over https alone."""
+    """Answer until SIGTERM or SIGINT, finishes what was begun, and returns; with `tls` over https
+    alone."""
     collector = collecting.Collector(
         place,
         gate=gate,
@@ -45,7 +46,8 @@ def serve(
         raise errors.UsageError(
             f"cannot listen on {host}:{port} ({error}): name another --port, or 0 for a free one"
         ) from error
-    # uvicorn sends itself the signal again when it has finished; ending then is what we want, dying of it is not.
+    # uvicorn sends itself the signal again when it has finished; ending then is what we want, dying
+    # of it is not.
     signal.signal(signal.SIGTERM, _ignore)
     signal.signal(signal.SIGINT, _ignore)
     where = f"{'https' if tls else 'http'}://{host}:{listener.getsockname()[1]}"
@@ -91,11 +93,19 @@ def main(argv: list[str] | None = None) -> int:
         description="The collector: takes events and labels, and answers what a rollout is judged by.",
     )
     parser.add_argument(
-        "--store", required=True, help="the event store: a file, or postgresql://user:password@host/database"
+        "--store",
+        required=True,
+        help="the event store: a file, or postgresql://user:password@host/database",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, required=True, help="the port to listen on, 0 for a free one")
-    parser.add_argument("--token-file", type=Path, help="the token that callers must have; made where it is missing")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=int, required=True, help="the port to listen on, 0 for a free one"
+    )
+    parser.add_argument(
+        "--token-file", type=Path, help="the token that callers must have; made where it is missing"
+    )
     parser.add_argument(
         "--auth",
         choices=("token-file", "none"),
@@ -103,7 +113,9 @@ def main(argv: list[str] | None = None) -> int:
         help="how callers are told apart (default: %(default)s)",
     )
     parser.add_argument(
-        "--retention", type=sections.parse_duration, help="let events go that are older, such as 90d (default: none)"
+        "--retention",
+        type=sections.parse_duration,
+        help="let events go that are older, such as 90d (default: none)",
     )
     parser.add_argument(
         "--max-bytes",

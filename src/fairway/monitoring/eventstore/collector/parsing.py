@@ -1,14 +1,16 @@
 """The events of a body: small bodies are read at once, larger ones in a process of their own.
 
-Reading JSON holds Python's lock until it is done, and with it every other thread: the loop that answers as well. The
-longest pause measured on a machine of two cores, in this process and by a process of its own:
+Reading JSON holds Python's lock until it is done, and with it every other thread: the loop that
+answers as well. The longest pause measured on a machine of two cores, in this process and by a
+process of its own:
 
     10,000 events of a server, 9.9 MiB     0.30 s    15 ms
     1 million lists of a number, 3.8 MiB   0.53 s    12 ms
     1.9 million empty lists, 5.4 MiB       0.97 s    12 ms
     4 million numbers, 57 MiB              3.68 s   116 ms
 
-The second is the time to take over the rows. A body of INLINE_BYTES pauses the others for 45 ms at worst.
+The second is the time to take over the rows. A body of INLINE_BYTES pauses the others for 45 ms at
+worst.
 
     python -m fairway.monitoring.eventstore.collector.parsing      what the collector starts, once a large body has come
 """
@@ -49,11 +51,14 @@ class Form(NamedTuple):
 
 
 def parsed(body: bytes, form: Form) -> list[cloudevents.EventRow]:
-    """Return the events in the body; raise DataError, TooLarge or Undecodable for what is not as it should be."""
+    """Return the events in the body; raise DataError, TooLarge or Undecodable for what is not as it
+    should be."""
     data = _loaded(decoding.decoded(body, encoding=form.encoding, largest=form.largest))
     items = data if isinstance(data, list) else [data]
     if len(items) > MAX_BATCH:
-        raise bodies.TooLarge(f"the batch has {len(items)} events: wanted {MAX_BATCH} at most; nothing was stored")
+        raise bodies.TooLarge(
+            f"the batch has {len(items)} events: wanted {MAX_BATCH} at most; nothing was stored"
+        )
     read = READERS[form.kind]
     return [read(item, form, position) for position, item in enumerate(items)]
 
@@ -88,10 +93,13 @@ def _outcome(item: object, form: Form, position: int) -> cloudevents.EventRow:
 def _short(
     item: object, form: Form, position: int, *, read: Callable[..., cloudevents.EventRow]
 ) -> cloudevents.EventRow:
-    """Return a CloudEvent's row, or that of the short form, whose deployment and namespace may be in the query."""
+    """Return a CloudEvent's row, or that of the short form, whose deployment and namespace may be
+    in the query."""
     if isinstance(item, dict) and "specversion" in item:
         return cloudevents.parse(item, position=position)
-    return read(item, deployment=form.deployment, namespace=form.namespace, time=form.now, position=position)
+    return read(
+        item, deployment=form.deployment, namespace=form.namespace, time=form.now, position=position
+    )
 
 
 READERS: dict[str, Callable[[object, Form, int], cloudevents.EventRow]] = {
@@ -117,7 +125,8 @@ class Parser:
         return self._process.pid if self._process else None
 
     def parsed(self, body: bytes, form: Form) -> list[cloudevents.EventRow]:
-        """Do what `parsed` does; raise Unavailable where the process ends, which the next body starts anew."""
+        """Do what `parsed` does; raise Unavailable where the process ends, which the next body
+        starts anew."""
         with self._lock:
             try:
                 answer = self._exchanged(body, form)
@@ -140,7 +149,8 @@ class Parser:
                 [sys.executable, "-m", __name__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C is for the collector, which ends this process by its pipe
+                # Ctrl-C is for the collector, which ends this process by its pipe
+                start_new_session=True,
             )
         asked, answered = self._process.stdin, self._process.stdout
         assert asked is not None

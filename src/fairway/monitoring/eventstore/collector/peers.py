@@ -1,6 +1,8 @@
-"""What a connection shows of its caller: uvicorn keeps the certificate and the true address to itself.
+"""What a connection shows of its caller: uvicorn keeps the certificate and the true address to
+itself.
 
-Headers say nothing here but which pod it is: `x-forwarded-client-cert` and `x-forwarded-for` are anybody's to write.
+Headers say nothing here but which pod it is: `x-forwarded-client-cert` and `x-forwarded-for` are
+anybody's to write.
 """
 
 import asyncio

@@ -1,4 +1,5 @@
-"""What a rollout asks of the collector: each question is one of the event store, with its parameters in the query."""
+"""What a rollout asks of the collector: each question is one of the event store, with its
+parameters in the query."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -12,8 +13,8 @@ Question = Callable[[archive.EventStore, Mapping[str, str]], Answer]
 
 
 def answered(opened: archive.EventStore, query: Mapping[str, str], *, ask: Question) -> Answer:
-    """Return the answer with the identity of the store that its cursor is of; raise StoreReplaced where the query's
-    cursors are another's."""
+    """Return the answer with the identity of the store that its cursor is of; raise StoreReplaced
+    where the query's cursors are another's."""
     with opened.reading():
         position = opened.position()
         cursors = [_number(query, key) for key in ("after", "until") if key in query]

@@ -10,7 +10,11 @@ from fairway.serving import decoding
 
 RETRY_AFTER_SECONDS = 1
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-JSON_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
+JSON_TYPES = (
+    "application/json",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+)
 
 
 class NotJson(errors.DataError):
@@ -33,17 +37,23 @@ def meaning(error: errors.FairwayError) -> tuple[int, str]:
         (errors.Unavailable, 503, "unavailable"),
         (errors.StoreDamaged, 503, "damaged"),
     )
-    return next(((status, reason) for kind, status, reason in kinds if isinstance(error, kind)), (503, "refused"))
+    return next(
+        ((status, reason) for kind, status, reason in kinds if isinstance(error, kind)),
+        (503, "refused"),
+    )
 
 
 def answer(error: errors.FairwayError, *, status: int) -> Response:
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_SECONDS)}}.get(status)
+    headers = {
+        401: {"WWW-Authenticate": "Bearer"},
+        503: {"Retry-After": str(RETRY_AFTER_SECONDS)},
+    }.get(status)
     return JSONResponse({"error": str(error)}, status_code=status, headers=headers)
 
 
 def need_no_page(request: Request, *, loopback: bool) -> None:
-    """Refuse what a browser sends for a page of somebody else's: it says so by Origin, and a name that was bent to this
-    machine by Host."""
+    """Refuse what a browser sends for a page of somebody else's: it says so by Origin, and a name
+    that was bent to this machine by Host."""
     origin, host = request.headers.get("origin"), request.headers.get("host", "")
     if origin is not None:
         raise access.Denied(

@@ -13,7 +13,10 @@ class Series:
         arm = ("namespace", "deployment", "revision", "role")
         registry = self.registry
         self.events = prometheus_client.Counter(
-            "fairway_monitoring_events", "Events stored, each counted once.", ("type", *arm), registry=registry
+            "fairway_monitoring_events",
+            "Events stored, each counted once.",
+            ("type", *arm),
+            registry=registry,
         )
         self.duplicates = prometheus_client.Counter(
             "fairway_monitoring_events_duplicate",
@@ -28,7 +31,9 @@ class Series:
             registry=registry,
         )
         self.seconds = prometheus_client.Histogram(
-            "fairway_monitoring_store_seconds", "Time to decode and store one batch.", registry=registry
+            "fairway_monitoring_store_seconds",
+            "Time to decode and store one batch.",
+            registry=registry,
         )
         self.busy = prometheus_client.Gauge(
             "fairway_monitoring_store_busy",
@@ -66,5 +71,9 @@ class Series:
         for row in rows:
             counter = self.events if id(row) in fresh else self.duplicates
             counter.labels(
-                row.type, row.namespace, row.deployment, row.revision if row.type != "outcome" else "", row.role
+                row.type,
+                row.namespace,
+                row.deployment,
+                row.revision if row.type != "outcome" else "",
+                row.role,
             ).inc()

@@ -1,4 +1,5 @@
-"""How a body becomes stored events: it comes whole, is parsed, its caller is permitted, and one thread writes it."""
+"""How a body becomes stored events: it comes whole, is parsed, its caller is permitted, and one
+thread writes it."""
 
 import asyncio
 import time
@@ -16,11 +17,15 @@ from fairway.serving import decoding
 
 MAX_BODY_BYTES = 64 * 2**20
 MAX_WAITING = 64  # batches that wait for the writer: beyond it the sender is told to come back
-MAX_BYTES_IN_WORK = 2 * MAX_BODY_BYTES  # of all whole bodies together: the memory limit is for as much, parsed
+# of all whole bodies together: the memory limit is for as much, parsed
+MAX_BYTES_IN_WORK = 2 * MAX_BODY_BYTES
 MAX_BYTES_COMING = MAX_BODY_BYTES  # of all bodies together that are under way still
-# of a caller with neither a pod nor, where its query says, a role: only its body tells what it wants
+# of a caller with neither a pod nor, where its query says, a role: only its body tells what it
+# wants
 UNPROVEN_BODY_BYTES = 2**20
-TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes: send fewer events at once; nothing was stored"
+TOO_LARGE = (
+    f"the body is larger than {MAX_BODY_BYTES} bytes: send fewer events at once; nothing was stored"
+)
 UNPROVEN = (
     f"the body is larger than {UNPROVEN_BODY_BYTES} bytes: for more, name in the query the namespace (and the "
     f"deployment) "
@@ -52,8 +57,11 @@ class Taking:
         self._parsing.shutdown(wait=True)
         self._parser.close()
 
-    async def take(self, request: Request, *, caller: access.Principal, kind: str) -> dict[str, int]:
-        """Return how many events came, were new and are of unknown requests, once all of them are in the store."""
+    async def take(
+        self, request: Request, *, caller: access.Principal, kind: str
+    ) -> dict[str, int]:
+        """Return how many events came, were new and are of unknown requests, once all of them are
+        in the store."""
         self._need_place()
         largest = await self._largest(request, caller=caller)
         body = await self._whole(request, caller=caller, largest=largest)
@@ -70,7 +78,9 @@ class Taking:
             return MAX_BODY_BYTES
         query = request.query_params
         kind: access.Kind = "outcome" if request.url.path.endswith("/outcomes") else "label"
-        act = access.Act(kind, query.get("namespace", answers.NAMESPACE), query.get("deployment", ""))
+        act = access.Act(
+            kind, query.get("namespace", answers.NAMESPACE), query.get("deployment", "")
+        )
         try:
             await self._callers.permit(caller, [act])
         except access.Denied:
@@ -85,7 +95,10 @@ class Taking:
             raise bodies.TooLarge(too_large)
         address = request.client.host if request.client else ""
         return await self._bodies.read(
-            request.stream(), caller=f"{caller.name} {address}", largest=largest, too_large=too_large
+            request.stream(),
+            caller=f"{caller.name} {address}",
+            largest=largest,
+            too_large=too_large,
         )
 
     async def _rows(self, body: bytes, form: parsing.Form) -> list[cloudevents.EventRow]:
@@ -111,10 +124,12 @@ class Taking:
         return {"accepted": len(rows), "new": len(new), **self._unknown(rows)}
 
     def _unknown(self, rows: list[cloudevents.EventRow]) -> dict[str, int]:
-        """Return how many of the stored rows are of unknown requests; nothing where the store cannot tell now."""
+        """Return how many of the stored rows are of unknown requests; nothing where the store
+        cannot tell now."""
         try:
             unknown = self._store.unanswered(rows)
-        except errors.FairwayError:  # the rows are stored: a sender who is refused would send them for nothing
+        # the rows are stored: a sender who is refused would send them for nothing
+        except errors.FairwayError:
             return {}
         return {"unknown": unknown} if unknown else {}
 
@@ -136,7 +151,8 @@ class Taking:
 
     @contextmanager
     def _in_work(self, size: int) -> Iterator[None]:
-        """Count what waits to be stored: a body that was compressed is many times larger once it is read."""
+        """Count what waits to be stored: a body that was compressed is many times larger once it is
+        read."""
         if self._bytes + size > MAX_BYTES_IN_WORK:
             raise errors.StoreBusy(
                 f"{MAX_BYTES_IN_WORK} bytes of events are in work already; nothing was stored, try again"
@@ -163,7 +179,12 @@ def _form(request: Request, *, kind: str, largest: int) -> parsing.Form:
 def _acts(rows: list[cloudevents.EventRow]) -> set[access.Act]:
     """Return what the rows are about; only a prediction has a revision."""
     return {
-        access.Act(KINDS[row.type], row.namespace, row.deployment, row.revision if row.type == "prediction" else "")
+        access.Act(
+            KINDS[row.type],
+            row.namespace,
+            row.deployment,
+            row.revision if row.type == "prediction" else "",
+        )
         for row in rows
     }
 
@@ -172,5 +193,7 @@ def _size(row: cloudevents.EventRow) -> int:
     return sum(len(text) for text in (row.labels, row.task, row.inputs, row.probabilities) if text)
 
 
-def _in(threads: Executor, function: Callable[..., Any], *arguments: object) -> "asyncio.Future[Any]":
+def _in(
+    threads: Executor, function: Callable[..., Any], *arguments: object
+) -> "asyncio.Future[Any]":
     return asyncio.get_running_loop().run_in_executor(threads, function, *arguments)

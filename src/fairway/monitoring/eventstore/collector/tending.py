@@ -1,4 +1,5 @@
-"""The collector's own work, round after round: events go that must, the file is checked, the unpaired are counted.
+"""The collector's own work, round after round: events go that must, the file is checked, the
+unpaired are counted.
 
 Whatever fails in a round is that round's: it is counted and told, and the next round is tried.
 """
@@ -18,13 +19,17 @@ from fairway.monitoring.eventstore.collector import condition, series, upkeep
 
 log = logging.getLogger("fairway.monitoring.eventstore.collector")
 
-UPKEEP_SECONDS = 10.0  # between two looks at whether the store takes a write, and what must go of it
-CHECK_SECONDS = 6 * 3600.0  # between two readings of the whole file: a damaged one must not take what it may lose
-UNPAIRED_SECONDS = 60.0  # for the other half of a pair to come: a server delivers within a second, or spools
+# between two looks at whether the store takes a write, and what must go of it
+UPKEEP_SECONDS = 10.0
+# between two readings of the whole file: a damaged one must not take what it may lose
+CHECK_SECONDS = 6 * 3600.0
+# for the other half of a pair to come: a server delivers within a second, or spools
+UNPAIRED_SECONDS = 60.0
 
 
 class Tending:
-    """The work on one store; `reader` and `writer` are the threads that read and write it for others as well."""
+    """The work on one store; `reader` and `writer` are the threads that read and write it for
+    others as well."""
 
     def __init__(
         self,
@@ -58,7 +63,8 @@ class Tending:
                 await asyncio.wait_for(self._condition.full.wait(), UPKEEP_SECONDS)
 
     async def keep_checking(self) -> None:
-        """Read the whole file now and then; a damaged one takes no more events, for it may lose them."""
+        """Read the whole file now and then; a damaged one takes no more events, for it may lose
+        them."""
         found = None
         while found is None:
             try:
@@ -69,7 +75,8 @@ class Tending:
         self._condition.damaged(found)
 
     async def _keep_up_once(self) -> None:
-        """Let events go that must, a few at a time between the questions, and see whether the store takes a write."""
+        """Let events go that must, a few at a time between the questions, and see whether the store
+        takes a write."""
         if self._condition.full.is_set():
             self._condition.full.clear()
             await _in(self._reader, self._bounds.full)
@@ -83,7 +90,9 @@ class Tending:
         count = partial(self._store.count_unpaired, before=self._clock.now() - UNPAIRED_SECONDS)
         while (found := await _in(self._reader, count)) is not None:
             for alone in found:
-                self._series.unpaired.labels(alone.namespace, alone.deployment, alone.revision).inc(alone.answers)
+                self._series.unpaired.labels(alone.namespace, alone.deployment, alone.revision).inc(
+                    alone.answers
+                )
 
     def _probe(self) -> None:
         """Write something: whether that works is what a sender wants to know."""
@@ -101,7 +110,9 @@ class Tending:
         """Count and tell the failure of one round."""
         self._series.failed.labels(loop).inc()
         if not isinstance(error, errors.FairwayError):
-            log.error("A round of the collector's %s failed; the next one is tried.", loop, exc_info=error)
+            log.error(
+                "A round of the collector's %s failed; the next one is tried.", loop, exc_info=error
+            )
             return
         self._condition.learn(error)
         if isinstance(error, errors.PlatformError):

@@ -1,8 +1,9 @@
-"""The upkeep of an event store: events go by age, by size, and from a volume that is full, the oldest first.
+"""The upkeep of an event store: events go by age, by size, and from a volume that is full, the
+oldest first.
 
-A full volume is the hard case: removing rows needs room too, for the log that SQLite writes them to. So some is held in
-reserve, in a file beside the store that nothing else uses: it is let go, the log is written back, and the oldest tenth
-of the events makes room for new ones.
+A full volume is the hard case: removing rows needs room too, for the log that SQLite writes them
+to. So some is held in reserve, in a file beside the store that nothing else uses: it is let go, the
+log is written back, and the oldest tenth of the events makes room for new ones.
 """
 
 import logging
@@ -21,19 +22,25 @@ from fairway.monitoring.eventstore import archive
 
 log = logging.getLogger("fairway.monitoring.eventstore.collector.upkeep")
 
-MAX_BYTES = 8 * 2**30  # of events by default: below the chart's volume of 10 GiB, which holds the log beside them
-RESERVE_BYTES = 128 * 2**20  # twice what the log can hold that is not written back, the largest batch in it
+# of events by default: below the chart's volume of 10 GiB, which holds the log beside them
+MAX_BYTES = 8 * 2**30
+# twice what the log can hold that is not written back, the largest batch in it
+RESERVE_BYTES = 128 * 2**20
 RESERVE_SHARE = 0.25  # of the volume at most
 KEPT_WHEN_FULL = 0.9  # of what was used, and again until the reserve can be held
-LEAST_WHEN_FULL = 0.5  # of what was used: where that makes no room, the volume is full of something else
+# of what was used: where that makes no room, the volume is full of something else
+LEAST_WHEN_FULL = 0.5
 ROWS = 2000  # in one transaction: keeps the write lock for a few milliseconds
 
 
 def parse_bytes(text: str) -> int:
-    """Return the bytes that a Kubernetes quantity such as 8Gi or 500M names; raise ValueError for what is none."""
+    """Return the bytes that a Kubernetes quantity such as 8Gi or 500M names; raise ValueError for
+    what is none."""
     match = re.fullmatch(r"([1-9][0-9]*)(Ki|Mi|Gi|Ti|k|M|G|T|)", text)
     if match is None:
-        raise ValueError(f"{text!r} is no size: wanted bytes, or a number with Ki, Mi, Gi or Ti, such as 8Gi")
+        raise ValueError(
+            f"{text!r} is no size: wanted bytes, or a number with Ki, Mi, Gi or Ti, such as 8Gi"
+        )
     power = "kMGT".find(match[2][:1].replace("K", "k")) + 1 if match[2] else 0
     return int(match[1]) * int((1024 if match[2].endswith("i") else 1000) ** power)
 
@@ -46,7 +53,8 @@ class Gone(NamedTuple):
 
 
 class Upkeep:
-    """Keeps one store within its bounds, a step at a time: between two steps others may write and read."""
+    """Keeps one store within its bounds, a step at a time: between two steps others may write and
+    read."""
 
     def __init__(
         self,
@@ -68,7 +76,10 @@ class Upkeep:
         """Begin to make room: the volume took no more."""
         if self._bound is None:
             used = self._events.used_bytes()
-            self._bound, self._lowest = min(self._max_bytes, KEPT_WHEN_FULL * used), LEAST_WHEN_FULL * used
+            self._bound, self._lowest = (
+                min(self._max_bytes, KEPT_WHEN_FULL * used),
+                LEAST_WHEN_FULL * used,
+            )
             log.warning("The event store's volume is full: the oldest of its events go.")
         if self._reserve is not None:
             self._reserve.release()
@@ -81,7 +92,9 @@ class Upkeep:
             if number := self._removed(partial(self._events.prune_some, before)):
                 return Gone(number, "age")
         bound, reason = (self._max_bytes, "size") if self._bound is None else (self._bound, "full")
-        if self._events.used_bytes() > bound and (number := self._removed(self._events.prune_oldest)):
+        if self._events.used_bytes() > bound and (
+            number := self._removed(self._events.prune_oldest)
+        ):
             return Gone(number, reason)
         return self._roomy()
 
@@ -103,11 +116,13 @@ class Upkeep:
         return Gone(0, "full")
 
     def _compact(self) -> None:
-        with suppress(errors.StoreFull):  # fewer events need less room: removing them is tried all the same
+        # fewer events need less room: removing them is tried all the same
+        with suppress(errors.StoreFull):
             self._events.compact()
 
     def _removed(self, remove: Callable[..., int]) -> int:
-        """Return how many events were removed, fewer at once where there is no room for the log of more."""
+        """Return how many events were removed, fewer at once where there is no room for the log of
+        more."""
         try:
             removed = remove(rows=self._rows)
         except errors.StoreFull:

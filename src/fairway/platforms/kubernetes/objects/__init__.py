@@ -7,9 +7,14 @@ from fairway.platforms.kubernetes.objects.controllerrevision import Revision
 
 
 def for_revision(
-    owner: names.Owner, revision: Revision, *, scaling: resource.Scaling, settings: names.ClusterSettings
+    owner: names.Owner,
+    revision: Revision,
+    *,
+    scaling: resource.Scaling,
+    settings: names.ClusterSettings,
 ) -> list[names.Object]:
-    """Return the Deployment, its Service, its autoscaler (where it may grow) and its PodDisruptionBudget.
+    """Return the Deployment, its Service, its autoscaler (where it may grow) and its
+    PodDisruptionBudget.
 
     Seldon makes the first and the third itself.
 
@@ -33,8 +38,11 @@ def controller_revision(
     return controllerrevision.write(owner, revision, number=number, template=template)
 
 
-def for_deployment(owner: names.Owner, spec: resource.Spec, *, settings: names.ClusterSettings) -> list[names.Object]:
-    """Return what all revisions share: the NetworkPolicy, and the ServiceMonitor where the cluster knows them."""
+def for_deployment(
+    owner: names.Owner, spec: resource.Spec, *, settings: names.ClusterSettings
+) -> list[names.Object]:
+    """Return what all revisions share: the NetworkPolicy, and the ServiceMonitor where the cluster
+    knows them."""
     return [
         policies.network_policy(owner, spec.runtime, seldon_from=settings.seldon_from),
         *([policies.service_monitor(owner)] if settings.service_monitors else []),
@@ -51,7 +59,13 @@ def _service(owner: names.Owner, revision: Revision) -> names.Object:
             "type": "ClusterIP",
             "selector": names.selected(owner, revision.name),
             "ports": [
-                {"name": "http", "port": names.PORT, "targetPort": target, "protocol": "TCP", "appProtocol": "http"}
+                {
+                    "name": "http",
+                    "port": names.PORT,
+                    "targetPort": target,
+                    "protocol": "TCP",
+                    "appProtocol": "http",
+                }
             ],
         },
     }

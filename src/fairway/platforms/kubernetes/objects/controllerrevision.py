@@ -1,4 +1,5 @@
-"""A revision as its ControllerRevision keeps it: an operator of another version restarts nothing that serves. Pure."""
+"""A revision as its ControllerRevision keeps it: an operator of another version restarts nothing
+that serves. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,9 +27,11 @@ class Revision:
     template: Mapping[str, Any] | None = None  # its pods as they were first rendered; None: not yet
 
 
-def write(owner: names.Owner, revision: Revision, *, number: int, template: names.Object) -> names.Object:
-    """Return the object that keeps a revision with the template of its pods: its data cannot be changed once it is
-    there.
+def write(
+    owner: names.Owner, revision: Revision, *, number: int, template: names.Object
+) -> names.Object:
+    """Return the object that keeps a revision with the template of its pods: its data cannot be
+    changed once it is there.
     """
     return {
         "apiVersion": "apps/v1",
@@ -48,7 +51,8 @@ def write(owner: names.Owner, revision: Revision, *, number: int, template: name
 
 
 def read(obj: Mapping[str, Any]) -> Revision:
-    """Return the revision that a ControllerRevision keeps; raises PlatformError where it is not one of ours."""
+    """Return the revision that a ControllerRevision keeps; raises PlatformError where it is not one
+    of ours."""
     name = obj["metadata"]["name"]
     try:
         data = obj["data"]

@@ -1,4 +1,5 @@
-"""Names and labels of what belongs to a ModelDeployment, and the settings that its objects are made by. Pure."""
+"""Names and labels of what belongs to a ModelDeployment, and the settings that its objects are made
+by. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ class ClusterSettings:
     """What the operator was told, and what it found in the cluster."""
 
     collector: str = ""  # URL that servers send events to
-    certificates: Mapping[str, Any] | None = None  # volume source of what it knows servers by; None: their tokens
+    # volume source of what it knows servers by; None: their tokens
+    certificates: Mapping[str, Any] | None = None
     namespace: str = "fairway-system"
     service_monitors: bool = False
     envoy_gateway: bool = True  # its policies keep units on their arm; other gateways have none

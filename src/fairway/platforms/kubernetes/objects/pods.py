@@ -1,5 +1,5 @@
-"""The pods of a revision, as they were first rendered; only where events go, and what proves whose they are, may
-change. Pure."""
+"""The pods of a revision, as they were first rendered; only where events go, and what proves whose
+they are, may change. Pure."""
 
 import copy
 import json
@@ -21,14 +21,17 @@ DRAIN_SECONDS = 1
 END_SECONDS = 15  # besides the longest request: withdrawal, drain, delivery of the last events
 STARTUP = {"periodSeconds": 2, "failureThreshold": 60}
 IDENTITY = (
-    "/var/run/secrets/fairway.dev/collector"  # with the token or certificate that the collector knows a server by
+    # with the token or certificate that the collector knows a server by
+    "/var/run/secrets/fairway.dev/collector"
 )
 IDENTITY_VOLUME = "collector-token"  # whatever it holds: revisions of before have this name
 IDENTITY_VARIABLES = ("FAIRWAY_COLLECTOR_TOKEN", "FAIRWAY_COLLECTOR_CERTIFICATES", "FAIRWAY_POD")
 TOKEN_SECONDS = 3600  # it is good for; the kubelet replaces it after four fifths of that
 
 
-def deployment(owner: names.Owner, revision: Revision, settings: names.ClusterSettings) -> names.Object:
+def deployment(
+    owner: names.Owner, revision: Revision, settings: names.ClusterSettings
+) -> names.Object:
     """Return the revision's Deployment, without a number of replicas."""
     return {
         "apiVersion": "apps/v1",
@@ -37,20 +40,30 @@ def deployment(owner: names.Owner, revision: Revision, settings: names.ClusterSe
         "spec": {
             "revisionHistoryLimit": 1,
             "progressDeadlineSeconds": 600,
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+            },
             "selector": {"matchLabels": names.selected(owner, revision.name)},
             "template": template(owner, revision, settings),
         },
     }
 
 
-def template(owner: names.Owner, revision: Revision, settings: names.ClusterSettings) -> names.Object:
-    """Return the template of the revision's pods, as it was first rendered; where events go, and what proves whose they
-    are, is as of now."""
+def template(
+    owner: names.Owner, revision: Revision, settings: names.ClusterSettings
+) -> names.Object:
+    """Return the template of the revision's pods, as it was first rendered; where events go, and
+    what proves whose they are, is as of now."""
     made: names.Object = copy.deepcopy(
-        dict(revision.template or podtemplate.merge(_rendered(owner, revision, settings), revision.pod_template))
+        dict(
+            revision.template
+            or podtemplate.merge(_rendered(owner, revision, settings), revision.pod_template)
+        )
     )
-    server = next(container for container in made["spec"]["containers"] if container["name"] == SERVER)
+    server = next(
+        container for container in made["spec"]["containers"] if container["name"] == SERVER
+    )
     server["env"] = list(_directed(server["env"], settings))
     made["spec"]["volumes"] = [_identified(volume, settings) for volume in made["spec"]["volumes"]]
     return made
@@ -58,7 +71,9 @@ def template(owner: names.Owner, revision: Revision, settings: names.ClusterSett
 
 def _identified(volume: names.Object, settings: names.ClusterSettings) -> names.Object:
     """Return the volume, the identity's as of now; a token's stays as it was rendered."""
-    has_token = any("serviceAccountToken" in source for source in volume.get("projected", {}).get("sources", ()))
+    has_token = any(
+        "serviceAccountToken" in source for source in volume.get("projected", {}).get("sources", ())
+    )
     if volume["name"] != IDENTITY_VOLUME or (has_token and settings.certificates is None):
         return volume
     return _identity_volume(settings)
@@ -77,14 +92,24 @@ def _directed(env: list[names.Object], settings: names.ClusterSettings) -> Itera
             yield from _identity(settings)
 
 
-def _rendered(owner: names.Owner, revision: Revision, settings: names.ClusterSettings) -> names.Object:
+def _rendered(
+    owner: names.Owner, revision: Revision, settings: names.ClusterSettings
+) -> names.Object:
     runtime = runtimes.SERVERS[revision.runtime]
     uri, source = _source(revision.model.uri)
     identity = {"name": IDENTITY_VOLUME, "mountPath": IDENTITY, "readOnly": True}
     model, tmp = {"name": "model", "mountPath": "/models"}, {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - a volume of the pod
     fetch = {
         **_container("fetch", revision),
-        "command": ["fairway", "fetch", uri, "--digest", revision.model.digest, "--out", runtimes.PACKAGE],
+        "command": [
+            "fairway",
+            "fetch",
+            uri,
+            "--digest",
+            revision.model.digest,
+            "--out",
+            runtimes.PACKAGE,
+        ],
         "env": _env({"HOME": "/tmp"}),  # noqa: S108
         "volumeMounts": [
             model,
@@ -97,10 +122,15 @@ def _rendered(owner: names.Owner, revision: Revision, settings: names.ClusterSet
         **_container(SERVER, revision),
         "command": list(runtime.command),
         "env": _environment(owner, revision, settings),
-        "ports": [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in runtime.ports.items()],
+        "ports": [
+            {"name": name, "containerPort": number, "protocol": "TCP"}
+            for name, number in runtime.ports.items()
+        ],
         "startupProbe": _probe("ready", runtime.port, **STARTUP),
         "readinessProbe": _probe("ready", runtime.port, periodSeconds=2, failureThreshold=2),
-        "livenessProbe": _probe("live", runtime.port, periodSeconds=10, failureThreshold=3, timeoutSeconds=5),
+        "livenessProbe": _probe(
+            "live", runtime.port, periodSeconds=10, failureThreshold=3, timeoutSeconds=5
+        ),
         "lifecycle": {"preStop": dict(runtime.withdraw)},
         "volumeMounts": [
             {**model, "readOnly": True},
@@ -128,7 +158,9 @@ def _rendered(owner: names.Owner, revision: Revision, settings: names.ClusterSet
                 "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            "terminationGracePeriodSeconds": max(45, math.ceil(revision.serving.timeout.total_seconds()) + END_SECONDS),
+            "terminationGracePeriodSeconds": max(
+                45, math.ceil(revision.serving.timeout.total_seconds()) + END_SECONDS
+            ),
             "topologySpreadConstraints": [
                 {
                     "maxSkew": 1,
@@ -155,7 +187,8 @@ def _container(name: str, revision: Revision) -> names.Object:
     return {
         "name": name,
         "image": revision.image,
-        "terminationMessagePolicy": "FallbackToLogsOnError",  # the last words become the status' reason
+        # the last words become the status' reason
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "readOnlyRootFilesystem": True,
             "allowPrivilegeEscalation": False,
@@ -164,7 +197,9 @@ def _container(name: str, revision: Revision) -> names.Object:
     }
 
 
-def _environment(owner: names.Owner, revision: Revision, settings: names.ClusterSettings) -> list[names.Object]:
+def _environment(
+    owner: names.Owner, revision: Revision, settings: names.ClusterSettings
+) -> list[names.Object]:
     """Return what `serving.command.read` reads.
 
     Serving keys at their defaults are left out: an older image may not know a newer key.
@@ -207,19 +242,24 @@ def _identity(settings: names.ClusterSettings) -> list[names.Object]:
 
 
 def _identity_volume(settings: names.ClusterSettings) -> names.Object:
-    """Return what the collector knows the pod by: the certificates that the chart names, or a token that is bound to
-    the pod, good for the collector alone, and replaced by the kubelet in time.
+    """Return what the collector knows the pod by: the certificates that the chart names, or a token
+    that is bound to the pod, good for the collector alone, and replaced by the kubelet in time.
     """
     if settings.certificates is not None:
         return {"name": IDENTITY_VOLUME, **settings.certificates}
     projected = {
-        "serviceAccountToken": {"audience": access.AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
+        "serviceAccountToken": {
+            "audience": access.AUDIENCE,
+            "expirationSeconds": TOKEN_SECONDS,
+            "path": "token",
+        }
     }
     return {"name": IDENTITY_VOLUME, "projected": {"sources": [projected]}}
 
 
 def _source(uri: str) -> tuple[str, list[names.Object]]:
-    """Return the address that the init step reads, and the volume that it lies on, where it is a claim's."""
+    """Return the address that the init step reads, and the volume that it lies on, where it is a
+    claim's."""
     if not uri.startswith("pvc:"):
         return uri, []
     match = CLAIM.fullmatch(uri)

@@ -1,4 +1,5 @@
-"""What Envoy is told, as documents: `bootstrap` at its start, `clusters` and `routing` whenever they change.
+"""What Envoy is told, as documents: `bootstrap` at its start, `clusters` and `routing` whenever
+they change.
 
 Settings and their reasons are measured ones.
 """

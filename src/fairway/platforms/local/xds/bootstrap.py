@@ -6,16 +6,16 @@ from fairway.platforms.local.xds import parts
 
 # by the patient listener; with its back-off 8 to 11 s: longer than a server takes to start again
 CONNECT_ATTEMPTS = 40
-# a body that does not fit is not asked again when its server dies; servers take 8 MiB where nothing is said
+# a body that does not fit is not asked again when its server dies; servers take 8 MiB where nothing
+# is said
 BUFFER = 16 * parts.MEBIBYTE
 BODY_SECONDS = 30  # in which the whole of a request must come: 8 MiB at 2 Mbit/s
-# of this process: beyond nine tenths the requests that hold the most are ended, so that many large bodies end nobody
-# else's
+# of this process: beyond nine tenths the requests that hold the most are ended, so that many large
+# bodies end nobody else's
 HEAP = 1024 * parts.MEBIBYTE
-# Bounds of the latency histogram, milliseconds: all of two digits, which is what Envoy keeps; between them it only
-# interpolates. A guard's
-# threshold counts at the last bound that is not above it: 100ms and 130ms exactly, 125ms as 120ms, so that more counts
-# as slow, not less.
+# Bounds of the latency histogram, milliseconds: all of two digits, which is what Envoy keeps;
+# between them it only interpolates. A guard's threshold counts at the last bound that is not above
+# it: 100ms and 130ms exactly, 125ms as 120ms, so that more counts as slow, not less.
 BUCKETS: tuple[int, ...] = (
     *range(1, 100),
     *range(100, 1_000, 10),
@@ -26,14 +26,17 @@ BUCKETS: tuple[int, ...] = (
 
 
 def bootstrap(*, port: int, admin_port: int, folder: Path) -> parts.Json:
-    """Return what Envoy starts with: a listener on the loopback address, routes and clusters read from files."""
+    """Return what Envoy starts with: a listener on the loopback address, routes and clusters read
+    from files."""
     return {
         "node": {"id": "fairway", "cluster": "fairway"},
         "admin": {"address": parts.address("127.0.0.1", admin_port)},
         # a scrape merges the histograms, for the next scrape: no timer lets latency counts lag
         "stats_flush_on_admin": True,
         "stats_config": {
-            "histogram_bucket_settings": [{"match": {"suffix": "upstream_rq_time"}, "buckets": list(BUCKETS)}]
+            "histogram_bucket_settings": [
+                {"match": {"suffix": "upstream_rq_time"}, "buckets": list(BUCKETS)}
+            ]
         },
         "dynamic_resources": {"cds_config": parts.file(folder / "cds.json")},
         "static_resources": {
@@ -45,7 +48,13 @@ def bootstrap(*, port: int, admin_port: int, folder: Path) -> parts.Json:
                     "lb_policy": "CLUSTER_PROVIDED",
                     "connect_timeout": "1s",
                     "circuit_breakers": {
-                        "thresholds": [{"priority": "DEFAULT", "max_connections": 8192, "max_pending_requests": 8192}]
+                        "thresholds": [
+                            {
+                                "priority": "DEFAULT",
+                                "max_connections": 8192,
+                                "max_pending_requests": 8192,
+                            }
+                        ]
                     },
                 }
             ],
@@ -53,7 +62,10 @@ def bootstrap(*, port: int, admin_port: int, folder: Path) -> parts.Json:
         "bootstrap_extensions": [
             {
                 "name": "envoy.bootstrap.internal_listener",
-                "typed_config": {"@type": parts.TYPE + "extensions.bootstrap.internal_listener.v3.InternalListener"},
+                "typed_config": {
+                    "@type": parts.TYPE
+                    + "extensions.bootstrap.internal_listener.v3.InternalListener"
+                },
             }
         ],
         "overload_manager": _overload(),
@@ -61,12 +73,14 @@ def bootstrap(*, port: int, admin_port: int, folder: Path) -> parts.Json:
 
 
 def bound(threshold_ms: float) -> int:
-    """Return the bound of the latency histogram at which a threshold counts: answers that took as long are slow."""
+    """Return the bound of the latency histogram at which a threshold counts: answers that took as
+    long are slow."""
     return max((edge for edge in BUCKETS if edge <= threshold_ms), default=BUCKETS[0])
 
 
 def _patient_listener() -> parts.Json:
-    """Return a listener inside Envoy that connects to the place it is told as soon as somebody listens there."""
+    """Return a listener inside Envoy that connects to the place it is told as soon as somebody
+    listens there."""
     proxy = {
         "@type": parts.TYPE + "extensions.filters.network.tcp_proxy.v3.TcpProxy",
         "stat_prefix": parts.PATIENCE,
@@ -80,20 +94,25 @@ def _patient_listener() -> parts.Json:
         "listener_filters": [
             {
                 "name": parts.ORIGINAL,
-                "typed_config": {"@type": parts.TYPE + "extensions.filters.listener.original_dst.v3.OriginalDst"},
+                "typed_config": {
+                    "@type": parts.TYPE + "extensions.filters.listener.original_dst.v3.OriginalDst"
+                },
             }
         ],
-        "filter_chains": [{"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]}],
+        "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]}
+        ],
     }
 
 
 def _listener(port: int, rds: Path) -> parts.Json:
     manager = {
-        "@type": parts.TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": parts.TYPE
+        + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "ingress",
         "rds": {"route_config_name": parts.ROUTES, "config_source": parts.file(rds)},
-        # Ids are made here: one that a client chose could be used again, and hide, double or pair events that are not
-        # its own.
+        # Ids are made here: one that a client chose could be used again, and hide, double or pair
+        # events that are not its own.
         "use_remote_address": True,
         "preserve_external_request_id": False,
         "always_set_request_id_in_response": True,
@@ -116,39 +135,52 @@ def _listener(port: int, rds: Path) -> parts.Json:
             },
         ],
     }
-    # Without reuse_port a second Envoy on the port fails loudly; with it, it would quietly take half of the
-    # connections.
+    # Without reuse_port a second Envoy on the port fails loudly; with it, it would quietly take
+    # half of the connections.
     return {
         "name": "ingress",
         "address": parts.address("127.0.0.1", port),
         "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": BUFFER,
         "filter_chains": [
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+            {
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": manager,
+                    }
+                ]
+            }
         ],
     }
 
 
 def _as_json() -> list[parts.Json]:
-    """Return Envoy's own refusals (400, 404, 408, 413, 429, 503, 504) the form that the inference protocol has for
-    errors.
+    """Return Envoy's own refusals (400, 404, 408, 413, 429, 503, 504) the form that the inference
+    protocol has for errors.
 
-    What its circuit breakers refuse would be 503: it is the load's, so it is 429, as the servers say it. Its clusters
-    count it as 5xx all the same.
+    What its circuit breakers refuse would be 503: it is the load's, so it is 429, as the servers
+    say it. Its clusters count it as 5xx all the same.
     """
     shed = {
         "filter": {"response_flag_filter": {"flags": ["UO"]}},
         "status_code": 429,
         "headers_to_add": [parts.header("retry-after", "1")],
-        "body": {"inline_string": "more requests came than can be answered in time: try again in a second"},
+        "body": {
+            "inline_string": "more requests came than can be answered in time: try again in a second"
+        },
     }
     late = {
         "filter": _status("EQ", 408),
-        "body": {"inline_string": f"the request's body did not come: wanted all of it within {BODY_SECONDS} s"},
+        "body": {
+            "inline_string": f"the request's body did not come: wanted all of it within {BODY_SECONDS} s"
+        },
     }
     large = {
         "filter": _status("EQ", 413),
-        "body": {"inline_string": "the request is too large: send fewer rows, or raise serving.maxBodyMebibytes"},
+        "body": {
+            "inline_string": "the request is too large: send fewer rows, or raise serving.maxBodyMebibytes"
+        },
     }
     form = {"body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
     return [{**mapper, **form} for mapper in (shed, late, large, {"filter": _status("GE", 400)})]
@@ -166,12 +198,13 @@ def _status(comparison: str, status: int) -> parts.Json:
 
 
 def _overload() -> parts.Json:
-    """Return what ends first where connections or memory run out: new connections, then the requests that hold the
-    most, then new requests.
+    """Return what ends first where connections or memory run out: new connections, then the
+    requests that hold the most, then new requests.
     """
     monitors = {
         "global_downstream_max_connections": {
-            "@type": parts.TYPE + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+            "@type": parts.TYPE
+            + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
             "max_active_downstream_connections": 10_000,
         },
         "fixed_heap": {
@@ -183,13 +216,19 @@ def _overload() -> parts.Json:
     return {
         "refresh_interval": "0.25s",
         "resource_monitors": [
-            {"name": f"envoy.resource_monitors.{name}", "typed_config": config} for name, config in monitors.items()
+            {"name": f"envoy.resource_monitors.{name}", "typed_config": config}
+            for name, config in monitors.items()
         ],
         "buffer_factory_config": {"minimum_account_to_track_power_of_two": 20},
         "actions": [
             {
                 "name": "envoy.overload_actions.reset_high_memory_stream",
-                "triggers": [{"name": heap, "scaled": {"scaling_threshold": 0.85, "saturation_threshold": 0.95}}],
+                "triggers": [
+                    {
+                        "name": heap,
+                        "scaled": {"scaling_threshold": 0.85, "saturation_threshold": 0.95},
+                    }
+                ],
             },
             {
                 "name": "envoy.overload_actions.stop_accepting_requests",

@@ -1,6 +1,8 @@
-"""Envoy's clusters: every (deployment, revision, arm) is one of its own, which gives it counters of its own. Pure.
+"""Envoy's clusters: every (deployment, revision, arm) is one of its own, which gives it counters of
+its own. Pure.
 
-The shadow's cluster has tight circuit breakers, so that a slow shadow drops copies and slows nobody.
+The shadow's cluster has tight circuit breakers, so that a slow shadow drops copies and slows
+nobody.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,16 +12,16 @@ from fairway.rollout import traffic
 
 Places = Sequence[tuple[str, int]]
 Endpoints = Mapping[str, Places]
-# Of one arm. With a millisecond for an answer it is half a second's work, which is what servers let wait; while one
-# starts again as many are held.
+# Of one arm. With a millisecond for an answer it is half a second's work, which is what servers let
+# wait; while one starts again as many are held.
 ARM_LIMITS = {
     "max_connections": 384,
     "max_requests": 384,
     "max_pending_requests": 128,
     "max_retries": 384,
 }  # 3 retries by default lose requests
-# A slow shadow drops copies once these are full. 16 connections answer 300 a second at 50 ms each; the queue takes up
-# bursts.
+# A slow shadow drops copies once these are full. 16 connections answer 300 a second at 50 ms each;
+# the queue takes up bursts.
 SIDE_LIMITS = {"max_connections": 16, "max_requests": 64, "max_pending_requests": 64}
 NAMED = "named"  # the arm of a request for one revision by its name: nobody's evidence
 
@@ -35,20 +37,32 @@ def clusters(routes: Iterable[traffic.Route], *, endpoints: Endpoints) -> parts.
         stable = endpoints[route.stable]
         for revision in named(route):
             found |= _cluster(cluster_name(route.deployment, revision, NAMED), endpoints[revision])
-        found |= _cluster(cluster_name(route.deployment, route.stable, "stable"), stable, then=stable)
+        found |= _cluster(
+            cluster_name(route.deployment, route.stable, "stable"), stable, then=stable
+        )
         if route.candidate is not None and route.weight:
-            # When its process dies the candidate's requests fall to stable, and are still counted as the candidate's.
+            # When its process dies the candidate's requests fall to stable, and are still counted
+            # as the candidate's.
             found |= _cluster(
-                cluster_name(route.deployment, route.candidate, "canary"), endpoints[route.candidate], then=stable
+                cluster_name(route.deployment, route.candidate, "canary"),
+                endpoints[route.candidate],
+                then=stable,
             )
         if route.candidate is not None and route.mirror:
-            found |= _cluster(cluster_name(route.deployment, route.candidate, "shadow"), endpoints[route.candidate])
+            found |= _cluster(
+                cluster_name(route.deployment, route.candidate, "shadow"),
+                endpoints[route.candidate],
+            )
     return parts.document("config.cluster.v3.Cluster", [found[name] for name in sorted(found)])
 
 
 def join(one: parts.Json, other: parts.Json) -> parts.Json:
     """Return the clusters of both documents; where both have one it is the latter's."""
-    both = {resource["name"]: resource for document in (one, other) for resource in document["resources"]}
+    both = {
+        resource["name"]: resource
+        for document in (one, other)
+        for resource in document["resources"]
+    }
     return parts.document("config.cluster.v3.Cluster", [both[name] for name in sorted(both)])
 
 
@@ -58,8 +72,8 @@ def named(route: traffic.Route) -> tuple[str, ...]:
 
 
 def _cluster(name: str, first: Places, *, then: Places = ()) -> dict[str, parts.Json]:
-    """Return an arm's cluster; `then` are the places for a second try, waited for. Without them it is a shadow's, or
-    one that is asked by name: what comes there is not tried again.
+    """Return an arm's cluster; `then` are the places for a second try, waited for. Without them it
+    is a shadow's, or one that is asked by name: what comes there is not tried again.
     """
     limits = ARM_LIMITS if then else SIDE_LIMITS
     groups = [
@@ -75,12 +89,18 @@ def _cluster(name: str, first: Places, *, then: Places = ()) -> dict[str, parts.
             "load_assignment": {
                 "cluster_name": name,
                 "endpoints": [
-                    {"priority": number, "lb_endpoints": group} for number, group in enumerate(groups) if group
+                    {"priority": number, "lb_endpoints": group}
+                    for number, group in enumerate(groups)
+                    if group
                 ],
             },
             "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **limits}]},
             "transport_socket_matches": [
-                {"name": parts.PATIENCE, "match": {parts.PATIENCE: True}, "transport_socket": _through()},
+                {
+                    "name": parts.PATIENCE,
+                    "match": {parts.PATIENCE: True},
+                    "transport_socket": _through(),
+                },
                 {"name": "plain", "match": {}, "transport_socket": _plain()},
             ],
             "typed_extension_protocol_options": {
@@ -99,7 +119,12 @@ def _patient(host: str, port: int) -> parts.Json:
     place = f"{host}:{port}"
     return {
         "endpoint": {
-            "address": {"envoy_internal_address": {"server_listener_name": parts.PATIENCE, "endpoint_id": place}}
+            "address": {
+                "envoy_internal_address": {
+                    "server_listener_name": parts.PATIENCE,
+                    "endpoint_id": place,
+                }
+            }
         },
         "metadata": {
             "filter_metadata": {
@@ -115,7 +140,8 @@ def _through() -> parts.Json:
     return {
         "name": "envoy.transport_sockets.internal_upstream",
         "typed_config": {
-            "@type": parts.TYPE + "extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
+            "@type": parts.TYPE
+            + "extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
             "passthrough_metadata": [{"kind": {"host": {}}, "name": parts.ORIGINAL}],
             "transport_socket": _plain(),
         },
@@ -125,5 +151,7 @@ def _through() -> parts.Json:
 def _plain() -> parts.Json:
     return {
         "name": "envoy.transport_sockets.raw_buffer",
-        "typed_config": {"@type": parts.TYPE + "extensions.transport_sockets.raw_buffer.v3.RawBuffer"},
+        "typed_config": {
+            "@type": parts.TYPE + "extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+        },
     }

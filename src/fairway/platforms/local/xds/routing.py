@@ -1,8 +1,9 @@
-"""Envoy's routes: how each deployment's requests are divided, mirrored, bounded and asked again. Pure.
+"""Envoy's routes: how each deployment's requests are divided, mirrored, bounded and asked again.
+Pure.
 
-Bodies are taken in whole before anything is asked of a server: one that is too large (413) or does not come (408) is
-answered here, and counts for no arm. What is more than the servers' share of connections is answered 429 here, for it
-was the load, and no revision, that failed it.
+Bodies are taken in whole before anything is asked of a server: one that is too large (413) or does
+not come (408) is answered here, and counts for no arm. What is more than the servers' share of
+connections is answered 429 here, for it was the load, and no revision, that failed it.
 """
 
 import json
@@ -27,14 +28,19 @@ class Limits:
     """Their largest request."""
 
 
-def routes_document(routes: Iterable[traffic.Route], *, limits: Mapping[str, Limits] | None = None) -> parts.Json:
-    """Return the routes as an RDS document; its version names the version of each deployment's route.
+def routes_document(
+    routes: Iterable[traffic.Route], *, limits: Mapping[str, Limits] | None = None
+) -> parts.Json:
+    """Return the routes as an RDS document; its version names the version of each deployment's
+    route.
 
     `limits` are those of a deployment's servers.
     """
     ordered = sorted(routes, key=lambda route: route.deployment)
     entries = [
-        entry for route in ordered for entry in _route(route, limits=(limits or {}).get(route.deployment, Limits()))
+        entry
+        for route in ordered
+        for entry in _route(route, limits=(limits or {}).get(route.deployment, Limits()))
     ]
     server = {
         "match": {"path": "/v2"},
@@ -51,10 +57,18 @@ def routes_document(routes: Iterable[traffic.Route], *, limits: Mapping[str, Lim
     ]
     missing = {
         "match": {"prefix": "/"},
-        "direct_response": parts.answer(404, "no such model is deployed here; see `fairway status`"),
+        "direct_response": parts.answer(
+            404, "no such model is deployed here; see `fairway status`"
+        ),
     }
-    host = {"name": "all", "domains": ["*"], "routes": [_nameless(), server, *health, *entries, missing]}
-    document = parts.document("config.route.v3.RouteConfiguration", [{"name": parts.ROUTES, "virtual_hosts": [host]}])
+    host = {
+        "name": "all",
+        "domains": ["*"],
+        "routes": [_nameless(), server, *health, *entries, missing],
+    }
+    document = parts.document(
+        "config.route.v3.RouteConfiguration", [{"name": parts.ROUTES, "virtual_hosts": [host]}]
+    )
     names = versions_text({route.deployment: route.version for route in ordered})
     return {
         **document,
@@ -63,7 +77,8 @@ def routes_document(routes: Iterable[traffic.Route], *, limits: Mapping[str, Lim
 
 
 def versions_text(versions: Mapping[str, str]) -> str:
-    """Return `deployment=version` of each, so that one text in the statistics tells what is in effect."""
+    """Return `deployment=version` of each, so that one text in the statistics tells what is in
+    effect."""
     return ",".join(f"{name}={version}" for name, version in sorted(versions.items())) or "none"
 
 
@@ -73,9 +88,13 @@ def versions(text: str) -> dict[str, str]:
 
 
 def _nameless() -> parts.Json:
-    """Return the refusal of an empty unit: all of them would hash to one arm, which is no fair draw."""
+    """Return the refusal of an empty unit: all of them would hash to one arm, which is no fair
+    draw."""
     return {
-        "match": {"prefix": "/", "headers": [{"name": "x-fairway-unit", "string_match": {"exact": ""}}]},
+        "match": {
+            "prefix": "/",
+            "headers": [{"name": "x-fairway-unit", "string_match": {"exact": ""}}],
+        },
         "direct_response": parts.answer(
             400, "x-fairway-unit is empty: name the user or session, or leave the header out"
         ),
@@ -90,7 +109,10 @@ def _route(route: traffic.Route, *, limits: Limits) -> list[parts.Json]:
             {
                 "header": {
                     "header_name": "x-fairway-unit",
-                    "regex_rewrite": {"pattern": {"regex": "^(.*)$"}, "substitution": f"{route.salt}:\\1"},
+                    "regex_rewrite": {
+                        "pattern": {"regex": "^(.*)$"},
+                        "substitution": f"{route.salt}:\\1",
+                    },
                 }
             }
         ],
@@ -102,7 +124,9 @@ def _route(route: traffic.Route, *, limits: Limits) -> list[parts.Json]:
         action["request_mirror_policies"] = [
             {
                 "cluster": clusters.cluster_name(route.deployment, route.candidate, "shadow"),
-                "runtime_fraction": {"default_value": {"numerator": route.mirror, "denominator": "HUNDRED"}},
+                "runtime_fraction": {
+                    "default_value": {"numerator": route.mirror, "denominator": "HUNDRED"}
+                },
                 "disable_shadow_host_suffix_append": True,
                 "request_headers_mutations": [{"remove": "x-fairway-arm"}],
             }
@@ -114,7 +138,8 @@ def _route(route: traffic.Route, *, limits: Limits) -> list[parts.Json]:
             "buffer": {"max_request_bytes": limits.body_bytes},
         }
     }
-    claimed = ["x-fairway-revision"]  # of a client it would pass for a mirrored copy; the arm is overwritten
+    # of a client it would pass for a mirrored copy; the arm is overwritten
+    claimed = ["x-fairway-revision"]
     common: parts.Json = {
         "response_headers_to_add": shown,
         "request_headers_to_remove": claimed,
@@ -134,12 +159,18 @@ def _route(route: traffic.Route, *, limits: Limits) -> list[parts.Json]:
                 "request_headers_to_add": [parts.header("x-fairway-arm", clusters.NAMED)],
                 **common,
             }
-            for match in ({"prefix": f"{model}/versions/{revision}/"}, {"path": f"{model}/versions/{revision}"})
+            for match in (
+                {"prefix": f"{model}/versions/{revision}/"},
+                {"path": f"{model}/versions/{revision}"},
+            )
         ]
     gone = f"no such revision of {route.deployment} serves: wanted one that does, or no version in the path"
-    entries.append({"match": {"prefix": f"{model}/versions/"}, "direct_response": parts.answer(404, gone)})
+    entries.append(
+        {"match": {"prefix": f"{model}/versions/"}, "direct_response": parts.answer(404, gone)}
+    )
     return entries + [
-        {"match": match, "route": action, **common} for match in ({"prefix": f"{model}/"}, {"path": model})
+        {"match": match, "route": action, **common}
+        for match in ({"prefix": f"{model}/"}, {"path": model})
     ]
 
 
@@ -159,13 +190,13 @@ def _weights(route: traffic.Route) -> list[parts.Json]:
 
 
 def _retries(deadline: float) -> parts.Json:
-    """Return how a request is asked again: first at the arm's server, then at its second priority, once more at the
-    first.
+    """Return how a request is asked again: first at the arm's server, then at its second priority,
+    once more at the first.
 
-    Envoy has one number of retries for all causes. A server that starts again must be waited for, which takes many
-    attempts; a request that kills its server must not be sent many times. So the waiting is not done here: the second
-    priority is reached through the patient listener, which tries to connect until somebody listens, and sends nothing
-    before.
+    Envoy has one number of retries for all causes. A server that starts again must be waited for,
+    which takes many attempts; a request that kills its server must not be sent many times. So the
+    waiting is not done here: the second priority is reached through the patient listener, which
+    tries to connect until somebody listens, and sends nothing before.
     """
     return {
         # inference changes nothing: it may be asked again
@@ -177,7 +208,8 @@ def _retries(deadline: float) -> parts.Json:
         "retry_priority": {
             "name": "envoy.retry_priorities.previous_priorities",
             "typed_config": {
-                "@type": parts.TYPE + "extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+                "@type": parts.TYPE
+                + "extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
                 "update_frequency": 1,
             },
         },
