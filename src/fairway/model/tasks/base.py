@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
+from fairway.model import traits
 from fairway.model.kinds.base import Compared
 from fairway.model.schema import Schema
+from fairway.model.traits import Trait
 
 Array = NDArray[Any]
 Json = dict[str, Any]
@@ -269,6 +271,19 @@ class Task(ABC):
     @abstractmethod
     def compared(self, reference: Array, window: Array, schema: Schema) -> Iterator[Compared]:
         """Return the columns of the answers that a drift test takes."""
+
+    def traits(self, reference: Array, schema: Schema) -> Iterator[Trait]:
+        """Return what the monitor measures of each answer: of two classes the second says all."""
+        width = reference.shape[1]
+        for place in range(1 if width == 2 and schema.classes else 0, width):
+            known = place < len(schema.classes)
+            name = f"probability[{schema.classes[place]}]" if known else f"answer[{place}]"
+            yield from traits.numbers(
+                name if schema.classes or width > 1 else "answer",
+                reference,
+                read=lambda answers, place=place: answers[:, place].astype(np.float64),
+                ranged=not schema.classes,
+            )
 
     # A manifest's claims
 
