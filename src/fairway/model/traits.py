@@ -19,6 +19,8 @@ Rows = NDArray[np.float64]
 Concern = Literal["covariate", "quality"]
 KNOTS = 512  # of the curve from a value to its rank
 WORDS = 60  # of one column that are looked at one by one; the others are taken together
+COMMON = 10  # times that the reference has such a word, at least
+RUNS = 20  # of the reference, for words that are new in one of them
 MARGIN = 0.5  # of the reference's span: a value further out than that is out of range
 NORMAL = NormalDist()
 
@@ -37,6 +39,9 @@ class Trait:
     measure: Callable[[Array], Rows]
     unit: Literal["sd", "share"] = "share"
     concern: Concern = "covariate"
+    # of the reference's own rows, where that must not know of them: a word is new where no other
+    # part of the reference has it
+    own: Rows | None = None
     joins: bool = False  # its first part goes with those of other columns into what they share
 
 
@@ -82,27 +87,31 @@ def missing(name: str, lacks: Callable[[Array], NDArray[np.bool_]]) -> Trait:
 
 
 def words(
-    name: str, reference: Sequence[Any], *, read: Callable[[Array], Sequence[str]]
+    name: str, reference: Sequence[str], *, read: Callable[[Array], Sequence[str]]
 ) -> Iterator[Trait]:
     """Return the traits of words: which of the commonest it is, any of the rarer, one that the
     reference has not, none."""
     counted = Counter(word for word in reference if word)
-    common = [word for word, _ in counted.most_common(WORDS)]
-    rare = frozenset(counted) - frozenset(common)
-    parts = (*common, *(["rarer words"] if rare else []))
-    places = {word: place for place, word in enumerate(common)}
+    common = [word for word, times in counted.most_common(WORDS) if times >= COMMON]
+    parts = (*common, "rarer words")
+    places = {"": -1, **{word: place for place, word in enumerate(common)}}
 
     def which(column: Array) -> Rows:
-        found = [places.get(word, -1 if word not in rare else len(common)) for word in read(column)]
+        found = [places.get(word, len(common)) for word in read(column)]
         return _indicators(found, width=len(parts))
 
     def unseen(column: Array) -> Rows:
         unknown = [bool(word) and word not in counted for word in read(column)]
         return np.array(unknown, dtype=np.float64).reshape(-1, 1)
 
-    if parts:
-        yield Trait(name=name, parts=parts, measure=which)
-    yield Trait(name=name, parts=("unseen words",), measure=unseen, concern="quality")
+    yield Trait(name=name, parts=parts, measure=which)
+    yield Trait(
+        name=name,
+        parts=("unseen words",),
+        measure=unseen,
+        concern="quality",
+        own=_new_words(reference),
+    )
     yield missing(name, lambda column: np.array([not word for word in read(column)], dtype=bool))
 
 
@@ -171,6 +180,17 @@ def _beyond(values: Rows) -> Callable[[Rows], Rows]:
     with np.errstate(over="ignore"):
         lowest, highest = np.float64(low) - margin, np.float64(high) + margin
     return lambda column: ((column < lowest) | (column > highest)).astype(np.float64)
+
+
+def _new_words(reference: Sequence[str]) -> Rows:
+    """Return for each row whether its word is in no other run of the reference: so often do new
+    words come (the leave-one-out view of Good 1953)."""
+    runs = np.arange(len(reference)) * RUNS // max(len(reference), 1)
+    where: dict[str, set[int]] = {}
+    for word, run in zip(reference, runs.tolist(), strict=True):
+        where.setdefault(word, set()).add(run)
+    new = [bool(word) and len(where[word]) == 1 for word in reference]
+    return np.array(new, dtype=np.float64).reshape(-1, 1)
 
 
 def _indicators(places: Sequence[int], *, width: int) -> Rows:

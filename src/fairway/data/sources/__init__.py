@@ -29,7 +29,7 @@ def read(section: sections.Data) -> base.Rows:
 
     Raises UsageError for a wrong file or name, DataError for unusable content.
     """
-    rows: base.Rows = plugins.load("sources", section.source).read(section)
+    rows = raw_rows(section)
     if section.targets or section.separator is not None:
         from fairway.data import targets  # pandas, as below
 
@@ -83,10 +83,16 @@ def section_of(path: Path, **values: Any) -> sections.Data:
         ) from error
 
 
+def raw_rows(section: sections.Data) -> base.Rows:
+    """Return the rows of the configured source as they came, whatever the target."""
+    found: base.Rows = plugins.load("sources", section.source).read(section)
+    return found
+
+
 def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:
     """Return the first rows of a file as plain Python values, missing ones as NaN or None."""
     section = section_of(file)
-    frame = plugins.load("sources", section.source).read(section).frame.head(limit)
+    frame = raw_rows(section).frame.head(limit)
     return [
         {str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")
     ]

@@ -8,6 +8,7 @@ Three forms of one thing travel between the stages, a row for each row:
     raw       what the graph answers, float32 [n, width]
 """
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -281,7 +282,7 @@ class Task(ABC):
             yield from traits.numbers(
                 name if schema.classes or width > 1 else "answer",
                 reference,
-                read=lambda answers, place=place: answers[:, place].astype(np.float64),
+                read=functools.partial(_column, place),
                 ranged=not schema.classes,
             )
 
@@ -291,6 +292,11 @@ class Task(ABC):
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
         """Return the key of a manifest that cannot be, its value and what is wanted; None where all
         may be."""
+
+
+def _column(place: int, answers: Array) -> NDArray[np.float64]:
+    column: NDArray[np.float64] = answers[:, place].astype(np.float64)
+    return column
 
 
 def percent(share: float) -> str:

@@ -95,9 +95,9 @@ class Measures:
         self._joint = _Joint(self._singles(reference), self._traits)
         self.streams, self.parts = self._laid_out()
 
-    def blocks(self, columns: base.Arrays, *, size: int) -> Blocks:
+    def blocks(self, columns: base.Arrays, *, size: int, own: bool = False) -> Blocks:
         """Measure successive blocks of `size` rows; the last rows are left out where they make no
-        whole block. As few rows as need be are held as numbers at a time."""
+        whole block. `own` says that the rows are the reference's."""
         count = len(next(iter(columns.values()))) // size
         sums, counts = (np.zeros((count, len(self.parts))) for _ in range(2))
         squares = np.zeros(len(self.parts))
@@ -105,7 +105,10 @@ class Measures:
         for first in range(0, count, step):
             last = min(first + step, count)
             chosen = slice(first * size, last * size)
-            rows = self._rows({name: values[chosen] for name, values in columns.items()})
+            rows = self._rows(
+                {name: values[chosen] for name, values in columns.items()},
+                own=chosen if own else None,
+            )
             known = np.isfinite(rows)
             if not known.all():
                 rows = np.where(known, rows, 0.0)
@@ -115,8 +118,13 @@ class Measures:
             squares += np.einsum("ij,ij->j", rows, rows)
         return Blocks(size=size, sums=sums, counts=counts, squares=squares)
 
-    def _rows(self, columns: base.Arrays) -> Rows:
+    def _rows(self, columns: base.Arrays, *, own: slice | None) -> Rows:
         singles = self._singles(columns)
+        place = 0
+        for _, _, trait in self._traits:
+            if own is not None and trait.own is not None:
+                singles[:, place : place + len(trait.parts)] = trait.own[own]
+            place += len(trait.parts)
         return np.concatenate([singles, *self._joint(singles)], axis=1)
 
     def _singles(self, columns: base.Arrays) -> Rows:
@@ -221,7 +229,8 @@ class _Joint:
     def _known(self, singles: Rows, places: Sequence[int]) -> Rows:
         """Return these numbers in standard deviations; the mean where a row says nothing."""
         chosen = (singles[:, places] - self._centre[places]) / self._scale[places]
-        return np.nan_to_num(chosen, nan=0.0)
+        known: Rows = np.nan_to_num(chosen, nan=0.0)
+        return known
 
 
 def _standard(rows: Rows) -> tuple[Rows, Rows]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fairway import errors
 from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
-from fairway.monitoring.drift import yardstick
+from fairway.monitoring.drift import measures, yardstick
 from fairway.monitoring.drift.evidence import Evidence
 from fairway.monitoring.drift.measures import Blocks, Measures, Rows
 from fairway.monitoring.drift.yardstick import Shift, Yardstick
@@ -93,7 +93,7 @@ class Watch:
     ) -> None:
         self.measures = Measures(reference, schema=schema)
         self.base = min(scales)
-        blocks = self.measures.blocks(reference, size=self.base)
+        blocks = self.measures.blocks(reference, size=self.base, own=True)
         usable = [size for size in scales if blocks.rows >= size * yardstick.LEAST_WINDOWS]
         if not usable:
             raise errors.DataError(
@@ -187,7 +187,7 @@ class Watch:
             ),
             reverse=True,
         )
-        told: dict[int, list[Shift]] = {}
+        told: dict[int, list[Shift]] = {}  # by stream
         since = []
         for _, size, place in leading:
             if place in told:
@@ -198,7 +198,9 @@ class Watch:
                 since.append(self._scales[size].evidence.began[place] or 0.0)
         if not told:
             return None
-        shifts = [shift for found in told.values() for shift in found][:MOST_TOLD]
+        apart = [found for place, found in told.items() if not self._is_joint(place)]
+        # where columns moved by themselves, that is also what they have in common
+        shifts = [shift for found in apart or told.values() for shift in found][:MOST_TOLD]
         return Ticket(
             kind=shifts[0].kind,
             since=min(since),
@@ -206,6 +208,9 @@ class Watch:
             shifts=tuple(shifts),
             rows=leading[0][1],
         )
+
+    def _is_joint(self, place: int) -> bool:
+        return self.measures.streams[place].name in (measures.PAIRS, measures.TOGETHER)
 
 
 @dataclass(kw_only=True)
@@ -221,19 +226,19 @@ class _Scale:
         self,
         blocks: Blocks,
         size: int,
-        measures: Measures,
+        measured: Measures,
         at: NDArray[np.float64] | None,
         scales: int,
     ) -> None:
         whole = blocks.rows // size * size
         middle = None if at is None else at[:whole].reshape(-1, size).mean(axis=1)
-        self.yardstick = Yardstick(blocks, size=size, measures=measures, at=middle)
-        self._streams = measures.streams
+        self.yardstick = Yardstick(blocks, size=size, measures=measured, at=middle)
+        self._streams = measured.streams
         self.evidence = Evidence(
             self.yardstick.calibration,
-            weights=[stream.weight / scales for stream in measures.streams],
+            weights=[stream.weight / scales for stream in measured.streams],
         )
-        self._run = _Run(sums=np.zeros(len(measures.parts)), counts=[0] * len(self._streams))
+        self._run = _Run(sums=np.zeros(len(measured.parts)), counts=[0] * len(self._streams))
         self._ended: float | None = None
 
     def take(
