@@ -33,6 +33,7 @@ def monitor(
     """Show drift, realised loss (of classes: accuracy) and alerts of the deployment."""
     if context.invoked_subcommand is not None:
         return
+    options.need_posix()
     from fairway.monitoring.eventstore import places
     from fairway.platforms.local import client
 

@@ -1,0 +1,112 @@
+"""The verbs of one deployment: deploy, retrain."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fairway import artifacts, errors
+from fairway.cli import options
+from fairway.cli import rollout as rollouts
+
+if TYPE_CHECKING:
+    pass
+
+options.need_posix()
+
+
+@click.command()
+@click.argument("package", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--wait/--no-wait",
+    default=False,
+    help="Follow the rollout until it has ended; exit 3 where it is rolled back.",
+)
+@click.option(
+    "--timeout",
+    default=None,
+    metavar="DURATION",
+    help="With --wait: give up after this long, such as 10m.",
+)
+@click.option("--note", default="", help="What to remember of this revision, such as a ticket.")
+@options.uri
+@options.cluster
+@options.config
+@options.home
+@options.output
+def deploy(
+    package: Path | None,
+    wait: bool,
+    timeout: str | None,
+    note: str,
+    uri: str | None,
+    where: options.Where,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
+) -> None:
+    """Ask for PACKAGE to be served, by default the newest that was built for this configuration;
+    its rollout begins.
+
+    On a cluster this applies the ModelDeployment that `fairway render` prints; the package must lie
+    where it says.
+    """
+    config, seconds = options.load(path, overrides), options.seconds(timeout)
+    folder = package or _newest(options.open_home(root).packages, config.name)
+    platform = where.platform(config, root=root)
+    asked = platform.deploy(config, package=folder, uri=uri, note=note)
+    if form == "text":
+        click.echo("\n".join(asked.lines))
+    elif not wait or asked.refusal is not None:
+        options.show(asked.record, form=form)
+    if asked.refusal is not None:
+        raise errors.Refused(asked.refusal)
+    if wait:
+        rollouts.follow(platform, config.name, revision=asked.revision, seconds=seconds, form=form)
+
+
+def _newest(store: Path, name: str) -> Path:
+    """Return the newest package of this name in the store."""
+    found = []
+    for folder in store.iterdir() if store.exists() else ():
+        file = folder / "manifest.json"
+        if (
+            not folder.name.startswith(".")
+            and file.exists()
+            and artifacts.read_json(file).get("name") == name
+        ):
+            found.append((file.stat().st_mtime, folder))
+    if not found:
+        raise errors.UsageError(
+            f"there is no package of {name} in {store}: build one with `fairway run training`, or name it"
+        )
+    return max(found)[1]
+
+
+@click.command()
+@click.option("--reason", default="", help="Why, for the history.")
+@options.config
+@options.home
+def retrain(reason: str, path: Path, overrides: tuple[str, ...], root: Path) -> None:
+    """Train a challenger on old and newly labelled data now, whatever the policy says."""
+    from fairway.platforms.local import client, state
+
+    config = options.load(path, overrides)
+    home = options.open_home(root)
+    client.need(home)
+    store = state.Store(home.state)
+    deployment = store.deployment(config.name)
+    if deployment is None or deployment.state.stable is None:
+        raise errors.UsageError(f"nothing serves as {config.name}: deploy a package first")
+    store.save_retraining(
+        config.name,
+        {
+            **deployment.retraining,
+            "asked": f"asked for by {options.user()}" + (f": {reason}" if reason else ""),
+        },
+    )
+    store.close()
+    click.echo(
+        f"asked; it begins when no rollout is on its way. Follow it in {home.runs} and with `fairway status`"
+    )
