@@ -153,22 +153,22 @@ def replay(
     the kinds quality (missing values, new words, out of range), covariate (the inputs moved) and,
     with --label and --prediction, concept (the answers lose more than they may).
     """
-    from fairway.data import history
-    from fairway.monitoring.drift import replay as replays
+    from fairway.data import histories
+    from fairway.monitoring.drift import hindsight
 
     if (label is None) != (prediction is None):
         there, lacks = ("--label", "--prediction") if label else ("--prediction", "--label")
         raise click.UsageError(f"{there} without {lacks}: wanted both, or neither")
     config = _config(path, overrides)
-    served, before, schema, remarks = history.read(
+    served, before, schema, remarks = histories.read(
         rows,
         reference,
-        columns=history.Columns(time=time, label=label, prediction=prediction),
+        columns=histories.Columns(time=time, label=label, prediction=prediction),
         section=config.data,
     )
     for remark in remarks:
         click.echo(f"fairway: {remark}", err=True)
-    record = replays.play(
+    record = hindsight.play(
         _history(before),
         _history(served),
         schema=schema,
@@ -176,7 +176,7 @@ def replay(
         retraining=config.retraining,
         timed=time is not None,
     )
-    options.show(record, form=form, text=replays.described(record, timed=time is not None))
+    options.show(record, form=form, text=hindsight.described(record, timed=time is not None))
 
 
 def _config(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
@@ -189,7 +189,7 @@ def _config(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
 
 
 def _history(served: Any) -> Any:
-    from fairway.monitoring.drift import replay as replays
+    from fairway.monitoring.drift import hindsight
 
-    at = replays.evenly(served.rows) if served.at is None else served.at
-    return replays.History(columns=served.columns, at=at, losses=served.losses)
+    at = hindsight.evenly(served.rows) if served.at is None else served.at
+    return hindsight.Recorded(columns=served.columns, at=at, losses=served.losses)

@@ -11,7 +11,7 @@ from fairway import errors
 from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import measures, yardstick
-from fairway.monitoring.drift.evidence import Evidence
+from fairway.monitoring.drift.edetector import EDetector
 from fairway.monitoring.drift.measures import Blocks, Measures, Rows
 from fairway.monitoring.drift.yardstick import Shift, Yardstick
 
@@ -29,7 +29,7 @@ MOST_TOLD = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gate:
+class Thresholds:
     """Shifts smaller than these open no ticket, however sure they are."""
 
     sd: float = 0.1
@@ -66,7 +66,7 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class Opened:
     """Whether a ticket is open, and how long it has been quiet."""
 
     open: bool = False
@@ -89,7 +89,7 @@ class Watch:
         tickets_per_month: float,
         at: NDArray[np.float64] | None = None,
         scales: Sequence[int] = SCALES,
-        gate: Gate | None = None,
+        gate: Thresholds | None = None,
     ) -> None:
         self.measures = Measures(reference, schema=schema)
         self.base = min(scales)
@@ -101,8 +101,8 @@ class Watch:
                 f"{min(scales) * yardstick.LEAST_WINDOWS}, {yardstick.LEAST_WINDOWS} windows of {min(scales)}"
             )
         self._per_second = tickets_per_month / MONTH
-        self._gate = gate or Gate()
-        self.standing = Standing()
+        self._gate = gate or Thresholds()
+        self.standing = Opened()
         self._scales = {
             size: _Scale(blocks, size, self.measures, at, len(usable)) for size in usable
         }
@@ -141,7 +141,7 @@ class Watch:
             ticket = self._ticket(total)
             if ticket is not None:
                 action: Literal["open", "refresh"] = "refresh" if self.standing.open else "open"
-                self.standing = Standing(open=True)
+                self.standing = Opened(open=True)
                 for one in self._scales.values():
                     one.restart()
                 return Look(evidence=total, action=action, ticket=ticket)
@@ -162,7 +162,7 @@ class Watch:
             raise ValueError(f"the state has the scales {sorted(state['scales'])}")
         for size, scale in self._scales.items():
             scale.restore(state["scales"][str(size)])
-        self.standing = Standing(**state["standing"])
+        self.standing = Opened(**state["standing"])
 
     def _rest(self, total: float, *, size: int) -> Look:
         if not self.standing.open:
@@ -173,7 +173,7 @@ class Watch:
         self.standing = replace(self.standing, quiet=quiet)
         if quiet < QUIET_WINDOWS:
             return Look(evidence=total)
-        self.standing = Standing()
+        self.standing = Opened()
         return Look(evidence=total, action="resolve")
 
     def _ticket(self, total: float) -> Ticket | None:
@@ -234,7 +234,7 @@ class _Scale:
         middle = None if at is None else at[:whole].reshape(-1, size).mean(axis=1)
         self.yardstick = Yardstick(blocks, size=size, measures=measured, at=middle)
         self._streams = measured.streams
-        self.evidence = Evidence(
+        self.evidence = EDetector(
             self.yardstick.calibration,
             weights=[stream.weight / scales for stream in measured.streams],
         )

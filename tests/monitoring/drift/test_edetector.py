@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from fairway.monitoring.drift.evidence import DELAY, MOST_OF_ALL, Evidence, e_value
-from fairway.monitoring.drift.losses import LossWatch
+from fairway.monitoring.drift.edetector import DELAY, MOST_OF_ALL, EDetector, e_value
+from fairway.monitoring.drift.realised import LossWatch
 
 
 def test_the_mean_of_an_e_value_is_one_where_p_is_uniform() -> None:
@@ -24,7 +24,7 @@ def test_evidence_without_a_change_exceeds_what_was_spent_by_nothing_on_average(
     spend, crossings, looks = 1 / 200, 0, 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        evidence = Evidence(rng.normal(size=(reference, 1)), weights=[1.0])
+        evidence = EDetector(rng.normal(size=(reference, 1)), weights=[1.0])
         for at in range(1000):
             evidence.look([float(rng.normal())], spend=spend, at=float(at))
             looks += 1
@@ -36,7 +36,7 @@ def test_evidence_without_a_change_exceeds_what_was_spent_by_nothing_on_average(
 
 def test_evidence_grows_while_windows_surprise_and_says_since_when() -> None:
     rng = np.random.default_rng(3)
-    evidence = Evidence(rng.normal(size=(200, 2)), weights=[0.5, 0.5])
+    evidence = EDetector(rng.normal(size=(200, 2)), weights=[0.5, 0.5])
     for at in range(30):
         evidence.look([float(rng.normal()), float(rng.normal())], spend=1e-4, at=float(at))
     before = evidence.total
@@ -49,7 +49,7 @@ def test_evidence_grows_while_windows_surprise_and_says_since_when() -> None:
 
 
 def test_a_shift_that_lasts_becomes_usual_late() -> None:
-    evidence = Evidence(np.zeros((40, 1)), weights=[1.0])
+    evidence = EDetector(np.zeros((40, 1)), weights=[1.0])
     for at in range(DELAY):
         evidence.look([9.0], spend=1e-4, at=float(at))
     assert evidence.windows == 40
@@ -58,14 +58,14 @@ def test_a_shift_that_lasts_becomes_usual_late() -> None:
 
 
 def test_what_is_kept_is_bounded_however_many_streams_there_are() -> None:
-    evidence = Evidence(np.zeros((50, 20_000)), weights=[1 / 20_000] * 20_000)
+    evidence = EDetector(np.zeros((50, 20_000)), weights=[1 / 20_000] * 20_000)
     assert evidence.windows <= max(MOST_OF_ALL // 20_000, 1)
 
 
 def test_a_restart_goes_on_where_it_was() -> None:
     rng = np.random.default_rng(5)
     calibration = rng.normal(size=(60, 3))
-    one, other = (Evidence(calibration, weights=[0.2, 0.3, 0.5]) for _ in range(2))
+    one, other = (EDetector(calibration, weights=[0.2, 0.3, 0.5]) for _ in range(2))
     for at in range(120):
         one.look(rng.normal(size=3).tolist(), spend=1e-3, at=float(at))
     other.restore(json.loads(json.dumps(one.dump())))
@@ -75,7 +75,7 @@ def test_a_restart_goes_on_where_it_was() -> None:
     assert other.values == one.values
     assert other.dump() == one.dump()
     with pytest.raises(ValueError, match="the state has 3 streams: wanted 1"):
-        Evidence(calibration[:, :1], weights=[1.0]).restore(one.dump())
+        EDetector(calibration[:, :1], weights=[1.0]).restore(one.dump())
 
 
 def test_a_loss_within_its_limit_starts_nothing_more_often_than_the_budget_says() -> None:

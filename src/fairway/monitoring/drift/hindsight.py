@@ -15,14 +15,14 @@ from fairway.evaluation import bounds
 from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import watch
-from fairway.monitoring.drift.losses import LossWatch
+from fairway.monitoring.drift.realised import LossWatch
 
 CONFIDENCE = 0.95  # of the bound of the reference's loss
 LOSSES_KEPT = 500  # newest ones, by which a ticket's mean loss is told and a ticket is resolved
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
+class Recorded:
     """Rows in the order of their time: raw columns, the time of each (seconds since the epoch), and
     the loss of each answer from 0 to 1, NaN where it is not known."""
 
@@ -36,8 +36,8 @@ class History:
 
 
 def play(
-    reference: History,
-    served: History,
+    reference: Recorded,
+    served: Recorded,
     *,
     schema: Schema,
     section: sections.Monitoring,
@@ -52,7 +52,7 @@ def play(
         tickets_per_month=section.budget.tickets_per_month,
         at=reference.at if timed else None,
         scales=section.scales,
-        gate=watch.Gate(**section.least_shift.model_dump()),
+        gate=watch.Thresholds(**section.least_shift.model_dump()),
     )
     looks = list(_looks(watched, served))
     tickets, windows = [], 0
@@ -79,7 +79,7 @@ def play(
     }
 
 
-def _looks(watched: watch.Watch, served: History) -> list[tuple[int, int, list[float], Any]]:
+def _looks(watched: watch.Watch, served: Recorded) -> list[tuple[int, int, list[float], Any]]:
     """Return every window: the row after its last, its size, its scores and its mean; in the order
     in which they are full."""
     blocks = watched.measures.blocks(served.columns, size=watched.base)
@@ -110,7 +110,7 @@ def _told(ticket: watch.Ticket, *, row: int, at: float) -> dict[str, Any]:
 
 
 def _losses(
-    reference: History, served: History, *, retraining: sections.Retraining
+    reference: Recorded, served: Recorded, *, retraining: sections.Retraining
 ) -> tuple[list[dict[str, Any]], list[int]]:
     """Return the tickets for answers that lose more than they may, and the rows at which a
     challenger would have been trained."""
@@ -150,7 +150,7 @@ def _losses(
 
 
 def _lost(
-    served: History, *, row: int, since: float | None, limit: float, known: NDArray[np.float64]
+    served: Recorded, *, row: int, since: float | None, limit: float, known: NDArray[np.float64]
 ) -> dict[str, Any]:
     losses = served.losses if served.losses is not None else np.empty(0)
     first = int(np.searchsorted(served.at, since)) if since is not None else row

@@ -2,7 +2,7 @@
 
 The mean loss may be at most `limit`. A bet on more is a fair game's at worst there (Waudby-Smith
 and Ramdas 2024, section 4): 1 + b (loss - limit) / limit. Several stakes b are laid side by side,
-and what is spent is the budget of false starts as time goes by (see `evidence`). How often labels
+and what is spent is the budget of false starts as time goes by (see `edetector`). How often labels
 are looked at changes nothing of the bound.
 """
 
@@ -16,7 +16,7 @@ LEAST_LIMIT = 1e-3  # a limit of nothing could not be bet on
 
 @dataclass(kw_only=True)
 class LossWatch:
-    """Evidence that the mean loss, each from 0 to 1, is above `limit`."""
+    """EDetector that the mean loss, each from 0 to 1, is above `limit`."""
 
     limit: float
     false_starts_per_month: float

@@ -1,4 +1,4 @@
-"""Evidence that grows while windows go on surprising, and of which the false alarms are counted in
+"""EDetector that grows while windows go on surprising, and of which the false alarms are counted in
 advance.
 
 The rank of a window's score among those of the reference is a conformal p-value (Vovk, Gammerman
@@ -39,7 +39,7 @@ def e_value(p: float) -> float:
     return (1 - p + p * log) / (p * log * log)
 
 
-class Evidence:
+class EDetector:
     """The evidence of the streams of one scale. `weights` say how the budget is shared among them;
     their sum is this scale's part of the deployment's budget.
     """
