@@ -85,12 +85,13 @@ def declared(section: sections.Data) -> tasks.Declared:
         group=section.group,
         parents=section.parents,
         coverage=section.coverage,
+        notation=section.notations.get(section.target, ""),
     )
 
 
 def labels(frame: pd.DataFrame, *, task: tasks.Task, section: sections.Data) -> list[Any]:
     """Return the label of each row, with its group where the task's labels have one."""
-    values = frames.plain(frame[section.target])
+    values = _target(frame[section.target], section)
     if section.group is None:
         return task.read(values)
     if section.group not in frame.columns:
@@ -100,7 +101,20 @@ def labels(frame: pd.DataFrame, *, task: tasks.Task, section: sections.Data) -> 
 
 
 def _known(frame: pd.DataFrame, section: sections.Data) -> NDArray[Any]:
-    return frames.plain(frame[section.target].dropna())
+    return _target(frame[section.target].dropna(), section)
+
+
+def _target(column: "pd.Series[Any]", section: sections.Data) -> NDArray[Any]:
+    """Return a target's values, numbers where it is said how they are written."""
+    notation = section.notations.get(section.target)
+    if notation is None:
+        return frames.plain(column)
+    if notation not in kinds.named("number").notations:
+        wanted = " or ".join(one for one in kinds.named("number").notations if one)
+        raise errors.DataError(
+            f"data.notations.{section.target} is {notation!r}: wanted {wanted}, of the numbers to predict"
+        )
+    return frames.column(column, Feature(name=section.target, kind="number", notation=notation))
 
 
 def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:

@@ -15,6 +15,7 @@ import numpy as np
 WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,60}))\.0{0,60}")
 SWITCHES = {"true": "True", "TRUE": "True", "false": "False", "FALSE": "False"}
 WRITTEN = {str, int, float, Decimal}  # types of what may stand for a missing value
+AMOUNT = re.compile(r"-?(?:0|[1-9][0-9]{0,60})(?:\.[0-9]{1,60})?(?:[eE][-+]?[0-9]{1,3})?")
 LEADING_ZERO = re.compile(r"[-+]?0[0-9]")  # 00501 is a code
 EXACT = 2**53  # from here on a float64 cannot tell whole numbers apart
 
@@ -77,6 +78,11 @@ def text(value: Any) -> str:
     if isinstance(value, list | tuple | dict | set | np.ndarray):
         raise ValueError("a list or a map")
     return str(value).strip()
+
+
+def decimal(word: str) -> Decimal | None:
+    """Return the exact number that a code is, None where it is none: 00501 is a word."""
+    return Decimal(word) if AMOUNT.fullmatch(word) else None
 
 
 def number(word: str, notation: str = POINT) -> float | None:

@@ -47,7 +47,13 @@ class Category(base.Kind):
             word = spelling.text(value)
         except ValueError as error:
             raise base.Unreadable(value, wanted=self.wanted) from error
-        return "" if word in feature.gaps else feature.words.get(word, word)
+        if word in feature.gaps:
+            return ""
+        equal = _equal(word, feature)
+        if len(equal) > 1 and type(value) is not str:
+            wanted = f"the text {' or '.join(map(repr, equal))}, which are one number"
+            raise base.Unreadable(value, wanted=wanted)
+        return feature.words.get(word) or (equal[0] if len(equal) == 1 else word)
 
     def column(self, cells: list[Any], feature: Feature) -> Array:
         return _column(cells)
@@ -108,6 +114,13 @@ class Category(base.Kind):
 
     def usual_steps(self, feature: Feature) -> list[Step]:
         return [{"op": "encode", "categories": list(feature.categories)}]
+
+    def remark(self, feature: Feature, values: Array) -> str | None:
+        """Say which codes only a text can tell apart."""
+        alike = next((names for names in feature.numbered.values() if len(names) > 1), None)
+        if alike is None:
+            return None
+        return f"has the codes {' and '.join(alike)}, which are one number: clients must send them as text"
 
     def profile(self, values: Array) -> Json:
         counts = Counter(values.tolist())
@@ -183,6 +196,12 @@ class Category(base.Kind):
 def shortened(values: Iterable[Any]) -> Array:
     """Return the words of raw values as drift compares them."""
     return _column([spelling.text(value)[:LONGEST_WORD] for value in values])
+
+
+def _equal(word: str, feature: Feature) -> tuple[str, ...]:
+    """Return the categories that are the same number as a word."""
+    number = spelling.decimal(word) if feature.numbered else None
+    return () if number is None else feature.numbered.get(number, ())
 
 
 def _column(values: list[Any]) -> Array:
