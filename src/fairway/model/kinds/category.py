@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
-from fairway.model import spelling
+from fairway.model import spelling, units
 from fairway.model.kinds import base
 from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
@@ -19,6 +19,11 @@ TOP = 20  # values of a profile
 # characters by which drift is told: numpy's words are all as wide as the longest
 LONGEST_WORD = 256
 WORDS = {str, int, float, bool, np.bool_, Decimal}  # what a word may be written as
+SWITCHES = {"True", "False"}
+MIXED = (
+    "has {kind} beside {other!r}, so that all are words: correct the rows, or add {other!r} to "
+    "data.missingValues if it stands for none"
+)
 MIN_EXPECTED = 5.0  # Cochran's rule: below five expected rows a category joins the other rare ones
 
 
@@ -116,7 +121,18 @@ class Category(base.Kind):
         return [{"op": "encode", "categories": list(feature.categories)}]
 
     def remark(self, feature: Feature, values: Array) -> str | None:
-        """Say which codes only a text can tell apart."""
+        """Say which codes only a text can tell apart, and what makes words of numbers."""
+        numbers = [name for name in feature.categories if spelling.decimal(name) is not None]
+        others = [name for name in feature.categories if spelling.decimal(name) is None]
+        if others and len(numbers) > len(others):
+            return MIXED.format(kind="numbers", other=others[-1])
+        names = set(feature.categories)
+        if names > SWITCHES:
+            other = max(names - SWITCHES)
+            return MIXED.format(kind="true and false", other=other)
+        unit = units.shared(feature.categories) if len(feature.categories) > FEW else None
+        if unit is not None:
+            return f"{unit}: write the numbers alone where they are quantities"
         alike = next((names for names in feature.numbered.values() if len(names) > 1), None)
         if alike is None:
             return None
