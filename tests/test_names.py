@@ -29,7 +29,6 @@ MODULES = {
 CLASSES = {
     "ArmCounts": "what is asked of a gateway, and what statistics need of it",
     "Asked": "what a deploy has asked for, and what a guard asks of each request",
-    "Augmentation": SECTION,
     "Evaluation": SECTION,
     "Gateway": "the resource's section, and the increments that a gateway counted",
     "Kind": "a kind of feature, and which of a guard's bets",

@@ -13,13 +13,13 @@ import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import __main__ as bench
 from benchmarks.judge import curves, ours, peers, promises, streams, targets
+from benchmarks.judge.cells import Cell
 from benchmarks.judge.streams import SCENARIOS, TICK, Floats, Scenario
 
 PAGE = Path(__file__).parents[2] / "docs" / "judge.md"
@@ -32,30 +32,6 @@ OBJECTIVE = 0.006  # of mode fused: 1.2 times the usual rate
 LIMIT = 0.02  # that the certificate is asked for in the long watch
 FIRST_PROMOTION = 300.0
 BAKED = 0.95  # the canary's share after a promotion, as the strategy's default has it
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One judge on one scenario."""
-
-    judge: str
-    scenario: str
-    rate: int
-    seconds: float
-    at: Floats  # of the rollback, infinity where none
-    bad: Floats
-    promoted: Floats | None = None
-
-    @property
-    def rolled_back(self) -> float:
-        return float(np.isfinite(self.at).mean())
-
-    @property
-    def error(self) -> float:
-        """The Monte Carlo error of `rolled_back`, one standard deviation."""
-        return math.sqrt(
-            max(self.rolled_back * (1 - self.rolled_back), 1 / len(self.at)) / len(self.at)
-        )
 
 
 def main(arguments: list[str]) -> int:

@@ -1,15 +1,12 @@
 """Two pictures: how many healthy revisions each judge has rolled back by when, and what a bad one
 costs by how bad it is."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 
-if TYPE_CHECKING:
-    from benchmarks.judge.__main__ import Cell
+from benchmarks.judge.cells import Cells
 
 COLOURS = {
     "fairway .05": "#0b5fa5",
@@ -23,7 +20,6 @@ COLOURS = {
 }
 HARMS = {"1 %": "canary 1%", "2 %": "canary 2%", "5 %": "canary 5%", "20 %": "canary 20%"}
 RATES = (1, 10, 100)
-Cells = Mapping[tuple[str, str, int], "Cell"]
 
 
 def draw(short: Cells, long: Cells, *, folder: Path) -> None:

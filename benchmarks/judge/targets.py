@@ -2,16 +2,14 @@
 bound by three Monte Carlo errors."""
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
+from benchmarks.judge.cells import Cell, Cells
 from fairway.rollout.statistics import betting, hypotheses
 from fairway.rollout.statistics.betting import ArmCounts, Wealth
-
-if TYPE_CHECKING:
-    from benchmarks.judge.__main__ import Cell
 
 RATES = (1, 10, 100)
 CALM = ("healthy", "rates that swing")
@@ -22,6 +20,7 @@ SHARED = (
     "both arms 1%",
     "both arms 2%",
 )
+BURSTS = "bursts, units counted"
 TWO_ARMS, STRICT, FUSED = "fairway .05", "fairway .01", "fairway fused .05"
 MEANT_FOR_ROLLOUTS = (
     "Argo 60 s, limit 0",
@@ -32,7 +31,7 @@ MEANT_FOR_ROLLOUTS = (
     "Flagger tuned",
     "Kayenta",
 )
-Cells = Mapping[tuple[str, str, int], "Cell"]
+Row = tuple[str, str, str, bool]  # what, measured, bound, held
 
 
 def check(short: Cells, long: Cells, null: Cells) -> list[dict[str, object]]:
@@ -64,43 +63,32 @@ def update() -> dict[str, object]:
     }
 
 
-def _all(short: Cells, long: Cells, null: Cells) -> Iterator[tuple[str, str, str, bool]]:
+def _all(short: Cells, long: Cells, null: Cells) -> Iterator[Row]:
+    yield from _false_rollbacks(short, long, null)
+    yield from _found_soon(short)
+    yield from _beside_peers(short)
+    yield from _small_weights(short)
+    yield from _little_traffic(short, long)
+
+
+def _false_rollbacks(short: Cells, long: Cells, null: Cells) -> Iterator[Row]:
+    def watched(what: str, cells: Cells, judge: str, names: Sequence[str], bound: float) -> Row:
+        some = [cells[judge, of, rate] for of in names for rate in RATES]
+        return _share(f"{what}, {judge}", some, bound)
+
     for name, cells in (("10 min", short), ("60 min", null)):
-        yield _share(
-            f"false rollback, {name}, calm and swinging rates, {TWO_ARMS}",
-            [cells[TWO_ARMS, of, rate] for of in CALM for rate in RATES],
-            0.05,
-        )
-        yield _share(
-            f"false rollback, {name}, calm and swinging rates, {STRICT}",
-            [cells[STRICT, of, rate] for of in CALM for rate in RATES],
-            0.01,
-        )
+        for judge, alpha in ((TWO_ARMS, 0.05), (STRICT, 0.01)):
+            what = f"false rollback, {name}, calm and swinging rates"
+            yield watched(what, cells, judge, CALM, alpha)
     for judge, alpha in ((TWO_ARMS, 0.05), (STRICT, 0.01)):
-        yield _share(
-            f"shared incident and equally worse arms, {judge}",
-            [short[judge, of, rate] for of in SHARED for rate in RATES],
-            alpha,
-        )
-        yield _share(
-            f"bursts, units counted, {judge}",
-            [short[judge, "bursts, units counted", rate] for rate in RATES],
-            alpha,
-        )
-        yield _share(
-            f"every healthy scenario for 30 min with promotion and bake, units counted, {judge}",
-            [
-                long[judge, of, rate]
-                for of in (*CALM, *SHARED, "bursts, units counted")
-                for rate in RATES
-            ],
-            alpha,
-        )
-    yield _share(
-        f"shared incident and equally worse arms, {FUSED}",
-        [short[FUSED, of, rate] for of in SHARED for rate in RATES],
-        0.15,
-    )
+        yield watched("shared incident and equally worse arms", short, judge, SHARED, alpha)
+        yield watched(BURSTS, short, judge, [BURSTS], alpha)
+        what = "every healthy scenario for 30 min with promotion and bake, units counted"
+        yield watched(what, long, judge, (*CALM, *SHARED, BURSTS), alpha)
+    yield watched("shared incident and equally worse arms", short, FUSED, SHARED, 0.15)
+
+
+def _found_soon(short: Cells) -> Iterator[Row]:
     for rate, scenario, bad, seconds in (
         (100, "canary 20%", 15, 10),
         (100, "canary 5%", 10, None),
@@ -108,19 +96,12 @@ def _all(short: Cells, long: Cells, null: Cells) -> Iterator[tuple[str, str, str
         (10, "canary 5%", 6, 80),
     ):
         cell = short[TWO_ARMS, scenario, rate]
-        yield (
-            f"{rate}/s, {scenario}: median bad requests",
-            f"{np.median(cell.bad):.0f}",
-            f"{bad}",
-            bool(np.median(cell.bad) <= bad),
-        )
+        yield _most(f"{rate}/s, {scenario}: median bad requests", np.median(cell.bad), bad)
         if seconds is not None:
-            yield (
-                f"{rate}/s, {scenario}: median seconds",
-                f"{np.median(cell.at):.0f}",
-                f"{seconds}",
-                bool(np.median(cell.at) <= seconds),
-            )
+            yield _most(f"{rate}/s, {scenario}: median seconds", np.median(cell.at), seconds)
+
+
+def _beside_peers(short: Cells) -> Iterator[Row]:
     for rate in (10, 100):
         for scenario in ("canary 20%", "canary 5%"):
             best, ratio = _best_peer(short, scenario=scenario, rate=rate)
@@ -129,32 +110,27 @@ def _all(short: Cells, long: Cells, null: Cells) -> Iterator[tuple[str, str, str
                 f"that spares 95 % of the healthy ({best})"
             )
             yield what, f"{ratio:.1f} times", "3", ratio >= 3
+
+
+def _small_weights(short: Cells) -> Iterator[Row]:
     high = np.quantile(short[TWO_ARMS, "canary 20%", 100].bad, 0.95)
-    yield (
-        "100/s, canary 20%: 95th percentile of bad requests",
-        f"{high:.0f}",
-        "25",
-        bool(high <= 25),
-    )
+    yield _most("100/s, canary 20%: 95th percentile of bad requests", high, 25)
     for rate, scenario, seconds in ((100, "canary 1%", 200), (10, "canary 2%", 220)):
         cell = short[TWO_ARMS, scenario, rate]
         yield _share(f"{rate}/s, {scenario}: missed", [cell], 0.01, missed=True)
-        yield (
-            f"{rate}/s, {scenario}: median seconds",
-            f"{np.median(cell.at):.0f}",
-            f"{seconds}",
-            bool(np.median(cell.at) <= seconds),
-        )
-    yield _share(
-        f"1/s, canary 5%: missed in 10 min, {FUSED}",
-        [short[FUSED, "canary 5%", 1]],
-        0.10,
-        missed=True,
-    )
-    slow = long[FUSED, "canary 5%", 1]
+        yield _most(f"{rate}/s, {scenario}: median seconds", np.median(cell.at), seconds)
+
+
+def _little_traffic(short: Cells, long: Cells) -> Iterator[Row]:
+    fast, slow = short[FUSED, "canary 5%", 1], long[FUSED, "canary 5%", 1]
+    yield _share(f"1/s, canary 5%: missed in 10 min, {FUSED}", [fast], 0.10, missed=True)
     yield _share(f"1/s, canary 5%: missed in 30 min, {FUSED}", [slow], 0.01, missed=True)
     wrongly = float(slow.promoted.mean()) if slow.promoted is not None else 1.0
     yield f"1/s, canary 5%: promoted in 30 min, {FUSED}", f"{wrongly:.1%}", "5.0%", wrongly <= 0.05
+
+
+def _most(what: str, seen: np.floating[Any], bound: int) -> Row:
+    return what, f"{seen:.0f}", f"{bound}", bool(seen <= bound)
 
 
 def _best_peer(cells: Cells, *, scenario: str, rate: int) -> tuple[str, float]:
@@ -169,9 +145,7 @@ def _best_peer(cells: Cells, *, scenario: str, rate: int) -> tuple[str, float]:
     )
 
 
-def _share(
-    what: str, cells: "list[Cell]", bound: float, *, missed: bool = False
-) -> tuple[str, str, str, bool]:
+def _share(what: str, cells: list[Cell], bound: float, *, missed: bool = False) -> Row:
     """The worst of the cells against the bound."""
     shares = [(1 - cell.rolled_back if missed else cell.rolled_back) for cell in cells]
     held = all(share <= bound + 3 * cell.error for share, cell in zip(shares, cells, strict=True))

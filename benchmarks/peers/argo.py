@@ -45,72 +45,56 @@ TUNED = Analysis(
 )  # Flagger's tuned one, in Argo's words
 
 
+ROLLED_OUT = (
+    *("--namespace", NAMESPACE, "rollout", "status"),
+    *("deployment/argo-rollouts", "--timeout=90s"),
+)
+
+
 def install(cluster: Cluster) -> None:
     """Install Argo Rollouts, or changes nothing where it is."""
-    rolled_out = (
-        "--namespace",
-        NAMESPACE,
-        "rollout",
-        "status",
-        "deployment/argo-rollouts",
-        "--timeout=90s",
-    )
-    if cluster.kubectl(*rolled_out, check=False).returncode == 0:
+    if cluster.kubectl(*ROLLED_OUT, check=False).returncode == 0:
         return
     bin_ = binaries.folder("argo-rollouts")
     if cluster.folder is not None:
-        load(
-            [
-                images._program(
-                    IMAGE,
-                    {f"/{name}": bin_ / name for name in PROGRAMS},
-                    entrypoint=[f"/{PROGRAMS[0]}"],
-                )
-            ]
-        )
+        programs = {f"/{name}": bin_ / name for name in PROGRAMS}
+        load([images._program(IMAGE, programs, entrypoint=[f"/{PROGRAMS[0]}"])])
     manifests = stack.module(MODULE, of="argo-rollouts") / "manifests"
-    definitions = [
-        file
-        for file in sorted((manifests / "crds").glob("*.yaml"))
-        if file.name != "kustomization.yaml"
-    ]
-    role, binding = (
+    namespace = f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}"
+    cluster.kubectl("apply", "--server-side", "--filename=-", input=namespace)
+    apply = ("--namespace", NAMESPACE, "apply", "--server-side")
+    for file in _files(manifests):
+        cluster.kubectl(*apply, "--filename", str(file))
+    cluster.kubectl(*apply, "--filename=-", input=yaml.safe_dump(_controller(manifests)))
+    cluster.kubectl(*ROLLED_OUT)
+
+
+def _files(manifests: Path) -> list[Path]:
+    """Return what is applied before the controller, in this order."""
+    crds = sorted((manifests / "crds").glob("*.yaml"))
+    return [
+        *(file for file in crds if file.name != "kustomization.yaml"),
         manifests / "role" / "argo-rollouts-clusterrole.yaml",
         manifests / "cluster-install" / "argo-rollouts-clusterrolebinding.yaml",
-    )
-    cluster.kubectl(
-        "apply",
-        "--server-side",
-        "--filename=-",
-        input=f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}",
-    )
-    for file in (
-        *definitions,
-        role,
-        binding,
         INSTALL,
         manifests / "base" / "argo-rollouts-sa.yaml",
-    ):
-        cluster.kubectl("--namespace", NAMESPACE, "apply", "--server-side", "--filename", str(file))
-    deployment = yaml.safe_load((manifests / "base" / "argo-rollouts-deployment.yaml").read_text())
+    ]
+
+
+def _controller(manifests: Path) -> dict[str, Any]:
+    """Return the controller's Deployment, with the image and the user of the tests."""
+    text = (manifests / "base" / "argo-rollouts-deployment.yaml").read_text()
+    deployment: dict[str, Any] = yaml.safe_load(text)
     pod = deployment["spec"]["template"]["spec"]
     pod["securityContext"].update(USER)
     container = pod["containers"][0]
     plugins = next(
         mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "plugin-bin"
     )
-    container.update(
-        image=IMAGE, imagePullPolicy="IfNotPresent", workingDir=str(Path(plugins).parent)
-    )  # it looks for plug-ins where it works
-    cluster.kubectl(
-        "--namespace",
-        NAMESPACE,
-        "apply",
-        "--server-side",
-        "--filename=-",
-        input=yaml.safe_dump(deployment),
-    )
-    cluster.kubectl(*rolled_out)
+    # it looks for plug-ins where it works
+    folder = str(Path(plugins).parent)
+    container.update(image=IMAGE, imagePullPolicy="IfNotPresent", workingDir=folder)
+    return deployment
 
 
 class Argo:

@@ -131,6 +131,14 @@ def deletion() -> Step:
 
 def up(engine: str, model: Sample) -> Iterator[Step]:
     """Return what a cluster needs that is there; each step may be taken again."""
+    yield from _gateway()
+    for image, target in images.OWN.items():
+        yield from _image(engine, f"docker.io/{image}:{images.tag()}", target)
+    yield _fairway()
+    yield from _served(model)
+
+
+def _gateway() -> Iterator[Step]:
     yield Step(
         "Gateway API and Envoy Gateway",
         _helm("eg", ENVOY_GATEWAY, "envoy-gateway-system", "--version", ENVOY_GATEWAY_VERSION),
@@ -156,9 +164,10 @@ def up(engine: str, model: Sample) -> Iterator[Step]:
             "--timeout=3m",
         ),
     )
-    for image, target in images.OWN.items():
-        yield from _image(engine, f"docker.io/{image}:{images.tag()}", target)
-    yield Step(
+
+
+def _fairway() -> Step:
+    return Step(
         "fairway",
         _helm(
             "fairway",
@@ -170,6 +179,10 @@ def up(engine: str, model: Sample) -> Iterator[Step]:
             images.chart_values(),
         ),
     )
+
+
+def _served(model: Sample) -> Iterator[Step]:
+    """Return the steps to a model in service: its package in a store, and the resource."""
     store = (
         (ROOT / "tests/cluster/store.yaml")
         .read_text(encoding="utf-8")

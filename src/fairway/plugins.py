@@ -23,7 +23,15 @@ from fairway import errors
 T = TypeVar("T")
 
 OURS = "fairway"  # our own distribution
-GROUPS = ("detectors", "families", "guards", "kinds", "sources", "tasks")
+GROUPS = (
+    "detectors",
+    "families",
+    "guards",
+    "kinds",
+    "networks",
+    "sources",
+    "tasks",
+)
 
 
 @dataclass(frozen=True)

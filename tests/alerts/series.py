@@ -2,13 +2,13 @@
 query names."""
 
 import re
-import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from docs.pages import metrics
 from fairway.platforms.kubernetes import scrapes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,15 +43,14 @@ def alerts() -> dict[str, tuple[Path, dict[str, Any]]]:
 
 
 def exported() -> dict[str, set[str]]:
-    """Return the labels of every series by its name, as docs/generate.py reads them from the code."""
-    generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    """Return the labels of every series by its name, as docs/pages/metrics.py reads them from the code."""
     found = {
         "up": set(),
         **ENVOY,
         **{rule["record"]: RECORDED for _, rule in groups() if "record" in rule},
     }
     for file in sorted((ROOT / "src" / "fairway").rglob("*.py")):
-        for one in generate["declared"](file):
+        for one in metrics.declared(file):
             labels = set(one.labels)
             found |= (
                 {

@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PODS, SERVICES, DNS = "10.244.0.0/16", "10.96.0.0/16", "10.96.0.10"
 NODE = "node"
@@ -127,31 +128,34 @@ class Node:
         for name in ("logs", "pids", "cni", "containerd", "etcd"):
             (self.folder / name).mkdir(exist_ok=True)
         (self.folder / "resolv.conf").write_text(f"nameserver {DNS}\n")
-        (self.folder / "cni" / "10-bridge.conflist").write_text(
-            json.dumps(
+        (self.folder / "cni" / "10-bridge.conflist").write_text(json.dumps(self._bridge()))
+        (self.folder / "containerd.toml").write_text(self._containerd())
+        (self.folder / "kubelet.json").write_text(json.dumps(self._kubelet()))
+
+    def _bridge(self) -> dict[str, Any]:
+        return {
+            "cniVersion": "0.4.0",
+            "name": "pods",
+            "plugins": [
                 {
-                    "cniVersion": "0.4.0",
-                    "name": "pods",
-                    "plugins": [
-                        {
-                            "type": "bridge",
-                            "bridge": "cni0",
-                            "isGateway": True,
-                            "hairpinMode": True,
-                            "ipMasq": False,
-                            "ipam": {
-                                "type": "host-local",
-                                "ranges": [[{"subnet": PODS}]],
-                                "routes": [{"dst": "0.0.0.0/0"}],
-                                "dataDir": str(self.folder / "ipam"),
-                            },
-                        },
-                        {"type": "portmap", "capabilities": {"portMappings": True}},
-                    ],
-                }
-            )
-        )
-        (self.folder / "containerd.toml").write_text(f"""\
+                    "type": "bridge",
+                    "bridge": "cni0",
+                    "isGateway": True,
+                    "hairpinMode": True,
+                    "ipMasq": False,
+                    "ipam": {
+                        "type": "host-local",
+                        "ranges": [[{"subnet": PODS}]],
+                        "routes": [{"dst": "0.0.0.0/0"}],
+                        "dataDir": str(self.folder / "ipam"),
+                    },
+                },
+                {"type": "portmap", "capabilities": {"portMappings": True}},
+            ],
+        }
+
+    def _containerd(self) -> str:
+        return f"""\
 version = 2
 root = "{self.folder}/containerd"
 state = "/run/containerd-state"
@@ -168,159 +172,183 @@ runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "/usr/lib/cni"
 conf_dir = "{self.folder}/cni"
-""")
-        (self.folder / "kubelet.json").write_text(
-            json.dumps(
-                {
-                    "apiVersion": "kubelet.config.k8s.io/v1beta1",
-                    "kind": "KubeletConfiguration",
-                    "authentication": {
-                        "x509": {"clientCAFile": str(self._file("ca.crt"))},
-                        "anonymous": {"enabled": False},
-                        "webhook": {"enabled": True},
-                    },
-                    "authorization": {"mode": "Webhook"},
-                    "clusterDNS": [DNS],
-                    "clusterDomain": "cluster.local",
-                    "resolvConf": str(self.folder / "resolv.conf"),
-                    "cgroupDriver": "cgroupfs",
-                    "cgroupRoot": f"/{self.cgroup}",
-                    "failCgroupV1": False,
-                    "failSwapOn": False,
-                    "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
-                    "imageGCHighThresholdPercent": 100,
-                    "imageGCLowThresholdPercent": 99,
-                    "evictionHard": {
-                        "memory.available": "100Mi",
-                        "nodefs.available": "0%",
-                        "nodefs.inodesFree": "0%",
-                        "imagefs.available": "0%",
-                    },
-                    "tlsCertFile": str(self._file("kubelet.crt")),
-                    "tlsPrivateKeyFile": str(self._file("kubelet.key")),
-                    "volumePluginDir": str(self.folder / "volume-plugins"),
-                    "nodeStatusReportFrequency": "10s",
-                    "nodeStatusUpdateFrequency": "5s",
-                    "syncFrequency": "10s",
-                    "maxPods": 250,
-                    "registerNode": True,
-                    "serializeImagePulls": False,
-                }
-            )
-        )
+"""
+
+    def _kubelet(self) -> dict[str, Any]:
+        return {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "authentication": {
+                "x509": {"clientCAFile": str(self._file("ca.crt"))},
+                "anonymous": {"enabled": False},
+                "webhook": {"enabled": True},
+            },
+            "authorization": {"mode": "Webhook"},
+            "clusterDNS": [DNS],
+            "clusterDomain": "cluster.local",
+            "resolvConf": str(self.folder / "resolv.conf"),
+            "cgroupDriver": "cgroupfs",
+            "cgroupRoot": f"/{self.cgroup}",
+            "failCgroupV1": False,
+            "failSwapOn": False,
+            "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+            "imageGCHighThresholdPercent": 100,
+            "imageGCLowThresholdPercent": 99,
+            "evictionHard": {
+                "memory.available": "100Mi",
+                "nodefs.available": "0%",
+                "nodefs.inodesFree": "0%",
+                "imagefs.available": "0%",
+            },
+            "tlsCertFile": str(self._file("kubelet.crt")),
+            "tlsPrivateKeyFile": str(self._file("kubelet.key")),
+            "volumePluginDir": str(self.folder / "volume-plugins"),
+            "nodeStatusReportFrequency": "10s",
+            "nodeStatusUpdateFrequency": "5s",
+            "syncFrequency": "10s",
+            "maxPods": 250,
+            "registerNode": True,
+            "serializeImagePulls": False,
+        }
 
     def _components(self) -> list[Component]:
-        own = self._file
-        api = "https://127.0.0.1:6443"
         return [
-            Component(
-                "etcd",
-                [
-                    "etcd",
-                    "--data-dir",
-                    str(self.folder / "etcd"),
-                    "--unsafe-no-fsync",
-                    "--listen-client-urls",
-                    "http://127.0.0.1:2379",
-                    "--advertise-client-urls",
-                    "http://127.0.0.1:2379",
-                    "--listen-peer-urls",
-                    "http://127.0.0.1:2380",
-                ],
-                lambda: _answers("http://127.0.0.1:2379/health"),
-            ),
-            Component(
-                "kube-apiserver",
-                [
-                    "kube-apiserver",
-                    "--etcd-servers=http://127.0.0.1:2379",
-                    f"--advertise-address={self.address}",
-                    "--secure-port=6443",
-                    f"--tls-cert-file={own('apiserver.crt')}",
-                    f"--tls-private-key-file={own('apiserver.key')}",
-                    f"--client-ca-file={own('ca.crt')}",
-                    "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-                    f"--service-account-key-file={own('sa.pub')}",
-                    f"--service-account-signing-key-file={own('sa.key')}",
-                    f"--service-cluster-ip-range={SERVICES}",
-                    "--authorization-mode=Node,RBAC",
-                    "--enable-admission-plugins=NodeRestriction",
-                    "--allow-privileged=true",
-                    f"--kubelet-certificate-authority={own('ca.crt')}",
-                    f"--kubelet-client-certificate={own('apiserver-kubelet.crt')}",
-                    f"--kubelet-client-key={own('apiserver-kubelet.key')}",
-                    # it would look the node's name up in DNS otherwise
-                    "--kubelet-preferred-address-types=InternalIP",
-                    f"--requestheader-client-ca-file={own('aggregation-ca.crt')}",
-                    "--requestheader-allowed-names=front-proxy",
-                    "--requestheader-username-headers=X-Remote-User",
-                    "--requestheader-group-headers=X-Remote-Group",
-                    "--requestheader-extra-headers-prefix=X-Remote-Extra-",
-                    f"--proxy-client-cert-file={own('front-proxy.crt')}",
-                    f"--proxy-client-key-file={own('front-proxy.key')}",
-                    "--service-node-port-range=30000-32767",
-                ],
-                lambda: _answers(
-                    f"{api}/readyz", certificate=own("admin.crt"), authority=own("ca.crt")
-                ),
-            ),
-            Component(
-                "kube-controller-manager",
-                [
-                    "kube-controller-manager",
-                    f"--kubeconfig={own('controller-manager.kubeconfig')}",
-                    "--leader-elect=false",
-                    "--use-service-account-credentials",
-                    f"--service-account-private-key-file={own('sa.key')}",
-                    f"--root-ca-file={own('ca.crt')}",
-                    f"--cluster-cidr={PODS}",
-                    f"--cluster-signing-cert-file={own('ca.crt')}",
-                    f"--cluster-signing-key-file={own('ca.key')}",
-                    "--bind-address=127.0.0.1",
-                    "--horizontal-pod-autoscaler-sync-period=3s",
-                ],
-            ),  # by default 15 s, which a test would wait for
-            Component(
-                "kube-scheduler",
-                [
-                    "kube-scheduler",
-                    f"--kubeconfig={own('scheduler.kubeconfig')}",
-                    "--leader-elect=false",
-                    "--bind-address=127.0.0.1",
-                ],
-            ),
-            Component(
-                "containerd",
-                ["containerd", "--config", str(self.folder / "containerd.toml")],
-                lambda: (
-                    subprocess.run(["ctr", "version"], capture_output=True, check=False).returncode
-                    == 0
-                ),
-            ),
-            Component(
-                "kubelet",
-                [
-                    "kubelet",
-                    f"--config={self.folder / 'kubelet.json'}",
-                    f"--kubeconfig={own('kubelet.kubeconfig')}",
-                    f"--node-ip={self.address}",
-                    f"--hostname-override={NODE}",
-                    "--root-dir=/var/lib/kubelet",
-                ],
-                lambda: _answers("http://127.0.0.1:10248/healthz"),
-            ),
-            Component(
-                "kube-proxy",
-                [
-                    "kube-proxy",
-                    f"--kubeconfig={own('kube-proxy.kubeconfig')}",
-                    f"--hostname-override={NODE}",
-                    "--proxy-mode=iptables",
-                    f"--cluster-cidr={PODS}",
-                    "--conntrack-max-per-core=0",
-                ],
-            ),
+            self._etcd(),
+            self._apiserver(),
+            self._controller_manager(),
+            self._scheduler(),
+            self._runtime(),
+            self._agent(),
+            self._proxy(),
         ]
+
+    def _etcd(self) -> Component:
+        return Component(
+            "etcd",
+            [
+                "etcd",
+                "--data-dir",
+                str(self.folder / "etcd"),
+                "--unsafe-no-fsync",
+                "--listen-client-urls",
+                "http://127.0.0.1:2379",
+                "--advertise-client-urls",
+                "http://127.0.0.1:2379",
+                "--listen-peer-urls",
+                "http://127.0.0.1:2380",
+            ],
+            lambda: _answers("http://127.0.0.1:2379/health"),
+        )
+
+    def _apiserver(self) -> Component:
+        own = self._file
+        return Component(
+            "kube-apiserver",
+            [
+                "kube-apiserver",
+                "--etcd-servers=http://127.0.0.1:2379",
+                f"--advertise-address={self.address}",
+                "--secure-port=6443",
+                f"--tls-cert-file={own('apiserver.crt')}",
+                f"--tls-private-key-file={own('apiserver.key')}",
+                f"--client-ca-file={own('ca.crt')}",
+                "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+                f"--service-account-key-file={own('sa.pub')}",
+                f"--service-account-signing-key-file={own('sa.key')}",
+                f"--service-cluster-ip-range={SERVICES}",
+                "--authorization-mode=Node,RBAC",
+                "--enable-admission-plugins=NodeRestriction",
+                "--allow-privileged=true",
+                f"--kubelet-certificate-authority={own('ca.crt')}",
+                f"--kubelet-client-certificate={own('apiserver-kubelet.crt')}",
+                f"--kubelet-client-key={own('apiserver-kubelet.key')}",
+                # it would look the node's name up in DNS otherwise
+                "--kubelet-preferred-address-types=InternalIP",
+                f"--requestheader-client-ca-file={own('aggregation-ca.crt')}",
+                "--requestheader-allowed-names=front-proxy",
+                "--requestheader-username-headers=X-Remote-User",
+                "--requestheader-group-headers=X-Remote-Group",
+                "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+                f"--proxy-client-cert-file={own('front-proxy.crt')}",
+                f"--proxy-client-key-file={own('front-proxy.key')}",
+                "--service-node-port-range=30000-32767",
+            ],
+            lambda: _answers(
+                "https://127.0.0.1:6443/readyz",
+                certificate=own("admin.crt"),
+                authority=own("ca.crt"),
+            ),
+        )
+
+    def _controller_manager(self) -> Component:
+        own = self._file
+        return Component(
+            "kube-controller-manager",
+            [
+                "kube-controller-manager",
+                f"--kubeconfig={own('controller-manager.kubeconfig')}",
+                "--leader-elect=false",
+                "--use-service-account-credentials",
+                f"--service-account-private-key-file={own('sa.key')}",
+                f"--root-ca-file={own('ca.crt')}",
+                f"--cluster-cidr={PODS}",
+                f"--cluster-signing-cert-file={own('ca.crt')}",
+                f"--cluster-signing-key-file={own('ca.key')}",
+                "--bind-address=127.0.0.1",
+                # by default 15 s, which a test would wait for
+                "--horizontal-pod-autoscaler-sync-period=3s",
+            ],
+        )
+
+    def _scheduler(self) -> Component:
+        own = self._file
+        return Component(
+            "kube-scheduler",
+            [
+                "kube-scheduler",
+                f"--kubeconfig={own('scheduler.kubeconfig')}",
+                "--leader-elect=false",
+                "--bind-address=127.0.0.1",
+            ],
+        )
+
+    def _runtime(self) -> Component:
+        return Component(
+            "containerd",
+            ["containerd", "--config", str(self.folder / "containerd.toml")],
+            lambda: (
+                subprocess.run(["ctr", "version"], capture_output=True, check=False).returncode == 0
+            ),
+        )
+
+    def _agent(self) -> Component:
+        own = self._file
+        return Component(
+            "kubelet",
+            [
+                "kubelet",
+                f"--config={self.folder / 'kubelet.json'}",
+                f"--kubeconfig={own('kubelet.kubeconfig')}",
+                f"--node-ip={self.address}",
+                f"--hostname-override={NODE}",
+                "--root-dir=/var/lib/kubelet",
+            ],
+            lambda: _answers("http://127.0.0.1:10248/healthz"),
+        )
+
+    def _proxy(self) -> Component:
+        own = self._file
+        return Component(
+            "kube-proxy",
+            [
+                "kube-proxy",
+                f"--kubeconfig={own('kube-proxy.kubeconfig')}",
+                f"--hostname-override={NODE}",
+                "--proxy-mode=iptables",
+                f"--cluster-cidr={PODS}",
+                "--conntrack-max-per-core=0",
+            ],
+        )
 
     def _file(self, name: str) -> Path:
         return self.certificates / name

@@ -328,7 +328,11 @@ def test_after_a_restart_the_units_of_all_pages_are_known(
     events.add([canary(f"r{i}", unit=f"u{i % 4}") for i in range(7)])
     counted = observe.Tallies()
     seen = take(events.within("default"), in_segment(cursors=Cursors(exposure=5)), counted)
-    assert (total(seen), seen.cursors.exposure, len(counted.arrivals.met["exposure"].known)) == (
+    assert (
+        total(seen),
+        seen.cursors.exposure,
+        len(counted.arrivals.visits.met["exposure"].known),
+    ) == (
         (0, 0),
         7,
         4,
@@ -350,7 +354,7 @@ def test_after_a_restart_a_long_past_is_read_again_some_pages_a_look(
     ]
     assert (
         total(looks[-1]),
-        len(counted.arrivals.met["exposure"].known),
+        len(counted.arrivals.visits.met["exposure"].known),
         looks[-1].cursors.exposure,
     ) == (
         (0, 0),

@@ -6,7 +6,7 @@ import pytest
 
 from fairway import errors
 from fairway.config import loader
-from fairway.data import inspect, prepare
+from fairway.data import draft, inspect, prepare
 from tests.data import made
 
 
@@ -16,7 +16,7 @@ def written(path, frame):
 
 
 def loaded(tmp_path, findings, **options):
-    text = inspect.render(findings, relative_to=tmp_path, **options)
+    text = draft.render(findings, relative_to=tmp_path, **options)
     (tmp_path / "fairway.yaml").write_text(text, encoding="utf-8")
     return loader.load(tmp_path / "fairway.yaml"), text
 
@@ -48,7 +48,7 @@ def test_identifiers_constants_texts_and_leaks_are_left_out_with_a_reason(tmp_pa
     assert set(config.data.ignore) == {"id", "one", "none", "note", "leak"}
     assert all(column.why for column in findings.ignored)
     assert config.name in ("my-rows-2024", "rows")
-    assert "alone tells" in inspect.summary(findings)
+    assert "alone tells" in draft.summary(findings)
 
 
 def test_a_column_that_was_left_out_can_be_used_as_its_line_says(tmp_path):
@@ -101,7 +101,7 @@ def test_labels_beside_the_label_are_said_to_look_like_it(tmp_path):
     said = "holds 0 and 1 beside calm, which does too: if it is another label of the same rows, add it to ignore"
     assert [column.name for column in findings.features if column.why == said] == ["sad", "glad"]
     assert text.count(said) == 2
-    assert f"look at  sad: {said}" in inspect.summary(findings)
+    assert f"look at  sad: {said}" in draft.summary(findings)
 
 
 def test_one_switch_beside_the_label_is_a_property_like_any_other(tmp_path):
@@ -191,7 +191,7 @@ def test_numbers_in_order_are_proposed_as_a_regression_with_the_reason(tmp_path)
     config, text = loaded(tmp_path, findings)
     assert config.data.task == "regression"
     assert "75 different whole numbers in order: a quantity" in text
-    assert "0 to 74, " in inspect.summary(findings)
+    assert "0 to 74, " in draft.summary(findings)
 
 
 def test_quantities_with_decimal_commas_are_a_regression(tmp_path):
@@ -225,7 +225,7 @@ def test_several_labels_in_a_cell_are_seen_and_the_separator_is_named(tmp_path, 
     ]
     path = written(tmp_path / "a.csv", made.frame(400).assign(tags=tags))
     findings = inspect.inspect(path, target="tags")
-    assert f"init with --separator {joint.strip()!r}" in inspect.summary(findings)
+    assert f"init with --separator {joint.strip()!r}" in draft.summary(findings)
     assert loaded(tmp_path, findings)[0].data.task == "classification"
     assert not inspect.inspect(path, target="tags", separator=joint.strip()).remark
 
@@ -252,13 +252,13 @@ def test_a_number_that_may_stand_for_none_is_said(tmp_path, value, every, seen):
     findings = inspect.inspect(
         written(tmp_path / "a.csv", made.frame(400).assign(years=age)), target="label"
     )
-    assert ("look at  years: -999 in 5.0 % of the rows" in inspect.summary(findings)) == seen
+    assert ("look at  years: -999 in 5.0 % of the rows" in draft.summary(findings)) == seen
 
 
 def test_the_metric_proposed_for_rare_classes_is_said_with_its_reason(tmp_path):
     rare = np.where(np.arange(2000) % 100 == 0, "yes", "no")
     frame = made.frame(2000).assign(fraud=rare)
-    summary = inspect.summary(inspect.inspect(written(tmp_path / "a.csv", frame), target="fraud"))
+    summary = draft.summary(inspect.inspect(written(tmp_path / "a.csv", frame), target="fraud"))
     assert (
         "metric   average_precision: a model that never says the rarest class is right in 99.0 %"
         in summary
@@ -275,4 +275,4 @@ def test_the_terminal_says_how_free_text_is_used(tmp_path):
         story=[f"my parcel {i} came late and the box was open" for i in range(400)]
     )
     findings = inspect.inspect(written(tmp_path / "a.csv", frame), target="label")
-    assert "to use it, say in kinds that it is text: {story: text}" in inspect.summary(findings)
+    assert "to use it, say in kinds that it is text: {story: text}" in draft.summary(findings)

@@ -13,7 +13,7 @@ import pytest
 
 from fairway import errors
 from fairway.config import loader, sections
-from fairway.data import inspect, prepare, splits
+from fairway.data import draft, inspect, prepare, splits
 from fairway.model.schema import Feature
 from tests.data import made
 
@@ -45,7 +45,7 @@ def found(path: Path) -> inspect.Column:
 
 def configured(path: Path, **keys: Any) -> sections.Data:
     """Return the data section that init writes for the file, with keys of one's own."""
-    text = inspect.render(inspect.inspect(path, target="label"), relative_to=path.parent)
+    text = draft.render(inspect.inspect(path, target="label"), relative_to=path.parent)
     (path.parent / "fairway.yaml").write_text(text, encoding="utf-8")
     return loader.load(path.parent / "fairway.yaml").data.model_copy(update=keys)
 
@@ -395,7 +395,7 @@ def test_a_decimal_of_a_csv_is_the_double_that_json_has(tmp_path):
 def test_a_column_may_have_any_name(tmp_path, name):
     made.frame(200).rename(columns={"age": name}).to_csv(tmp_path / "a.csv", index=False)
     findings = inspect.inspect(tmp_path / "a.csv", target="label")
-    (tmp_path / "fairway.yaml").write_text(inspect.render(findings, relative_to=tmp_path))
+    (tmp_path / "fairway.yaml").write_text(draft.render(findings, relative_to=tmp_path))
     data = loader.load(tmp_path / "fairway.yaml").data
     assert name in prepare.prepare(data, out=tmp_path / "out").features
 

@@ -1,7 +1,6 @@
 """The generated pages: up to date, complete, and made from what the code says."""
 
 import ast
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -14,18 +13,14 @@ import pytest
 import yaml
 from prometheus_client import parser
 
+from docs import generate
+from docs.pages import commands, configuration, customresource, markdown, metrics
 from fairway.config import sections
 from fairway.control import calls
 from fairway.operator import crd
 from fairway.rollout import consent, hooks, states
 
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-assert spec is not None
-assert spec.loader is not None
-generate = importlib.util.module_from_spec(spec)
-sys.modules["generate"] = generate
-spec.loader.exec_module(generate)
 
 
 @pytest.mark.parametrize("name", generate.PAGES)
@@ -53,17 +48,19 @@ def test_a_stale_page_is_named_with_the_command_that_mends_it(tmp_path):
 
 
 def test_every_key_and_its_reason_are_on_the_page():
-    page = generate.configuration()
-    for _, model, _ in generate.tree(sections.Config):
+    page = configuration.page()
+    for _, model, _ in configuration.tree(sections.Config):
         for field in model.model_fields.values():
             assert f"| `{field.alias}` |" in page
             assert " ".join((field.description or "").split()).replace("|", "\\|") in page
 
 
 def test_a_steps_own_default_is_shown_where_it_differs_from_its_sections():
-    rows = {path: default for path, _, default in generate.tree(sections.Config)}
-    assert generate.default_of(sections.Resources, "memory", rows["pipeline.train"]) == "`8Gi`"
-    assert generate.default_of(sections.Resources, "memory", rows["pipeline.prepare"]) == "`2Gi`"
+    rows = {path: default for path, _, default in configuration.tree(sections.Config)}
+    assert configuration.default_of(sections.Resources, "memory", rows["pipeline.train"]) == "`8Gi`"
+    assert (
+        configuration.default_of(sections.Resources, "memory", rows["pipeline.prepare"]) == "`2Gi`"
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +77,7 @@ def test_a_steps_own_default_is_shown_where_it_differs_from_its_sections():
     ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "",
 )
 def test_defaults_are_written_as_in_the_file(model, field, shown):
-    assert generate.default_of(model, field, None) == shown
+    assert configuration.default_of(model, field, None) == shown
 
 
 @pytest.mark.parametrize(
@@ -99,18 +96,18 @@ def test_defaults_are_written_as_in_the_file(model, field, shown):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_types_are_said_in_words(described, words):
-    assert generate.type_of(described) == words
+    assert markdown.type_of(described) == words
 
 
 def test_a_bar_in_a_cell_does_not_end_the_cell():
-    assert generate.table(("a",), [("x | y\nz",)]).splitlines()[-1] == "| x \\| y z |"
+    assert markdown.table(("a",), [("x | y\nz",)]).splitlines()[-1] == "| x \\| y z |"
 
 
 # -- custom resource -------------------------------------------------------------------------------
 
 
 def test_every_field_and_every_refusal_of_the_resource_is_on_the_page():
-    page = generate.resource()
+    page = customresource.page()
     for path, node in crd.nodes(crd.root()):
         for name in node.get("properties", {}) if path else ():
             assert f"\n{'#' * min(2 + path.count('.'), 4)} {path}\n" in page
@@ -135,7 +132,7 @@ def test_commands_are_listed_with_those_under_them_and_hidden_ones_are_not():
     )
     paths = [
         context.command_path
-        for _, context in generate.commands(root, click.Context(root, info_name="fairway"))
+        for _, context in commands.commands(root, click.Context(root, info_name="fairway"))
     ]
     assert paths == ["fairway rollout", "fairway rollout pause", "fairway up"]
 
@@ -152,7 +149,7 @@ def test_a_command_whose_module_is_absent_is_named():
         SystemExit, match="fairway gone cannot be described: No module named 'gone'"
     ):
         list(
-            generate.commands(Lazy("fairway"), click.Context(Lazy("fairway"), info_name="fairway"))
+            commands.commands(Lazy("fairway"), click.Context(Lazy("fairway"), info_name="fairway"))
         )
 
 
@@ -162,14 +159,14 @@ def test_a_command_whose_module_is_absent_is_named():
 @pytest.fixture
 def declared(tmp_path, monkeypatch):
     """Return the metrics of a module's text, with a neighbour that it may take labels from."""
-    monkeypatch.setattr(generate, "SRC", tmp_path)
+    monkeypatch.setattr(metrics, "SRC", tmp_path)
     (tmp_path / "fairway" / "noun").mkdir(parents=True)
     (tmp_path / "fairway" / "noun" / "base.py").write_text('LABELS = ("deployment", "revision")\n')
 
     def declared(text: str) -> list:
         path = tmp_path / "fairway" / "noun" / "module.py"
         path.write_text(text)
-        return generate.declared(path)
+        return metrics.declared(path)
 
     return declared
 
@@ -196,7 +193,7 @@ def declared(tmp_path, monkeypatch):
 )
 def test_a_metric_is_found_however_it_is_written(declared, text):
     assert declared(text) == [
-        generate.Series(
+        metrics.Series(
             "n_total", "counter", ("deployment", "revision"), "Help.", "fairway.noun.module"
         )
     ]
@@ -216,7 +213,7 @@ def test_a_metric_whose_name_is_computed_is_refused_with_its_line(declared):
 
 def test_every_series_is_named_after_its_noun_and_says_what_it_counts():
     for file in (ROOT / "src" / "fairway").rglob("*.py"):
-        for series in generate.declared(file):
+        for series in metrics.declared(file):
             spoken_for = (
                 "rollout"
                 if series.module == "fairway.operator.rolloutseries"
@@ -239,7 +236,7 @@ def test_the_page_lists_what_a_process_really_exports():
         check=True,
         timeout=60,
     ).stdout
-    page = generate.metrics()
+    page = metrics.page()
     for family in parser.text_string_to_metric_families(exported):
         if family.name.startswith("fairway_"):
             name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -247,15 +244,16 @@ def test_the_page_lists_what_a_process_really_exports():
             assert family.documentation in page
 
 
-def test_the_generator_reads_the_code_and_does_not_run_it():
-    source = ast.parse((ROOT / "docs" / "generate.py").read_text(encoding="utf-8"))
-    top = {
-        alias.name
-        for node in source.body
+def test_the_page_of_metrics_reads_the_code_and_does_not_run_it():
+    source = ast.parse((ROOT / "docs" / "pages" / "metrics.py").read_text(encoding="utf-8"))
+    imported = [
+        getattr(node, "module", None) or alias.name
+        for node in ast.walk(source)
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
-    }
-    assert not {name for name in top if name.startswith("fairway")}
+    ]
+    assert "ast" in imported
+    assert not [name for name in imported if name.startswith("fairway")]
 
 
 # -- hooks -----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fairway.config import sections
-from fairway.training import loop, networks
+from fairway.training import augmentation, loop
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,7 @@ def test_the_seed_fixes_the_order():
 
 
 def test_augmentation_changes_pictures_differently_and_keeps_their_shape():
-    augment = networks.augmentation(
-        sections.Augmentation(rotation=30, translation=0.1, erasing=0.5)
-    )
+    augment = augmentation.changes(sections.Augmentation(rotation=30, translation=0.1, erasing=0.5))
     torch.manual_seed(0)
     image = torch.rand(1, 1, 8, 8).expand(32, 1, 8, 8)
     changed = augment(image)
@@ -34,4 +32,4 @@ def test_augmentation_changes_pictures_differently_and_keeps_their_shape():
 
 
 def test_without_augmentation_there_is_nothing_to_apply():
-    assert networks.augmentation(sections.Augmentation()) is None
+    assert augmentation.changes(sections.Augmentation()) is None

@@ -138,30 +138,17 @@ def operator(
     context: str | None,
 ) -> None:
     """Look after the ModelDeployments of a cluster (this is what the operator's container runs)."""
-    from fairway.config import sections
     from fairway.monitoring.eventstore import remote
     from fairway.operator import endpoint, loop, reconcile, target
     from fairway.platforms.kubernetes import api, counts, hosts
     from fairway.platforms.kubernetes import prometheus as prometheuses
     from fairway.platforms.kubernetes.objects import names
 
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("kopf").setLevel(logging.WARNING)
-    try:
-        seconds = sections.parse_duration(interval).total_seconds()
-    except ValueError as error:
-        raise errors.UsageError(f"--interval {interval!r}: {error}") from error
+    _log()
+    seconds = _seconds(interval)
     for network in hook_networks:
         hosts.network(network)
-    if collector_token and collector_certificates:
-        raise errors.UsageError(
-            "--collector-token with --collector-certificates: wanted one of them"
-        )
-    certificates = _certificates(collector_certificates, collector=collector)
+    certificates = _certificates(collector_certificates, token=collector_token, collector=collector)
     servers_certificates = _volume(server_certificates, collector=collector)
     server = api.connect(context)
     settings = target.OperatorSettings(
@@ -195,11 +182,36 @@ def operator(
         raise errors.PlatformError("leadership was lost: another operator acts now; this one ends")
 
 
-def _certificates(folder: Path | None, *, collector: str) -> "tls.Certificates | None":
+def _log() -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+
+
+def _seconds(interval: str) -> float:
+    """Return the time between two looks; raise UsageError for what is no duration."""
+    from fairway.config import sections
+
+    try:
+        return sections.parse_duration(interval).total_seconds()
+    except ValueError as error:
+        raise errors.UsageError(f"--interval {interval!r}: {error}") from error
+
+
+def _certificates(
+    folder: Path | None, *, token: Path | None, collector: str
+) -> "tls.Certificates | None":
     from fairway import tls
 
     if folder is None:
         return None
+    if token is not None:
+        raise errors.UsageError(
+            "--collector-token with --collector-certificates: wanted one of them"
+        )
     _need_https("--collector-certificates", collector=collector)
     return tls.Certificates(folder)
 

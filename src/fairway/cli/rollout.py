@@ -2,17 +2,16 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fairway import errors
-from fairway.cli import options, verdicts
+from fairway.cli import forecasts, options, verdicts
 
 if TYPE_CHECKING:
     from fairway.config import sections
     from fairway.control.ports import PlatformPort
-    from fairway.rollout import prospect
 
 
 _strategy = click.option(
@@ -142,26 +141,7 @@ def replay(
             f"{counts} cannot be read as text ({error}): wanted a CSV table of counts"
         ) from error
     record = replays.run(replays.read(lines, guards=policy.guards, name=str(counts)), policy)
-    rows = [
-        {
-            "bet": name,
-            "e": value,
-            **{
-                arm: verdicts.span(record["intervals"].get(name, {}).get(arm))
-                for arm in ("candidate", "stable", "ratio")
-            },
-        }
-        for name, value in record["e_values"].items()
-    ]
-    text = "\n".join(
-        [
-            f"{record['verdict']} at {record['at_seconds']:g} s: {record['reason']}",
-            options.table(list(record["phases"])),
-            options.table(rows),
-            f"intervals: 95 %, at every look at once. {record['guarantee']}",
-        ]
-    )
-    options.show(record, form=form, text=text)
+    options.show(record, form=form, text=forecasts.replayed(record))
 
 
 @rollout.command()
@@ -207,102 +187,16 @@ def plan(
     """Say how long certificates take at this traffic, and how soon a bad revision is found; refuse
     a limit that cannot be certified.
     """
-    from dataclasses import asdict
-
-    from fairway.rollout import plan as plans
-
     if not math.isfinite(rps):
         raise errors.UsageError(f"--requests-per-second is {rps}: wanted a finite number above 0")
     policy = _policy(strategy_file, path, overrides)
-    expected = [
-        asdict(one)
-        for one in plans.plan(
-            policy,
-            requests_per_second=rps,
-            usual=_rates("--usual-rate", usual, policy),
-            effects=_rates("--effect", effects, policy),
-        )
-    ]
-    rows = [
-        {
-            "guard": one["guard"],
-            "gates": one["gates"],
-            "limit": _limit(one["limit"]),
-            "usual": f"{one['usual']:.2%}",
-            "certified after": "-"
-            if one["certified_seconds"] is None
-            else f"{one['certified_seconds']:.0f} s",
-            "smallest limit": "-"
-            if one["smallest_limit"] is None
-            else _limit(one["smallest_limit"]),
-            **{
-                f"{bad} found after": "-" if at is None else f"{at:.0f} s"
-                for bad, at in _found(one).items()
-            },
-        }
-        for one in expected
-    ]
-    steps = plans.schedule(
-        policy, requests_per_second=rps, usual=_rates("--usual-rate", usual, policy)
+    record, text = forecasts.planned(
+        policy,
+        requests_per_second=rps,
+        usual=_rates("--usual-rate", usual, policy),
+        effects=_rates("--effect", effects, policy),
     )
-    told = {one["guard"] for one in expected}
-    untold = [
-        guard.name
-        for guard in policy.guards
-        if guard.stage in ("canary", "bake") and guard.name not in told
-    ]
-    foretold = [
-        {**asdict(step), "seconds": step.seconds if math.isfinite(step.seconds) else None}
-        for step in steps
-    ]
-    record = {
-        "requests_per_second": rps,
-        "guards": expected,
-        "steps": foretold,
-        "not_foretold": untold,
-    }
-    options.show(
-        record,
-        form=form,
-        text="\n".join(
-            filter(
-                None,
-                [
-                    options.table(rows),
-                    (
-                        f"A step ends when {policy.canary.harm:.0%} more failing would have been found: "
-                        f"{', '.join(map(_step, steps))}."
-                    ),
-                    "Expected values: about half of all rollouts take longer.",
-                    f"Not foretold: {', '.join(untold)}. Who knows when labels come, or when the bake ends?"
-                    if untold
-                    else None,
-                ],
-            )
-        ),
-    )
-
-
-def _step(step: "prospect.Step") -> str:
-    if not math.isfinite(step.seconds):
-        return f"{step.weight} % never, for no number of requests shows it"
-    return f"{step.weight} % after {step.seconds:.0f} s" + (
-        f" ({step.requests:.0f} requests of the candidate)" if step.requests else ""
-    )
-
-
-def _found(one: dict[str, Any]) -> dict[str, float | None]:
-    from fairway.rollout import prospect
-
-    return {
-        name: one["found_seconds"].get(name) for name in (f"{bad:.0%}" for bad in prospect.HARMS)
-    }
-
-
-def _limit(value: float) -> str:
-    """Return a share as percent, and a ratio as it is: no share is more than one, and no ratio
-    less."""
-    return f"{value:.2%}" if value <= 1 else f"{value:.3g} times"
+    options.show(record, form=form, text=text)
 
 
 def _rates(option: str, texts: tuple[str, ...], policy: "sections.Strategy") -> dict[str, float]:

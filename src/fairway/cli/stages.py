@@ -61,7 +61,7 @@ def init(
     form: str,
 ) -> None:
     """Look at DATA (csv or parquet) and write fairway.yaml with what was found and why."""
-    from fairway.data import inspect
+    from fairway.data import draft, inspect
 
     if name is not None:
         options.check_name(name, option="--name")
@@ -71,9 +71,9 @@ def init(
         )
     target, keys = _said(targets, separator=separator, parents=parents, group=group)
     findings = inspect.inspect(data, target=target, **keys)
-    text = inspect.render(findings, name=name, relative_to=out.resolve().parent)
+    text = draft.render(findings, name=name, relative_to=out.resolve().parent)
     files.write_bytes(out, text.encode())
-    text = f"{inspect.summary(findings)}\nwrote {out}; next: fairway run training"
+    text = f"{draft.summary(findings)}\nwrote {out}; next: fairway run training"
     options.show(artifacts.as_json(findings) | {"wrote": str(out)}, form=form, text=text)
 
 

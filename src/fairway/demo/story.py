@@ -201,8 +201,37 @@ def _shift(stage: Stage) -> dict[str, Any]:
 def _labels(stage: Stage) -> dict[str, Any]:
     """Labels arrive for answers of a while ago; the policy fires, a challenger is trained, rolled
     out, and recovers."""
-    store = places.opened(stage.home.events)
     moved = next(answer.at for answer in stage.users.answers() if answer.shifted)
+    sent = _send_late(stage, moved=moved)
+    known = state.Store(stage.home.state)
+    deployment = _challenged(stage, known)
+    challenger = deployment.desired
+    stage.names[challenger] = "E"
+    _follow(stage, "E", challenger, started=deployment.retraining["lastRunAt"])
+    recovered = time.time()
+    sent += _send(stage, _answered_by(stage, challenger, since=recovered)[:LABELS_LAST])
+    accuracy = _accuracies(stage, challenger, moved=moved, recovered=recovered)
+    stage.tell(
+        "recovered",
+        f"on pictures whose labels nobody sent: {accuracy['before_shift']:.3f} before the shift, "
+        f"{accuracy['after_shift']:.3f} after it, "
+        f"{accuracy['after_retraining']:.3f} with the challenger",
+    )
+    joined = _joined(stage, sent=sent)
+    known.close()
+    return {
+        "labels": {"sent": sent, "joined": joined},
+        "accuracy": accuracy,
+        "retraining": {
+            "started": True,
+            "run": deployment.retraining.get("run") or _run_name(stage.home),
+            "reason": deployment.retraining["why"],
+        },
+    }
+
+
+def _send_late(stage: Stage, *, moved: float) -> int:
+    """Return how many labels were sent, of answers before the shift and after it."""
     for _ in _patiently(30.0, "the users sent too few requests"):
         after = [
             answer for answer in _labelled_half(stage.users.answers(since=moved)) if answer.shifted
@@ -215,52 +244,61 @@ def _labels(stage: Stage) -> dict[str, Any]:
         "labels",
         f"{sent} labels arrive for answers given up to {time.time() - before[0].at:.0f} s ago",
     )
-    known = state.Store(stage.home.state)
+    return sent
+
+
+def _challenged(stage: Stage, known: state.Store) -> state.Deployment:
+    """Return the deployment once a challenger was trained and is asked for."""
     for _ in _patiently(LOOP_SECONDS, "no challenger was deployed"):
         deployment = _deployment(known)
         _tell_story(stage, known)
+        outcome = deployment.retraining.get("outcome")
         if (
             deployment.retraining.get("running") is None
-            and deployment.retraining.get("outcome")
+            and outcome
             and deployment.desired not in stage.names
         ):
             break
-        if deployment.retraining.get("outcome") == "refused":
+        if outcome == "refused":
             raise errors.Refused(
                 f"the gate refused the challenger: {deployment.retraining['said']}"
             )
-    challenger = deployment.desired
-    stage.names[challenger] = "E"
-    _follow(stage, "E", challenger, started=deployment.retraining["lastRunAt"])
-    recovered = time.time()
+    return deployment
+
+
+def _answered_by(stage: Stage, challenger: str, *, since: float) -> list[visitors.UserAnswer]:
+    """Return the challenger's answers whose labels will be known, once there are enough."""
     for _ in _patiently(30.0, "the challenger answered too few requests"):
         late = [
             answer
-            for answer in stage.users.answers(since=recovered)
+            for answer in stage.users.answers(since=since)
             if answer.revision == challenger and answer.status == 200
         ]
         if len(late) >= 2 * LABELS_LAST and stage.users.tally.requests >= LEAST_REQUESTS:
             break
-    sent += _send(stage, _labelled_half(late)[:LABELS_LAST])
+    return _labelled_half(late)
+
+
+def _accuracies(
+    stage: Stage, challenger: str, *, moved: float, recovered: float
+) -> dict[str, float | None]:
+    """Return the accuracy before the shift, after it and with the challenger, on pictures that were
+    never learnt from."""
     unseen = _unlabelled_half(stage.users.answers())
-    stable_before = next(row["revision"] for row in stage.revisions if row["name"] == "B")
-    accuracy = {
-        "before_shift": visitors.accuracy(
-            [a for a in unseen if a.at < moved and a.revision == stable_before]
-        ),
-        "after_shift": visitors.accuracy(
-            [a for a in unseen if a.shifted and a.revision == stable_before]
-        ),
+    stable = next(row["revision"] for row in stage.revisions if row["name"] == "B")
+    of_stable = [answer for answer in unseen if answer.revision == stable]
+    return {
+        "before_shift": visitors.accuracy([a for a in of_stable if a.at < moved]),
+        "after_shift": visitors.accuracy([a for a in of_stable if a.shifted]),
         "after_retraining": visitors.accuracy(
             [a for a in unseen if a.at >= recovered and a.revision == challenger]
         ),
     }
-    stage.tell(
-        "recovered",
-        f"on pictures whose labels nobody sent: {accuracy['before_shift']:.3f} before the shift, "
-        f"{accuracy['after_shift']:.3f} after it, "
-        f"{accuracy['after_retraining']:.3f} with the challenger",
-    )
+
+
+def _joined(stage: Stage, *, sent: int) -> int:
+    """Return how many labels the event store has joined, once all of them are."""
+    store = places.opened(stage.home.events)
     cursor, joined = 0, 0
     for _ in _patiently(10.0, "not every label was joined"):
         cursor, labels = store.labelled(models.NAME, namespace=stage.config.namespace, after=cursor)
@@ -268,16 +306,7 @@ def _labels(stage: Stage) -> dict[str, Any]:
         if joined >= sent:
             break
     store.close()
-    known.close()
-    return {
-        "labels": {"sent": sent, "joined": joined},
-        "accuracy": accuracy,
-        "retraining": {
-            "started": True,
-            "run": deployment.retraining.get("run") or _run_name(stage.home),
-            "reason": deployment.retraining["why"],
-        },
-    }
+    return joined
 
 
 def _finish(stage: Stage, record: dict[str, Any]) -> dict[str, Any]:

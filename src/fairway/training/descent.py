@@ -1,4 +1,4 @@
-"""Our networks, fitted: what the family's section builds, with the weights of its best epoch."""
+"""The section's network, fitted, with the weights of its best epoch."""
 
 from typing import Any
 
@@ -13,7 +13,8 @@ from fairway.training.families import base
 
 
 def fit(section: base.NetworkTraining, *, run: base.Run) -> export.Made:
-    """Return one of our networks with the weights of its best epoch."""
+    """Return the network with the weights of its best epoch; raises TrainingError where the data does
+    not suit it."""
     data = run.data
     choice = devices.choose(section, machine=machine())
     rows, held_out = (

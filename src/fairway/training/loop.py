@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fairway import errors
-from fairway.training import losses, networks, state
+from fairway.training import augmentation, losses, state
 from fairway.training.device import Choice
 from fairway.training.families import base
 from fairway.training.families.convolutional import ConvolutionalTraining
@@ -164,9 +164,9 @@ def _step(
     return Step(network, loss, optimiser, schedule, scaler, _augmentation(section), choice)
 
 
-def _augmentation(section: base.NetworkTraining) -> networks.Augmentation | None:
+def _augmentation(section: base.NetworkTraining) -> augmentation.Changes | None:
     return (
-        networks.augmentation(section.augmentation)
+        augmentation.changes(section.augmentation)
         if isinstance(section, ConvolutionalTraining)
         else None
     )

@@ -1,12 +1,13 @@
-"""What a family is given, and what our two networks have in common."""
+"""What a family is given, and what families of networks have in common."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from fairway import plugins
 from fairway.config import sections
 
 if TYPE_CHECKING:
@@ -26,9 +27,21 @@ class Run:
     progress: Progress | None  # is told each epoch's row of the history
 
 
+def _installed(network: str) -> str:
+    networks = plugins.found("networks")
+    if network not in networks:
+        raise ValueError(f"wanted {' or '.join(networks)}")
+    return network
+
+
+Network = Annotated[str, AfterValidator(_installed)]
+
+
 class NetworkTraining(sections.Training):
     """A network, by AdamW on a one-cycle schedule until the validation loss stops falling."""
 
+    network: Network
+    """The module of `fairway.training.networks`, or of an installed package, that is trained."""
     epochs: Annotated[int, Field(ge=1, le=10000)] = 30
     """Upper bound; early stopping usually ends before."""
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64

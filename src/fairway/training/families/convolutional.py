@@ -14,6 +14,8 @@ class ConvolutionalTraining(base.NetworkTraining):
 
     family: Literal["convolutional"] = "convolutional"
     """The usual network for pictures of 8 by 8 and larger."""
+    network: base.Network = "convolutions"
+    """Convolutions, then fully connected layers; a package may add others."""
     channels: tuple[Annotated[int, Field(ge=1)], ...] = (16, 32)
     """Widths of the convolutions."""
     augmentation: sections.Augmentation = sections.Augmentation()

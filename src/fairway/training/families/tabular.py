@@ -11,6 +11,9 @@ class TabularTraining(base.NetworkTraining):
 
     family: Literal["tabular"] = "tabular"
     """The usual network for rows of a table."""
+    network: base.Network = "embeddings"
+    """An embedding for each category beside the numbers, then fully connected layers; a package may
+    add others."""
 
 
 SECTION = TabularTraining

@@ -14,6 +14,7 @@ from fairway.platforms.kubernetes.objects import names
 from fairway.platforms.kubernetes.objects.controllerrevision import Revision
 
 USER = 65532  # nobody's, as in distroless images
+TMP = "/tmp"  # noqa: S108 - a volume of the pod
 MAPPED = "/run/fairway"  # a volume in memory, for the files that a server maps
 SERVER = "server"  # name of the container that answers
 CLAIM = re.compile(r"^pvc://([a-z0-9][-a-z0-9.]*)(?:/(.*))?$")
@@ -95,30 +96,57 @@ def _directed(env: list[names.Object], settings: names.ClusterSettings) -> Itera
 def _rendered(
     owner: names.Owner, revision: Revision, settings: names.ClusterSettings
 ) -> names.Object:
-    runtime = runtimes.SERVERS[revision.runtime]
     uri, source = _source(revision.model.uri)
-    identity = {"name": IDENTITY_VOLUME, "mountPath": IDENTITY, "readOnly": True}
-    model, tmp = {"name": "model", "mountPath": "/models"}, {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - a volume of the pod
-    fetch = {
+    longest = math.ceil(revision.serving.timeout.total_seconds())
+    return {
+        "metadata": {"labels": names.labels(owner, revision.name)},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": USER,
+                "runAsGroup": USER,
+                "fsGroup": USER,
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "terminationGracePeriodSeconds": max(45, longest + END_SECONDS),
+            "topologySpreadConstraints": [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "kubernetes.io/hostname",
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": names.selected(owner, revision.name)},
+                }
+            ],
+            "initContainers": [_fetch(revision, uri=uri, claimed=bool(source))],
+            "containers": [_server(owner, revision, settings)],
+            "volumes": [*_volumes(revision, settings), *source],
+        },
+    }
+
+
+def _fetch(revision: Revision, *, uri: str, claimed: bool) -> names.Object:
+    """Return the container that fetches the package before the server starts."""
+    mounts = [_mount("model", "/models"), _mount("tmp", TMP)]
+    if claimed:
+        mounts.append(_mount("source", "/source", read_only=True))
+    command = ["fairway", "fetch", uri, "--digest", revision.model.digest]
+    return {
         **_container("fetch", revision),
-        "command": [
-            "fairway",
-            "fetch",
-            uri,
-            "--digest",
-            revision.model.digest,
-            "--out",
-            runtimes.PACKAGE,
-        ],
-        "env": _env({"HOME": "/tmp"}),  # noqa: S108
-        "volumeMounts": [
-            model,
-            tmp,
-            *([{"name": "source", "mountPath": "/source", "readOnly": True}] if source else []),
-        ],
+        "command": [*command, "--out", runtimes.PACKAGE],
+        "env": _env({"HOME": TMP}),
+        "volumeMounts": mounts,
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
     }
-    server = {
+
+
+def _server(
+    owner: names.Owner, revision: Revision, settings: names.ClusterSettings
+) -> names.Object:
+    """Return the container that answers."""
+    runtime = runtimes.SERVERS[revision.runtime]
+    return {
         **_container(SERVER, revision),
         "command": list(runtime.command),
         "env": _environment(owner, revision, settings),
@@ -133,54 +161,27 @@ def _rendered(
         ),
         "lifecycle": {"preStop": dict(runtime.withdraw)},
         "volumeMounts": [
-            {**model, "readOnly": True},
-            tmp,
-            {"name": "spool", "mountPath": "/spool"},
-            {"name": "mapped", "mountPath": MAPPED},
-            identity,
+            _mount("model", "/models", read_only=True),
+            _mount("tmp", TMP),
+            _mount("spool", "/spool"),
+            _mount("mapped", MAPPED),
+            _mount(IDENTITY_VOLUME, IDENTITY, read_only=True),
         ],
         "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
     }
+
+
+def _volumes(revision: Revision, settings: names.ClusterSettings) -> list[names.Object]:
     spool = revision.serving.events.spool_mebibytes + 64
-    mapped = {
-        "name": "mapped",
-        "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"},
-    }  # metrics: mapped files on a full disk end a server (SIGBUS)
-    return {
-        "metadata": {"labels": names.labels(owner, revision.name)},
-        "spec": {
-            "automountServiceAccountToken": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": USER,
-                "runAsGroup": USER,
-                "fsGroup": USER,
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "terminationGracePeriodSeconds": max(
-                45, math.ceil(revision.serving.timeout.total_seconds()) + END_SECONDS
-            ),
-            "topologySpreadConstraints": [
-                {
-                    "maxSkew": 1,
-                    "topologyKey": "kubernetes.io/hostname",
-                    "whenUnsatisfiable": "ScheduleAnyway",
-                    "labelSelector": {"matchLabels": names.selected(owner, revision.name)},
-                }
-            ],
-            "initContainers": [fetch],
-            "containers": [server],
-            "volumes": [
-                _scratch("model", "8Gi"),
-                _scratch("tmp", "512Mi"),
-                _scratch("spool", f"{spool}Mi"),
-                mapped,
-                _identity_volume(settings),
-                *source,
-            ],
-        },
-    }
+    # metrics: mapped files on a full disk end a server (SIGBUS)
+    mapped = {"name": "mapped", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}
+    return [
+        _scratch("model", "8Gi"),
+        _scratch("tmp", "512Mi"),
+        _scratch("spool", f"{spool}Mi"),
+        mapped,
+        _identity_volume(settings),
+    ]
 
 
 def _container(name: str, revision: Revision) -> names.Object:
@@ -215,7 +216,7 @@ def _environment(
             "FAIRWAY_SPOOL": "/spool",
             "FAIRWAY_SERVING": json.dumps(serving, sort_keys=True),
             "FAIRWAY_DRAIN_SECONDS": str(DRAIN_SECONDS),
-            "HOME": "/tmp",  # noqa: S108 - a volume of the pod
+            "HOME": TMP,
             "BENTOML_HOME": f"{MAPPED}/bentoml",
         }
     )
@@ -227,6 +228,11 @@ def _env(values: Mapping[str, str]) -> list[names.Object]:
 
 def _probe(what: str, port: int, **times: int) -> names.Object:
     return {"httpGet": {"path": f"/v2/health/{what}", "port": port}, "timeoutSeconds": 2, **times}
+
+
+def _mount(volume: str, path: str, *, read_only: bool = False) -> names.Object:
+    mount = {"name": volume, "mountPath": path}
+    return {**mount, "readOnly": True} if read_only else mount
 
 
 def _scratch(name: str, size: str) -> names.Object:

@@ -102,76 +102,80 @@ def _nameless() -> parts.Json:
 
 
 def _route(route: traffic.Route, *, limits: Limits) -> list[parts.Json]:
+    """Return the entries of one deployment: each revision by its name, then the arms by weight."""
+    model = f"/v2/models/{route.deployment}"
+    common = _common(route, limits=limits)
+    entries: list[parts.Json] = []
+    for revision in clusters.named(route):
+        entries += _named(route, revision, model=model, limits=limits, common=common)
+    gone = f"no such revision of {route.deployment} serves: wanted one that does, or no version in the path"
+    entries.append(
+        {"match": {"prefix": f"{model}/versions/"}, "direct_response": parts.answer(404, gone)}
+    )
+    action = _divided(route, limits=limits)
+    return entries + [
+        {"match": match, "route": action, **common}
+        for match in ({"prefix": f"{model}/"}, {"path": model})
+    ]
+
+
+def _common(route: traffic.Route, *, limits: Limits) -> parts.Json:
+    """Return what holds for every request of the deployment."""
+    bounded = {
+        "@type": parts.TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute",
+        "buffer": {"max_request_bytes": limits.body_bytes},
+    }
+    return {
+        "response_headers_to_add": [parts.header("x-fairway-route-version", route.version)],
+        # of a client it would pass for a mirrored copy; the arm is overwritten
+        "request_headers_to_remove": ["x-fairway-revision"],
+        "typed_per_filter_config": {parts.BUFFERING: bounded},
+    }
+
+
+def _named(
+    route: traffic.Route, revision: str, *, model: str, limits: Limits, common: parts.Json
+) -> list[parts.Json]:
+    """Return the entries by which a client asks for the revision by its name."""
+    asked = {
+        "cluster": clusters.cluster_name(route.deployment, revision, clusters.NAMED),
+        "timeout": f"{limits.seconds + 1:g}s",
+    }
+    path = f"{model}/versions/{revision}"
+    return [
+        {
+            "match": match,
+            "route": asked,
+            "request_headers_to_add": [parts.header("x-fairway-arm", clusters.NAMED)],
+            **common,
+        }
+        for match in ({"prefix": f"{path}/"}, {"path": path})
+    ]
+
+
+def _divided(route: traffic.Route, *, limits: Limits) -> parts.Json:
+    """Return the action that divides requests between the arms, and mirrors them to a shadow."""
     total = 3 * (limits.seconds + 1)
+    salted = {"pattern": {"regex": "^(.*)$"}, "substitution": f"{route.salt}:\\1"}
+    unit = {"header": {"header_name": "x-fairway-unit", "regex_rewrite": salted}}
     action: parts.Json = {
         "weighted_clusters": {"clusters": _weights(route), "use_hash_policy": True},
-        "hash_policy": [
-            {
-                "header": {
-                    "header_name": "x-fairway-unit",
-                    "regex_rewrite": {
-                        "pattern": {"regex": "^(.*)$"},
-                        "substitution": f"{route.salt}:\\1",
-                    },
-                }
-            }
-        ],
+        "hash_policy": [unit],
         "timeout": f"{total:g}s",
         "idle_timeout": f"{max(60.0, total):g}s",
         "retry_policy": _retries(limits.seconds),
     }
     if route.mirror and route.candidate is not None:
+        share = {"numerator": route.mirror, "denominator": "HUNDRED"}
         action["request_mirror_policies"] = [
             {
                 "cluster": clusters.cluster_name(route.deployment, route.candidate, "shadow"),
-                "runtime_fraction": {
-                    "default_value": {"numerator": route.mirror, "denominator": "HUNDRED"}
-                },
+                "runtime_fraction": {"default_value": share},
                 "disable_shadow_host_suffix_append": True,
                 "request_headers_mutations": [{"remove": "x-fairway-arm"}],
             }
         ]
-    shown = [parts.header("x-fairway-route-version", route.version)]
-    bounded = {
-        parts.BUFFERING: {
-            "@type": parts.TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute",
-            "buffer": {"max_request_bytes": limits.body_bytes},
-        }
-    }
-    # of a client it would pass for a mirrored copy; the arm is overwritten
-    claimed = ["x-fairway-revision"]
-    common: parts.Json = {
-        "response_headers_to_add": shown,
-        "request_headers_to_remove": claimed,
-        "typed_per_filter_config": bounded,
-    }
-    model = f"/v2/models/{route.deployment}"
-    entries: list[parts.Json] = []
-    for revision in clusters.named(route):
-        asked = {
-            "cluster": clusters.cluster_name(route.deployment, revision, clusters.NAMED),
-            "timeout": f"{limits.seconds + 1:g}s",
-        }
-        entries += [
-            {
-                "match": match,
-                "route": asked,
-                "request_headers_to_add": [parts.header("x-fairway-arm", clusters.NAMED)],
-                **common,
-            }
-            for match in (
-                {"prefix": f"{model}/versions/{revision}/"},
-                {"path": f"{model}/versions/{revision}"},
-            )
-        ]
-    gone = f"no such revision of {route.deployment} serves: wanted one that does, or no version in the path"
-    entries.append(
-        {"match": {"prefix": f"{model}/versions/"}, "direct_response": parts.answer(404, gone)}
-    )
-    return entries + [
-        {"match": match, "route": action, **common}
-        for match in ({"prefix": f"{model}/"}, {"path": model})
-    ]
+    return action
 
 
 def _weights(route: traffic.Route) -> list[parts.Json]:

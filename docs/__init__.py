@@ -1,0 +1,1 @@
+"""Pages for people, and what writes those that are made from the code."""
