@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from docs.pages.markdown import document, flow, table, type_of
-from fairway.operator import crd
+from fairway.operator import crd, rules
 
 CRD = """
 Fields of a `ModelDeployment` (`fairway.dev/v1alpha1`, short name `md`); `kubectl explain md.spec` says the same.
@@ -20,14 +20,14 @@ def page() -> str:
     parts = [
         part for path, node in nodes.items() if "properties" in node for part in fields(path, node)
     ]
-    rules = [
+    refused = [
         (f"`{path or 'metadata'}`", message)
-        for path, rules in crd.RULES.items()
-        for _, message in rules
+        for path, several in rules.RULES.items()
+        for _, message in several
     ]
     refusals = (
         "What contradicts itself is refused when it is applied, with one of these sentences:\n\n"
-        + table(("where", "sentence"), rules)
+        + table(("where", "sentence"), refused)
     )
     intro = CRD.format(columns=", ".join(name for name, _, _ in crd.COLUMNS))
     return document("Custom resource", intro, [*parts, "## Refusals", refusals])

@@ -59,9 +59,9 @@ def test_a_label_that_means_a_class_is_sent(folder: Path) -> None:
 
 
 def test_what_was_sent_is_told_with_what_nobody_knows() -> None:
-    from fairway.cli import platform
+    from fairway.cli import sending
 
-    assert platform._sent(requests.Sent(3, 2, 0), "labels") == "sent 3 labels, 2 of them new"
-    assert platform._sent(requests.Sent(3, 2, 1), "labels").endswith(
+    assert sending._sent(requests.Sent(3, 2, 0), "labels") == "sent 3 labels, 2 of them new"
+    assert sending._sent(requests.Sent(3, 2, 1), "labels").endswith(
         "1 of requests that the store does not know: they count once the server's event comes"
     )

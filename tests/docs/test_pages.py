@@ -17,7 +17,7 @@ from docs import generate
 from docs.pages import commands, configuration, customresource, markdown, metrics
 from fairway.config import sections
 from fairway.control import calls
-from fairway.operator import crd
+from fairway.operator import crd, rules
 from fairway.rollout import consent, hooks, states
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,8 +112,8 @@ def test_every_field_and_every_refusal_of_the_resource_is_on_the_page():
         for name in node.get("properties", {}) if path else ():
             assert f"\n{'#' * min(2 + path.count('.'), 4)} {path}\n" in page
             assert f"| `{name}` |" in page
-    for rules in crd.RULES.values():
-        assert all(f"| {message} |" in page for _, message in rules)
+    for several in rules.RULES.values():
+        assert all(f"| {message} |" in page for _, message in several)
     assert "| `falseRollback` | number > 0, ≤ 0.5 | `0.01` |" in page
 
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from fairway.config import resource, sections
-from fairway.operator import crd
+from fairway.operator import crd, rules
 from fairway.platforms.kubernetes import shallow
 from fairway.rollout import judge, states
 from tests.operator import examples, world
@@ -105,11 +105,11 @@ def test_every_rule_is_in_its_place_and_says_a_sentence():
         for path, node in NODES.items()
         if "x-kubernetes-validations" in node
     }
-    assert found == crd.RULES
+    assert found == rules.RULES
     assert all(
         len(message.split()) >= 4 and "\n" not in message
-        for rules in found.values()
-        for _, message in rules
+        for several in found.values()
+        for _, message in several
     )
 
 

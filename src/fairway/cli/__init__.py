@@ -36,7 +36,7 @@ VERBS = {
     ),
     "down": ("fairway.cli.platform", "Stop the local platform."),
     "status": ("fairway.cli.platform", "Show what runs and where each deployment stands."),
-    "deploy": ("fairway.cli.platform", "Ask for a new revision; its rollout begins."),
+    "deploy": ("fairway.cli.deployed", "Ask for a new revision; its rollout begins."),
     "render": (
         "fairway.cli.render",
         "Print what to apply to a cluster: the ModelDeployment, or the objects made of it.",
@@ -45,18 +45,18 @@ VERBS = {
         "fairway.cli.rollout",
         "Follow, explain, pause, resume, promote or abort a rollout.",
     ),
-    "predict": ("fairway.cli.platform", "Send rows to the model in service."),
-    "label": ("fairway.cli.platform", "Send labels that came late."),
+    "predict": ("fairway.cli.sending", "Send rows to the model in service."),
+    "label": ("fairway.cli.sending", "Send labels that came late."),
     "outcome": (
-        "fairway.cli.platform",
+        "fairway.cli.sending",
         "Send what became of requests, for business guards and A/B tests.",
     ),
-    "monitor": ("fairway.cli.platform", "Show drift, realised loss and alerts."),
+    "monitor": ("fairway.cli.deployed", "Show drift, realised loss and alerts."),
     "collector": (
         "fairway.cli.collector",
         "Collect predictions and labels, as a service of its own.",
     ),
-    "retrain": ("fairway.cli.platform", "Train a challenger on old and newly labelled data now."),
+    "retrain": ("fairway.cli.deployed", "Train a challenger on old and newly labelled data now."),
     "operator": (
         "fairway.cli.operator",
         "Look after the ModelDeployments of a cluster (the operator's container).",

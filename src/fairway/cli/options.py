@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
@@ -195,6 +196,13 @@ def show(record: Any, *, form: str, text: str | None = None) -> None:
         width = max(len(key) for key in plain)
         for key, value in plain.items():
             click.echo(f"{key.replace('_', ' '):<{width}}  {_short(value)}")
+
+
+def need_posix() -> None:
+    """Raise UsageError on Windows: the local platform needs process groups and rename over an open
+    file throughout."""
+    if sys.platform == "win32":
+        raise errors.UsageError("the local platform runs on Linux and macOS; on Windows use WSL")
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairway.config import sections
-from fairway.operator import crd, routes
+from fairway.operator import reported, routes
 from fairway.platforms.kubernetes import checkpoint, health
 from fairway.platforms.kubernetes.objects.controllerrevision import Revision
 from fairway.rollout import states
@@ -71,7 +71,7 @@ def build(state: State, *, policy: sections.Strategy, told: Context) -> Json:
         else None
     )
     arms = {name: _arm(getattr(state, name), told) for name in ("stable", "candidate", "previous")}
-    status = crd.Status(
+    status = reported.Status(
         observed_generation=told.generation,
         phase=state.phase,
         weight=weight,
@@ -88,7 +88,7 @@ def build(state: State, *, policy: sections.Strategy, told: Context) -> Json:
         history=tuple(_row(row) for row in state.history),
         guards=_guards(state),
         last_command=told.last_command,
-        reply=crd.CommandReply.model_validate(told.reply) if told.reply is not None else None,
+        reply=reported.CommandReply.model_validate(told.reply) if told.reply is not None else None,
         checkpoint=checkpoint.write(state, policy=policy, first=told.first),
         **arms,
     )
@@ -287,14 +287,14 @@ def _timed(
     generation: int,
     before: Sequence[Mapping[str, Any]],
     now: float,
-) -> tuple[crd.StatusCondition, ...]:
+) -> tuple[reported.StatusCondition, ...]:
     known = {condition["type"]: condition for condition in before}
     timed = []
     for type_, holds, reason, message in conditions:
         status = "True" if holds else "False"
         same = known.get(type_, {}).get("status") == status
         timed.append(
-            crd.StatusCondition.model_validate(
+            reported.StatusCondition.model_validate(
                 {
                     "type": type_,
                     "status": status,
@@ -310,11 +310,11 @@ def _timed(
     return tuple(timed)
 
 
-def _arm(name: str | None, told: Context) -> crd.Arm | None:
+def _arm(name: str | None, told: Context) -> reported.Arm | None:
     if name is None:
         return None
     revision = told.revisions.get(name)
-    return crd.Arm(
+    return reported.Arm(
         revision=name,
         digest=revision.model.digest if revision else None,
         image=revision.image if revision else None,
@@ -322,8 +322,8 @@ def _arm(name: str | None, told: Context) -> crd.Arm | None:
     )
 
 
-def _row(row: Mapping[str, Any]) -> crd.HistoryRow:
-    return crd.HistoryRow(
+def _row(row: Mapping[str, Any]) -> reported.HistoryRow:
+    return reported.HistoryRow(
         at=datetime.datetime.fromtimestamp(row["at"], datetime.UTC),
         revision=row["revision"],
         phase=row["phase"],
@@ -333,7 +333,7 @@ def _row(row: Mapping[str, Any]) -> crd.HistoryRow:
     )
 
 
-def _guards(state: State) -> tuple[crd.GuardEvidence, ...]:
+def _guards(state: State) -> tuple[reported.GuardEvidence, ...]:
     if state.ledger is None:
         return ()
     harms = defaultdict[str, list[float]](list)
@@ -344,7 +344,7 @@ def _guards(state: State) -> tuple[crd.GuardEvidence, ...]:
         if bet.certificate is not None:
             certificates[key.guard] = bet.certificate.log_e
     return tuple(
-        crd.GuardEvidence(
+        reported.GuardEvidence(
             name=name, harm=_finite(max(found)), certificate=_finite(certificates.get(name))
         )
         for name, found in list(harms.items())[:16]

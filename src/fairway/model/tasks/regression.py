@@ -12,9 +12,11 @@ from fairway import errors
 from fairway.model.kinds import base as kind
 from fairway.model.kinds import number
 from fairway.model.kinds.base import Compared
+from fairway.model.metrics import figure
+from fairway.model.metrics.quantities import TINY, r_squared
 from fairway.model.schema import Feature, Schema
 from fairway.model.tasks import base
-from fairway.model.tasks.base import Array, Declared, Json, Metric, Output, Scores
+from fairway.model.tasks.base import Array, Declared, Json, Output, Scores
 
 MOST_CODES = 30  # whole numbers with more different values than this count or measure something
 MOST_FRACTIONS = 20
@@ -24,7 +26,6 @@ SPREAD = 0.05, 0.95  # the quantiles of the target between which an error is as 
 DECILES, BARS = 10, 30
 LEAST = 0.5  # coverage of an interval
 ROUGH = 0.01  # of the mean: float32 has seven digits
-TINY = 1e-300  # in place of a variance of 0
 SMALLEST, LARGEST = 1e-30, 1e30  # of float32
 RESOLVED = 1e-6  # the deviation by the largest number: float32 rounds by a tenth of it then
 DRAWN = 2_000  # training targets that stand for all of them in the expectation of a random guess
@@ -42,15 +43,13 @@ class Regression(base.Task):
     name = "regression"
     output = "value"
     side = "fairway.training.losses:RegressionSide"
-    metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("rmse", "low", "root mean squared error"),
-        Metric("mae", "low", "mean absolute error"),
-        Metric("r2", "high", "R²"),
-        Metric("pinball", "low", "pinball loss of the interval's ends", compared=False),
-        Metric(
-            "coverage", "high", "share of intervals that hold the truth", compared=False, share=True
-        ),
-        Metric("interval", "low", "mean width of the intervals", compared=False),
+    measured_by: ClassVar[tuple[str, ...]] = (
+        "rmse",
+        "mae",
+        "r2",
+        "pinball",
+        "coverage",
+        "interval",
     )
     declares: ClassVar[tuple[str, ...]] = ("range", "coverage")
     rules = {"zero_rule": "always the mean", "random": "guessing a row of training"}  # noqa: RUF012 - a constant
@@ -145,7 +144,7 @@ class Regression(base.Task):
 
     def describe(self, target: Array, schema: Schema) -> str:
         low, high, mean = (
-            base.figure(value, digits=6) for value in (target.min(), target.max(), target.mean())
+            figure(value, digits=6) for value in (target.min(), target.max(), target.mean())
         )
         return f"{low} to {high}, {mean} on average"
 
@@ -223,38 +222,31 @@ class Regression(base.Task):
         """Return the target's deviation; float32 resolves no more of a large mean."""
         return max(float(schema.facts["std"]), ROUGH * abs(float(schema.facts["mean"])))
 
-    def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
-        off = raw[:, 0].astype(np.float64) - target
-        found: Scores = {
-            "rmse": float(np.sqrt((off**2).mean())),
-            "mae": float(np.abs(off).mean()),
-            "r2": r_squared((off**2).mean(), target),
-        }
-        if raw.shape[1] == 1:
-            return found
-        low, high = raw[:, 1].astype(np.float64), raw[:, 2].astype(np.float64)
-        tail = (1 - schema.facts["coverage"]) / 2
-        return found | {
-            "pinball": (pinball(low, target, level=tail) + pinball(high, target, level=1 - tail))
-            / 2,
-            "coverage": float(((low <= target) & (target <= high)).mean()),
-            "interval": float((high - low).mean()),
-        }
-
-    def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
-        """Return always saying the mean of training, and what a guess of any of its rows reaches on
-        average."""
-        mean = np.full((len(target), 1), train.mean())
+    def expected(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
+        """Return what a guess of any row of training reaches on average."""
         drawn = np.quantile(train, np.linspace(0, 1, min(len(train), DRAWN)))
         squared = float(((target - train.mean()) ** 2).mean() + train.var())
-        absolute = float(np.mean([np.abs(drawn - value).mean() for value in target]))
+        random = {
+            "rmse": math.sqrt(squared),
+            "mae": float(np.mean([np.abs(drawn - value).mean() for value in target])),
+            "r2": r_squared(squared, target),
+        }
+        return {"random": random}
+
+    def ruled(self, train: Array, *, rows: int, schema: Schema) -> dict[str, Array]:
+        """Return any values of training, and its mean, between quantiles of it where there are
+        intervals."""
+        values = {
+            "random": base.drawn(train, rows).astype(np.float64),
+            "zero_rule": np.full(rows, train.mean()),
+        }
+        if self.width(schema) == 1:
+            return {rule: value[:, None] for rule, value in values.items()}
+        tail = (1 - schema.facts["coverage"]) / 2
+        low, high = np.quantile(train, [tail, 1 - tail])
         return {
-            "random": {
-                "rmse": math.sqrt(squared),
-                "mae": absolute,
-                "r2": r_squared(squared, target),
-            },
-            "zero_rule": self.measure(mean, target, schema),
+            rule: np.column_stack([value, np.minimum(value, low), np.maximum(value, high)])
+            for rule, value in values.items()
         }
 
     def details(self, raw: Array, target: Array, schema: Schema) -> Json:
@@ -317,18 +309,6 @@ class Regression(base.Task):
                 f"a share from {LEAST} to 1, or null where there are no intervals",
             )
         return None
-
-
-def r_squared(squared: float, target: Array) -> float:
-    """Return the share of the target's variance that answers with this mean squared error explain."""
-    return 1 - float(squared) / max(float(target.var()), TINY)
-
-
-def pinball(said: Array, target: Array, *, level: float) -> float:
-    """Return the mean pinball loss of answers that are to be the quantile of this level (Koenker &
-    Bassett 1978)."""
-    off = target - said
-    return float(np.maximum(level * off, (level - 1) * off).mean())
 
 
 def _column(values: Array) -> Array:
