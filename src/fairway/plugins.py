@@ -28,6 +28,7 @@ GROUPS = (
     "families",
     "guards",
     "kinds",
+    "metrics",
     "networks",
     "sources",
     "tasks",
@@ -102,4 +103,10 @@ def _made(plugin: Plugin, kind: type[Any]) -> Any:
             f"{plugin.group} {plugin.name} of {plugin.distribution} {plugin.version} names {named!r}: "
             f"wanted a subclass of {kind.__module__}.{kind.__name__}"
         )
-    return named()
+    made = named()
+    if made.name != plugin.name:
+        raise errors.UsageError(
+            f"{plugin.group} {plugin.name} of {plugin.distribution} {plugin.version} calls itself {made.name!r}: "
+            "wanted one name in both places"
+        )
+    return made

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fairway.model.tasks import calibration
+from fairway.model.metrics import calibration
 
 
 def test_a_hand_example():

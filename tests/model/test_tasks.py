@@ -11,6 +11,7 @@ from sklearn import metrics
 from fairway import errors
 from fairway.evaluation import gate
 from fairway.model import tasks
+from fairway.model.metrics import figure
 from fairway.model.schema import Schema
 from fairway.training import losses
 
@@ -396,7 +397,7 @@ def test_a_label_alone_does_not_show_how_it_is_written():
     ("value", "said"), [(127_936.3, "127,936"), (0.98765, "0.9877"), (2.5e15, "2.5e+15"), (0, "0")]
 )
 def test_numbers_of_any_size_are_said_as_a_person_reads_them(value, said):
-    assert tasks.base.figure(value) == said
+    assert figure(value) == said
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from fairway import errors
 from fairway.config import sections
 from fairway.data import prepare, splits
 from fairway.model import graph, tasks
-from fairway.model.tasks import classification
+from fairway.model.metrics import classes
 from fairway.training import fit, parity
 from tests.training import made
 
@@ -87,9 +87,7 @@ def test_the_best_round_is_kept_and_training_stops_when_patience_ends(two, tmp_p
     answers = graph.run(
         tmp_path / "out" / "model.onnx", held_out.inputs(), output="probabilities", width=2
     )
-    assert classification.log_loss(answers, held_out.target) == pytest.approx(
-        min(measured), abs=1e-5
-    )
+    assert classes.log_loss(answers, held_out.target) == pytest.approx(min(measured), abs=1e-5)
     best = record.history[record.best_epoch - 1]
     assert (answers.argmax(axis=1) == held_out.target).mean() == pytest.approx(
         best["validation_accuracy"]

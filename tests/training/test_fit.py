@@ -17,7 +17,7 @@ from fairway import artifacts, errors
 from fairway.config import sections
 from fairway.data import prepare, splits
 from fairway.model import graph
-from fairway.model.tasks import classification
+from fairway.model.metrics import classes
 from fairway.training import fit
 from tests.training import made
 
@@ -180,7 +180,7 @@ def test_the_best_epoch_is_kept_and_training_stops_when_patience_ends(tabular, t
     answers = graph.run(
         tmp_path / "out" / "model.onnx", held_out.inputs(), output="probabilities", width=2
     )  # what is exported, not only what is recorded
-    assert classification.log_loss(answers, held_out.target) == pytest.approx(min(losses), abs=1e-5)
+    assert classes.log_loss(answers, held_out.target) == pytest.approx(min(losses), abs=1e-5)
 
 
 def test_digits_are_learnt(tmp_path):

@@ -128,7 +128,7 @@ def _data(config: "sections.Config") -> list[Finding]:
 def _prepared(config: "sections.Config") -> list[Finding]:
     from fairway import artifacts
     from fairway.data import prepare
-    from fairway.model import kinds
+    from fairway.model import kinds, tasks
     from fairway.model.schema import Schema
     from fairway.training import families
 
@@ -141,6 +141,10 @@ def _prepared(config: "sections.Config") -> list[Finding]:
     inputs = dict.fromkeys(kinds.of(feature).input for feature in schema.features)
     why = families.unfit(config.training.family, inputs=inputs)
     found = [Finding("error", "training", why)] if why is not None else []
+    try:
+        tasks.of(schema).metric(config.evaluation.metric)
+    except errors.DataError as error:
+        found.append(Finding("error", "evaluation", str(error)))
     return found + [Finding("warning", "data", warning) for warning in record.warnings]
 
 

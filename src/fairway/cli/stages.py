@@ -374,7 +374,7 @@ def _verdict(work: Path) -> artifacts.GateDecision:
 def _scores(record: artifacts.Evaluation) -> str:
     """Return the task's metrics in words."""
     from fairway.model import tasks
-    from fairway.model.tasks.base import figure
+    from fairway.model.metrics import figure
 
     metrics = [
         metric for metric in tasks.named(record.task).metrics if metric.name in record.metrics

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from fairway import artifacts
 from fairway.config import sections
-from fairway.model import tasks
-from fairway.model.tasks.base import figure
+from fairway.model import metrics, tasks
+from fairway.model.metrics import figure
 
 SMALL = 100  # below it four places after the point tell values apart, above it they hide the number
 
@@ -98,7 +98,7 @@ def _against_champion(
             primary.worse(theirs, by=section.max_drop),
             why=why,
         )
-    if recent and recent[f"champion_{primary.name}"] is not None:
+    if recent and None not in (recent[primary.name], recent[f"champion_{primary.name}"]):
         theirs = recent[f"champion_{primary.name}"]
         yield _within(
             primary,
@@ -110,7 +110,7 @@ def _against_champion(
 
 
 def _within(
-    metric: tasks.Metric, value: float, limit: float, *, why: str, where: str = ""
+    metric: metrics.Metric, value: float, limit: float, *, why: str, where: str = ""
 ) -> artifacts.Json:
     high = metric.better == "high"
     wanted = f"at {'least' if high else 'most'} {_shown(limit)} ({why})"

@@ -65,6 +65,7 @@ def evaluate(
         recent=subject.recent(data, recent, metric=primary.name) if recent is not None else None,
         **_disagreement(recent if recent is not None else tested),
     )
+    _told(record, primary=primary.name)
     record = _with_details(record, details)
     page = report.render(record, classes=data.schema.classes, fitted=fitted, details=details)
     _write(out, record=record, page=page)
@@ -136,10 +137,21 @@ class Subject:
         theirs = (
             None
             if compared.theirs is None
-            else self.task.compare(compared.theirs, target, self.schema)[metric]
+            else self.task.compare(compared.theirs, target, self.schema).get(metric)
         )
-        ours = self.task.compare(compared.ours, target, self.schema)[metric]
+        ours = self.task.compare(compared.ours, target, self.schema).get(metric)
         return {"rows": len(data.recent), metric: ours, f"champion_{metric}": theirs}
+
+
+def _told(record: artifacts.Evaluation, *, primary: str) -> None:
+    """Refuse a primary metric that does not tell these rows, which a package's may not."""
+    told = {"the model": record.metrics, **record.baselines}
+    silent = [who for who, scores in told.items() if scores is not None and primary not in scores]
+    if silent:
+        raise errors.DataError(
+            f"evaluation.metric {primary} says nothing of the test rows as {silent[0]} answers them: "
+            "wanted a number, choose another metric"
+        )
 
 
 def _disagreement(compared: SideBySide) -> artifacts.Json:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fairway import artifacts
-from fairway.model import tasks
+from fairway.model import metrics, tasks
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 INK, ACCENT, PALE, MUTED = "#1f2933", "#2563eb", "#cbd5e1", "#64748b"
@@ -110,7 +110,7 @@ def _plots(
     return [(title, caption, _drawn(draw, *values)) for title, caption, draw, values in drawings]
 
 
-def _verdict(record: artifacts.Evaluation, primary: tasks.Metric) -> str:
+def _verdict(record: artifacts.Evaluation, primary: metrics.Metric) -> str:
     """Return the page's first sentence: what the model is worth beside what it is to replace."""
     champion, rule = record.baselines.get("champion"), record.baselines["zero_rule"]
     beside, name = (

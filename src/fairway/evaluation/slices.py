@@ -30,7 +30,7 @@ def measure(
                         "slice": label,
                         "rows": count,
                         **scores,
-                        "judged": count >= section.min_slice_rows,
+                        "judged": count >= section.min_slice_rows and primary.name in scores,
                     }
                 )
     return sorted(rows, key=lambda row: (not row["judged"], task.rank(row, by=primary)[0]))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fairway import errors, plugins
 from fairway.model.schema import Schema
-from fairway.model.tasks.base import Declared, Metric, Output, Task
+from fairway.model.tasks.base import Declared, Output, Task
 from fairway.model.tasks.classification import Classification
 from fairway.model.tasks.hierarchical import Hierarchical
 from fairway.model.tasks.multilabel import Multilabel
@@ -24,7 +24,6 @@ from fairway.model.tasks.regression import Regression
 __all__ = [
     "USUAL",
     "Declared",
-    "Metric",
     "Output",
     "Task",
     "found",

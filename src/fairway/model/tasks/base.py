@@ -9,21 +9,23 @@ Three forms of one thing travel between the stages, a row for each row:
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
+from fairway.model import metrics
 from fairway.model.kinds.base import Compared
+from fairway.model.metrics import Metric
 from fairway.model.schema import Schema
 
 Array = NDArray[Any]
 Json = dict[str, Any]
 Scores = dict[str, float]
-LARGEST_SPELT = 1e15  # numbers from here on are written with an exponent
+DRAW = 0  # seed of the answers of rules
 LONGEST_NAME = 256  # characters of a class
 
 
@@ -35,27 +37,7 @@ class Declared:
     group: str | None = None  # the column whose rows are ranked against one another
     parents: Mapping[str, str] = field(default_factory=dict)  # of classes
     coverage: float | None = None  # of intervals
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number that says how good a model is."""
-
-    name: str
-    better: Literal["high", "low"]
-    words: str  # in sentences
-    compared: bool = True  # of baselines and slices too
-    share: bool = False  # from 0 to 1, said in percent
-
-    def worse(self, value: float, *, by: float) -> float:
-        """Return a value that is worse by so many points of a share, or by this share of any other
-        value."""
-        step = by if self.share else by * abs(value)
-        return value - step if self.better == "high" else value + step
-
-    def shown(self, value: float) -> str:
-        """Return the value as a person reads it."""
-        return f"{100 * value:.2f} %" if self.share else figure(value)
+    notation: str = ""  # how its numbers are written, where that is said
 
 
 @dataclass(frozen=True)
@@ -72,12 +54,18 @@ class Task(ABC):
 
     name: ClassVar[str]  # in schema.json, the manifest and the metadata
     output: ClassVar[str]  # of the graph
-    metrics: ClassVar[tuple[Metric, ...]]  # the first one gates and slices where no other is chosen
+    # the names of its metrics; the first one gates and slices where no other is chosen
+    measured_by: ClassVar[tuple[str, ...]]
     # training's side of it, as `package.module:Class`: what needs torch is imported there alone
     side: ClassVar[str]
     declares: ClassVar[tuple[str, ...]]  # the keys of a schema file that say what `learn` learns
     # the baselines' names, in words; the gate wants the zero rule beaten
     rules: ClassVar[Mapping[str, str]]
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Return its metrics, and those that installed packages add to it."""
+        return metrics.of(self.name, named=self.measured_by)
 
     def metric(self, name: str | None) -> Metric:
         """Return the metric of this name, the task's first where none is named; raises DataError
@@ -214,14 +202,23 @@ class Task(ABC):
 
     # Measuring
 
-    @abstractmethod
     def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
-        """Return every metric by name."""
+        """Return every metric by name; those that these answers do not tell are left out."""
+        return self._scores(self.metrics, raw, target, schema)
 
     def compare(self, raw: Array, target: Array, schema: Schema) -> Scores:
         """Return the metrics by which baselines and slices are compared."""
-        measured = self.measure(raw, target, schema)
-        return {metric.name: measured[metric.name] for metric in self.metrics if metric.compared}
+        return self._scores(self._compared, raw, target, schema)
+
+    @property
+    def _compared(self) -> list[Metric]:
+        return [metric for metric in self.metrics if metric.compared]
+
+    def _scores(
+        self, chosen: Iterable[Metric], raw: Array, target: Array, schema: Schema
+    ) -> Scores:
+        rows = metrics.AnsweredRows(raw=raw, target=target, schema=schema, task=self)
+        return metrics.measure(chosen, rows)
 
     def rank(self, scores: Mapping[str, float], *, by: Metric) -> tuple[float, ...]:
         """Return what orders models by their scores, the best last: by this metric, then by the
@@ -233,9 +230,32 @@ class Task(ABC):
             for metric in ordered
         )
 
-    @abstractmethod
     def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
-        """Return what the simplest rules, learnt from the training target, reach on this one."""
+        """Return what the simplest rules, learnt from the training target, reach on this one.
+
+        What is not known without drawing is measured on their answers.
+        """
+        expected = self.expected(train, target, schema)
+        answered = self.ruled(train, rows=len(target), schema=schema)
+        return {
+            rule: self._rule(expected.get(rule, {}), answered[rule], target, schema)
+            for rule in self.rules
+        }
+
+    def _rule(self, known: Scores, raw: Array, target: Array, schema: Schema) -> Scores:
+        others = [metric for metric in self._compared if metric.name not in known]
+        scores = known | self._scores(others, raw, target, schema)
+        return {
+            metric.name: scores[metric.name] for metric in self._compared if metric.name in scores
+        }
+
+    def expected(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
+        """Return what each rule reaches on average, of the metrics of which it is known."""
+        return {}
+
+    @abstractmethod
+    def ruled(self, train: Array, *, rows: int, schema: Schema) -> dict[str, Array]:
+        """Return each rule's raw answers to so many rows; the same ones each time."""
 
     @abstractmethod
     def details(self, raw: Array, target: Array, schema: Schema) -> Json:
@@ -278,18 +298,17 @@ class Task(ABC):
         may be."""
 
 
+def drawn(train: Array, rows: int) -> Array:
+    """Return the targets of so many rows of training, drawn with replacement; the same each time."""
+    found: Array = train[np.random.default_rng(DRAW).integers(len(train), size=rows)]
+    return found
+
+
 def percent(share: float) -> str:
     """Return a share in words."""
     if 0 < 1 - share < 0.001:
         return "over 99.9 %"
     return f"{share:.1%}".replace("%", " %") if share >= 0.001 else "under 0.1 %"
-
-
-def figure(value: float, *, digits: int = 4) -> str:
-    """Return a number with so many significant digits, and all before the point: prices are not
-    written with an e."""
-    large = 10**digits <= abs(value) < LARGEST_SPELT
-    return f"{value:,.0f}" if large else f"{value:,.{digits}g}"
 
 
 def refused_names(names: Any, *, key: str, most: int) -> tuple[str, Any, str] | None:

@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 from fairway import errors
 from fairway.model.kinds.base import Compared, declared_word, is_missing
 from fairway.model.labels import read, word
+from fairway.model.metrics import calibration
+from fairway.model.metrics.classes import log_loss, positives
 from fairway.model.schema import Schema
-from fairway.model.tasks import base, calibration, nominal
-from fairway.model.tasks.base import Array, Declared, Json, Metric, Output, Scores
+from fairway.model.tasks import base, nominal
+from fairway.model.tasks.base import Array, Declared, Json, Output, Scores
 
 MAX_CLASSES = 1000
 MAX_NUMBERED = 100  # classes that are numbers: beyond it they are quantities, which is another task
 MAX_FRACTIONS = 20
 ROWS_A_CLASS = 3
 UNKNOWN = -1  # the target of a label that is no class
-FLOOR = 1e-7  # a probability of 0 for what happened would make the loss infinite
 SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
 MOST_CLAIMED = 10_000  # a probability of each class is in every answer
 SHOWN = 10  # classes in a sentence
@@ -32,12 +33,12 @@ class Classification(base.Task):
     name = "classification"
     output = "probabilities"
     side = "fairway.training.losses:ClassificationSide"
-    metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("accuracy", "high", "accuracy", share=True),
-        Metric("log_loss", "low", "log loss"),
-        Metric("balanced_accuracy", "high", "balanced accuracy", share=True),
-        Metric("average_precision", "high", "average precision", share=True),
-        Metric("calibration_error", "low", "calibration error", compared=False, share=True),
+    measured_by: ClassVar[tuple[str, ...]] = (
+        "accuracy",
+        "log_loss",
+        "balanced_accuracy",
+        "average_precision",
+        "calibration_error",
     )
     declares: ClassVar[tuple[str, ...]] = ("classes",)
     rules = {  # noqa: RUF012 - a constant
@@ -183,16 +184,7 @@ class Classification(base.Task):
         worst = raw[off.argmax() if off.max() > SUM_OFF else raw.min(axis=1).argmin()]
         return f"answers with a row {_some(worst)}: wanted probabilities that add up to 1, with the softmax inside"
 
-    def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
-        return {
-            "accuracy": accuracy(raw, target),
-            "log_loss": log_loss(raw, target),
-            "balanced_accuracy": balanced_accuracy(raw.argmax(axis=1), target),
-            "average_precision": average_precision(raw, target),
-            "calibration_error": calibration.error(raw, target),
-        }
-
-    def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
+    def expected(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
         """Return guessing by the classes' training shares, and always saying the most frequent;
         both lose what the shares lose."""
         shares = np.bincount(train, minlength=len(schema.classes)) / len(train)
@@ -209,6 +201,14 @@ class Classification(base.Task):
                 "balanced_accuracy": always,
                 **even,
             },
+        }
+
+    def ruled(self, train: Array, *, rows: int, schema: Schema) -> dict[str, Array]:
+        sure = np.eye(len(schema.classes), dtype=np.float32)
+        shares = np.bincount(train, minlength=len(schema.classes)) / len(train)
+        return {
+            "random": sure[base.drawn(train, rows)],
+            "zero_rule": np.tile(shares.astype(np.float32), (rows, 1)),
         }
 
     def details(self, raw: Array, target: Array, schema: Schema) -> Json:
@@ -233,53 +233,6 @@ class Classification(base.Task):
 
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
         return base.refused_names(claimed["classes"], key="classes", most=MOST_CLAIMED)
-
-
-def accuracy(probabilities: Array, target: Array) -> float:
-    """Return the share of rows whose likeliest class is the true one."""
-    return float((probabilities.argmax(axis=1) == target).mean())
-
-
-def log_loss(probabilities: Array, target: Array) -> float:
-    """Return the mean negative log probability of the true class, in nats."""
-    chosen = probabilities[np.arange(len(target)), target].astype(np.float64)
-    return float(-np.log(np.clip(chosen, FLOOR, 1.0)).mean())
-
-
-def balanced_accuracy(predicted: Array, target: Array) -> float:
-    """Return the mean over the classes that are there of the share of their rows that is found."""
-    return float(
-        np.mean([(predicted[target == place] == place).mean() for place in np.unique(target)])
-    )
-
-
-def average_precision(probabilities: Array, target: Array) -> float:
-    """Return the area under precision by recall: of the rarer of two classes, of more the mean over
-    those that are there."""
-    counts = np.bincount(target, minlength=probabilities.shape[1])
-    places = [_rarer(counts)] if len(counts) == 2 else np.flatnonzero(counts)
-    return float(
-        np.mean([_average_precision(probabilities[:, place], target == place) for place in places])
-    )
-
-
-def positives(shares: Array) -> float:
-    """Return the average precision of answers that are the same for every row."""
-    return float(shares[_rarer(shares)]) if len(shares) == 2 else float(shares[shares > 0].mean())
-
-
-def _rarer(counts: Array) -> int:
-    """Return the place of the rarer of two classes, of the other one where it has no row at all."""
-    rarer = int(np.argmin(counts))
-    return rarer if counts[rarer] else 1 - rarer
-
-
-def _average_precision(scores: Array, hits: Array) -> float:
-    """Return the precision at each different score, weighted by the recall that it adds."""
-    order = np.argsort(-scores, kind="stable")
-    found, last = np.cumsum(hits[order]), np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])
-    precision, recall = found[last] / (last + 1), found[last] / hits.sum()
-    return float((precision * np.diff(np.r_[0.0, recall])).sum())
 
 
 def confusion(predicted: Array, target: Array, *, classes: int) -> Array:

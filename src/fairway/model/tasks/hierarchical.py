@@ -9,8 +9,8 @@ import numpy as np
 from fairway import errors
 from fairway.model.labels import read
 from fairway.model.schema import Schema
-from fairway.model.tasks import base, calibration, classification
-from fairway.model.tasks.base import Array, Declared, Json, Metric, Scores
+from fairway.model.tasks import base, classification
+from fairway.model.tasks.base import Array, Declared, Json, Scores
 
 CONFIDENCE = 0.5  # probability that an answer has: below it the class's parent is answered
 MOST_PARENTS = 10_000
@@ -26,21 +26,12 @@ class Hierarchical(classification.Classification):
     """
 
     name = "hierarchical"
-    metrics = (
-        Metric("hierarchical_f", "high", "hierarchical F", share=True),
-        *(
-            metric
-            for metric in classification.Classification.metrics
-            if metric.name in ("accuracy", "log_loss")
-        ),
-        Metric(
-            "class_share",
-            "high",
-            "answers that are a class and no ancestor",
-            compared=False,
-            share=True,
-        ),
-        Metric("calibration_error", "low", "calibration error", compared=False, share=True),
+    measured_by = (
+        "hierarchical_f",
+        "accuracy",
+        "log_loss",
+        "class_share",
+        "calibration_error",
     )
     declares = ("classes", "parents")
 
@@ -78,18 +69,8 @@ class Hierarchical(classification.Classification):
         above = _above(schema)
         return [_sure(row, classes, above) for row in raw.astype(np.float64)]
 
-    def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
-        answers, truth = self.answers(raw, schema), [schema.classes[place] for place in target]
-        return {
-            "hierarchical_f": 1 - float(self.loss(answers, truth, schema).mean()),
-            "accuracy": classification.accuracy(raw, target),
-            "log_loss": classification.log_loss(raw, target),
-            "class_share": float(np.mean([answer in schema.classes for answer in answers])),
-            "calibration_error": calibration.error(raw, target),
-        }
-
-    def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
-        rules = super().baselines(train, target, schema)
+    def expected(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
+        rules = super().expected(train, target, schema)
         shares, counts = (
             np.bincount(part, minlength=len(schema.classes)) / len(part) for part in (train, target)
         )
@@ -110,6 +91,12 @@ class Hierarchical(classification.Classification):
             }
             for rule, scores in rules.items()
         }
+
+    def ruled(self, train: Array, *, rows: int, schema: Schema) -> dict[str, Array]:
+        """Return the same, but sure of the most frequent class: its parent is another answer."""
+        answered = super().ruled(train, rows=rows, schema=schema)
+        sure = np.eye(len(schema.classes), dtype=np.float32)
+        return answered | {"zero_rule": sure[answered["zero_rule"].argmax(axis=1)]}
 
     def label(self, value: Any, schema: Schema) -> Any:
         found = super().label(value, schema)

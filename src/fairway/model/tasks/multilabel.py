@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from fairway import errors
 from fairway.model.kinds.base import Compared, declared_word, is_missing
 from fairway.model.labels import read, word
+from fairway.model.metrics.classes import FLOOR, labels_loss
+from fairway.model.metrics.labelsets import said
 from fairway.model.schema import Schema
 from fairway.model.tasks import base, nominal
-from fairway.model.tasks.base import Array, Declared, Json, Metric, Output, Scores
+from fairway.model.tasks.base import Array, Declared, Json, Output, Scores
 
 MOST_LABELS, MOST_CLAIMED = 1000, 10_000
 UNKNOWN = -1  # in the target of a row whose labels are not known
-FLOOR = 1e-7
-THRESHOLD = 0.5  # probability from which a row is said to have a label
 COMMON = 3  # rows of a combination that is a stratum of its own
 SHOWN = 6
 
@@ -33,13 +33,7 @@ class Multilabel(base.Task):
     name = "multilabel"
     output = "probabilities"
     side = "fairway.training.losses:MultilabelSide"
-    metrics = (
-        Metric("micro_f1", "high", "F1 over all labels", share=True),
-        Metric("macro_f1", "high", "mean F1 of the labels", share=True),
-        Metric("log_loss", "low", "log loss"),
-        Metric("exact", "high", "rows whose labels are all right", compared=False, share=True),
-        Metric("hamming_loss", "low", "labels that are wrong", compared=False, share=True),
-    )
+    measured_by = ("micro_f1", "macro_f1", "log_loss", "exact", "hamming_loss")
     declares = ("classes",)
     rules = {  # noqa: RUF012 - a constant
         "zero_rule": "always the labels that most rows have",
@@ -144,7 +138,7 @@ class Multilabel(base.Task):
 
     def answers(self, raw: Array, schema: Schema) -> list[Any]:
         names = np.array(schema.classes, dtype=object)
-        return [names[row].tolist() for row in raw >= THRESHOLD]
+        return [names[row].tolist() for row in said(raw)]
 
     def translated(self, raw: Array, *, given: Schema, wanted: Schema) -> Array:
         """Return the probabilities in the wanted labels' order, 0 for one that the other model has
@@ -183,42 +177,32 @@ class Multilabel(base.Task):
             return None
         return f"answers with {raw.min():.3g} to {raw.max():.3g}: wanted probabilities, with the sigmoid inside"
 
-    def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
-        said = raw >= THRESHOLD
-        return self._scores(said, target, raw) | {
-            "exact": float((said == target).all(axis=1).mean()),
-            "hamming_loss": float((said != target).mean()),
-        }
-
-    def _scores(self, said: Array, target: Array, raw: Array) -> Scores:
-        both = (said & (target == 1)).sum(axis=0)
-        each = 2 * both / np.maximum(said.sum(axis=0) + target.sum(axis=0), 1)
-        chosen = np.clip(np.where(target == 1, raw, 1 - raw.astype(np.float64)), FLOOR, 1.0)
-        return {
-            "micro_f1": float(2 * both.sum() / max(said.sum() + target.sum(), 1)),
-            "macro_f1": float(each.mean()),
-            "log_loss": float(-np.log(chosen).mean()),
-        }
-
-    def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
-        """Return always saying the labels that more than half of the training rows have, and
-        guessing each by its share; both lose what the shares lose."""
-        shares = np.tile(train.mean(axis=0), (len(target), 1))
-        zero = self._scores(shares > THRESHOLD, target, shares)
+    def expected(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
+        """Return what guessing each label by its share reaches, and loses: no more than the shares."""
         there, guessed = target.mean(axis=0), train.mean(axis=0)
         each = 2 * there * guessed / np.maximum(there + guessed, FLOOR)
         micro = float(2 * (there * guessed).sum() / max(float((there + guessed).sum()), FLOOR))
+        shares = np.tile(guessed, (len(target), 1))
+        random = {
+            "micro_f1": micro,
+            "macro_f1": float(each.mean()),
+            "log_loss": labels_loss(shares, target),
+        }
+        return {"random": random}
+
+    def ruled(self, train: Array, *, rows: int, schema: Schema) -> dict[str, Array]:
+        """Return the labels of rows of training, and the shares, which say what most rows have."""
         return {
-            "random": {**zero, "micro_f1": micro, "macro_f1": float(each.mean())},
-            "zero_rule": zero,
+            "random": base.drawn(train, rows).astype(np.float32),
+            "zero_rule": np.tile(train.mean(axis=0), (rows, 1)),
         }
 
     def details(self, raw: Array, target: Array, schema: Schema) -> Json:
-        said = raw >= THRESHOLD
-        right = (said & (target == 1)).sum(axis=0)
+        there = said(raw)
+        right = (there & (target == 1)).sum(axis=0)
         return {
             "per_class": nominal.scored(
-                right, target.sum(axis=0), said.sum(axis=0), names=schema.classes
+                right, target.sum(axis=0), there.sum(axis=0), names=schema.classes
             )
         }
 

@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
+from fairway.model.metrics.orders import HIGHEST, groups, ndcg
 from fairway.model.schema import Schema
-from fairway.model.tasks import regression
-from fairway.model.tasks.base import Array, Declared, Json, Metric, Output, Scores
-
-FIRST = 10  # places of a group that count
-HIGHEST = 31  # relevance: the gain of a row is 2 to its power, less 1
+from fairway.model.tasks import base, regression
+from fairway.model.tasks.base import Array, Declared, Json, Output, Scores
 
 
 class Ranking(regression.Regression):
@@ -26,10 +24,7 @@ class Ranking(regression.Regression):
     name = "ranking"
     output = "score"
     side = "fairway.training.losses:RankingSide"
-    metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("ndcg", "high", f"NDCG of the first {FIRST}", share=True),
-        Metric("top1", "high", "groups whose first row is a most relevant one", share=True),
-    )
+    measured_by: ClassVar[tuple[str, ...]] = ("ndcg", "top1")
     declares: ClassVar[tuple[str, ...]] = ("range",)
     rules = {"zero_rule": "no order", "random": "any order"}  # noqa: RUF012 - a constant
 
@@ -104,27 +99,17 @@ class Ranking(regression.Regression):
     def told(self, outputs: Mapping[str, Any]) -> Json:
         return {"answer": outputs["score"]}
 
-    def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
-        """Return the means over the groups in which there is something to find."""
-        groups = [rows for rows in _rows(target[:, 0]) if target[rows, 1].max() > 0]
-        if not groups:
-            return {"ndcg": 1.0, "top1": 1.0}
-        first = [_top1(raw[rows, 0], target[rows, 1]) for rows in groups]
-        found = [ndcg(raw[rows, 0], target[rows, 1]) for rows in groups]
-        return {"ndcg": float(np.mean(found)), "top1": float(np.mean(first))}
-
-    def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
-        """Return what any order reaches on average: nothing simpler is known of a group's rows."""
-        groups = [target[rows, 1] for rows in _rows(target[:, 0]) if target[rows, 1].max() > 0]
-        reached = {
-            "ndcg": float(np.mean([ndcg(np.zeros(len(group)), group) for group in groups]))
-            if groups
-            else 1.0,
-            "top1": float(np.mean([(group == group.max()).mean() for group in groups]))
-            if groups
-            else 1.0,
-        }
+    def expected(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
+        """Return what any order reaches on average, which is what none reaches: nothing simpler is
+        known of a group's rows."""
+        none = np.zeros((len(target), 1), dtype=np.float32)
+        own = [metric for metric in self.metrics if metric.name in self.measured_by]
+        reached = self._scores(own, none, target, schema)
         return {"random": reached, "zero_rule": reached}
+
+    def ruled(self, train: Array, *, rows: int, schema: Schema) -> dict[str, Array]:
+        any_order = np.random.default_rng(base.DRAW).random((rows, 1), dtype=np.float32)
+        return {"random": any_order, "zero_rule": np.zeros((rows, 1), dtype=np.float32)}
 
     def details(self, raw: Array, target: Array, schema: Schema) -> Json:
         return super().details(raw, target[:, 1], schema)
@@ -140,7 +125,7 @@ class Ranking(regression.Regression):
         return lost
 
     def together(self, labels: Sequence[Any]) -> list[Array] | None:
-        return _rows(np.unique([_group(label) for label in labels], return_inverse=True)[1])
+        return groups(np.unique([_group(label) for label in labels], return_inverse=True)[1])
 
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
         """Return how many places each row is from its other place, of as many as there are; a
@@ -149,35 +134,6 @@ class Ranking(regression.Regression):
             return super().loss(one, other, schema)
         moved: Array = np.abs(_places(one) - _places(other)) / (len(one) - 1)
         return moved
-
-
-def ndcg(scores: Array, relevance: Array) -> float:
-    """Return the discounted gain of the rows in order of their scores, by that of the best order; 1
-    where there is nothing to find.
-
-    Rows of one score share the gain of their places (McSherry & Najork 2008): the order that they
-    came in says nothing.
-    """
-    gains = np.exp2(np.clip(relevance, 0, HIGHEST)) - 1
-    discounts = np.where(np.arange(len(gains)) < FIRST, 1 / np.log2(np.arange(len(gains)) + 2), 0)
-    best = float(np.sort(gains)[::-1] @ discounts)
-    if best <= 0:
-        return 1.0
-    order = np.argsort(-scores, kind="stable")
-    tie = np.r_[0, np.cumsum(np.diff(scores[order]) != 0)]
-    each = np.bincount(tie, weights=gains[order]) / np.bincount(tie)
-    return float(each @ np.bincount(tie, weights=discounts)) / best
-
-
-def _top1(scores: Array, relevance: Array) -> float:
-    """Return the share of the rows with the highest score that are most relevant."""
-    return float((relevance[scores == scores.max()] == relevance.max()).mean())
-
-
-def _rows(groups: Array) -> list[Array]:
-    """Return the places of each group's rows."""
-    order = np.argsort(groups, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if len(groups) else []
 
 
 def _places(scores: Sequence[Any]) -> Array:

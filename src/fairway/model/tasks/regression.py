@@ -12,9 +12,11 @@ from fairway import errors
 from fairway.model.kinds import base as kind
 from fairway.model.kinds import number
 from fairway.model.kinds.base import Compared
+from fairway.model.metrics import figure
+from fairway.model.metrics.quantities import TINY, r_squared
 from fairway.model.schema import Feature, Schema
 from fairway.model.tasks import base
-from fairway.model.tasks.base import Array, Declared, Json, Metric, Output, Scores
+from fairway.model.tasks.base import Array, Declared, Json, Output, Scores
 
 MOST_CODES = 30  # whole numbers with more different values than this count or measure something
 MOST_FRACTIONS = 20
@@ -24,7 +26,6 @@ SPREAD = 0.05, 0.95  # the quantiles of the target between which an error is as 
 DECILES, BARS = 10, 30
 LEAST = 0.5  # coverage of an interval
 ROUGH = 0.01  # of the mean: float32 has seven digits
-TINY = 1e-300  # in place of a variance of 0
 SMALLEST, LARGEST = 1e-30, 1e30  # of float32
 RESOLVED = 1e-6  # the deviation by the largest number: float32 rounds by a tenth of it then
 DRAWN = 2_000  # training targets that stand for all of them in the expectation of a random guess
@@ -42,15 +43,13 @@ class Regression(base.Task):
     name = "regression"
     output = "value"
     side = "fairway.training.losses:RegressionSide"
-    metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("rmse", "low", "root mean squared error"),
-        Metric("mae", "low", "mean absolute error"),
-        Metric("r2", "high", "R²"),
-        Metric("pinball", "low", "pinball loss of the interval's ends", compared=False),
-        Metric(
-            "coverage", "high", "share of intervals that hold the truth", compared=False, share=True
-        ),
-        Metric("interval", "low", "mean width of the intervals", compared=False),
+    measured_by: ClassVar[tuple[str, ...]] = (
+        "rmse",
+        "mae",
+        "r2",
+        "pinball",
+        "coverage",
+        "interval",
     )
     declares: ClassVar[tuple[str, ...]] = ("range", "coverage")
     rules = {"zero_rule": "always the mean", "random": "guessing a row of training"}  # noqa: RUF012 - a constant
@@ -81,13 +80,14 @@ class Regression(base.Task):
                 "not tell apart: take a constant from it, or give it in another unit"
             )
         low, high = np.quantile(column, SPREAD)
+        written = declared.notation or _written(values)
         facts = {
             "mean": float(column.mean()),
             "std": float(column.std()),
             "spread": float(high - low) or float(column.max() - column.min()),
             "coverage": declared.coverage,
         }
-        return {"facts": facts}
+        return {"facts": facts | ({"notation": written} if written else {})}
 
     def read(self, values: Array) -> list[Any]:
         """Return the numbers, None where missing."""
@@ -101,10 +101,11 @@ class Regression(base.Task):
         return [None if math.isnan(value) else value for value in column.tolist()]
 
     def label(self, value: Any, schema: Schema) -> Any:
+        # one text alone does not show how its column was written
+        notation = schema.facts.get("notation", "")
         try:
             if isinstance(value, str):
-                # one text alone does not show how its column is written
-                READER.cell(value, NAMELESS)
+                value = READER.cell(value, dataclasses.replace(NAMELESS, notation=notation))
             (found,) = self.read(np.array([value], dtype=object))
         except (errors.DataError, TypeError, ValueError):
             return None
@@ -143,7 +144,7 @@ class Regression(base.Task):
 
     def describe(self, target: Array, schema: Schema) -> str:
         low, high, mean = (
-            base.figure(value, digits=6) for value in (target.min(), target.max(), target.mean())
+            figure(value, digits=6) for value in (target.min(), target.max(), target.mean())
         )
         return f"{low} to {high}, {mean} on average"
 
@@ -221,38 +222,31 @@ class Regression(base.Task):
         """Return the target's deviation; float32 resolves no more of a large mean."""
         return max(float(schema.facts["std"]), ROUGH * abs(float(schema.facts["mean"])))
 
-    def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
-        off = raw[:, 0].astype(np.float64) - target
-        found: Scores = {
-            "rmse": float(np.sqrt((off**2).mean())),
-            "mae": float(np.abs(off).mean()),
-            "r2": r_squared((off**2).mean(), target),
-        }
-        if raw.shape[1] == 1:
-            return found
-        low, high = raw[:, 1].astype(np.float64), raw[:, 2].astype(np.float64)
-        tail = (1 - schema.facts["coverage"]) / 2
-        return found | {
-            "pinball": (pinball(low, target, level=tail) + pinball(high, target, level=1 - tail))
-            / 2,
-            "coverage": float(((low <= target) & (target <= high)).mean()),
-            "interval": float((high - low).mean()),
-        }
-
-    def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
-        """Return always saying the mean of training, and what a guess of any of its rows reaches on
-        average."""
-        mean = np.full((len(target), 1), train.mean())
+    def expected(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
+        """Return what a guess of any row of training reaches on average."""
         drawn = np.quantile(train, np.linspace(0, 1, min(len(train), DRAWN)))
         squared = float(((target - train.mean()) ** 2).mean() + train.var())
-        absolute = float(np.mean([np.abs(drawn - value).mean() for value in target]))
+        random = {
+            "rmse": math.sqrt(squared),
+            "mae": float(np.mean([np.abs(drawn - value).mean() for value in target])),
+            "r2": r_squared(squared, target),
+        }
+        return {"random": random}
+
+    def ruled(self, train: Array, *, rows: int, schema: Schema) -> dict[str, Array]:
+        """Return any values of training, and its mean, between quantiles of it where there are
+        intervals."""
+        values = {
+            "random": base.drawn(train, rows).astype(np.float64),
+            "zero_rule": np.full(rows, train.mean()),
+        }
+        if self.width(schema) == 1:
+            return {rule: value[:, None] for rule, value in values.items()}
+        tail = (1 - schema.facts["coverage"]) / 2
+        low, high = np.quantile(train, [tail, 1 - tail])
         return {
-            "random": {
-                "rmse": math.sqrt(squared),
-                "mae": absolute,
-                "r2": r_squared(squared, target),
-            },
-            "zero_rule": self.measure(mean, target, schema),
+            rule: np.column_stack([value, np.minimum(value, low), np.maximum(value, high)])
+            for rule, value in values.items()
         }
 
     def details(self, raw: Array, target: Array, schema: Schema) -> Json:
@@ -275,7 +269,7 @@ class Regression(base.Task):
         }
 
     def gauge(self, schema: Schema) -> Json:
-        return {"spread": schema.facts["spread"]}
+        return {key: schema.facts[key] for key in ("spread", "notation") if key in schema.facts}
 
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
         apart = np.abs(np.asarray(answers, dtype=np.float64) - np.asarray(labels, dtype=np.float64))
@@ -304,6 +298,9 @@ class Regression(base.Task):
                     value,
                     "a finite number" + ("" if name == "mean" else " above 0"),
                 )
+        if facts.get("notation", "") not in READER.notations:
+            wanted = " or ".join(one for one in READER.notations if one)
+            return "facts: notation", facts["notation"], f"{wanted}, or nothing"
         coverage = facts.get("coverage")
         if coverage is not None and (type(coverage) is not float or not LEAST <= coverage < 1):
             return (
@@ -314,30 +311,22 @@ class Regression(base.Task):
         return None
 
 
-def r_squared(squared: float, target: Array) -> float:
-    """Return the share of the target's variance that answers with this mean squared error explain."""
-    return 1 - float(squared) / max(float(target.var()), TINY)
-
-
-def pinball(said: Array, target: Array, *, level: float) -> float:
-    """Return the mean pinball loss of answers that are to be the quantile of this level (Koenker &
-    Bassett 1978)."""
-    off = target - said
-    return float(np.maximum(level * off, (level - 1) * off).mean())
-
-
 def _column(values: Array) -> Array:
     """Return the numbers of a target column, whose texts may all be written with decimal commas.
 
     Raises Unreadable. A column shows how it is written; one label alone does not, see `label`.
     """
+    return READER.read(values, dataclasses.replace(NAMELESS, notation=_written(values)))
+
+
+def _written(values: Array) -> str:
+    """Return how a target column's texts are written, as JSON writes numbers where they do not show
+    it."""
     try:
-        return READER.read(values, NAMELESS)
+        READER.read(values, NAMELESS)
     except kind.Unreadable:
-        notation = _notation(values)
-        if notation is None:
-            raise
-        return READER.read(values, dataclasses.replace(NAMELESS, notation=notation))
+        return _notation(values) or ""
+    return ""
 
 
 def _notation(values: Array) -> str | None:
