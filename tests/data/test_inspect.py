@@ -40,7 +40,7 @@ def test_identifiers_constants_texts_and_leaks_are_left_out_with_a_reason(tmp_pa
     frame = made.frame(400)
     leak = (frame.label == "yes").astype(int)
     frame = frame.assign(
-        id=range(400), one=1, none=np.nan, note=[f"n{i}" for i in range(400)], leak=leak
+        id=range(400), one=1, none=np.nan, note=[f"n{i // 2}" for i in range(400)], leak=leak
     )
     findings = inspect.inspect(written(tmp_path / name, frame), target="label")
     config, _ = loaded(tmp_path, findings)
@@ -57,8 +57,8 @@ def test_a_column_that_was_left_out_can_be_used_as_its_line_says(tmp_path):
         id=range(400),
         one=1,
         none=np.nan,
-        note=[f"n{i}" for i in range(400)],
-        text=[f"{'x' * 9}{i}" for i in range(400)],
+        note=[f"n{i // 2}" for i in range(400)],
+        text=[f"{'x' * 9}{i // 2}" for i in range(400)],
         leak=(frame.label == "yes").astype(int),
         user_id=np.arange(400) % 40,
     )

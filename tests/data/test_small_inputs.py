@@ -138,6 +138,25 @@ ZONED = pd.to_datetime(pd.Series(DAYS)).dt.tz_localize("Asia/Tokyo")
         pytest.param(
             "a.csv", [f"{day:%m/%d/%y}" for day in DAYS], "datetime", UTC_SECONDS, id="month-first"
         ),
+        *(
+            pytest.param(
+                "a.csv", [format(day, way) for day in DAYS], "datetime", UTC_SECONDS, id=way
+            )
+            for way in (
+                "%Y/%m/%d",
+                "%d %b %Y",
+                "%d-%b-%y",
+                "%B %d, %Y",
+                "%a, %d %b %Y 00:00:00 GMT",
+            )
+        ),
+        pytest.param(
+            "a.csv",
+            [str(v).replace("-", "\u2212") for v in NUMBERS],
+            "number",
+            NUMBERS.tolist(),
+            id="minus",
+        ),
         pytest.param(
             "a.csv",
             [f"{day}T00:00:00+09:00" for day in DAYS],
@@ -234,11 +253,11 @@ def test_identifiers_beyond_what_a_float_holds_stay_what_they_are(tmp_path):
             id="day-or-month-first",
         ),
         pytest.param(
-            [f"word {row}" for row in range(ROWS)],
-            "600 different texts in 600 rows: an identifier or free text",
-            "to use it, set maxCategories to 600 at least",
-            {"max_categories": 600},
-            id="free-text",
+            [f"word {row // 2}" for row in range(ROWS)],
+            "300 different texts in 600 rows: an identifier or free text",
+            "to use it, set maxCategories to 300 at least",
+            {"max_categories": 300},
+            id="many-words",
         ),
         pytest.param(
             [f"the parcel {row} came late again" for row in range(ROWS)],
@@ -260,6 +279,60 @@ def test_what_only_a_person_can_decide_is_said_with_an_advice_that_works(
     with pytest.raises(errors.DataError, match="feature c "):
         prepared(path, ignore=())
     assert prepared(path, ignore=(), **keys)[0].name == "c"
+
+
+@pytest.mark.parametrize(
+    ("column", "why", "advice"),
+    [
+        pytest.param(
+            [f"order {row:06}" for row in range(ROWS)],
+            "600 different texts in 600 rows: an identifier or free text",
+            "it cannot be used",
+            id="a-name-of-each-row",
+        ),
+        pytest.param(
+            [f"€{v:.2f}" for v in NUMBERS],
+            "has numbers with '€', such as '€",
+            "to use it, write its numbers alone",
+            id="currency",
+        ),
+        pytest.param(
+            [f"{v:.2f} kg" for v in NUMBERS], "has numbers with 'kg'", "to use it, write", id="unit"
+        ),
+        pytest.param(
+            [f"({v})" if v > 9000 else str(v) for v in NUMBERS],
+            "has numbers with '()'",
+            "to use it, write",
+            id="brackets-of-accountants",
+        ),
+    ],
+)
+def test_what_no_configuration_makes_a_feature_is_said_truly(tmp_path, column, why, advice):
+    path = written(tmp_path / "a.csv", column)
+    said = found(path)
+    assert (said.use, said.needs[: len(advice)]) == ("ignore", advice)
+    assert said.why.startswith(why)
+    with pytest.raises(errors.DataError, match="feature c has"):
+        prepared(path, ignore=())
+
+
+@pytest.mark.parametrize(
+    ("column", "remark"),
+    [
+        (
+            ["unknown" if row == 7 else v % 5 for row, v in enumerate(AGES)],
+            "numbers beside 'unknown'",
+        ),
+        (["x" if row == 7 else v < 40 for row, v in enumerate(AGES)], "true and false beside 'x'"),
+        ([[True, "False", 1, 0][v % 4] for v in AGES], "true and false beside '1'"),
+        ([f"{v % 20} kg" for v in AGES], "numbers with 'kg'"),
+    ],
+)
+def test_words_that_may_be_a_mistake_are_said_by_init_and_prepare(tmp_path, column, remark):
+    path = written(tmp_path / "a.csv", column)
+    assert (found(path).use, remark in found(path).why) == ("feature", True)
+    record = prepare.prepare(configured(path), out=tmp_path / "out")
+    assert any(remark in warning for warning in record.warnings)
 
 
 def test_one_enormous_value_spoils_neither_the_scale_nor_the_profile(tmp_path):

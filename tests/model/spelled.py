@@ -36,6 +36,7 @@ def number(value: float | None) -> Sequence[Any]:
     if value is None:
         return NONE
     ways: list[Any] = [value, repr(value), f" {value!r}  ", Decimal(repr(value)), np.float64(value)]
+    ways.append(repr(value).replace("-", "\u2212", 1) if value < 0 else repr(value))
     if value.is_integer() and abs(value) < 2**53:
         whole = int(value)
         ways += [
@@ -101,6 +102,8 @@ def moment(at: datetime | None) -> Sequence[Any]:
     ways += [
         f"{east:%d/%m/%Y %H:%M:%S.%f %z}",
         f"{at:%Y-%m-%dT%H:%M:%S.%fZ}",
+        f"{east:%a, %d %b %Y %H:%M:%S.%f %z}",
+        f"{at:%Y/%m/%d %H:%M:%S.%f}",
         (at - EPOCH) / timedelta(microseconds=1) / 1e6,
     ]
     if at.microsecond == 0:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fairway import errors
 from fairway.config import sections
 from fairway.data import frames
-from fairway.model import kinds, tasks
+from fairway.model import kinds, tasks, units
 from fairway.model.schema import Feature, Schema
 
 FALLBACK = "category"  # the kind of what no other knows
@@ -85,12 +85,13 @@ def declared(section: sections.Data) -> tasks.Declared:
         group=section.group,
         parents=section.parents,
         coverage=section.coverage,
+        notation=section.notations.get(section.target, ""),
     )
 
 
 def labels(frame: pd.DataFrame, *, task: tasks.Task, section: sections.Data) -> list[Any]:
     """Return the label of each row, with its group where the task's labels have one."""
-    values = frames.plain(frame[section.target])
+    values = _target(frame[section.target], section)
     if section.group is None:
         return task.read(values)
     if section.group not in frame.columns:
@@ -100,7 +101,20 @@ def labels(frame: pd.DataFrame, *, task: tasks.Task, section: sections.Data) -> 
 
 
 def _known(frame: pd.DataFrame, section: sections.Data) -> NDArray[Any]:
-    return frames.plain(frame[section.target].dropna())
+    return _target(frame[section.target].dropna(), section)
+
+
+def _target(column: "pd.Series[Any]", section: sections.Data) -> NDArray[Any]:
+    """Return a target's values, numbers where it is said how they are written."""
+    notation = section.notations.get(section.target)
+    if notation is None:
+        return frames.plain(column)
+    if notation not in kinds.named("number").notations:
+        wanted = " or ".join(one for one in kinds.named("number").notations if one)
+        raise errors.DataError(
+            f"data.notations.{section.target} is {notation!r}: wanted {wanted}, of the numbers to predict"
+        )
+    return frames.column(column, Feature(name=section.target, kind="number", notation=notation))
 
 
 def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
@@ -144,6 +158,12 @@ def feature(
         raise errors.DataError(f"feature {name} has no value in any row: add it to data.ignore")
     learnt = kind.learn(name, raw[~gaps], nullable=bool(gaps.any()))
     if len(learnt.categories) > section.max_categories:
+        unit = units.shared(learnt.categories)
+        if unit is not None:
+            raise Undecided(
+                f"feature {name} {unit}: wanted the numbers alone; write them so, or add it to data.ignore",
+                advice="write its numbers alone",
+            )
         raise TooMany(
             f"feature {name} has {len(learnt.categories)} different values, more than data.maxCategories "
             f"({section.max_categories}): it is likely an identifier; add it to data.ignore, or raise the limit"

@@ -14,7 +14,7 @@ import pandas as pd
 from fairway import errors
 from fairway.config import sections
 from fairway.data import frames, infer, leakage, sources
-from fairway.model import kinds, tasks
+from fairway.model import kinds, tasks, units
 from fairway.model.schema import Feature
 from fairway.model.tasks.base import percent
 
@@ -39,6 +39,7 @@ NAMES = "{distinct:,} different texts in {rows:,} rows: an identifier or free te
 FEW_CODES = 10  # whole numbers with as few different values may be codes
 SOME_ROWS, WORDS_OF_PROSE = 1000, 3  # a text of as many words on average is read, not looked up
 TWO = 2
+NEARLY_ALL = 0.9  # share of rows with a value of their own from which it names the row
 JOINTS = "|;,"  # what stands between several labels of one cell
 # negative numbers that files write for none
 STAND_INS = frozenset({-1, -9, -99, -999, -9999, -99999})
@@ -219,7 +220,8 @@ def _needs(column: "pd.Series[Any]", *, section: sections.Data, distinct: int) -
             f"to use it, list it in categorical and set maxCategories to {distinct} at least",
         ),
     ]
-    for limit, also, advice in tries:
+    named = not _is_prose(column) and _names_rows(column, distinct)
+    for limit, also, advice in tries[:1] if named else tries:
         if limit > LARGEST_LIMIT:
             continue
         try:
@@ -232,6 +234,12 @@ def _needs(column: "pd.Series[Any]", *, section: sections.Data, distinct: int) -
             continue
         return advice
     return USELESS
+
+
+def _names_rows(column: "pd.Series[Any]", distinct: int) -> bool:
+    """Say whether texts are another in nearly every row: no limit makes a category of them."""
+    texts = [value for value in column.dropna() if isinstance(value, str)]
+    return len(texts) > FEW_CODES and distinct > NEARLY_ALL * column.notna().sum()
 
 
 def _is_prose(column: "pd.Series[Any]") -> bool:
@@ -264,7 +272,8 @@ def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> st
     rows = len(known)
     if feature.categories:
         usual = distinct <= USUAL_CATEGORIES or rows >= FEW_ROWS_A_VALUE * distinct
-        return "" if usual else NAMES.format(distinct=distinct, rows=rows)
+        unit = None if usual else units.shared(feature.categories)
+        return "" if usual else unit or NAMES.format(distinct=distinct, rows=rows)
     if feature.dtype != "int" or distinct != rows or rows <= FEW_CODES:
         return ""
     consecutive = (feature.maximum or 0) - (feature.minimum or 0) + 1 == distinct

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -67,6 +68,18 @@ class Feature:
         own."""
         spelled = {spelling.text(name): name for name in reversed(self.categories) if name}
         return {**spelled, **{name: name for name in self.categories if name}}
+
+    @cached_property
+    def numbered(self) -> Mapping[Decimal, tuple[str, ...]]:
+        """Return the categories that are equal to each number: 1.10 is 1.1, unless both are codes."""
+        found: dict[Decimal, tuple[str, ...]] = {}
+        for name in dict.fromkeys(self.words.values()):
+            number = spelling.decimal(spelling.text(name))
+            if number is not None and spelling.text(name) not in map(
+                spelling.text, found.get(number, ())
+            ):
+                found[number] = (*found.get(number, ()), name)
+        return found
 
     def to_json(self) -> artifacts.Json:
         return {

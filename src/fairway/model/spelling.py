@@ -15,7 +15,9 @@ import numpy as np
 WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,60}))\.0{0,60}")
 SWITCHES = {"true": "True", "TRUE": "True", "false": "False", "FALSE": "False"}
 WRITTEN = {str, int, float, Decimal}  # types of what may stand for a missing value
+AMOUNT = re.compile(r"-?(?:0|[1-9][0-9]{0,60})(?:\.[0-9]{1,60})?(?:[eE][-+]?[0-9]{1,3})?")
 LEADING_ZERO = re.compile(r"[-+]?0[0-9]")  # 00501 is a code
+MINUS = "\u2212"  # as typeset tables have it
 EXACT = 2**53  # from here on a float64 cannot tell whole numbers apart
 
 # How the texts of a number column are written; a number itself is the same in all of them.
@@ -79,12 +81,19 @@ def text(value: Any) -> str:
     return str(value).strip()
 
 
+def decimal(word: str) -> Decimal | None:
+    """Return the exact number that a code is, None where it is none: 00501 is a word."""
+    return Decimal(word) if AMOUNT.fullmatch(word) else None
+
+
 def number(word: str, notation: str = POINT) -> float | None:
     """Return the finite number that a text is, None where it is none: `45.1%` is 0.451."""
     word = word.strip()
     if notation == POINT and _PLAIN.fullmatch(word):
         found = float(word)
         return found + 0.0 if math.isfinite(found) else None
+    if word[:1] == MINUS:
+        word = f"-{word[1:]}"
     if word[-1:] == "%":
         return _written(word[:-1].rstrip(), notation, power="e-2")
     return _written(word, notation)

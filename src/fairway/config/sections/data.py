@@ -64,13 +64,15 @@ class Data(Section):
     """The columns to predict from; all but the target and the ignored by default."""
     categorical: tuple[str, ...] = ()
     """Columns of numbers or booleans that are codes rather than quantities; text columns are
-    categories without being named."""
+    categories without being named. A cell of a csv file is a code as it is written: 1.10 is not 1.1.
+    """
     kinds: dict[str, str] = Field(default_factory=dict)
     """Kinds of columns that their values do not tell: `{zip: number}`; a column is what its values
     show by default."""
     notations: dict[str, str] = Field(default_factory=dict)
     """How texts of a column are written where they do not tell: `grouped` (12,345.67), `comma`
-    (12345,67) or `comma-grouped` (12.345,67) of numbers, `day-first` or `month-first` of dates."""
+    (12345,67) or `comma-grouped` (12.345,67) of numbers, the target's too, `day-first` or
+    `month-first` of dates."""
     ignore: tuple[str, ...] = ()
     """Columns to leave out: identifiers, what is only known afterwards."""
     extra: tuple[Path, ...] = ()

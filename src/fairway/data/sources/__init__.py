@@ -6,6 +6,7 @@ A source module has
     SECTION        a subclass of sections.Data whose `source` is the module's name: what only this source needs
     read(section)  the rows, as base.Rows; raises UsageError for a wrong file or name, DataError for unusable content
     recognises(path, start)   optional: whether a file with these first bytes is one of this source's (`fairway init`)
+    written(path)  optional: the rows as clients write them, where `read` takes numbers out of texts
 
 A secret is named in a section, never held: the section travels into the package's lineage.
 """
@@ -84,11 +85,17 @@ def section_of(path: Path, **values: Any) -> sections.Data:
 
 
 def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:
-    """Return the first rows of a file as plain Python values, missing ones as NaN or None."""
+    """Return the first rows of a file as plain Python values, missing ones as NaN or None.
+
+    The cells of a csv file stay texts, which the server reads: what they are follows from the rows
+    that were trained on, not from those of this file.
+    """
     section = section_of(file)
-    frame = plugins.load("sources", section.source).read(section).frame.head(limit)
+    source = plugins.load("sources", section.source)
+    frame = source.written(file) if hasattr(source, "written") else source.read(section).frame
     return [
-        {str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")
+        {str(key): _plain(value) for key, value in row.items()}
+        for row in frame.head(limit).to_dict("records")
     ]
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = ",;\t|"
+WORDS = ("category", "text")  # kinds of which a cell is a value as it is written
+LONGEST_CELL = 1 << 26  # characters; the usual 131,072 are fewer than a document has
 WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]*|(?=\.[0-9]))(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?")
 
@@ -34,10 +36,27 @@ SECTION = CsvData
 
 def read(section: CsvData) -> base.Rows:
     path = base.file(section.path, what="data.path")
+    cells = written(path)
+    said = _said(section)
+    for name in cells.columns:
+        if name not in said:
+            cells[name] = _typed(cells[name], missing={"", *section.missing_values})
+    return base.Rows(cells, None, path.name, {path.name: files.digest_file(path)})
+
+
+def written(path: Path) -> "pd.DataFrame":
+    """Return the cells as a client that copies them sends them: words, without the spaces around."""
     cells = _cells(path)
     for name in cells.columns:
-        cells[name] = _typed(cells[name], missing={"", *section.missing_values})
-    return base.Rows(cells, None, path.name, {path.name: files.digest_file(path)})
+        cells[name] = cells[name].str.strip()
+    return cells
+
+
+def _said(section: sections.Data) -> set[str]:
+    """Return the columns of which the section says what their words are: 1.10 is no 1.1 as a code,
+    and 1.234 is a thousand and more where points stand between groups."""
+    words = {name for name, kind in section.kinds.items() if kind in WORDS}
+    return {*section.categorical, *section.notations, *words}
 
 
 def _typed(cells: "pd.Series[Any]", *, missing: set[str]) -> "pd.Series[Any]":
@@ -51,7 +70,7 @@ def _typed(cells: "pd.Series[Any]", *, missing: set[str]) -> "pd.Series[Any]":
     import numpy as np
     import pandas as pd
 
-    places, words = pd.factorize(cells.str.strip())
+    places, words = pd.factorize(cells)
     known = [word for word in words if word not in missing]
     if known and all(map(NUMBER.fullmatch, known)):
         table = np.array([float(word) if word not in missing else np.nan for word in words])
@@ -109,6 +128,7 @@ def _separator(path: Path) -> str:
 
     pandas mends short, long and doubled lines without a word; here each is a DataError.
     """
+    csv.field_size_limit(LONGEST_CELL)
     opened: Any = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         first = file.readline()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
-from fairway.model import spelling
+from fairway.model import spelling, units
 from fairway.model.kinds import base
 from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
@@ -19,6 +19,11 @@ TOP = 20  # values of a profile
 # characters by which drift is told: numpy's words are all as wide as the longest
 LONGEST_WORD = 256
 WORDS = {str, int, float, bool, np.bool_, Decimal}  # what a word may be written as
+SWITCHES = {"True", "False"}
+MIXED = (
+    "has {kind} beside {other!r}, so that all are words: correct the rows, or add {other!r} to "
+    "data.missingValues if it stands for none"
+)
 MIN_EXPECTED = 5.0  # Cochran's rule: below five expected rows a category joins the other rare ones
 
 
@@ -47,7 +52,13 @@ class Category(base.Kind):
             word = spelling.text(value)
         except ValueError as error:
             raise base.Unreadable(value, wanted=self.wanted) from error
-        return "" if word in feature.gaps else feature.words.get(word, word)
+        if word in feature.gaps:
+            return ""
+        equal = _equal(word, feature)
+        if len(equal) > 1 and type(value) is not str:
+            wanted = f"the text {' or '.join(map(repr, equal))}, which are one number"
+            raise base.Unreadable(value, wanted=wanted)
+        return feature.words.get(word) or (equal[0] if len(equal) == 1 else word)
 
     def column(self, cells: list[Any], feature: Feature) -> Array:
         return _column(cells)
@@ -108,6 +119,24 @@ class Category(base.Kind):
 
     def usual_steps(self, feature: Feature) -> list[Step]:
         return [{"op": "encode", "categories": list(feature.categories)}]
+
+    def remark(self, feature: Feature, values: Array) -> str | None:
+        """Say which codes only a text can tell apart, and what makes words of numbers."""
+        numbers = [name for name in feature.categories if spelling.decimal(name) is not None]
+        others = [name for name in feature.categories if spelling.decimal(name) is None]
+        if others and len(numbers) > len(others):
+            return MIXED.format(kind="numbers", other=others[-1])
+        names = set(feature.categories)
+        if names > SWITCHES:
+            other = max(names - SWITCHES)
+            return MIXED.format(kind="true and false", other=other)
+        unit = units.shared(feature.categories) if len(feature.categories) > FEW else None
+        if unit is not None:
+            return f"{unit}: write the numbers alone where they are quantities"
+        alike = next((names for names in feature.numbered.values() if len(names) > 1), None)
+        if alike is None:
+            return None
+        return f"has the codes {' and '.join(alike)}, which are one number: clients must send them as text"
 
     def profile(self, values: Array) -> Json:
         counts = Counter(values.tolist())
@@ -183,6 +212,12 @@ class Category(base.Kind):
 def shortened(values: Iterable[Any]) -> Array:
     """Return the words of raw values as drift compares them."""
     return _column([spelling.text(value)[:LONGEST_WORD] for value in values])
+
+
+def _equal(word: str, feature: Feature) -> tuple[str, ...]:
+    """Return the categories that are the same number as a word."""
+    number = spelling.decimal(word) if feature.numbered else None
+    return () if number is None else feature.numbered.get(number, ())
 
 
 def _column(values: list[Any]) -> Array:

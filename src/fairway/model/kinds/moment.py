@@ -32,7 +32,16 @@ PIVOT = 69  # of years of two digits: 69 is 1969, 68 is 2068, as POSIX has it
 WANTED = "a moment such as 2024-05-31T14:30:00Z, or seconds since 1970"
 _TIME = r"(?:(?:T|,? +)(\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?) ?([AaPp][Mm])?)?"
 _ZONE = r" ?(Z|UTC|GMT|[-+]\d{2}(?::?\d{2})?)?"
-ISO = re.compile(rf"(\d{{4}})-(\d{{2}})-(\d{{2}}){_TIME}{_ZONE}", re.ASCII)
+ISO = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_TIME}{_ZONE}", re.ASCII)
+MONTHS = [name.lower() for name in calendar.month_name[1:]]
+_DAY = rf"(?:(?:{'|'.join(name[:3] for name in calendar.day_name)})[a-z]*,? )?"
+_MONTH = rf"({'|'.join(f'{name[:3]}(?:{name[3:]})?' for name in MONTHS)})"
+NAMED = re.compile(  # 7 Nov 2024, 07-Nov-24, Mon, 07 November 2024
+    rf"{_DAY}(\d{{1,2}})([ -]){_MONTH}\2(\d{{4}}|\d{{2}}){_TIME}{_ZONE}", re.ASCII | re.IGNORECASE
+)
+NAME_FIRST = re.compile(  # Nov 7, 2024
+    rf"{_DAY}{_MONTH}\.? (\d{{1,2}}),? (\d{{4}}){_TIME}{_ZONE}", re.ASCII | re.IGNORECASE
+)
 OTHER = re.compile(rf"(\d{{1,2}})([./-])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){_TIME}{_ZONE}", re.ASCII)
 
 
@@ -231,17 +240,24 @@ def parsed(text: str, notation: str) -> float | None:
     """Return the seconds since 1970 of a moment as it is written, None where it is none in this
     notation.
 
-    Year-month-day is read in every notation.
+    Year-month-day and names of months are read in every notation.
     """
     text = text.strip()
     if found := ISO.fullmatch(text):
-        year, month, day, *rest = found.groups()
+        year, _, month, day, *rest = found.groups()
+    elif found := NAMED.fullmatch(text):
+        day, _, named, year, *rest = found.groups()
+        month = _place(named)
+    elif found := NAME_FIRST.fullmatch(text):
+        named, day, year, *rest = found.groups()
+        month = _place(named)
     elif notation and (found := OTHER.fullmatch(text)):
         first, _, second, year, *rest = found.groups()
         day, month = (first, second) if notation == DAY_FIRST else (second, first)
-        year = year if len(year) == 4 else str(int(year) + (1900 if int(year) >= PIVOT else 2000))
     else:
         return None
+    if len(year) == 2:
+        year = str(int(year) + (1900 if int(year) >= PIVOT else 2000))
     clock, half, zone = rest
     try:
         hour, minute, second_ = _clock(clock, half)
@@ -260,6 +276,11 @@ def parsed(text: str, notation: str) -> float | None:
         return None
     micros = _micros(at) - 1_000_000 * _offset(zone)
     return micros / 1_000_000
+
+
+def _place(month: str) -> str:
+    """Return the number of a month by the letters that its name begins with."""
+    return str(1 + [name[:3] for name in MONTHS].index(month[:3].lower()))
 
 
 def _clock(clock: str | None, half: str | None) -> tuple[int, int, str]:

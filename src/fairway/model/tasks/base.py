@@ -37,6 +37,7 @@ class Declared:
     group: str | None = None  # the column whose rows are ranked against one another
     parents: Mapping[str, str] = field(default_factory=dict)  # of classes
     coverage: float | None = None  # of intervals
+    notation: str = ""  # how its numbers are written, where that is said
 
 
 @dataclass(frozen=True)

@@ -85,13 +85,14 @@ class Regression(base.Task):
                 "not tell apart: take a constant from it, or give it in another unit"
             )
         low, high = np.quantile(column, SPREAD)
+        written = declared.notation or _written(values)
         facts = {
             "mean": float(column.mean()),
             "std": float(column.std()),
             "spread": float(high - low) or float(column.max() - column.min()),
             "coverage": declared.coverage,
         }
-        return {"facts": facts}
+        return {"facts": facts | ({"notation": written} if written else {})}
 
     def read(self, values: Array) -> list[Any]:
         """Return the numbers, None where missing."""
@@ -105,10 +106,11 @@ class Regression(base.Task):
         return [None if math.isnan(value) else value for value in column.tolist()]
 
     def label(self, value: Any, schema: Schema) -> Any:
+        # one text alone does not show how its column was written
+        notation = schema.facts.get("notation", "")
         try:
             if isinstance(value, str):
-                # one text alone does not show how its column is written
-                READER.cell(value, NAMELESS)
+                value = READER.cell(value, dataclasses.replace(NAMELESS, notation=notation))
             (found,) = self.read(np.array([value], dtype=object))
         except (errors.DataError, TypeError, ValueError):
             return None
@@ -272,7 +274,7 @@ class Regression(base.Task):
         }
 
     def gauge(self, schema: Schema) -> Json:
-        return {"spread": schema.facts["spread"]}
+        return {key: schema.facts[key] for key in ("spread", "notation") if key in schema.facts}
 
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
         apart = np.abs(np.asarray(answers, dtype=np.float64) - np.asarray(labels, dtype=np.float64))
@@ -301,6 +303,9 @@ class Regression(base.Task):
                     value,
                     "a finite number" + ("" if name == "mean" else " above 0"),
                 )
+        if facts.get("notation", "") not in READER.notations:
+            wanted = " or ".join(one for one in READER.notations if one)
+            return "facts: notation", facts["notation"], f"{wanted}, or nothing"
         coverage = facts.get("coverage")
         if coverage is not None and (type(coverage) is not float or not LEAST <= coverage < 1):
             return (
@@ -316,13 +321,17 @@ def _column(values: Array) -> Array:
 
     Raises Unreadable. A column shows how it is written; one label alone does not, see `label`.
     """
+    return READER.read(values, dataclasses.replace(NAMELESS, notation=_written(values)))
+
+
+def _written(values: Array) -> str:
+    """Return how a target column's texts are written, as JSON writes numbers where they do not show
+    it."""
     try:
-        return READER.read(values, NAMELESS)
+        READER.read(values, NAMELESS)
     except kind.Unreadable:
-        notation = _notation(values)
-        if notation is None:
-            raise
-        return READER.read(values, dataclasses.replace(NAMELESS, notation=notation))
+        return _notation(values) or ""
+    return ""
 
 
 def _notation(values: Array) -> str | None:
