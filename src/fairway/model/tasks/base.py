@@ -62,10 +62,17 @@ class Task(ABC):
     # the baselines' names, in words; the gate wants the zero rule beaten
     rules: ClassVar[Mapping[str, str]]
 
+    # answers are a quantity, of which an evaluation may state quantiles
+    quantifies: ClassVar[bool] = False
+
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """Return its metrics, and those that installed packages add to it."""
         return metrics.of(self.name, named=self.measured_by)
+
+    def measured(self, scores: Mapping[str, float]) -> tuple[Metric, ...]:
+        """Return the metrics of these scores, in order."""
+        return tuple(metric for metric in self.metrics if metric.name in scores)
 
     def metric(self, name: str | None) -> Metric:
         """Return the metric of this name, the task's first where none is named; raises DataError
