@@ -12,7 +12,6 @@ SIGTERM.
 
 import asyncio
 import atexit
-import logging
 import os
 import signal
 import sys
@@ -41,8 +40,6 @@ from fairway.serving import (
     seldon_message,
 )
 from fairway.serving.reply import InferenceReply
-
-log = logging.getLogger("fairway.serving")
 
 PACKAGE = "/models/package"
 PREDICTIONS = ("/predict", "/api/v1.0/predictions", "/api/v0.1/predictions")
