@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
-from fairway.model import spelling, units
+from fairway.model import affixes, spelling
 from fairway.model.kinds import base
 from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
@@ -130,7 +130,7 @@ class Category(base.Kind):
         if names > SWITCHES:
             other = max(names - SWITCHES)
             return MIXED.format(kind="true and false", other=other)
-        unit = units.shared(feature.categories) if len(feature.categories) > FEW else None
+        unit = affixes.shared(feature.categories) if len(feature.categories) > FEW else None
         if unit is not None:
             return f"{unit}: write the numbers alone where they are quantities"
         alike = next((names for names in feature.numbered.values() if len(names) > 1), None)
