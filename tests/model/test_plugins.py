@@ -59,7 +59,7 @@ def test_a_model_with_a_strangers_kind_is_packaged_and_answers_requests(stranger
         f"""
 from pathlib import Path
 from fairway.packaging import package
-from fairway.serving import batch, predictor, protocol
+from fairway.serving import asking, batch, predictor, protocol
 folder = Path({str(stranger)!r})
 made = package.import_onnx(folder / "model.onnx", schema=folder / "schema.json", name="court", out=folder / "store")
 model = predictor.Predictor.load(Path(made.path))
@@ -67,7 +67,7 @@ model.check_golden()
 spelled = {{"age": [40, 40], "hours": ["20 %", 20.0], "sector": ["state"] * 2}}
 (answers,) = batch.predict(model, [spelled])
 one, other = answers.values["probabilities"].tolist()
-sent = protocol.request_body(model.sample(rows=2), features=model.features)
+sent = asking.request_body(model.sample(rows=2), features=model.features)
 request = protocol.parse(sent, features=model.features, outputs=model.outputs)
 print(one == other, model.predict(request.columns).shape, model.metadata(revision=None)["inputs"][1]["datatype"])
 """,

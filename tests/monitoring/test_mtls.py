@@ -20,7 +20,7 @@ from fairway import cli, errors, tls
 from fairway.config import sections
 from fairway.monitoring.eventstore import access, remote, spiffe
 from fairway.platforms.kubernetes.objects import names, pods
-from fairway.serving import command, eventlog
+from fairway.serving import command, delivery, eventlog
 from tests.cluster import certificates
 from tests.monitoring import made, mounted, processes
 from tests.platforms.kubernetes import made as rendered
@@ -414,7 +414,7 @@ def test_a_connection_that_the_collector_closed_for_idleness_is_no_failure(
     running, issuer, tmp_path
 ):
     folder = mounted.mount(tmp_path / "server", mounted.secret(issuer, uris=(SERVER,)))
-    sender = eventlog.Sender(running.url, certificates=folder, pod="income-aaa")
+    sender = delivery.Sender(running.url, certificates=folder, pod="income-aaa")
     for _ in range(2):
         sender.post([json.dumps(PREDICTION).encode()])
         assert sender._connection is not None
@@ -497,7 +497,7 @@ def test_replaced_certificates_count_from_the_next_connection_and_no_kept_one_is
     with collecting(
         tmp_path, kubeconfig, "--auth=kubernetes", f"--client-ca={volume}/ca.crt"
     ) as running:
-        sender = eventlog.Sender(running.url, certificates=server, pod="income-aaa")
+        sender = delivery.Sender(running.url, certificates=server, pod="income-aaa")
         sender.post([json.dumps(PREDICTION).encode()])
         kept, before = sender._connection, serial(running.url)
         files = mounted.secret(new, hosts=LOOPBACK)

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from fairway.config import sections
-from fairway.serving import app, batch, protocol, seldon_message
+from fairway.serving import batch, costs, meters, protocol, seldon_message
 from tests.fuzz import targets
 from tests.serving import support
 
@@ -41,7 +41,7 @@ def ask(server: targets.Application, *columns: list[Any]) -> tuple[int, Any]:
 def counted(feature: str) -> float:
     origin = targets.ORIGIN
     labels = (origin.namespace, origin.deployment, origin.revision, "shadow", feature)
-    samples = app.UNREADABLE.labels(*labels).collect()[0].samples
+    samples = meters.UNREADABLE.labels(*labels).collect()[0].samples
     return next(one.value for one in samples if one.name.endswith("_total"))
 
 
@@ -106,6 +106,6 @@ def test_no_text_costs_a_server_more_than_calibration_has_seen(package, unreadab
     for feature in server.model.features.values():
         entry = {"name": feature.name, "datatype": "BYTES", "shape": [len(words)], "data": words}
         body = orjson.dumps({"inputs": [entry]})
-        (cost,) = app.Application._least(server.app, body)
-        assert cost / len(body) < 3 * server.app._dearest
+        (cost,) = costs.least(body, answer=server.app._tried)
+        assert cost / len(body) < 3 * server.app.costs.dearest
     server.close()

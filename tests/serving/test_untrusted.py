@@ -7,6 +7,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -15,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from fairway.packaging import package
-from fairway.serving import app
+from fairway.serving import costs
 from tests.fuzz import targets
 from tests.serving import support
 
@@ -208,9 +209,9 @@ def test_a_body_that_cannot_be_unpacked_within_its_bound_is_refused(server, body
 
 def test_a_compressed_body_is_judged_by_what_it_unpacks_to(server, monkeypatch):
     body = orjson.dumps(support.tensors([20] * 5_000, [40] * 5_000, ["state"] * 5_000))
-    monkeypatch.setattr(server.app, "inline_bytes", 0)
     # of a slow model: more than its 10 s for these rows
-    monkeypatch.setattr(server.app, "_costs", (0.0, 1e-3))
+    slow = replace(server.app.costs, inline_bytes=0, request=0.0, byte=1e-3)
+    monkeypatch.setattr(server.app, "costs", slow)
     assert [
         server.ask(body)[0],
         server.ask(gzip.compress(body), {"content-encoding": "gzip"})[0],
@@ -220,21 +221,19 @@ def test_a_compressed_body_is_judged_by_what_it_unpacks_to(server, monkeypatch):
 def test_a_server_that_starts_on_a_busy_node_takes_as_many_rows_as_its_replicas(
     server, monkeypatch
 ):
-    for name in ("_costs", "_dearest", "inline_bytes", "most_rows"):
-        monkeypatch.setattr(server.app, name, getattr(server.app, name))  # to be put back
+    monkeypatch.setattr(server.app, "costs", server.app.costs)  # to be put back
     server.app.calibrate()
-    calm = server.app.most_rows
+    calm = server.app.costs.most_rows
     # who gets a twentieth of a core
-    monkeypatch.setattr(app.time, "perf_counter", lambda: 20 * time.process_time())
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: 20 * time.process_time())
     server.app.calibrate()
-    assert server.app.most_rows >= calm / 4  # not a sixteenth, whatever runs beside this test
+    assert server.app.costs.most_rows >= calm / 4  # not a sixteenth, whatever runs beside this test
 
 
 def test_a_byte_costs_what_the_dearest_body_of_a_client_does(server, monkeypatch):
     monkeypatch.setattr(
-        server.app, "_timed", lambda body: len(body) * (1e-3 if b"[0],[0]," in body else 1e-9)
+        costs, "_timed", lambda body, answer: len(body) * (1e-3 if b"[0],[0]," in body else 1e-9)
     )
-    for name in ("_costs", "_dearest", "inline_bytes", "most_rows"):
-        monkeypatch.setattr(server.app, name, getattr(server.app, name))  # to be put back
+    monkeypatch.setattr(server.app, "costs", server.app.costs)  # to be put back
     server.app.calibrate()
     assert server.ask(b" " * (2 << 20))[0] == 413

@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_memory_grows_with_what_was_sent_and_not_with_what_it_becomes(
         out=tmp_path / "store",
     )
     server = targets.Application(Path(made.path))
-    server.app.most_rows = ROWS
+    server.app.costs = replace(server.app.costs, most_rows=ROWS)
     tensor = {
         "name": "x",
         "datatype": "BYTES",

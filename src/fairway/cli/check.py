@@ -128,6 +128,7 @@ def _data(config: "sections.Config") -> list[Finding]:
 def _prepared(config: "sections.Config") -> list[Finding]:
     from fairway import artifacts
     from fairway.data import prepare
+    from fairway.evaluation import quantiles
     from fairway.model import kinds, tasks
     from fairway.model.schema import Schema
     from fairway.training import families
@@ -143,6 +144,11 @@ def _prepared(config: "sections.Config") -> list[Finding]:
     found = [Finding("error", "training", why)] if why is not None else []
     try:
         tasks.of(schema).metric(config.evaluation.metric)
+        quantiles.refuse(
+            config.evaluation.quantiles,
+            task=tasks.of(schema),
+            validation=record.rows["validation"],
+        )
     except errors.DataError as error:
         found.append(Finding("error", "evaluation", str(error)))
     return found + [Finding("warning", "data", warning) for warning in record.warnings]

@@ -376,9 +376,7 @@ def _scores(record: artifacts.Evaluation) -> str:
     from fairway.model import tasks
     from fairway.model.metrics import figure
 
-    metrics = [
-        metric for metric in tasks.named(record.task).metrics if metric.name in record.metrics
-    ]
+    metrics = tasks.named(record.task).measured(record.metrics)
     said = "  ".join(f"{metric.words} {figure(record.metrics[metric.name])}" for metric in metrics)
     found = [f"{row['class']} {row['recall']:.3f}" for row in record.per_class[:MOST_RECALLS]]
     more = (

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import splits
-from fairway.evaluation import baselines, bounds, report, slices
+from fairway.evaluation import baselines, bounds, quantiles, report, slices
 from fairway.model import graph, tasks
+from fairway.model.metrics import quantities
 from fairway.model.schema import Schema
 
 BOUND = 0.99  # confidence of the bound on the disagreement
@@ -43,17 +44,21 @@ def evaluate(
             f"the test split of {dataset} has no rows: wanted some; prepare the data with more rows or another split"
         )
     primary = tasks.of(data.schema).metric(section.metric)
+    quantiles.refuse(section.quantiles, task=tasks.of(data.schema), validation=len(data.validation))
     subject = Subject(data.schema, fitted, checkpoint / "model.onnx", champion)
     tested = subject.compare(data.test)
     recent = subject.compare(data.recent) if data.recent is not None else None
     details = subject.task.details(tested.ours, data.test.target, data.schema)
+    stated = subject.quantiles(section.quantiles, data, tested)
+    details |= {"quantiles": stated} if stated else {}
     record = artifacts.Evaluation(
         rows=len(data.test),
         slices=tuple(slices.measure(section, data=data, raw=tested.ours)),
         baselines=subject.baselines(data, tested),
         task=data.schema.task,
         primary=primary.name,
-        metrics=subject.task.measure(tested.ours, data.test.target, data.schema),
+        metrics=subject.task.measure(tested.ours, data.test.target, data.schema)
+        | {quantities.named(row["quantile"]): row["pinball"] for row in stated},
         details={
             name: value for name, value in details.items() if name not in ("confusion", "per_class")
         },
@@ -98,14 +103,21 @@ class Subject:
 
     def compare(self, rows: splits.Split) -> SideBySide:
         """Return the answers of both models to these rows."""
-        task = self.task
-        inputs = rows.inputs(self.fitted.layout)
-        ours = graph.run(self.model, inputs, output=task.output, width=task.width(self.schema))
-        answers = task.answers(ours, self.schema)
+        ours = self.answered(rows)
+        answers = self.task.answers(ours, self.schema)
         if self.champion is None:
             return SideBySide(ours, answers, None, None)
         theirs, labels = baselines.champion(self.champion, rows=rows, schema=self.schema)
         return SideBySide(ours, answers, theirs, self._apart(rows, answers, labels))
+
+    def answered(self, rows: splits.Split) -> NDArray[Any]:
+        """Return what the model's graph answers these rows."""
+        return graph.run(
+            self.model,
+            rows.inputs(self.fitted.layout),
+            output=self.task.output,
+            width=self.task.width(self.schema),
+        )
 
     def _apart(
         self, rows: splits.Split, ours: Sequence[Any], theirs: Sequence[Any]
@@ -129,6 +141,21 @@ class Subject:
             else self.task.compare(tested.theirs, data.test.target, self.schema)
         )
         return {**rules, "champion": champion}
+
+    def quantiles(
+        self, levels: Sequence[float], data: splits.Splits, tested: SideBySide
+    ) -> list[artifacts.Json]:
+        """Return what each stated quantile is on the test rows."""
+        if not levels:
+            return []
+        held_out = self.answered(data.validation)[:, 0].astype(np.float64)
+        return quantiles.measure(
+            levels,
+            off=data.validation.target - held_out,
+            said=tested.ours[:, 0].astype(np.float64),
+            target=data.test.target,
+            train=data.train.target,
+        )
 
     def recent(self, data: splits.Splits, compared: SideBySide, *, metric: str) -> artifacts.Json:
         """Return how both models fare on the newly labelled rows that were kept from training."""

@@ -66,10 +66,11 @@ def render(
     environment.filters |= {
         "percent": lambda value: f"{100 * value:.2f} %",
         "count": lambda value: f"{value:,}",
+        "figure": metrics.figure,
     }
     task = tasks.named(record.task)
     primary = task.metric(record.primary)
-    shown = [metric for metric in task.metrics if metric.name in record.metrics]
+    shown = task.measured(record.metrics)
     compared = [metric for metric in shown if metric.compared and metric != primary][:BESIDE]
     with matplotlib.rc_context(STYLE):
         plots = _plots(details, classes=classes, fitted=fitted)

@@ -12,7 +12,6 @@ is in the spool before the answer is sent, and the spool is what the thread deli
 """
 
 import logging
-import ssl
 import threading
 import time
 import zlib
@@ -20,24 +19,19 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http import client
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 import orjson
 import prometheus_client
 
-from fairway import errors, tls
 from fairway.config import sections
-from fairway.serving import spool
+from fairway.serving import delivery, spool
 
 log = logging.getLogger("fairway.serving.eventlog")
 
 TYPE = "dev.fairway.prediction.v1"
-# a collector that hangs costs the queue 2 s of events, a tenth of its bound at 1,000 a second
-HTTP_TIMEOUT_SECONDS = 2.0
 # of requests' bodies behind the records in memory: clients choose how large they are
 QUEUE_BYTES = 32 << 20
 BATCH_BYTES = 4 << 20  # of them behind one delivery
@@ -98,17 +92,6 @@ class Origin:
     classes: Sequence[str] | None = None
 
 
-class Undelivered(Exception):
-    """The collector did not take a batch; `permanent` where it never will."""
-
-    def __init__(
-        self, sentence: str, *, permanent: bool = False, wait_seconds: float = 0.0
-    ) -> None:
-        super().__init__(sentence)
-        self.permanent = permanent
-        self.wait_seconds = wait_seconds
-
-
 class EventLog:
     """Takes records without waiting; delivers, spools or counts every one of them."""
 
@@ -127,7 +110,7 @@ class EventLog:
         self._origin = origin
         self._enabled = bool(collector)
         self._sender = (
-            Sender(collector, token=token, certificates=certificates, pod=pod)
+            delivery.Sender(collector, token=token, certificates=certificates, pod=pod)
             if collector
             else None
         )
@@ -181,7 +164,7 @@ class EventLog:
         if self._thread.is_alive():
             self._deadline = time.monotonic() + timeout_seconds
             self._closing.set()
-            self._thread.join(timeout_seconds + HTTP_TIMEOUT_SECONDS + 1)
+            self._thread.join(timeout_seconds + delivery.HTTP_TIMEOUT_SECONDS + 1)
 
     def _run(self) -> None:
         interval = self._settings.interval.total_seconds()
@@ -244,7 +227,7 @@ class EventLog:
             return False
         try:
             self._sender.post([line for _, line in lines])
-        except Undelivered as error:
+        except delivery.Undelivered as error:
             if not error.permanent:
                 self._back_off(error)
                 return False
@@ -253,7 +236,7 @@ class EventLog:
         self._count(SENT, lines)
         return True
 
-    def _divide(self, lines: Sequence[tuple[str, bytes]], *, error: Undelivered) -> bool:
+    def _divide(self, lines: Sequence[tuple[str, bytes]], *, error: delivery.Undelivered) -> bool:
         """Halve a refused batch until the event that spoils it is alone, and drops that one."""
         if len(lines) == 1:
             self._drop(Counter(role for role, _ in lines), reason="refused")
@@ -288,7 +271,7 @@ class EventLog:
             self._deadline is not None and time.monotonic() > self._deadline
         )
 
-    def _back_off(self, error: Undelivered) -> None:
+    def _back_off(self, error: delivery.Undelivered) -> None:
         if self._backoff == 0.0:
             log.warning("The collector does not take events, they go to the spool: %s", error)
         self._backoff = min(LONGEST_BACKOFF_SECONDS, max(2 * self._backoff, 0.2))
@@ -318,98 +301,6 @@ class EventLog:
         labels = self._labels("")[:3]
         QUEUED.labels(*labels).set(len(self._queue))
         SPOOL_BYTES.labels(*labels).set(self._spool.bytes_used() if self._spool else 0)
-
-
-class Sender:
-    """Posts batches over one kept connection. The token, or the folder with a certificate, is
-    looked at for each batch: both are replaced while they are used."""
-
-    def __init__(
-        self,
-        collector: str,
-        *,
-        token: Path | None = None,
-        certificates: Path | None = None,
-        pod: str = "",
-    ) -> None:
-        self._collector = collector
-        self._path = urlsplit(collector).path.rstrip("/") + "/v1/events"
-        self._connection: client.HTTPConnection | None = None
-        self._token, self._pod = token, pod
-        self._certificates = tls.Certificates(certificates) if certificates else None
-        self._context: ssl.SSLContext | None = None  # of the connection
-
-    def post(self, lines: Sequence[bytes]) -> None:
-        """Return when the collector has acknowledged the batch; raises Undelivered otherwise."""
-        body = b"[" + b",".join(lines) + b"]"
-        try:
-            self._renew()
-            status, text, after = self._exchange(body, headers=self._headers())
-        except errors.Unavailable as error:
-            raise Undelivered(str(error)) from error
-        except (OSError, client.HTTPException) as error:
-            self.close()
-            said = self._certificates.reason(error) if self._certificates else str(error)
-            raise Undelivered(f"{self._collector}: {type(error).__name__} {said}") from error
-        except ValueError as error:
-            self.close()
-            raise Undelivered(
-                f"the token in {self._token} cannot be sent ({type(error).__name__}): wanted one line of ASCII"
-            ) from error
-        if status // 100 == 2:
-            return
-        permanent = status in (400, 413, 415, 422)
-        raise Undelivered(
-            f"{status} {text}",
-            permanent=permanent,
-            wait_seconds=float(after) if after.isdigit() else 0.0,
-        )
-
-    def _renew(self) -> None:
-        """Leave a connection that was made with another certificate than is there now."""
-        context = self._certificates.context() if self._certificates else None
-        if context is not self._context:
-            self.close()
-            self._context = context
-
-    def _headers(self) -> dict[str, str]:
-        content = {"content-type": "application/cloudevents-batch+json"}
-        if self._certificates is not None:
-            return {**content, tls.POD_HEADER: self._pod} if self._pod else content
-        if self._token is None:
-            return content
-        return {
-            **content,
-            "authorization": f"Bearer {self._token.read_text(encoding='ascii').strip()}",
-        }
-
-    def _exchange(self, body: bytes, *, headers: Mapping[str, str]) -> tuple[int, str, str]:
-        kept = self._connection is not None
-        try:
-            return self._attempt(body, headers)
-        except (client.RemoteDisconnected, BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
-            self.close()
-            if not kept:
-                raise
-            # the collector had closed an idle connection: that is no failure
-            return self._attempt(body, headers)
-
-    def _attempt(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, str]:
-        if self._connection is None:
-            self._connection = tls.connection(
-                self._collector,
-                certificates=self._certificates,
-                timeout_seconds=HTTP_TIMEOUT_SECONDS,
-            )
-        self._connection.request("POST", self._path, body, dict(headers))
-        response = self._connection.getresponse()
-        text = response.read().decode("utf-8", "replace")[:200]
-        return response.status, text, response.headers.get("retry-after", "")
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 def encode(record: Record, *, origin: Origin, sample: float, tells: bool = False) -> bytes:

@@ -58,11 +58,6 @@ class Request:
     unreadable: Mapping[str, int]
 
 
-def features_of(declared: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
-    """Return the schema's features by name."""
-    return {feature.name: feature for feature in map(Feature.from_json, declared)}
-
-
 def parse(
     body: bytes,
     *,
@@ -394,53 +389,3 @@ def _blob(value: Any) -> bytes:
 def datatype_of(feature: Feature) -> str:
     """Return the datatype that the feature's tensor has in the model's metadata."""
     return kinds.of(feature).datatype
-
-
-def dear_bodies(features: Mapping[str, Feature], *, size: int, most_rows: int) -> list[bytes]:
-    """Return bodies of about that many bytes which are as dear as a client can make them: short
-    lists without end, refused once they are counted, and, for each kind of feature, short texts of
-    which no two are the same."""
-    one = {feature.kind: feature for feature in features.values()}
-    lists = orjson.Fragment(b"[" + b",".join([b"[0]"] * (size // 4)) + b"]")
-    rows = min(size // 9, most_rows)
-    texts = (
-        [f"{n:x}x" for n in range(rows)],
-        [f"{n}.0" for n in range(rows)],
-        [_date(n) for n in range(rows)],
-    )
-    return [
-        _dear(next(iter(features.values())), 1, lists),
-        *(
-            _dear(feature, rows, text)
-            for feature in one.values()
-            if not feature.shape
-            for text in texts
-        ),
-    ]
-
-
-def _date(number: int) -> str:
-    return f"{number % 28 + 1}.{number // 28 % 12 + 1}.{number // 336 % 100:02}"
-
-
-def _dear(feature: Feature, rows: int, data: Any) -> bytes:
-    entry = {
-        "name": feature.name,
-        "datatype": datatype_of(feature),
-        "shape": [rows, *feature.shape],
-        "data": data,
-    }
-    return orjson.dumps({"inputs": [entry]})
-
-
-def request_body(columns: Mapping[str, Array], *, features: Mapping[str, Feature]) -> bytes:
-    """Return the JSON request for the columns, as a client would send it; a NaN becomes null."""
-    inputs = []
-    for name, feature in features.items():
-        values = columns[name]
-        data = kinds.of(feature).to_json(values)
-        shape = [len(values), *feature.shape]
-        inputs.append(
-            {"name": name, "datatype": datatype_of(feature), "shape": shape, "data": data}
-        )
-    return orjson.dumps({"inputs": inputs}, option=orjson.OPT_SERIALIZE_NUMPY)

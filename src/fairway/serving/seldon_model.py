@@ -12,13 +12,12 @@ SIGTERM.
 
 import asyncio
 import atexit
-import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import flask
@@ -40,8 +39,7 @@ from fairway.serving import (
     protocol,
     seldon_message,
 )
-
-log = logging.getLogger("fairway.serving")
+from fairway.serving.reply import InferenceReply
 
 PACKAGE = "/models/package"
 PREDICTIONS = ("/predict", "/api/v1.0/predictions", "/api/v0.1/predictions")
@@ -256,7 +254,7 @@ class Worker:
 class Seldon(app.Application):
     """The hot path for Seldon's messages: limits, deadline, events and series are the same."""
 
-    def _answer(self, body: bytes, call: headers.RequestHead) -> app.InferenceReply:
+    def _answer(self, body: bytes, call: headers.RequestHead) -> InferenceReply:
         app.note(body, call)
         message = seldon_message.read(body, features=self._model.features)
         reply = self._predicted(
@@ -264,7 +262,7 @@ class Seldon(app.Application):
                 message.request,
                 features=self._model.features,
                 outputs=self._model.outputs,
-                most_rows=self.most_rows,
+                most_rows=self.costs.most_rows,
                 lenient=self._lenient,
             ),
             call,
@@ -296,7 +294,7 @@ class Seldon(app.Application):
         """Leave every request to the threads: the measured sizes are of the other protocol's
         bodies."""
         super().calibrate()
-        self.inline_bytes = 0
+        self.costs = replace(self.costs, inline_bytes=0)
 
 
 async def _exchange(application: app.Application, scope: app.Scope, body: bytes) -> SentAnswer:

@@ -177,16 +177,18 @@ def test_concurrency_without_keda_is_said() -> None:
 
 
 def test_keda_asks_for_a_metric_that_the_servers_have() -> None:
-    from fairway.serving import admission, app
+    from fairway.serving import admission, meters
 
     query = rendered(settings=EVERYTHING, concurrency=8)["ScaledObject"]["spec"]["triggers"][0][
         "metadata"
     ]["query"]
-    described = app.SECONDS.describe()[0]
+    described = meters.SECONDS.describe()[0]
     assert f"rate({described.name}_sum{{" in query
-    assert f"{scalers.SHED_SECONDS:g} * sum(rate({app.REQUESTS.describe()[0].name}_total{{" in query
+    assert (
+        f"{scalers.SHED_SECONDS:g} * sum(rate({meters.REQUESTS.describe()[0].name}_total{{" in query
+    )
     assert scalers.SHED_SECONDS == admission.LONGEST_WAIT
-    assert {"namespace", "deployment", "revision"} <= set(app.LABELS)
+    assert {"namespace", "deployment", "revision"} <= set(meters.LABELS)
 
 
 def test_only_the_servers_port_is_let_in() -> None:

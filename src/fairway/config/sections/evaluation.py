@@ -1,10 +1,9 @@
 """The `evaluation` section: what is measured, and what the gate wants of it."""
 
+import itertools
 from typing import Annotated
 
-from pydantic import (
-    Field,
-)
+from pydantic import AfterValidator, Field
 
 from fairway.config.sections.base import Fraction, Section
 
@@ -32,6 +31,20 @@ class Gate(Section):
     """What every slice with enough rows must reach in the primary metric; none by default."""
 
 
+def _in_order(levels: tuple[float, ...]) -> tuple[float, ...]:
+    wanted = (
+        "wanted shares between 0 and 1, each once and the smallest first, such as [0.1, 0.5, 0.9]"
+    )
+    wrong = [level for level in levels if not 0 < level < 1]
+    if wrong:
+        raise ValueError(f"{wrong[0]:g} is no quantile: {wanted}")
+    for one, other in itertools.pairwise(levels):
+        if one >= other:
+            said = "is there twice" if one == other else f"comes after {one:g}"
+            raise ValueError(f"{other:g} {said}: {wanted}")
+    return levels
+
+
 class Evaluation(Section):
     """What is measured on the test split."""
 
@@ -39,6 +52,9 @@ class Evaluation(Section):
     """The primary metric, which gates and orders slices: the task's first by default (accuracy,
     RMSE). Of rare classes `average_precision` or `balanced_accuracy` say more, and `fairway init`
     then writes one."""
+    quantiles: Annotated[tuple[float, ...], AfterValidator(_in_order)] = ()
+    """Of a regression: the quantiles whose pinball loss is measured, such as `[0.1, 0.5, 0.9]`: each
+    is the answer shifted by that quantile of the validation rows' errors. They are not served."""
     slices: tuple[str, ...] = ()
     """Columns whose values are judged apart; categories with few values by default."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 30

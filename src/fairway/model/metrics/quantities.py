@@ -1,10 +1,13 @@
 """Metrics of numbers, and of the intervals that come with them: those are told of answers that have
 one."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from fairway.model.metrics.base import AnsweredRows, Array, Metric
 
+STATED = "pinball_"  # before the quantile
 TINY = 1e-300  # in place of a variance of 0
 
 
@@ -73,6 +76,34 @@ class IntervalWidth(Metric):
     def measure(self, rows: AnsweredRows) -> float | None:
         ends = _ends(rows)
         return None if ends is None else float((ends[1] - ends[0]).mean())
+
+
+class QuantileLoss(Metric):
+    """Of a stated quantile, which an evaluation measures; the answers alone do not tell it."""
+
+    better = "low"
+    compared = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.words = f"pinball loss of the quantile {name.removeprefix(STATED)}"
+
+    def measure(self, rows: AnsweredRows) -> None:
+        return None
+
+
+def named(level: float) -> str:
+    """Return the metric's name of a stated quantile."""
+    return f"{STATED}{level:g}"
+
+
+def stated(names: Iterable[str]) -> list[Metric]:
+    """Return the metrics of stated quantiles among these names."""
+    return [QuantileLoss(name) for name in names if _is_stated(name)]
+
+
+def _is_stated(name: str) -> bool:
+    return name.removeprefix(STATED)[:1].isdigit() and name.startswith(STATED)
 
 
 def r_squared(squared: float, target: Array) -> float:

@@ -25,6 +25,7 @@ class Ranking(regression.Regression):
     output = "score"
     side = "fairway.training.losses:RankingSide"
     measured_by: ClassVar[tuple[str, ...]] = ("ndcg", "top1")
+    quantifies: ClassVar[bool] = False
     declares: ClassVar[tuple[str, ...]] = ("range",)
     rules = {"zero_rule": "no order", "random": "any order"}  # noqa: RUF012 - a constant
 

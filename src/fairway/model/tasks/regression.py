@@ -12,7 +12,7 @@ from fairway import errors
 from fairway.model.kinds import base as kind
 from fairway.model.kinds import number
 from fairway.model.kinds.base import Compared
-from fairway.model.metrics import figure
+from fairway.model.metrics import Metric, figure, quantities
 from fairway.model.metrics.quantities import TINY, r_squared
 from fairway.model.schema import Feature, Schema
 from fairway.model.tasks import base
@@ -51,8 +51,13 @@ class Regression(base.Task):
         "coverage",
         "interval",
     )
+    quantifies: ClassVar[bool] = True
     declares: ClassVar[tuple[str, ...]] = ("range", "coverage")
     rules = {"zero_rule": "always the mean", "random": "guessing a row of training"}  # noqa: RUF012 - a constant
+
+    def measured(self, scores: Mapping[str, float]) -> tuple[Metric, ...]:
+        """Return the metrics of these scores, those of stated quantiles last."""
+        return (*super().measured(scores), *quantities.stated(scores))
 
     def suits(self, values: Array, declared: Declared) -> str | None:
         try:
