@@ -62,6 +62,8 @@ def test_what_was_sent_is_told_with_what_nobody_knows() -> None:
     from fairway.cli import sending
 
     assert sending._sent(requests.Sent(3, 2, 0), "labels") == "sent 3 labels, 2 of them new"
+    assert sending._sent(requests.Sent(1, 1, 0), "labels") == "sent 1 label, new"
+    assert sending._sent(requests.Sent(1, 0, 0), "outcomes") == "sent 1 outcome, not new"
     assert sending._sent(requests.Sent(3, 2, 1), "labels").endswith(
         "1 of requests that the store does not know: they count once the server's event comes"
     )

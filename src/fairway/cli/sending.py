@@ -155,7 +155,9 @@ def _sent(sent: "requests.Sent", what: str) -> str:
         if sent.unknown
         else ""
     )
-    return f"sent {sent.sent} {what}, {sent.new} of them new{unknown}"
+    what = what if sent.sent != 1 else what.removesuffix("s")
+    of_them = f"{sent.new} of them new" if sent.sent != 1 else "new" if sent.new else "not new"
+    return f"sent {sent.sent} {what}, {of_them}{unknown}"
 
 
 def _rows(file: Path | None, given: dict[str, str | None], *, wanted: str) -> list[dict[str, str]]:
