@@ -19,6 +19,7 @@ MODULES = {
     "client": BOTH,
     "errors": "the guard of errors in answers, and the errors that fairway raises",
     "fetch": COMMAND,
+    "monitor": COMMAND,
     "loop": "the operator's loop of looks and training's loop of epochs, each the centre of its package",
     "platform": SECTION,
     "report": "the demo's report and an evaluation's",

@@ -10,8 +10,9 @@ from docs.pages.markdown import document, flow, table, type_of
 from fairway.config import loader, sections
 
 CONFIGURATION = """
-Keys of `fairway.yaml`; the same names are the fields of the custom resource. `fairway check` prints the composed whole.
-A key that is not listed here is refused. Durations are written `250ms`, `30s`, `10m`, `6h` or `2d`.
+Keys of `fairway.yaml`; the same names are the fields of the custom resource. `fairway check` says
+whether they fit together. A key that is not listed here is refused.
+Durations are written `250ms`, `30s`, `10m`, `6h` or `2d`.
 
 What wins, lowest first: the defaults below, the groups that the file's `defaults` choose (see [Groups](#groups)), the
 environment's group, the file, `--set key.path=value`. Relative paths in `data` are taken from the file's folder.

@@ -224,3 +224,14 @@ def test_a_server_that_claims_what_cannot_be_moves_no_bound(said: object) -> Non
         )
         is None
     )
+
+
+@pytest.mark.parametrize("answers", [None, 0.5, [], [0.5], [[0.5, 0.5]]], ids=str)
+def test_golden_answers_that_are_no_row_for_each_of_the_inputs_are_refused(
+    tmp_path: Path, answers: object
+) -> None:
+    loaded = manifest.load(Path(support.packaged(tmp_path).path))
+    content = artifacts.read_json(loaded.path / "golden.json") | {"probabilities": answers}
+    (tmp_path / "golden.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(errors.PackageError, match="which its inputs do not match"):
+        golden.read(tmp_path / "golden.json", schema=loaded.schema)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fairway import artifacts
 from fairway.config import sections
+from fairway.model.schema import Feature
 from fairway.packaging import package
 from fairway.serving import command
 
@@ -122,6 +123,11 @@ def packaged_numbers(folder: Path, *, slope: float, spread: float, off: float = 
         folder / "model.onnx", schema=folder / "schema.json", name="income", out=folder / "store"
     )
     return Path(made.path)
+
+
+def features(*declared: Mapping[str, object]) -> dict[str, Feature]:
+    """Return the features of a schema by name."""
+    return {feature.name: feature for feature in map(Feature.from_json, declared)}
 
 
 def tensors(age: list[object], hours: list[object], sector: list[object]) -> dict[str, object]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fairway.serving import admission, protocol, uploads
+from tests.serving import support
 
 
 def backlog(*, timeout: float = 10.0, most: int = 100) -> admission.Backlog:
@@ -235,7 +236,7 @@ def test_a_request_is_refused_where_what_waits_takes_too_long() -> None:
 
 
 def test_more_rows_than_may_be_are_refused_before_they_are_read() -> None:
-    features = protocol.features_of([{"name": "age", "kind": "number"}])
+    features = support.features({"name": "age", "kind": "number"})
     body = (
         b'{"inputs": [{"name": "age", "datatype": "FP64", "shape": [3], "data": "not even read"}]}'
     )

@@ -7,15 +7,14 @@ import orjson
 import pytest
 
 from fairway.serving import protocol, seldon_message
+from tests.serving import support
 
-FEATURES = protocol.features_of(
-    [
-        {"name": "age", "kind": "number"},
-        {"name": "sector", "kind": "category", "categories": ["private", "state"]},
-    ]
+FEATURES = support.features(
+    {"name": "age", "kind": "number"},
+    {"name": "sector", "kind": "category", "categories": ["private", "state"]},
 )
-IMAGE = protocol.features_of([{"name": "pixels", "kind": "image", "shape": [1, 2, 2]}])
-NUMBERS = protocol.features_of([{"name": "a", "kind": "number"}, {"name": "b", "kind": "number"}])
+IMAGE = support.features({"name": "pixels", "kind": "image", "shape": [1, 2, 2]})
+NUMBERS = support.features({"name": "a", "kind": "number"}, {"name": "b", "kind": "number"})
 
 
 def rows(document, features=FEATURES):

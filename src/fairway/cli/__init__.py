@@ -51,7 +51,7 @@ VERBS = {
         "fairway.cli.sending",
         "Send what became of requests, for business guards and A/B tests.",
     ),
-    "monitor": ("fairway.cli.deployed", "Show drift, realised loss and alerts."),
+    "monitor": ("fairway.cli.monitor", "Show drift, realised loss and alerts; replay a history."),
     "collector": (
         "fairway.cli.collector",
         "Collect predictions and labels, as a service of its own.",

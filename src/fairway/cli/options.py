@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fairway.control.ports import PlatformPort
     from fairway.platforms.local.home import Home
 
+CONFIG = Path("fairway.yaml")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -35,7 +36,7 @@ def config(function: F) -> F:
         "-c",
         "path",
         type=click.Path(path_type=Path),
-        default=Path("fairway.yaml"),
+        default=CONFIG,
         show_default=True,
         help="The configuration file.",
     )(function)

@@ -119,12 +119,6 @@ def _shown(value: object) -> str:
     return errors.shortened(SECRET.sub("://...@", repr(value)))
 
 
-def dump(config: sections.Config) -> str:
-    """Return the configuration as YAML with every key, as it would be written in `fairway.yaml`."""
-    text: str = yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False)
-    return text
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         data = documents.parse(path.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fairway import errors
 from fairway.config import sections
 from fairway.data import frames
-from fairway.model import kinds, tasks, units
+from fairway.model import adorned, kinds, tasks
 from fairway.model.schema import Feature, Schema
 
 FALLBACK = "category"  # the kind of what no other knows
@@ -158,7 +158,7 @@ def feature(
         raise errors.DataError(f"feature {name} has no value in any row: add it to data.ignore")
     learnt = kind.learn(name, raw[~gaps], nullable=bool(gaps.any()))
     if len(learnt.categories) > section.max_categories:
-        unit = units.shared(learnt.categories)
+        unit = adorned.shared(learnt.categories)
         if unit is not None:
             raise Undecided(
                 f"feature {name} {unit}: wanted the numbers alone; write them so, or add it to data.ignore",

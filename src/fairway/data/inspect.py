@@ -14,7 +14,7 @@ import pandas as pd
 from fairway import errors
 from fairway.config import sections
 from fairway.data import frames, hints, infer, leakage, sources
-from fairway.model import kinds, tasks, units
+from fairway.model import adorned, kinds, tasks
 from fairway.model.schema import Feature
 from fairway.model.tasks.base import percent
 
@@ -284,7 +284,7 @@ def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> st
     rows = len(known)
     if feature.categories:
         usual = distinct <= USUAL_CATEGORIES or rows >= FEW_ROWS_A_VALUE * distinct
-        unit = None if usual else units.shared(feature.categories)
+        unit = None if usual else adorned.shared(feature.categories)
         return "" if usual else unit or NAMES.format(distinct=distinct, rows=rows)
     if feature.dtype != "int" or distinct != rows or rows <= FEW_CODES:
         return ""

@@ -51,7 +51,7 @@ class Watched:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Yardstick:
+class Watching:
     """What a revision's windows are held against."""
 
     reference: dict[str, Any]
@@ -67,7 +67,7 @@ class Monitor:
         self._file, self._events, self.series = home / "monitor.json", events, series
         self._read: tuple[int, int] | None = None
         self._watched: tuple[Watched, ...] = ()
-        self._subjects: dict[Watched, Yardstick | None] = {}
+        self._subjects: dict[Watched, Watching | None] = {}
         self._pruned = -PRUNE_SECONDS
         self._clock: clocks.Steady | None = None  # once it has read when the newest event came
 
@@ -128,7 +128,7 @@ class Monitor:
     def _test(
         self,
         watched: Watched,
-        subject: Yardstick,
+        subject: Watching,
         *,
         after: int,
         streak: windows.Streak,
@@ -291,7 +291,7 @@ class Monitor:
             _key(watched), {"revision": watched.revision, "after": after, "streak": asdict(streak)}
         )
 
-    def _subject(self, watched: Watched) -> Yardstick | None:
+    def _subject(self, watched: Watched) -> Watching | None:
         """Return the reference and its detector, read once for each revision; None where the
         package has no reference."""
         if watched not in self._subjects:
@@ -303,7 +303,7 @@ class Monitor:
             )
         return self._subjects[watched]
 
-    def _load(self, watched: Watched) -> Yardstick | None:
+    def _load(self, watched: Watched) -> Watching | None:
         package = manifest.load(watched.package)
         if "reference.npz" not in package.files:
             log.warning(
@@ -314,7 +314,7 @@ class Monitor:
             return None
         section = watched.section
         detector = detectors.load(section.engine, p_value=section.p_value, schema=package.schema)
-        return Yardstick(
+        return Watching(
             reference=_shaped(
                 golden.read_reference(watched.package / "reference.npz"), features=package.features
             ),

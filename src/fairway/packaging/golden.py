@@ -51,7 +51,7 @@ def read(path: Path, *, schema: Schema) -> Golden:
     features, output = schema.features, tasks.of(schema).output
     try:
         columns = columns_of(_plain_rows(data["inputs"], features=features), features=features)
-        answers = np.asarray(data[output], dtype=np.float32)
+        answers = np.atleast_1d(np.asarray(data[output], dtype=np.float32))
         tolerance = float(data["tolerance"])
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise errors.PackageError(

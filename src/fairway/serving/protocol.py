@@ -58,11 +58,6 @@ class Request:
     unreadable: Mapping[str, int]
 
 
-def features_of(declared: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
-    """Return the schema's features by name."""
-    return {feature.name: feature for feature in map(Feature.from_json, declared)}
-
-
 def parse(
     body: bytes,
     *,

@@ -12,7 +12,6 @@ SIGTERM.
 
 import asyncio
 import atexit
-import logging
 import os
 import signal
 import sys
@@ -41,8 +40,6 @@ from fairway.serving import (
     seldon_message,
 )
 from fairway.serving.reply import InferenceReply
-
-log = logging.getLogger("fairway.serving")
 
 PACKAGE = "/models/package"
 PREDICTIONS = ("/predict", "/api/v1.0/predictions", "/api/v0.1/predictions")
@@ -156,6 +153,7 @@ class Worker:
             deployment=settings.deployment,
             revision=settings.revision,
             task=tasks.gauge(model.schema),
+            classes=tasks.classes(model.schema),
         )
         self._events = eventlog.EventLog(
             settings.serving.events,

@@ -17,7 +17,6 @@ from onnx import TensorProto, helper
 
 from fairway.model.graph import FLAT
 
-Array = NDArray[Any]
 Link = Literal["identity", "exp", "sigmoid", "pair", "softmax"]
 OPSETS = (("", 17), ("ai.onnx.ml", 3))  # what ONNX Runtime 1.20 runs, and what skl2onnx writes
 IR_VERSION = 9

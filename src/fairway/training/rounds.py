@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fairway import errors
 from fairway.data import splits
@@ -15,7 +14,6 @@ from fairway.training.converters import lightgbm_trees
 from fairway.training.families import base
 from fairway.training.families.boosting import BoostingTraining
 
-Array = NDArray[Any]
 Row = dict[str, Any]
 Watch = Callable[[Any], None]
 TOLD_EVERY = 10  # rounds: a round takes milliseconds

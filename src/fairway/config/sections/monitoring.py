@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import (
     AfterValidator,
     Field,
+    field_validator,
 )
 
 from fairway import plugins
@@ -19,12 +20,52 @@ def _known(engine: str) -> str:
     return engine
 
 
+class Budget(Section):
+    """How many false tickets may be opened."""
+
+    tickets_per_month: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """False drift tickets in 30 days, of all features, windows and deployments together: fewer
+    find a shift a little later (a tenth takes about a third longer)."""
+
+
+class LeastShift(Section):
+    """Shifts that matter: a smaller one opens no ticket, however sure it is."""
+
+    sd: Annotated[float, Field(ge=0)] = 0.1
+    """Of a number, in standard deviations: a tenth changes few answers."""
+    share: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Of the rows that have a word, lack a value or are out of range."""
+    correlation: Annotated[float, Field(ge=0, le=2)] = 0.1
+    """Of two columns."""
+    distance: Annotated[float, Field(ge=0)] = 0.005
+    """Of all columns together: the squared maximum mean discrepancy, 0 to 2."""
+
+
 class Monitoring(Section):
     """What is watched in service."""
+
+    @field_validator("scales")
+    @classmethod
+    def _multiples(cls, scales: tuple[int, ...]) -> tuple[int, ...]:
+        wrong = [size for size in scales if size % min(scales)]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is no multiple of {min(scales)}: wanted multiples of it")
+        return tuple(sorted(set(scales)))
 
     engine: Annotated[str, AfterValidator(_known)] = "alibi"
     """Alibi Detect. Its licence (BSL 1.1) asks for one in production; `fairway check` says so.
     `native` makes the same tests by scipy and asks for none; a package may add others."""
+    budget: Budget = Budget()
+    """What it may cost to be told: every shift is told under it."""
+    scales: Annotated[tuple[Annotated[int, Field(ge=10, le=100_000)], ...], Field(min_length=1)] = (
+        50,
+        200,
+        800,
+    )
+    """Rows of a window. Small ones find large shifts soon, large ones small shifts; each a multiple
+    of the smallest."""
+    least_shift: LeastShift = LeastShift()
+    """What is too small to tell."""
     window: Annotated[int, Field(ge=20)] = 200
     """Predictions in one window; 200 find a shift of half a standard deviation."""
     p_value: Annotated[float, Field(gt=0, lt=0.5)] = 0.01

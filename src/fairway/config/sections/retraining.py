@@ -25,6 +25,9 @@ class Retraining(Section):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
     """The rise must be beyond chance at this level (of classes Clopper and Pearson's exact bound,
     else Hoeffding's)."""
+    false_starts_per_month: Annotated[float, Field(gt=0, le=10)] = 0.05
+    """Runs in 30 days that begin although the loss has not risen by more than `maxLossIncrease`: one
+    in twenty months is less than other causes start."""
     on_drift: bool = False
     """Drift alone does not start a run by default: inputs may shift without harm."""
     cool_down: Duration = timedelta(hours=6)

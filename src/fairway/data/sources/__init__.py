@@ -30,7 +30,7 @@ def read(section: sections.Data) -> base.Rows:
 
     Raises UsageError for a wrong file or name, DataError for unusable content.
     """
-    rows: base.Rows = plugins.load("sources", section.source).read(section)
+    rows = raw_rows(section)
     if section.targets or section.separator is not None:
         from fairway.data import targets  # pandas, as below
 
@@ -82,6 +82,12 @@ def section_of(path: Path, **values: Any) -> sections.Data:
         raise errors.UsageError(
             f"{path} is of source {source}, which needs {keys} too: write them under `data` in fairway.yaml"
         ) from error
+
+
+def raw_rows(section: sections.Data) -> base.Rows:
+    """Return the rows of the configured source as they came, whatever the target."""
+    found: base.Rows = plugins.load("sources", section.source).read(section)
+    return found
 
 
 def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
-from fairway.model import spelling
+from fairway.model import spelling, traits
 from fairway.model.schema import Feature
 from fairway.model.spelling import is_missing as is_missing
+from fairway.model.traits import Trait
 
 Array = NDArray[Any]
 Json = dict[str, Any]
@@ -243,6 +244,13 @@ class Kind(ABC):
         """Return the columns that a drift test takes; what never varies is left out, since both
         windows agree on it."""
 
+    def traits(self, name: str, reference: Array) -> Iterator[Trait]:
+        """Return what the monitor measures of each row of the column, as the reference has it."""
+        if reference.dtype.kind in "iufb":
+            yield from traits.numbers(name, reference)
+        else:
+            yield from traits.words(name, _texts(reference), read=_texts)
+
     @abstractmethod
     def outside(self, feature: Feature) -> Count | None:
         """Return what counts the rows beyond all that training saw, or None where that is not
@@ -435,3 +443,7 @@ def beyond(limits: tuple[float, float]) -> Count:
 
 
 enormous = beyond((-ENORMOUS, ENORMOUS))
+
+
+def _texts(column: Array) -> list[str]:
+    return ["" if is_missing(value) else str(value) for value in column.reshape(-1).tolist()]

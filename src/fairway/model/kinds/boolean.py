@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairway.model import traits
 from fairway.model.kinds import base, number
 from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
@@ -122,6 +123,12 @@ class Boolean(number.Number):
         before, after = _codes(reference.reshape(-1)), _codes(window.reshape(-1))
         if len(before) and len(after) and len(np.unique(np.concatenate([before, after]))) > 1:
             yield Compared(name=name, kind="category", reference=before, window=after)
+
+    def traits(self, name: str, reference: Array) -> Iterator[traits.Trait]:
+        yield traits.codes(
+            name, ["true"], read=lambda column: np.where(column > 0, 0, -1), joins=True
+        )
+        yield traits.missing(name, lambda column: np.isnan(column.reshape(-1)))
 
     def plain_list(self, values: Array) -> list[Any]:
         return [

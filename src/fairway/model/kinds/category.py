@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
-from fairway.model import spelling, units
+from fairway.model import adorned, spelling, traits
 from fairway.model.kinds import base
 from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
@@ -130,7 +130,7 @@ class Category(base.Kind):
         if names > SWITCHES:
             other = max(names - SWITCHES)
             return MIXED.format(kind="true and false", other=other)
-        unit = units.shared(feature.categories) if len(feature.categories) > FEW else None
+        unit = adorned.shared(feature.categories) if len(feature.categories) > FEW else None
         if unit is not None:
             return f"{unit}: write the numbers alone where they are quantities"
         alike = next((names for names in feature.numbered.values() if len(names) > 1), None)
@@ -181,6 +181,9 @@ class Category(base.Kind):
                 window=codes[len(before) :],
             )
 
+    def traits(self, name: str, reference: Array) -> Iterator[traits.Trait]:
+        yield from traits.words(name, _words(reference), read=_words)
+
     def outside(self, feature: Feature) -> base.Count | None:
         known = frozenset(feature.categories)
         return lambda values: sum(1 for value in values if value and value not in known)
@@ -212,6 +215,11 @@ class Category(base.Kind):
 def shortened(values: Iterable[Any]) -> Array:
     """Return the words of raw values as drift compares them."""
     return _column([spelling.text(value)[:LONGEST_WORD] for value in values])
+
+
+def _words(column: Array) -> list[str]:
+    words: list[str] = shortened(column.reshape(-1).tolist()).tolist()
+    return words
 
 
 def _equal(word: str, feature: Feature) -> tuple[str, ...]:

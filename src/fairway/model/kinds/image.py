@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fairway import errors
+from fairway.model import traits
 from fairway.model.kinds import base, number
 from fairway.model.kinds.base import Array, Compared, Json, Step, Unfit
 from fairway.model.schema import Feature
 
 MAX_PIXELS = 1024  # drift tests for one image feature: a larger image is averaged over blocks first
+MEASURED_PIXELS = 64  # blocks of one image that are measured in each window
 LARGEST = 1 << 24  # values of one picture
 MOST_AXES = 4
 
@@ -119,6 +122,11 @@ class Image(base.Kind):
             label = ",".join(str(index) for index in place)
             yield from number.compared(f"{name}[{label}]", before[:, i], after[:, i])
 
+    def traits(self, name: str, reference: Array) -> Iterator[traits.Trait]:
+        """Return traits of blocks of pixels, and of how bright a picture is."""
+        yield from traits.numbers(f"{name} (brightness)", reference, read=_brightness)
+        yield traits.blocks(name, reference, read=_blocks)
+
     def outside(self, feature: Feature) -> base.Count | None:
         return base.beyond_range(feature)
 
@@ -160,13 +168,19 @@ def _checked(values: Array, rows: int, feature: Feature) -> Array:
     return column
 
 
-def _shrunk(images: Array) -> Array:
-    """Average over blocks of the last two axes until an image has at most MAX_PIXELS values."""
-    while (
-        images.ndim > 2
-        and int(np.prod(images.shape[1:])) > MAX_PIXELS
-        and max(images.shape[-2:]) > 1
-    ):
+def _brightness(column: Array) -> NDArray[np.float64]:
+    means: NDArray[np.float64] = number.tame(column).reshape(len(column), -1).mean(axis=1)
+    return means
+
+
+def _blocks(column: Array) -> NDArray[np.float64]:
+    blocks: NDArray[np.float64] = _shrunk(number.tame(column), most=MEASURED_PIXELS)
+    return blocks.reshape(len(column), -1)
+
+
+def _shrunk(images: Array, *, most: int = MAX_PIXELS) -> Array:
+    """Average over blocks of the last two axes until an image has at most so many values."""
+    while images.ndim > 2 and int(np.prod(images.shape[1:])) > most and max(images.shape[-2:]) > 1:
         height, width = images.shape[-2] // 2 * 2 or 1, images.shape[-1] // 2 * 2 or 1
         rows, columns = min(2, height), min(2, width)
         trimmed = images[..., :height, :width]

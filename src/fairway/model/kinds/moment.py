@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
+from fairway.model import traits
 from fairway.model.kinds import base, number
 from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
@@ -222,6 +223,13 @@ class Moment(number.Number):
                 name=f"{name} (day of the week)", kind="category", reference=days[0], window=days[1]
             )
 
+    def traits(self, name: str, reference: Array) -> Iterator[traits.Trait]:
+        """Return traits of the time of day and of what is missing: the days of a window are
+        those on which it came."""
+        yield from traits.numbers(
+            f"{name} (time of day)", reference, read=_time_of_day, ranged=False
+        )
+
     def outside(self, feature: Feature) -> base.Count | None:
         """Return what counts moments before all that training saw; later ones come with time."""
         return base.beyond((EARLIEST if feature.minimum is None else feature.minimum, LATEST))
@@ -234,6 +242,11 @@ class Moment(number.Number):
 
     def to_json(self, values: Array) -> Any:
         return self.plain_list(values)
+
+
+def _time_of_day(column: Array) -> NDArray[np.float64]:
+    seconds: NDArray[np.float64] = column.reshape(-1) % DAY
+    return seconds
 
 
 def parsed(text: str, notation: str) -> float | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
-from fairway.model import spelling
+from fairway.model import spelling, traits
 from fairway.model.kinds import base
 from fairway.model.kinds.base import Array, Compared, Json, Step, Unfit
 from fairway.model.schema import Feature
@@ -217,6 +217,9 @@ class Number(base.Kind):
 
     def compared(self, name: str, reference: Array, window: Array) -> Iterator[Compared]:
         yield from compared(name, reference.reshape(-1), window.reshape(-1))
+
+    def traits(self, name: str, reference: Array) -> Iterator[traits.Trait]:
+        yield from traits.numbers(name, reference)
 
     def outside(self, feature: Feature) -> base.Count | None:
         return base.beyond_range(feature)

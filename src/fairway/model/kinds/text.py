@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairway.model import spelling
+from fairway.model import spelling, traits
 from fairway.model.kinds import base, number
 from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
@@ -24,6 +24,7 @@ SIZE, LARGEST_SIZE = 256, 4096  # columns
 GRAMS, LONGEST_GRAM = 2, 5  # words that are looked at together, at most
 MOST_WORDS = 512  # of one text: a longer one costs no more
 WATCHED = 8  # columns by which drift is told
+MEASURED = 64  # columns that are measured in each window
 WORD = re.compile(r"\w+")
 
 
@@ -108,6 +109,11 @@ class Text(base.Kind):
                 f"{name} (group {place} of words)", places[0][:, place], places[1][:, place]
             )
 
+    def traits(self, name: str, reference: Array) -> Iterator[traits.Trait]:
+        """Return traits of how many words a text has, and of which they are, hashed."""
+        yield from traits.numbers(f"{name} (words)", _lengths(reference), read=_lengths)
+        yield traits.blocks(name, reference, read=_grams)
+
     def outside(self, feature: Feature) -> base.Count | None:
         return _none
 
@@ -116,6 +122,18 @@ class Text(base.Kind):
 
     def to_json(self, values: Array) -> Any:
         return values.tolist()
+
+
+def _lengths(column: Array) -> NDArray[np.float64]:
+    return np.array([len(words(text)) or math.nan for text in column.reshape(-1).tolist()])
+
+
+def _grams(column: Array) -> NDArray[np.float64]:
+    """Return the hashed words of each text; of none, NaN."""
+    texts = column.reshape(-1).tolist()
+    found = hashed(texts, size=MEASURED, grams=1).astype(np.float64)
+    found[[not text for text in texts]] = math.nan
+    return found
 
 
 def _none(values: Array) -> int:

@@ -8,6 +8,7 @@ Three forms of one thing travel between the stages, a row for each row:
     raw       what the graph answers, float32 [n, width]
 """
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
-from fairway.model import metrics
+from fairway.model import metrics, traits
 from fairway.model.kinds.base import Compared
 from fairway.model.metrics import Metric
 from fairway.model.schema import Schema
+from fairway.model.traits import Trait
 
 Array = NDArray[Any]
 Json = dict[str, Any]
@@ -297,12 +299,30 @@ class Task(ABC):
     def compared(self, reference: Array, window: Array, schema: Schema) -> Iterator[Compared]:
         """Return the columns of the answers that a drift test takes."""
 
+    def traits(self, reference: Array, schema: Schema) -> Iterator[Trait]:
+        """Return what the monitor measures of each answer: of two classes the second says all."""
+        width = reference.shape[1]
+        for place in range(1 if width == 2 and schema.classes else 0, width):
+            known = place < len(schema.classes)
+            name = f"probability[{schema.classes[place]}]" if known else f"answer[{place}]"
+            yield from traits.numbers(
+                name if schema.classes or width > 1 else "answer",
+                reference,
+                read=functools.partial(_column, place),
+                ranged=not schema.classes,
+            )
+
     # A manifest's claims
 
     @abstractmethod
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
         """Return the key of a manifest that cannot be, its value and what is wanted; None where all
         may be."""
+
+
+def _column(place: int, answers: Array) -> NDArray[np.float64]:
+    column: NDArray[np.float64] = answers[:, place].astype(np.float64)
+    return column
 
 
 def drawn(train: Array, rows: int) -> Array:

@@ -1,0 +1,196 @@
+"""The verb of monitoring: what was seen in service, and what would have been."""
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fairway import artifacts
+from fairway.cli import options
+
+if TYPE_CHECKING:
+    from fairway.config import sections
+    from fairway.platforms.local import state
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Windows to show."
+)
+@options.config
+@options.home
+@options.output
+@click.pass_context
+def monitor(
+    context: click.Context,
+    limit: int,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
+) -> None:
+    """Show drift, realised loss (of classes: accuracy) and alerts of the deployment."""
+    if context.invoked_subcommand is not None:
+        return
+    options.need_posix()
+    from fairway.monitoring.eventstore import places
+    from fairway.platforms.local import client
+
+    config = options.load(path, overrides)
+    home = options.open_home(root)
+    deployment = client.deployment(home, config.name)
+    with contextlib.closing(places.to_read(home.events)) as store:
+        serving = [
+            _measured(store, config, revision, share=share)
+            for revision, share in _shares(deployment)
+            if revision
+        ]
+        most: dict[str, Any] = (
+            serving[0]
+            if serving
+            else {"revision": None, "labelled": 0, "loss": None, "accuracy": None}
+        )
+        windows = (
+            store.conclusions.drift(config.name, revision=most["revision"], limit=limit)
+            if serving
+            else []
+        )
+        known_alerts = [
+            artifacts.as_json(alert) for alert in store.conclusions.alerts(deployment=config.name)
+        ]
+    record = {
+        "deployment": config.name,
+        **{key: most[key] for key in ("revision", "labelled", "loss", "accuracy")},
+        "serving": serving,
+        "retraining": deployment.retraining,
+        "windows": windows,
+        "alerts": known_alerts,
+    }
+    options.show(record, form=form, text=_monitored(record))
+
+
+def _shares(deployment: "state.Deployment") -> list[tuple[str | None, int]]:
+    """Return the revisions that answer and their shares in percent, the largest first."""
+    from fairway.rollout import states
+
+    current = deployment.state
+    weight, _ = deployment.weights
+    shares = [(current.stable, states.TOTAL - weight), (current.candidate, weight)]
+    return sorted((share for share in shares if share[1]), key=lambda share: -share[1])
+
+
+def _measured(store: Any, config: Any, revision: str, *, share: int) -> dict[str, Any]:
+    """Return a revision that answers with its share of the requests and its realised loss by the
+    newest labels."""
+    known = store.history.realised(
+        config.name, revision, namespace=config.namespace, limit=config.retraining.min_labels
+    )
+    loss = known.lost / known.rows if known.rows else None
+    accuracy = 1 - loss if loss is not None and known.task is None else None
+    return {
+        "revision": revision,
+        "share": share,
+        "labelled": known.rows,
+        "loss": loss,
+        "accuracy": accuracy,
+    }
+
+
+def _monitored(record: dict[str, Any]) -> str:
+    lines = [f"deployment  {record['deployment']}"]
+    for one in record["serving"]:
+        lines += [f"revision    {one['revision']}, {one['share']} % of the requests", _fares(one)]
+    if not record["serving"]:
+        lines.append("revision    no revision serves yet")
+    if record["retraining"]:
+        lines.append(f"retraining  {record['retraining'].get('reason')}")
+    lines.append(
+        f"windows     {len(record['windows'])} newest, {sum(bool(w.get('drifted')) for w in record['windows'])} drifted"
+    )
+    for alert in record["alerts"]:
+        state = "open" if alert["resolved_at"] is None else "resolved"
+        lines.append(f"{alert['severity']:<7} {state:<9} {alert['name']}: {alert['summary']}")
+    return "\n".join(lines)
+
+
+def _fares(one: dict[str, Any]) -> str:
+    """Return the line of a revision's labels: accuracy of classes, mean loss of other answers."""
+    if not one["labelled"]:
+        return "labels      none yet"
+    name = "loss" if one["accuracy"] is None else "accuracy"
+    plural = "" if one["labelled"] == 1 else "s"
+    return f"{name:<11} {one[name]:.3f} on {one['labelled']} label{plural}"
+
+
+@monitor.command()
+@click.argument("rows", type=click.Path(path_type=Path))
+@click.option(
+    "--reference",
+    required=True,
+    metavar="ROWS",
+    type=click.Path(path_type=Path),
+    help="Rows that the others are held against, such as the month before.",
+)
+@click.option("--time", help="The column with the time of each row; without, rows are even.")
+@click.option("--label", help="The column with the truth, with --prediction.")
+@click.option("--prediction", help="The column with the answer, with --label.")
+@options.config
+@options.output
+def replay(
+    rows: Path,
+    reference: Path,
+    time: str | None,
+    label: str | None,
+    prediction: str | None,
+    path: Path,
+    overrides: tuple[str, ...],
+    form: str,
+) -> None:
+    """Say which tickets a history would have opened: ROWS (CSV or Parquet, in the order of their
+    time) held against --reference, under monitoring.budget.
+
+    Without fairway.yaml the defaults hold; --set monitoring.KEY=VALUE changes them. Tickets are of
+    the kinds quality (missing values, new words, out of range), covariate (the inputs moved) and,
+    with --label and --prediction, concept (the answers lose more than they may).
+    """
+    from fairway.data import histories
+    from fairway.monitoring.drift import hindsight
+
+    if (label is None) != (prediction is None):
+        there, lacks = ("--label", "--prediction") if label else ("--prediction", "--label")
+        raise click.UsageError(f"{there} without {lacks}: wanted both, or neither")
+    config = _config(path, overrides)
+    served, before, schema, remarks = histories.read(
+        rows,
+        reference,
+        columns=histories.Columns(time=time, label=label, prediction=prediction),
+        section=config.data,
+    )
+    for remark in remarks:
+        click.echo(f"fairway: {remark}", err=True)
+    record = hindsight.play(
+        _history(before),
+        _history(served),
+        schema=schema,
+        section=config.monitoring,
+        retraining=config.retraining,
+        timed=time is not None,
+    )
+    options.show(record, form=form, text=hindsight.described(record, timed=time is not None))
+
+
+def _config(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
+    """Return the configuration; the defaults where the usual file is not there."""
+    from fairway.config import loader
+
+    if path.exists() or path != options.CONFIG:
+        return loader.load(path, overrides=overrides)
+    return loader.load(None, overrides=["data.source=digits", *overrides])  # it needs no file
+
+
+def _history(served: Any) -> Any:
+    from fairway.monitoring.drift import hindsight
+
+    at = hindsight.evenly(served.rows) if served.at is None else served.at
+    return hindsight.Recorded(columns=served.columns, at=at, losses=served.losses)

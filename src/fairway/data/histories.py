@@ -1,0 +1,177 @@
+"""Rows that were served once, in the order of their time, and the reference that they are held
+against: two files, read one way."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fairway import errors
+from fairway.config import sections
+from fairway.data import frames, infer, sources
+from fairway.model import spelling
+from fairway.model.schema import Feature, Schema
+
+MANY = 20  # different labels: more, all of them numbers, are quantities
+LEAST_SPREAD = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What a command line says of the columns that are no features."""
+
+    time: str | None = None
+    label: str | None = None
+    prediction: str | None = None
+
+    @property
+    def named(self) -> list[str]:
+        return [name for name in (self.time, self.label, self.prediction) if name is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """Raw columns of features; the time of each row in seconds since 1970, and its loss from 0 to
+    1 (NaN where its label is missing), where they are asked for."""
+
+    columns: dict[str, NDArray[Any]]
+    at: NDArray[np.float64] | None
+    losses: NDArray[np.float64] | None
+    rows: int
+
+
+def read(
+    served: Path, reference: Path, *, columns: Columns, section: sections.Data
+) -> tuple[Served, Served, Schema, list[str]]:
+    """Return the served rows, those of the reference, their schema, and a remark for each column
+    that is left out.
+
+    Kinds are learnt from the reference. Raises UsageError for a file or column that is not there,
+    DataError for values that cannot be read, or rows that are not in the order of their time.
+    """
+    before, after = (_frame(path, section=section) for path in (reference, served))
+    for path, frame in ((reference, before), (served, after)):
+        _check(frame, columns.named, path=path)
+    features, remarks = _features(before, after, columns=columns, section=section)
+    schema = Schema(target=columns.label or "", features=tuple(features))
+    spread = _spread(before, columns)
+    parts = [
+        Served(
+            columns=frames.to_raw(frame, schema=schema),
+            at=_times(frame, columns.time, section=section, path=path),
+            losses=_losses(frame, columns, spread=spread),
+            rows=len(frame),
+        )
+        for path, frame in ((served, after), (reference, before))
+    ]
+    return parts[0], parts[1], schema, remarks
+
+
+def _frame(path: Path, *, section: sections.Data) -> pd.DataFrame:
+    reading = sources.section_of(path, missing_values=section.missing_values)
+    rows = sources.raw_rows(reading)
+    if rows.frame.empty:
+        raise errors.DataError(f"{path} has no rows: wanted some to hold against each other")
+    return frames.tidied(rows.frame, missing=section.missing_values)
+
+
+def _check(frame: pd.DataFrame, names: Sequence[str], *, path: Path) -> None:
+    present = [str(name) for name in frame.columns]
+    for name in names:
+        if name not in present:
+            raise errors.UsageError(f"{path} has no column {name!r}{infer.near(name, present)}")
+
+
+def _features(
+    before: pd.DataFrame, after: pd.DataFrame, *, columns: Columns, section: sections.Data
+) -> tuple[list[Feature], list[str]]:
+    features, remarks = [], []
+    for name in map(str, before.columns):
+        if name in columns.named:
+            continue
+        if name not in after.columns:
+            remarks.append(f"{name} is only in the reference: it is left out")
+            continue
+        try:
+            features.append(_feature(before[name], section=section))
+        except errors.DataError as error:
+            remarks.append(f"{name} is left out: {error}")
+    remarks += [
+        f"{name} is not in the reference: it is left out"
+        for name in map(str, after.columns)
+        if name not in before.columns and name not in columns.named
+    ]
+    if not features:
+        raise errors.DataError(
+            "the two files have no column in common that can be read" + _because(remarks)
+        )
+    return features, remarks
+
+
+def _feature(column: "pd.Series[Any]", *, section: sections.Data) -> Feature:
+    """Return what a column is; one with more words than a feature may have is words all the same."""
+    try:
+        return infer.feature(column, section=section)
+    except infer.TooMany:
+        return Feature(name=str(column.name), kind="category", missing=section.missing_values)
+
+
+def _times(
+    frame: pd.DataFrame, name: str | None, *, section: sections.Data, path: Path
+) -> NDArray[np.float64] | None:
+    if name is None:
+        return None
+    at: NDArray[np.float64] = infer.moments(frame[name], section=section).astype(np.float64)
+    if not np.isfinite(at).all():
+        row = int(np.flatnonzero(~np.isfinite(at))[0])
+        raise errors.DataError(f"{path}: {name} has no time in row {row}: wanted one in each row")
+    earlier = np.flatnonzero(np.diff(at) < 0)
+    if len(earlier):
+        row = int(earlier[0]) + 1
+        raise errors.DataError(
+            f"{path}: {name} in row {row} is earlier than in the row before "
+            f"({frame[name].iloc[row]!s} after {frame[name].iloc[row - 1]!s}): "
+            "wanted rows in the order of their time, sort the file"
+        )
+    return at
+
+
+def _spread(frame: pd.DataFrame, columns: Columns) -> float | None:
+    """Return how far apart the labels lie where they are quantities, None where they are classes."""
+    if columns.label is None:
+        return None
+    known = frame[columns.label].dropna()
+    if not pd.api.types.is_numeric_dtype(known) or known.nunique() <= MANY:
+        return None
+    low, high = np.quantile(known.to_numpy(dtype=np.float64), [0.05, 0.95])
+    return max(float(high - low), LEAST_SPREAD)
+
+
+def _losses(
+    frame: pd.DataFrame, columns: Columns, *, spread: float | None
+) -> NDArray[np.float64] | None:
+    """Return how wrong each answer is: of classes 0 or 1, of quantities the distance in parts of
+    the labels' spread, 1 at most."""
+    if columns.label is None or columns.prediction is None:
+        return None
+    if spread is None:
+        pairs = zip(_words(frame[columns.label]), _words(frame[columns.prediction]), strict=True)
+        return np.array([float(label != answer) if label else np.nan for label, answer in pairs])
+    label, answer = (
+        pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64)
+        for name in (columns.label, columns.prediction)
+    )
+    lost = np.minimum(np.abs(answer - label) / spread, 1.0)
+    return np.where(np.isfinite(label), np.nan_to_num(lost, nan=1.0), np.nan)
+
+
+def _words(column: "pd.Series[Any]") -> Iterator[str]:
+    return (spelling.text(value) for value in frames.plain(column))
+
+
+def _because(remarks: Sequence[str]) -> str:
+    return f": {'; '.join(remarks[:3])}" if remarks else ""

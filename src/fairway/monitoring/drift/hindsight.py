@@ -1,0 +1,209 @@
+"""A history played through the watch: which tickets it would have opened, and when a challenger
+would have been trained. Pure."""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway.config import sections
+from fairway.evaluation import bounds
+from fairway.model.schema import Schema
+from fairway.monitoring.detectors import base
+from fairway.monitoring.drift import watch
+from fairway.monitoring.drift.realised import LossWatch
+
+CONFIDENCE = 0.95  # of the bound of the reference's loss
+LOSSES_KEPT = 500  # newest ones, by which a ticket's mean loss is told and a ticket is resolved
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """Rows in the order of their time: raw columns, the time of each (seconds since the epoch), and
+    the loss of each answer from 0 to 1, NaN where it is not known."""
+
+    columns: base.Arrays
+    at: NDArray[np.float64]
+    losses: NDArray[np.float64] | None = None
+
+    @property
+    def rows(self) -> int:
+        return len(self.at)
+
+
+def play(
+    reference: Recorded,
+    served: Recorded,
+    *,
+    schema: Schema,
+    section: sections.Monitoring,
+    retraining: sections.Retraining,
+    timed: bool,
+) -> dict[str, Any]:
+    """Return the record of what the monitor would have done; `timed` says whether times are the
+    rows' own, and hours may be learnt from them."""
+    watched = watch.Watch(
+        reference.columns,
+        schema=schema,
+        tickets_per_month=section.budget.tickets_per_month,
+        at=reference.at if timed else None,
+        scales=section.scales,
+        gate=watch.Thresholds(**section.least_shift.model_dump()),
+    )
+    looks = list(_looks(watched, served))
+    tickets, windows = [], 0
+    for ended, size, scores, mean in looks:
+        began = float(served.at[ended - size])
+        look = watched.look_on(
+            scores, mean, size=size, began=began, ended=float(served.at[ended - 1])
+        )
+        windows += 1
+        if look.action == "open" and look.ticket is not None:
+            tickets.append(_told(look.ticket, row=ended - 1, at=float(served.at[ended - 1])))
+    concept, started = _losses(reference, served, retraining=retraining)
+    months = float(served.at[-1] - served.at[0]) / watch.MONTH
+    return {
+        "tickets": sorted([*tickets, *concept], key=lambda ticket: int(ticket["row"])),
+        "windows": windows,
+        "tests": windows * len(watched.measures.streams),
+        "budget": section.budget.model_dump(by_alias=True),
+        "months": months,
+        "expectedFalseTickets": section.budget.tickets_per_month * months,
+        "scales": watched.sizes,
+        "slots": watched.slots(),
+        "retraining": started,
+    }
+
+
+def _looks(watched: watch.Watch, served: Recorded) -> list[tuple[int, int, list[float], Any]]:
+    """Return every window: the row after its last, its size, its scores and its mean; in the order
+    in which they are full."""
+    blocks = watched.measures.blocks(served.columns, size=watched.base)
+    found = []
+    for size in watched.sizes:
+        means = blocks.means(size=size)
+        middle = served.at[: len(means) * size].reshape(-1, size).mean(axis=1)
+        scores = watched.scores(means, size=size, at=middle).tolist()
+        found += [
+            ((place + 1) * size, size, scores[place], means[place]) for place in range(len(means))
+        ]
+    return sorted(found, key=lambda look: (look[0], look[1]))
+
+
+def _told(ticket: watch.Ticket, *, row: int, at: float) -> dict[str, Any]:
+    return {
+        "at": at,
+        "row": row,
+        "kind": ticket.kind,
+        "features": ticket.features,
+        "evidence": {
+            "value": ticket.evidence,
+            "since": ticket.since,
+            "window": ticket.rows,
+            "shifts": [asdict(shift) for shift in ticket.shifts],
+        },
+    }
+
+
+def _losses(
+    reference: Recorded, served: Recorded, *, retraining: sections.Retraining
+) -> tuple[list[dict[str, Any]], list[int]]:
+    """Return the tickets for answers that lose more than they may, and the rows at which a
+    challenger would have been trained."""
+    if reference.losses is None or served.losses is None:
+        return [], []
+    known = reference.losses[np.isfinite(reference.losses)]
+    limit = bounds.of_losses(known, confidence=CONFIDENCE) + retraining.max_loss_increase
+    watching = LossWatch(
+        limit=min(limit, 1.0), false_starts_per_month=retraining.false_starts_per_month
+    )
+    tickets: list[dict[str, Any]] = []
+    started: list[int] = []
+    recent: deque[float] = deque(maxlen=LOSSES_KEPT)
+    last, rest, is_open = float(served.at[0]), -np.inf, False
+    for row in np.flatnonzero(np.isfinite(served.losses)).tolist():
+        at = float(served.at[row])
+        recent.append(float(served.losses[row]))
+        lasts = len(recent) < LOSSES_KEPT or math.fsum(recent) > limit * LOSSES_KEPT
+        is_open = is_open and lasts
+        if at < rest:
+            last = at
+            continue
+        since = watching.began
+        if not watching.look(float(served.losses[row]), spend=(at - last) / watch.MONTH, at=at):
+            last = at
+            continue
+        last, rest = at, at + retraining.cool_down.total_seconds()
+        started.append(row)
+        if not is_open:
+            tickets.append(_lost(served, row=row, since=since, limit=limit, known=known))
+        is_open = True
+        recent.clear()
+        watching = LossWatch(
+            limit=watching.limit, false_starts_per_month=watching.false_starts_per_month
+        )
+    return tickets, started
+
+
+def _lost(
+    served: Recorded, *, row: int, since: float | None, limit: float, known: NDArray[np.float64]
+) -> dict[str, Any]:
+    losses = served.losses if served.losses is not None else np.empty(0)
+    first = int(np.searchsorted(served.at, since)) if since is not None else row
+    recent = losses[max(first, row + 1 - LOSSES_KEPT) : row + 1]
+    return {
+        "at": float(served.at[row]),
+        "row": row,
+        "kind": "concept",
+        "features": [],
+        "evidence": {
+            "value": 1.0,
+            "since": since,
+            "limit": limit,
+            "before": float(known.mean()),
+            "after": float(np.nanmean(recent)),
+        },
+    }
+
+
+def evenly(rows: int) -> NDArray[np.float64]:
+    """Return times for rows without any: evenly over one month."""
+    return np.arange(rows) * (watch.MONTH / max(rows, 1))
+
+
+def described(record: Mapping[str, Any], *, timed: bool) -> str:
+    """Return the record in words."""
+    over = f"{record['months']:.2f} months" if timed else "one month (no --time: rows are even)"
+    lines = [
+        f"windows    {record['windows']} of {', '.join(map(str, record['scales']))} rows over {over}, "
+        f"{record['tests']} tests",
+        f"budget     {record['budget']['ticketsPerMonth']:g} false tickets a month: "
+        f"at most {record['expectedFalseTickets']:.2f} expected here",
+        "slots      " + (", ".join(record["slots"]) or "none: the reference shows no daily cycle"),
+        f"tickets    {len(record['tickets'])}",
+    ]
+    lines += [
+        f"  row {ticket['row']:<9} {ticket['kind']:<10} {_words(ticket['evidence'])}"
+        for ticket in record["tickets"]
+    ]
+    if record["retraining"]:
+        rows = ", ".join(map(str, record["retraining"][:10]))
+        lines.append(f"retraining {len(record['retraining'])} times: at rows {rows}")
+    return "\n".join(lines)
+
+
+def _words(evidence: Mapping[str, Any]) -> str:
+    if "limit" in evidence:
+        return (
+            f"mean loss {evidence['after']:.3f}, {evidence['before']:.3f} in the reference: "
+            f"above {evidence['limit']:.3f}"
+        )
+    return "; ".join(
+        f"{shift['stream']} {shift['part']} {shift['before']:.3g} -> {shift['after']:.3g} "
+        f"({shift['effect']:+.2f} {shift['unit']})"
+        for shift in evidence["shifts"]
+    )

@@ -1,0 +1,273 @@
+"""What is measured of rows: the traits of every column, and what columns have in common.
+
+A stream is what evidence is kept for: one column, all pairs of columns together, or the rows as
+a whole (random Fourier features, Rahimi and Recht 2007: the distance of their means is the maximum
+mean discrepancy of a Gaussian kernel).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway import errors
+from fairway.model import kinds, tasks
+from fairway.model.schema import Schema
+from fairway.model.traits import Trait
+from fairway.monitoring.detectors import base
+
+Rows = NDArray[np.float64]
+Kind = Literal["quality", "covariate", "prediction"]
+PAIRS = "pairs of columns"
+TOGETHER = "columns together"
+MOST_PAIRED = 40  # columns
+FOURIER = 128  # random features
+MOST_JOINED = 512  # numbers of one row that go into them
+MEDIAN_ROWS = 300  # of which the kernel's width is taken
+RARE = (
+    0.3  # standard deviation of a word that is counted as such: rare ones would be all that counts
+)
+CHUNK = 4_096  # rows measured at a time
+JOINT_SHARE = 0.25  # of the budget, for each of the two streams of columns in common
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One number of a row."""
+
+    stream: int
+    name: str  # mean, spread, missing, a word, or a pair of columns
+    unit: Literal["sd", "share", "correlation", "distance"]
+    kind: Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """What one body of evidence is about: these places of the row."""
+
+    name: str
+    first: int
+    last: int
+    weight: float  # of the budget
+    whole: bool = False  # scored as a whole, by its distance; else by the part that moved furthest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """Sums of successive blocks of rows [blocks, parts], and how many rows said something."""
+
+    size: int  # rows of a block
+    sums: Rows
+    counts: Rows
+    squares: Rows  # of all rows together [parts]
+
+    def means(self, *, size: int) -> Rows:
+        """Return the means of windows of `size` rows, a multiple of a block's; NaN where no row
+        says anything."""
+        each = size // self.size
+        whole = len(self.sums) // each
+        sums, counts = (
+            values[: whole * each].reshape(whole, each, values.shape[1]).sum(axis=1)
+            for values in (self.sums, self.counts)
+        )
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+    @property
+    def rows(self) -> int:
+        return len(self.sums) * self.size
+
+    def moments(self) -> tuple[Rows, Rows]:
+        """Return the mean of all rows, and their standard deviation [parts]."""
+        known = np.maximum(self.counts.sum(axis=0), 1)
+        centre = self.sums.sum(axis=0) / known
+        return centre, np.sqrt(np.maximum(self.squares / known - centre**2, 0.0))
+
+
+class Measures:
+    """What is measured, as the reference's columns (raw, a row for each row) decide it."""
+
+    def __init__(self, reference: base.Arrays, *, schema: Schema) -> None:
+        self._traits = [(column, kind, trait) for column, kind, trait in _traits(reference, schema)]
+        if not self._traits:
+            raise errors.DataError("the reference has no column that can be measured")
+        self._joint = _Joint(self._singles(reference), self._traits)
+        self.streams, self.parts = self._laid_out()
+
+    def blocks(self, columns: base.Arrays, *, size: int, own: bool = False) -> Blocks:
+        """Measure successive blocks of `size` rows; the last rows are left out where they make no
+        whole block. `own` says that the rows are the reference's."""
+        count = len(next(iter(columns.values()))) // size
+        sums, counts = (np.zeros((count, len(self.parts))) for _ in range(2))
+        squares = np.zeros(len(self.parts))
+        step = max(CHUNK // size, 1)
+        for first in range(0, count, step):
+            last = min(first + step, count)
+            chosen = slice(first * size, last * size)
+            rows = self._rows(
+                {name: values[chosen] for name, values in columns.items()},
+                own=chosen if own else None,
+            )
+            known = np.isfinite(rows)
+            if not known.all():
+                rows = np.where(known, rows, 0.0)
+            shape = (last - first, size, rows.shape[1])
+            sums[first:last] = rows.reshape(shape).sum(axis=1)
+            counts[first:last] = known.reshape(shape).sum(axis=1)
+            squares += np.einsum("ij,ij->j", rows, rows)
+        return Blocks(size=size, sums=sums, counts=counts, squares=squares)
+
+    def _rows(self, columns: base.Arrays, *, own: slice | None) -> Rows:
+        singles = self._singles(columns)
+        place = 0
+        for _, _, trait in self._traits:
+            if own is not None and trait.own is not None:
+                singles[:, place : place + len(trait.parts)] = trait.own[own]
+            place += len(trait.parts)
+        return np.concatenate([singles, *self._joint(singles)], axis=1)
+
+    def _singles(self, columns: base.Arrays) -> Rows:
+        return np.concatenate(
+            [trait.measure(_present(column, columns)) for column, _, trait in self._traits], axis=1
+        )
+
+    def _laid_out(self) -> tuple[list[Stream], list[Part]]:
+        names = list(dict.fromkeys(trait.name for _, _, trait in self._traits))
+        joint = self._joint.streams
+        apart = (1 - JOINT_SHARE * len(joint)) / len(names)
+        parts: list[Part] = []
+        bounds: dict[str, tuple[int, int]] = {}
+        for _, kind, trait in self._traits:
+            first = bounds.get(trait.name, (len(parts), 0))[0]
+            parts += [
+                Part(
+                    stream=names.index(trait.name),
+                    name=part,
+                    unit=trait.unit,
+                    kind="quality" if trait.concern == "quality" else kind,
+                )
+                for part in trait.parts
+            ]
+            bounds[trait.name] = (first, len(parts))
+        streams = [
+            Stream(name=name, first=bounds[name][0], last=bounds[name][1], weight=apart)
+            for name in names
+        ]
+        for name, labels, unit in joint:
+            first = len(parts)
+            parts += [
+                Part(stream=len(streams), name=label, unit=unit, kind="covariate")
+                for label in labels
+            ]
+            streams.append(
+                Stream(
+                    name=name,
+                    first=first,
+                    last=len(parts),
+                    weight=JOINT_SHARE,
+                    whole=unit == "distance",
+                )
+            )
+        return streams, parts
+
+
+class _Joint:
+    """What columns have in common: products of pairs, and random features of all."""
+
+    def __init__(self, singles: Rows, traits: Sequence[tuple[str, Kind, Trait]]) -> None:
+        self._paired: list[int] = []
+        self._joined: list[int] = []
+        names = []
+        place = 0
+        for _, kind, trait in traits:
+            if kind == "covariate" and trait.concern == "covariate":
+                wide = range(place, place + (1 if trait.joins else len(trait.parts)))
+                self._joined += wide
+                if trait.joins:
+                    self._paired.append(place)
+                    names.append(trait.name)
+            place += len(trait.parts)
+        self._joined = self._joined[:MOST_JOINED]
+        if len(self._paired) > MOST_PAIRED:
+            self._paired = []
+        self._first, self._second = np.triu_indices(len(self._paired), k=1)
+        self._pairs = tuple(
+            f"{names[one]} with {names[other]}"
+            for one, other in zip(self._first, self._second, strict=True)
+        )
+        self._centre, self._scale = _standard(singles)
+        shares = [trait.unit == "share" for _, _, trait in traits for _ in trait.parts]
+        self._scale[shares] = np.maximum(self._scale[shares], RARE)
+        generator = np.random.default_rng(0)
+        few = self._known(singles, self._joined)[:: max(len(singles) // MEDIAN_ROWS, 1)]
+        self._waves = generator.normal(size=(len(self._joined), FOURIER)) / _median(few)
+        self._phases = generator.uniform(0, 2 * np.pi, FOURIER)
+
+    @property
+    def streams(
+        self,
+    ) -> list[tuple[str, tuple[str, ...], Literal["correlation", "distance"]]]:
+        found: list[tuple[str, tuple[str, ...], Literal["correlation", "distance"]]] = []
+        if self._pairs:
+            found.append((PAIRS, self._pairs, "correlation"))
+        if len(self._joined) > 1:
+            found.append((TOGETHER, tuple(f"wave {i}" for i in range(FOURIER)), "distance"))
+        return found
+
+    def __call__(self, singles: Rows) -> list[Rows]:
+        found = []
+        if self._pairs:
+            known = self._known(singles, self._paired)
+            found.append(known[:, self._first] * known[:, self._second])
+        if len(self._joined) > 1:
+            known = self._known(singles, self._joined)
+            waves = np.cos(known @ self._waves + self._phases)
+            found.append(np.sqrt(2 / FOURIER) * waves)
+        return found
+
+    def _known(self, singles: Rows, places: Sequence[int]) -> Rows:
+        """Return these numbers in standard deviations; the mean where a row says nothing."""
+        chosen = (singles[:, places] - self._centre[places]) / self._scale[places]
+        known: Rows = np.nan_to_num(chosen, nan=0.0)
+        return known
+
+
+def _standard(rows: Rows) -> tuple[Rows, Rows]:
+    known = np.isfinite(rows)
+    counts = np.maximum(known.sum(axis=0), 1)
+    filled = np.where(known, rows, 0.0)
+    centre = filled.sum(axis=0) / counts
+    scale = np.sqrt((np.where(known, rows - centre, 0.0) ** 2).sum(axis=0) / counts)
+    return centre, np.where(scale > 0, scale, 1.0)
+
+
+def _median(rows: Rows) -> float:
+    """Return the median distance of two rows, the usual width of a kernel (Gretton et al. 2012,
+    section 8)."""
+    squares = (rows**2).sum(axis=1)
+    distances = squares[:, None] + squares[None, :] - 2 * rows @ rows.T
+    above = distances[np.triu_indices(len(rows), k=1)]
+    return float(np.sqrt(max(np.median(above), 1e-12))) if len(above) else 1.0
+
+
+def _traits(reference: base.Arrays, schema: Schema) -> list[tuple[str, Kind, Trait]]:
+    found: list[tuple[str, Kind, Trait]] = []
+    known = {feature.name: feature.kind for feature in schema.features}
+    for name, values in reference.items():
+        if name == base.ANSWERS:
+            found += [
+                (name, "prediction", trait) for trait in tasks.of(schema).traits(values, schema)
+            ]
+        elif not name.startswith("__"):
+            kind = kinds.named(known[name]) if name in known else kinds.guessed(values)
+            found += [(name, "covariate", trait) for trait in kind.traits(name, values)]
+    return found
+
+
+def _present(name: str, columns: Mapping[str, Any]) -> Any:
+    if name not in columns:
+        raise errors.DataError(
+            f"the window has no column {name}: wanted those of the reference; were they logged?"
+        )
+    return columns[name]

@@ -1,0 +1,289 @@
+"""One deployment's watch: windows in, tickets out, at most as many false ones as the budget says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway import errors
+from fairway.model.schema import Schema
+from fairway.monitoring.detectors import base
+from fairway.monitoring.drift import measures, yardstick
+from fairway.monitoring.drift.edetector import EDetector
+from fairway.monitoring.drift.measures import Blocks, Measures, Rows
+from fairway.monitoring.drift.yardstick import Shift, Yardstick
+
+MONTH = 30 * 86_400.0
+SCALES = (
+    50,
+    200,
+    800,
+)  # rows of a window: small ones find large shifts soon, large ones small ones
+FULL = 1.0  # evidence that opens a ticket
+SUSPECT = 0.01  # evidence that is no longer quiet
+QUIET_WINDOWS = 40  # of the smallest scale, after which a ticket is resolved
+TOLD = 0.05  # of the evidence: streams that have less are not told
+MOST_TOLD = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """Shifts smaller than these open no ticket, however sure they are."""
+
+    sd: float = 0.1
+    share: float = 0.02
+    correlation: float = 0.1
+    distance: float = 0.005
+
+    def passes(self, shift: Shift) -> bool:
+        return bool(abs(shift.effect) >= getattr(self, shift.unit))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ticket:
+    """What a person is told of a shift."""
+
+    kind: str  # of the stream that has most of the evidence: quality, covariate or prediction
+    since: float  # when its first surprising window began
+    evidence: float
+    shifts: tuple[Shift, ...]  # those that matter, the surest first
+    rows: int  # of the window that tipped the scale
+
+    @property
+    def features(self) -> list[str]:
+        return list(dict.fromkeys(shift.stream for shift in self.shifts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What one window came to."""
+
+    evidence: float  # of the deployment, after it; a ticket opens at 1
+    action: Literal["open", "refresh", "resolve"] | None = None
+    ticket: Ticket | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Whether a ticket is open, and how long it has been quiet."""
+
+    open: bool = False
+    quiet: int = 0
+
+
+class Watch:
+    """Holds windows against a reference, in the order in which they were served.
+
+    `reference` has raw columns, rows in the order of their time; `at` is that time, seconds since
+    the epoch, where it is known. `tickets_per_month` is this deployment's part of the fleet's.
+    Raises DataError where the reference is too short for the smallest scale.
+    """
+
+    def __init__(
+        self,
+        reference: base.Arrays,
+        *,
+        schema: Schema,
+        tickets_per_month: float,
+        at: NDArray[np.float64] | None = None,
+        scales: Sequence[int] = SCALES,
+        gate: Thresholds | None = None,
+    ) -> None:
+        self.measures = Measures(reference, schema=schema)
+        self.base = min(scales)
+        blocks = self.measures.blocks(reference, size=self.base, own=True)
+        usable = [size for size in scales if blocks.rows >= size * yardstick.LEAST_WINDOWS]
+        if not usable:
+            raise errors.DataError(
+                f"the reference has {blocks.rows} rows in whole windows: wanted at least "
+                f"{min(scales) * yardstick.LEAST_WINDOWS}, {yardstick.LEAST_WINDOWS} windows of {min(scales)}"
+            )
+        self._per_second = tickets_per_month / MONTH
+        self._gate = gate or Thresholds()
+        self.standing = Opened()
+        self._scales = {
+            size: _Scale(blocks, size, self.measures, at, len(usable)) for size in usable
+        }
+
+    @property
+    def sizes(self) -> list[int]:
+        """Return the scales that the reference is long enough for, the smallest first."""
+        return sorted(self._scales)
+
+    @property
+    def evidence(self) -> float:
+        return sum(scale.evidence.total for scale in self._scales.values())
+
+    def slots(self) -> list[str]:
+        """Return the divisions of time by which windows are held against the reference."""
+        return sorted({name for scale in self._scales.values() for name in scale.yardstick.slots})
+
+    def look(self, columns: base.Arrays, *, size: int, began: float, ended: float) -> Look:
+        """Take in one window of `size` rows, served from `began` to `ended`."""
+        means = self.measures.blocks(columns, size=size).means(size=size)
+        scores = self.scores(means[-1:], size=size, at=np.array([(began + ended) / 2]))[0]
+        return self.look_on(scores.tolist(), means[-1], size=size, began=began, ended=ended)
+
+    def scores(self, means: Rows, *, size: int, at: NDArray[np.float64]) -> Rows:
+        """Return the scores of many windows at once [windows, streams]."""
+        return self._scales[size].yardstick.scores(means, at=at)
+
+    def look_on(
+        self, scores: Sequence[float], mean: Rows, *, size: int, began: float, ended: float
+    ) -> Look:
+        """Take in a window that was measured and scored already."""
+        scale = self._scales[size]
+        scale.take(scores, mean, per_second=self._per_second, began=began, ended=ended)
+        total = self.evidence
+        if total >= FULL:
+            ticket = self._ticket(total)
+            if ticket is not None:
+                action: Literal["open", "refresh"] = "refresh" if self.standing.open else "open"
+                self.standing = Opened(open=True)
+                for one in self._scales.values():
+                    one.restart()
+                return Look(evidence=total, action=action, ticket=ticket)
+            for one in self._scales.values():
+                one.evidence.bound(FULL)
+        return self._rest(total, size=size)
+
+    def dump(self) -> dict[str, Any]:
+        """Return the state as plain data: with the same reference, `restore` goes on from it."""
+        return {
+            "standing": asdict(self.standing),
+            "scales": {str(size): scale.dump() for size, scale in self._scales.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `dump` gave; raises ValueError where the reference was another."""
+        if set(state["scales"]) != {str(size) for size in self._scales}:
+            raise ValueError(f"the state has the scales {sorted(state['scales'])}")
+        for size, scale in self._scales.items():
+            scale.restore(state["scales"][str(size)])
+        self.standing = Opened(**state["standing"])
+
+    def _rest(self, total: float, *, size: int) -> Look:
+        if not self.standing.open:
+            return Look(evidence=total)
+        if size != self.sizes[0]:
+            return Look(evidence=total)
+        quiet = 0 if total >= SUSPECT else self.standing.quiet + 1
+        self.standing = replace(self.standing, quiet=quiet)
+        if quiet < QUIET_WINDOWS:
+            return Look(evidence=total)
+        self.standing = Opened()
+        return Look(evidence=total, action="resolve")
+
+    def _ticket(self, total: float) -> Ticket | None:
+        """Return what is to be told; None where all that moved is smaller than matters."""
+        leading = sorted(
+            (
+                (value, size, place)
+                for size, scale in self._scales.items()
+                for place, value in enumerate(scale.evidence.values)
+                if value >= TOLD * total
+            ),
+            reverse=True,
+        )
+        told: dict[int, list[Shift]] = {}  # by stream
+        since = []
+        for _, size, place in leading:
+            if place in told:
+                continue
+            shifts = [one for one in self._scales[size].shifts(place) if self._gate.passes(one)]
+            if shifts:
+                told[place] = shifts[:2]
+                since.append(self._scales[size].evidence.began[place] or 0.0)
+        if not told:
+            return None
+        apart = [found for place, found in told.items() if not self._is_joint(place)]
+        # where columns moved by themselves, that is also what they have in common
+        shifts = [shift for found in apart or told.values() for shift in found][:MOST_TOLD]
+        return Ticket(
+            kind=shifts[0].kind,
+            since=min(since),
+            evidence=total,
+            shifts=tuple(shifts),
+            rows=leading[0][1],
+        )
+
+    def _is_joint(self, place: int) -> bool:
+        return self.measures.streams[place].name in (measures.PAIRS, measures.TOGETHER)
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """The mean of each part over the windows since its stream was last idle."""
+
+    sums: Rows
+    counts: list[int] = field(default_factory=list)
+
+
+class _Scale:
+    def __init__(
+        self,
+        blocks: Blocks,
+        size: int,
+        measured: Measures,
+        at: NDArray[np.float64] | None,
+        scales: int,
+    ) -> None:
+        whole = blocks.rows // size * size
+        middle = None if at is None else at[:whole].reshape(-1, size).mean(axis=1)
+        self.yardstick = Yardstick(blocks, size=size, measures=measured, at=middle)
+        self._streams = measured.streams
+        self.evidence = EDetector(
+            self.yardstick.calibration,
+            weights=[stream.weight / scales for stream in measured.streams],
+        )
+        self._run = _Run(sums=np.zeros(len(measured.parts)), counts=[0] * len(self._streams))
+        self._ended: float | None = None
+
+    def take(
+        self,
+        scores: Sequence[float],
+        mean: Rows,
+        *,
+        per_second: float,
+        began: float,
+        ended: float,
+    ) -> None:
+        last = began if self._ended is None else self._ended
+        spend = per_second * max(ended - last, 0.0)
+        self._ended = max(ended, last)
+        self.evidence.look(scores, spend=spend, at=began)
+        known = np.nan_to_num(mean, nan=0.0)
+        for place, stream in enumerate(self._streams):
+            if self.evidence.began[place] is None:
+                self._run.counts[place] = 0
+                self._run.sums[stream.first : stream.last] = 0.0
+            else:
+                self._run.counts[place] += 1
+                self._run.sums[stream.first : stream.last] += known[stream.first : stream.last]
+
+    def shifts(self, place: int) -> list[Shift]:
+        count = self._run.counts[place]
+        if not count:
+            return []
+        return self.yardstick.shifts(self._run.sums / count, stream=place)
+
+    def restart(self) -> None:
+        self.evidence.restart()
+        self._run = _Run(sums=np.zeros_like(self._run.sums), counts=[0] * len(self._streams))
+
+    def dump(self) -> dict[str, Any]:
+        return {
+            **self.evidence.dump(),
+            "ended": self._ended,
+            "counts": self._run.counts,
+            "sums": self._run.sums.tolist(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.evidence.restore(state)
+        self._ended = state["ended"]
+        self._run = _Run(
+            sums=np.array(state["sums"], dtype=np.float64), counts=list(state["counts"])
+        )

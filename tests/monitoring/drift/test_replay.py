@@ -1,0 +1,134 @@
+"""`fairway monitor replay`: a history's tickets, as a script reads them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.cli import running
+
+ELEC = Path(__file__).parents[4] / "shared" / "data" / "elec.csv"
+
+
+def made(rows: int, rng: np.random.Generator) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "age": rng.normal(40, 12, rows).round(1),
+            "job": rng.choice(["clerk", "cook", "driver"], rows),
+            "label": rng.integers(0, 2, rows),
+        }
+    )
+    frame["answer"] = frame["label"].where(rng.random(rows) < 0.9, 1 - frame["label"])
+    return frame
+
+
+def replay(folder: Path, *arguments: str) -> Any:
+    return running.fairway(
+        "monitor",
+        "replay",
+        "rows.csv",
+        "--reference",
+        "reference.csv",
+        "-o",
+        "json",
+        *arguments,
+        where=folder,
+    )
+
+
+def told(folder: Path, *arguments: str) -> dict[str, Any]:
+    done = replay(folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    record: dict[str, Any] = json.loads(done.stdout)
+    return record
+
+
+def test_a_history_without_a_shift_opens_nothing_and_says_what_was_looked_at(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(0)
+    made(4000, rng).to_csv(tmp_path / "reference.csv", index=False)
+    made(8000, rng).to_csv(tmp_path / "rows.csv", index=False)
+    record = told(tmp_path, "--label", "label", "--prediction", "answer")
+    assert record["tickets"] == []
+    assert record["retraining"] == []
+    assert record["windows"] == 160 + 40
+    assert record["tests"] == 200 * 3  # age, job, and both together
+    assert record["budget"] == {"ticketsPerMonth": 1.0}
+    assert record["expectedFalseTickets"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_shift_and_answers_that_get_worse_are_a_ticket_each(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    made(4000, rng).to_csv(tmp_path / "reference.csv", index=False)
+    rows = made(8000, rng)
+    rows.loc[3000:, "age"] += 8
+    wrong = (rng.random(8000) < 0.3) & (np.arange(8000) >= 5000)
+    rows["answer"] = rows["answer"].where(~wrong, 1 - rows["label"])
+    rows["at"] = pd.date_range("2026-03-01", periods=8000, freq="2min").astype(str)
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    reference = made(4000, rng)
+    reference["at"] = pd.date_range("2026-02-01", periods=4000, freq="2min").astype(str)
+    reference.to_csv(tmp_path / "reference.csv", index=False)
+    record = told(
+        tmp_path,
+        *("--time", "at", "--label", "label", "--prediction", "answer"),
+        *("--set", "monitoring.budget.ticketsPerMonth=0.5"),
+    )
+    assert [ticket["kind"] for ticket in record["tickets"]] == ["covariate", "concept"]
+    shift, loss = record["tickets"]
+    assert 3000 < shift["row"] < 3600
+    assert shift["features"] == ["age"]
+    assert shift["evidence"]["shifts"][0]["effect"] == pytest.approx(8 / 12, abs=0.15)
+    assert shift["at"] == pd.Timestamp("2026-03-01").timestamp() + shift["row"] * 120
+    assert 5000 < loss["row"] < 5600
+    assert record["retraining"][0] == loss["row"]
+    assert record["expectedFalseTickets"] == pytest.approx(0.5 * 8000 * 120 / 2592000, rel=0.01)
+
+
+def test_the_weeks_between_the_weeks_of_a_market_are_no_shift(tmp_path: Path) -> None:
+    """The tests that took windows for independent found every one of them shifted."""
+    frame = pd.read_csv(ELEC).iloc[:17_500].drop(columns="class")
+    frame["at"] = (
+        pd.Timestamp("1996-05-07") + pd.to_timedelta(np.arange(len(frame)) * 30, unit="min")
+    ).astype(str)
+    week = np.arange(len(frame)) // (48 * 7)
+    frame[week % 2 == 0].to_csv(tmp_path / "reference.csv", index=False)
+    frame[week % 2 == 1].to_csv(tmp_path / "rows.csv", index=False)
+    record = told(tmp_path, "--time", "at")
+    assert len(record["tickets"]) <= 1  # in a year, of which the budget allows twelve
+    assert record["slots"] == ["hour of the day"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--label", "label"], "--label without --prediction: wanted both, or neither"),
+        (["--time", "when"], "has no column 'when'"),
+        (["--time", "age"], "age in row 1 is earlier than in the row before"),
+        (["--set", "monitoring.scales=[50, 120]"], "120 is no multiple of 50"),
+        (["--set", "monitoring.budget.ticketsPerMonth=0"], "monitoring.budget.ticketsPerMonth"),
+        (["--config", "other.yaml"], "other.yaml"),
+    ],
+)
+def test_a_mistake_gets_a_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    frame = pd.DataFrame({"age": [3.0, 2.0] * 600, "label": [0, 1] * 600, "answer": [0, 1] * 600})
+    frame.to_csv(tmp_path / "reference.csv", index=False)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    done = replay(tmp_path, *arguments)
+    assert done.returncode == (1 if "earlier" in sentence else 2)
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_columns_that_cannot_be_held_against_each_other_are_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    made(1200, rng).assign(empty="").to_csv(tmp_path / "reference.csv", index=False)
+    made(1200, rng).assign(new=1, empty=2).to_csv(tmp_path / "rows.csv", index=False)
+    done = replay(tmp_path)
+    assert done.returncode == 0
+    assert "empty is left out: feature empty has no value in any row" in done.stderr
+    assert "new is not in the reference: it is left out" in done.stderr
