@@ -1,16 +1,12 @@
 """The verbs of one deployment: deploy, retrain."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fairway import artifacts, errors
 from fairway.cli import options
 from fairway.cli import rollout as rollouts
-
-if TYPE_CHECKING:
-    pass
 
 options.need_posix()
 
