@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fairway import errors
-from fairway.training import augmentation, losses, state
+from fairway.training import augmentation, losses, resuming
 from fairway.training.device import Choice
 from fairway.training.families import base
 from fairway.training.families.convolutional import ConvolutionalTraining
@@ -26,7 +26,7 @@ SEEDS_APART = 100_003
 
 
 @dataclass(frozen=True)
-class Rows:
+class LoadedRows:
     """Inputs by name and the target of each row, on the device."""
 
     inputs: Inputs
@@ -37,7 +37,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Step:
+class Descent:
     """What one step of descent needs."""
 
     network: nn.Module
@@ -80,20 +80,22 @@ def train(
     network: nn.Module,
     section: base.NetworkTraining,
     *,
-    rows: Rows,
-    held_out: Rows,
+    rows: LoadedRows,
+    held_out: LoadedRows,
     side: losses.Side,
     choice: Choice,
     kept: Path,
     identity: Mapping[str, Any],
     resume: bool,
     progress: base.Progress | None,
-) -> state.Progressed:
+) -> resuming.Progressed:
     """Return the history and the best weights; raises TrainingError where the loss is no number any
     more."""
     step = _step(network, section, target=rows.target, side=side, choice=choice)
     done = (
-        state.restore(kept, parts=step.parts, identity=identity) if resume else state.Progressed()
+        resuming.restore(kept, parts=step.parts, identity=identity)
+        if resume
+        else resuming.Progressed()
     )
     while done.epoch < section.epochs and done.epoch - done.best_epoch < section.patience:
         done.epoch += 1
@@ -109,14 +111,14 @@ def train(
             done.best = {
                 name: value.detach().cpu().clone() for name, value in network.state_dict().items()
             }
-        state.keep(kept, parts=step.parts, done=done, identity=identity)
+        resuming.keep(kept, parts=step.parts, done=done, identity=identity)
         if progress is not None:
             progress(row)
     return done
 
 
 @torch.no_grad()
-def measure(network: nn.Module, rows: Rows, *, side: losses.Side) -> dict[str, float]:
+def measure(network: nn.Module, rows: LoadedRows, *, side: losses.Side) -> dict[str, float]:
     """Return validation loss and its kin, in full precision and without class weights: as the
     served model will be judged."""
     network.eval()
@@ -149,7 +151,7 @@ def _step(
     target: Tensor,
     side: losses.Side,
     choice: Choice,
-) -> Step:
+) -> Descent:
     steps = len(batches(len(target), size=section.batch_size, seed=0)) * section.epochs
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay
@@ -161,7 +163,7 @@ def _step(
     )
     scaler = torch.amp.GradScaler(choice.device, enabled=choice.precision == "float16")
     loss = side.loss(section, target=target)
-    return Step(network, loss, optimiser, schedule, scaler, _augmentation(section), choice)
+    return Descent(network, loss, optimiser, schedule, scaler, _augmentation(section), choice)
 
 
 def _augmentation(section: base.NetworkTraining) -> augmentation.Changes | None:
@@ -172,7 +174,7 @@ def _augmentation(section: base.NetworkTraining) -> augmentation.Changes | None:
     )
 
 
-def _epoch(step: Step, section: base.NetworkTraining, *, rows: Rows, number: int) -> float:
+def _epoch(step: Descent, section: base.NetworkTraining, *, rows: LoadedRows, number: int) -> float:
     """Return the mean loss of one epoch."""
     # of the epoch, not of the run: a resumed one draws the same
     seed = section.seed * SEEDS_APART + number
