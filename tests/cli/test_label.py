@@ -61,7 +61,14 @@ def test_a_label_that_means_a_class_is_sent(folder: Path) -> None:
 def test_what_was_sent_is_told_with_what_nobody_knows() -> None:
     from fairway.cli import sending
 
-    assert sending._sent(requests.Sent(3, 2, 0), "labels") == "sent 3 labels, 2 of them new"
-    assert sending._sent(requests.Sent(3, 2, 1), "labels").endswith(
+    again = sending.FIRST_COUNTS
+    assert sending._sent(requests.Sent(3, 3, 0), "outcomes", again=again).endswith("3 of them new")
+    assert sending._sent(requests.Sent(3, 2, 0), "outcomes", again=again) == (
+        "sent 3 outcomes, 2 of them new; 1 of requests that have such an outcome, of which the first counts"
+    )
+    assert sending._sent(requests.Sent(1, 1, 0), "labels", again="") == (
+        "sent 1 label, 1 of them new"
+    )
+    assert sending._sent(requests.Sent(3, 3, 1), "labels", again="").endswith(
         "1 of requests that the store does not know: they count once the server's event comes"
     )

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 options.need_posix()
 
+SAID_ALREADY = "said what the store has already"
+FIRST_COUNTS = "of requests that have such an outcome, of which the first counts"
+
 
 @click.command()
 @click.option(
@@ -97,7 +100,7 @@ def label(
         now=time.time(),
         separator=config.data.separator,
     )
-    options.show(sent._asdict(), form=form, text=_sent(sent, "labels"))
+    options.show(sent._asdict(), form=form, text=_sent(sent, "labels", again=SAID_ALREADY))
 
 
 @click.command()
@@ -146,16 +149,19 @@ def outcome(
         outcomes=outcomes,
         now=time.time(),
     )
-    options.show(sent._asdict(), form=form, text=_sent(sent, "outcomes"))
+    options.show(sent._asdict(), form=form, text=_sent(sent, "outcomes", again=FIRST_COUNTS))
 
 
-def _sent(sent: "requests.Sent", what: str) -> str:
+def _sent(sent: "requests.Sent", what: str, *, again: str) -> str:
+    """Return what became of labels or outcomes; `again` says what those are that were not new."""
     unknown = (
         f"; {sent.unknown} of requests that the store does not know: they count once the server's event comes"
         if sent.unknown
         else ""
     )
-    return f"sent {sent.sent} {what}, {sent.new} of them new{unknown}"
+    what = what if sent.sent != 1 else what.removesuffix("s")
+    known = f"; {sent.sent - sent.new} {again}" if sent.new < sent.sent else ""
+    return f"sent {sent.sent} {what}, {sent.new} of them new{known}{unknown}"
 
 
 def _rows(file: Path | None, given: dict[str, str | None], *, wanted: str) -> list[dict[str, str]]:

@@ -35,6 +35,8 @@ TYPE = "dev.fairway.prediction.v1"
 # of requests' bodies behind the records in memory: clients choose how large they are
 QUEUE_BYTES = 32 << 20
 BATCH_BYTES = 4 << 20  # of them behind one delivery
+# between two events that tell the classes: a collector that lost them knows them again soon
+TELL_SECONDS = 60.0
 LONGEST_BACKOFF_SECONDS = 5.0  # a collector that is back gets the spool within seconds
 
 LABELS = ("namespace", "deployment", "revision", "role")
@@ -86,6 +88,8 @@ class Origin:
     revision: str
     # its name, and the facts that its losses need; None: answers are classes
     task: Mapping[str, Any] | None = None
+    # all of them where answers are classes, so that a label that is none is refused
+    classes: Sequence[str] | None = None
 
 
 class EventLog:
@@ -120,6 +124,7 @@ class EventLog:
         self._down_until = 0.0  # monotonic; nothing is sent before
         self._backoff = 0.0
         self._deadline: float | None = None
+        self._told_until = 0.0  # monotonic; until then no event needs to tell the classes
         self._disk_complained = False
         self._thread = threading.Thread(target=self._run, name="fairway-events", daemon=True)
 
@@ -143,8 +148,16 @@ class EventLog:
     def _written(self, record: Record) -> bool:
         """Write the event to the spool; where that is full, or the disk, says False: the event goes
         by memory, and is counted there if it is lost."""
-        line = encode(record, origin=self._origin, sample=self._settings.sample)
+        line = self._encoded(record)
         return self._spool is not None and self._spool.append([line]).reason is None
+
+    def _encoded(self, record: Record) -> bytes:
+        """Return the event, which tells the classes where none has for a while."""
+        now = time.monotonic()
+        tells = now >= self._told_until
+        if tells:
+            self._told_until = now + TELL_SECONDS
+        return encode(record, origin=self._origin, sample=self._settings.sample, tells=tells)
 
     def close(self, *, timeout_seconds: float = 5.0) -> None:
         """Deliver what is left within the time; what is not delivered goes to the spool."""
@@ -175,10 +188,7 @@ class EventLog:
     def _flush(self) -> None:
         while self._queue:
             batch = self._batch()
-            encoded = [
-                (record.role, encode(record, origin=self._origin, sample=self._settings.sample))
-                for record in batch
-            ]
+            encoded = [(record.role, self._encoded(record)) for record in batch]
             if not self._deliver(encoded):
                 self._store(encoded)
 
@@ -293,7 +303,7 @@ class EventLog:
         SPOOL_BYTES.labels(*labels).set(self._spool.bytes_used() if self._spool else 0)
 
 
-def encode(record: Record, *, origin: Origin, sample: float) -> bytes:
+def encode(record: Record, *, origin: Origin, sample: float, tells: bool = False) -> bytes:
     """Return the CloudEvent of the record as one line of JSON; a missing number is null."""
     logged = record.inputs is not None and sampled(record.request_id, share=sample)
     event = {
@@ -322,6 +332,7 @@ def encode(record: Record, *, origin: Origin, sample: float) -> bytes:
             else None,
             "labels": record.labels,
             **({"task": origin.task} if origin.task is not None else {}),
+            **({"classes": origin.classes} if tells and origin.classes else {}),
             "probabilities": record.probabilities,
             "latencySeconds": round(record.seconds, 6),
         },

@@ -153,6 +153,7 @@ class Worker:
             deployment=settings.deployment,
             revision=settings.revision,
             task=tasks.gauge(model.schema),
+            classes=tasks.classes(model.schema),
         )
         self._events = eventlog.EventLog(
             settings.serving.events,

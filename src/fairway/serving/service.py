@@ -94,6 +94,7 @@ class Service:
             deployment=settings.deployment,
             revision=settings.revision,
             task=tasks.gauge(model.schema),
+            classes=tasks.classes(model.schema),
         )
         self.events: eventlog.EventLog = eventlog.EventLog(
             settings.serving.events,

@@ -26,6 +26,7 @@ __all__ = [
     "Declared",
     "Output",
     "Task",
+    "classes",
     "found",
     "gauge",
     "listed",
@@ -69,6 +70,13 @@ def gauge(schema: Schema) -> dict[str, Any] | None:
     facts = of(schema).gauge(schema)
     few = len(json.dumps(facts)) <= LONGEST_GAUGE
     return {"name": schema.task, **(facts if few else {})}
+
+
+def classes(schema: Schema) -> tuple[str, ...] | None:
+    """Return what answers may be, where they are classes and few enough to be told beside one."""
+    if schema.task != USUAL or len(json.dumps(schema.classes)) > LONGEST_GAUGE:
+        return None
+    return schema.classes
 
 
 def named(name: Any) -> Task:

@@ -23,6 +23,7 @@ from fairway.monitoring.eventstore import (
     history,
     namespaced,
     versions,
+    vocabulary,
 )
 
 # looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
@@ -90,10 +91,14 @@ class EventStore:
         when they came (now). Raises DataError for a label that the task of its answer cannot read.
         """
         received = time.time() if at is None else at
+        labels = [row for row in rows if row.type == "label"]
+        others = [row for row in rows if row.type != "label"]
         with self.writing() as connection:
-            new = self._backend.insert(connection, rows, received=received)
-            versions.need_readable(connection, rows, sql=self._sql)
-            return new
+            vocabulary.remember(connection, others, sql=self._sql)
+            new = self._backend.insert(connection, others, received=received)
+            # the answers that came beside them are there by now
+            readable = versions.readable(connection, labels, sql=self._sql)
+            return [*new, *self._backend.insert(connection, readable, received=received)]
 
     def unanswered(self, rows: Sequence[cloudevents.EventRow]) -> int:
         """Return how many labels and outcomes are of requests that no server has told of: they wait

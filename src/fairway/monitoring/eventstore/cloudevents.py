@@ -48,6 +48,8 @@ class EventRow(NamedTuple):
     task: str | None
     inputs: str | None  # JSON object of lists
     probabilities: str | None  # JSON list of lists
+    # JSON list of all that its answers may be, which a server tells now and then; kept apart
+    classes: str | None = None
 
 
 def parse(event: Any, *, position: int = 0) -> EventRow:
@@ -184,6 +186,7 @@ def _prediction(data: "_Reader", *, time: float) -> EventRow:
         task=task,
         inputs=data.inputs("inputs"),
         probabilities=data.probabilities("probabilities", rows=rows),
+        classes=data.classes("classes") if task is None else None,
     )
 
 
@@ -281,6 +284,23 @@ class _Reader:
         text = compact(value)
         if len(text) > LONGEST_TASK:
             self.refuse(key, value, wanted)
+        return text
+
+    def classes(self, key: str) -> str | None:
+        value = self.mapping.get(key)
+        if value is None:
+            return None
+        names = isinstance(value, list) and artifacts.is_plain(value, kinds={str})
+        text = compact(value) if names else ""
+        if (
+            not text
+            or not 0 < len(value) <= MOST_WORDS
+            or len(text) > LONGEST_TASK
+            or not storable("".join(value))
+        ):
+            self.refuse(
+                key, value, f"a list of names, in {LONGEST_TASK} characters at most, or none"
+            )
         return text
 
     def probabilities(self, key: str, *, rows: int) -> str | None:

@@ -52,8 +52,8 @@ LOCK = "SELECT pg_advisory_xact_lock(7142389)"
 LOCK_WRITERS = "SELECT seq FROM progress FOR UPDATE"
 ADVANCE = "UPDATE progress SET seq = %(newest)s"
 
-# The columns of a row that stand in `events`; the last two of a row are its payload's.
-COLUMNS = cloudevents.EventRow._fields[:-2]
+# The columns of a row that stand in `events`; of the last three two are its payload's.
+COLUMNS = cloudevents.EventRow._fields[:-3]
 _NUMBERS = {
     "time": "double precision",
     "latency": "double precision",
@@ -81,7 +81,7 @@ NEWEST_LABELS = (
 )
 ANSWERED = f"SELECT DISTINCT e.request_id {_REQUESTS} AND e.type = 'prediction'"
 SERVED_TASKS = f"""
-SELECT e.request_id, e.task, e.rows {_REQUESTS} AND e.type = 'prediction' AND e.role IN ('stable', 'canary')
+SELECT e.request_id, e.task, e.rows, e.revision {_REQUESTS} AND e.type = 'prediction' AND e.role IN ('stable', 'canary')
   AND e.labels IS NOT NULL ORDER BY e.seq"""
 
 # -- what is in the store --------------------------------------------------------------------------

@@ -256,7 +256,7 @@ class SqliteFile:
 def _inserted(
     connection: databases.Connection, row: cloudevents.EventRow, *, version: int, received: float
 ) -> bool:
-    *columns, inputs, probabilities = row
+    *columns, inputs, probabilities, _ = row
     found = connection.execute(
         sqlite_sql.INSERT, (received, inputs is not None, *columns, version)
     ).fetchall()

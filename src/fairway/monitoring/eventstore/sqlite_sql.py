@@ -78,7 +78,7 @@ NEWEST_LABELS = (
 )
 ANSWERED = f"SELECT DISTINCT e.request_id {_REQUESTS} AND e.type = 'prediction'"
 SERVED_TASKS = f"""
-SELECT e.request_id, e.task, e.rows {_REQUESTS} AND e.type = 'prediction' AND e.role IN ('stable', 'canary')
+SELECT e.request_id, e.task, e.rows, e.revision {_REQUESTS} AND e.type = 'prediction' AND e.role IN ('stable', 'canary')
   AND e.labels IS NOT NULL ORDER BY e.seq"""
 
 # -- what is in the store --------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any, NoReturn
 
 from fairway import errors
-from fairway.monitoring.eventstore import cloudevents, databases, gauges
+from fairway.monitoring.eventstore import cloudevents, databases, gauges, vocabulary
 
 Key = tuple[str, str, str]  # namespace, deployment, request
 
@@ -51,36 +51,58 @@ def unanswered(
     return sum((row.namespace, row.deployment, row.request_id) not in answered for row in late)
 
 
-def need_readable(
+def readable(
     connection: databases.Connection,
-    rows: Iterable[cloudevents.EventRow],
+    labels: Sequence[cloudevents.EventRow],
     *,
     sql: databases.Dialect,
-) -> None:
-    """Raise DataError for a label that its answer's task cannot read.
+) -> list[cloudevents.EventRow]:
+    """Return the labels with each class as the model names it; raises DataError for one that its
+    answer's task cannot read.
 
     One whose answer has not come yet is kept as it is, and counts where it can be read then.
     """
-    labels = [row for row in rows if row.type == "label"]
     served = dict(_asked(connection, labels, statement=sql.SERVED_TASKS))
+    known = {}
+    for (namespace, deployment, _), (task, _, revision) in served.items():
+        arm = namespace, deployment, revision
+        if (arm, task) not in known:
+            known[arm, task] = (
+                vocabulary.gauge(connection, arm, sql=sql) if task is None else gauges.read(task)
+            )
+    found = []
     for row in labels:
-        known = served.get((row.namespace, row.deployment, row.request_id))
-        if known is not None:
-            _need_readable(row, task=known[0], answers=known[1])
+        answer = served.get((row.namespace, row.deployment, row.request_id))
+        if answer is None:
+            found.append(row)
+            continue
+        task, answers, revision = answer
+        gauge = known[(row.namespace, row.deployment, revision), task]
+        found.append(_read(row, gauge, is_class=task is None, answers=answers))
+    return found
 
 
-def _need_readable(row: cloudevents.EventRow, *, task: str | None, answers: int) -> None:
+def _read(
+    row: cloudevents.EventRow, gauge: gauges.Gauge | None, *, is_class: bool, answers: int
+) -> cloudevents.EventRow:
     given = json.loads(row.labels or "[]")
-    gauge = gauges.read(task) if task is not None else None
-    if task is not None and gauge is None:
-        return
-    if gauge is not None and len(given) != answers:
+    several = next((one for one in given if is_class and isinstance(one, list)), None)
+    if several is not None:
+        _refuse(row, several, "the name of one class for each row, or null where it is not known")
+    if gauge is None:
+        return row
+    if len(given) != answers:
         _refuse(row, given, f"a list with {answers} entries, one for each row that was answered")
-    for one in given:
-        if gauge is not None and one is not None and gauge.label(one) is None:
-            _refuse(row, one, f"{gauge.wanted()}, or null where it is not known")
-        if gauge is None and isinstance(one, list):
-            _refuse(row, one, "the name of one class for each row, or null where it is not known")
+    meant = [gauge.label(one) for one in given]
+    wrong = [
+        one for one, label in zip(given, meant, strict=True) if one is not None and label is None
+    ]
+    if wrong:
+        _refuse(row, wrong[0], f"{gauge.wanted()}, or null where it is not known")
+    words = [
+        label if isinstance(label, str) else one for one, label in zip(given, meant, strict=True)
+    ]
+    return row._replace(labels=cloudevents.compact(words))
 
 
 def _refuse(row: cloudevents.EventRow, seen: Any, wanted: str) -> NoReturn:

@@ -190,7 +190,11 @@ def _acts(rows: list[cloudevents.EventRow]) -> set[access.Act]:
 
 
 def _size(row: cloudevents.EventRow) -> int:
-    return sum(len(text) for text in (row.labels, row.task, row.inputs, row.probabilities) if text)
+    return sum(
+        len(text)
+        for text in (row.labels, row.task, row.inputs, row.probabilities, row.classes)
+        if text
+    )
 
 
 def _in(
