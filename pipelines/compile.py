@@ -9,7 +9,7 @@ from kfp import compiler
 
 from fairway import files
 from fairway.config import sections
-from fairway.pipelines import check, compiled
+from fairway.pipelines import compiled, pitfalls
 from pipelines import training
 
 VARIANTS = {
@@ -29,7 +29,7 @@ def write(folder: Path) -> None:
             compiler.Compiler().compile(
                 training.pipeline(name=name, resources=resources), str(made)
             )
-            check.require(compiled.read(made), environment="kind", what=file)
+            pitfalls.require(compiled.read(made), environment="kind", what=file)
             files.write_bytes(folder / file, made.read_bytes())
 
 

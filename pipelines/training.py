@@ -16,7 +16,7 @@ from components.package import package
 from components.prepare import prepare
 from components.train import train
 from fairway.config import sections
-from fairway.pipelines import check
+from fairway.pipelines import pitfalls
 
 GPU = "nvidia.com/gpu"
 HOUR = 3600
@@ -104,7 +104,7 @@ def _repeatable(task):  # type: ignore[no-untyped-def]
 
 def _acting(task):  # type: ignore[no-untyped-def]
     """Return the task marked as one with a side effect: a cached answer would not act."""
-    kubernetes.add_pod_label(task, label_key=check.SIDE_EFFECT, label_value="true")
+    kubernetes.add_pod_label(task, label_key=pitfalls.SIDE_EFFECT, label_value="true")
     return task.set_caching_options(False)
 
 

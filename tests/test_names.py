@@ -15,17 +15,12 @@ MODULES = {
     "__init__": "a package's own module",
     "__main__": "a package that is a program",
     "base": "what the modules of its package have in common; the package says of what",
-    "check": COMMAND,
     "client": BOTH,
     "errors": "the guard of errors in answers, and the errors that fairway raises",
     "fetch": COMMAND,
     "monitor": COMMAND,
-    "loop": "the operator's loop of looks and training's loop of epochs, each the centre of its package",
-    "platform": SECTION,
-    "report": "the demo's report and an evaluation's",
     "rollout": COMMAND + "; " + SECTION,
     "rollouts": BOTH,
-    "state": "what the local platform keeps, and what training keeps of an epoch",
 }
 CLASSES = {
     "ArmCounts": "what is asked of a gateway, and what statistics need of it",

@@ -120,6 +120,9 @@ def test_a_refusing_gate_ends_with_status_three_and_no_package(
     assert_one_sentence(asked, status=3, words="maxCalibrationError")
     assert one_object(asked)["gate"]["promote"] is False
     assert_one_sentence(fairway("package", where=again), status=3, words="maxCalibrationError")
+    told = fairway("package", "--output", "json", where=again)
+    assert_one_sentence(told, status=3, words="maxCalibrationError")
+    assert one_object(told) == {"package": None, "gate": one_object(asked)["gate"]}
     assert list((again / ".fairway" / "packages").iterdir()) == []
 
 

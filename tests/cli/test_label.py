@@ -66,6 +66,9 @@ def test_what_was_sent_is_told_with_what_nobody_knows() -> None:
     assert sending._sent(requests.Sent(3, 2, 0), "outcomes", again=again) == (
         "sent 3 outcomes, 2 of them new; 1 of requests that have such an outcome, of which the first counts"
     )
+    assert sending._sent(requests.Sent(1, 1, 0), "labels", again="") == (
+        "sent 1 label, 1 of them new"
+    )
     assert sending._sent(requests.Sent(3, 3, 1), "labels", again="").endswith(
         "1 of requests that the store does not know: they count once the server's event comes"
     )

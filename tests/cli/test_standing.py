@@ -5,6 +5,11 @@ import json
 import sqlite3
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from fairway.cli import deployed
+from fairway.platforms.local import client
 from fairway.rollout.states import Phase
 from tests.cli import standing
 from tests.cli.running import assert_one_sentence, fairway, one_object
@@ -49,6 +54,19 @@ def test_monitor_shows_the_revision_that_has_most_of_the_requests_and_the_share_
     assert shown["revision"] == NEW
     assert [(one["revision"], one["share"]) for one in shown["serving"]] == [(NEW, 95), (OLD, 5)]
     assert f"{NEW}, 95 % of the requests" in fairway("monitor", where=tmp_path).stdout
+
+
+def test_retrain_gives_a_program_what_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = standing.deployed(tmp_path, OLD, phase=Phase.STABLE, stable=OLD)
+    monkeypatch.setattr(client, "need", lambda home: None)
+    told = ["--config", str(tmp_path / "fairway.yaml"), "--home", str(home), "--output", "json"]
+    done = CliRunner().invoke(deployed.retrain, ["--reason", "new prices", *told])
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.output)
+    assert (record["deployment"], record["runs"]) == ("few", str(home / "runs"))
+    assert record["asked"].endswith(": new prices")
 
 
 def test_monitor_of_what_is_not_deployed_is_one_sentence(tmp_path: Path) -> None:

@@ -424,6 +424,21 @@ def test_rows_of_one_score_share_their_places_whatever_order_they_came_in() -> N
     assert measured["ndcg"] == pytest.approx(np.mean(expected))
 
 
+def test_the_order_in_which_rows_of_one_score_come_moves_nothing() -> None:
+    task, schema = (
+        tasks.named("ranking"),
+        Schema(target="t", features=(), task="ranking", facts={"spread": 3.0}),
+    )
+    rng = np.random.default_rng(0)
+    one, other = np.round(rng.random(20), 1), np.round(rng.random(20), 1)
+    apart = task.differ(one, other, schema)
+    for _ in range(5):
+        order = rng.permutation(20)
+        assert np.array_equal(task.differ(one[order], other[order], schema), apart[order])
+    assert not task.differ(one, one[:] * 2, schema).any()
+    assert task.differ([1.0, 1.0, 1.0], [3.0, 2.0, 1.0], schema) == pytest.approx([0.5, 0, 0.5])
+
+
 def test_no_order_at_all_ranks_no_better_than_any_order() -> None:
     task, schema = (
         tasks.named("ranking"),

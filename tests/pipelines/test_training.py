@@ -8,7 +8,7 @@ from kfp import compiler, dsl
 
 from fairway import errors
 from fairway.config import sections
-from fairway.pipelines import check, compiled
+from fairway.pipelines import compiled, pitfalls
 from pipelines import compile as compiling
 
 FOLDER = Path(compiling.__file__).parent
@@ -28,12 +28,12 @@ def test_compiling_gives_the_committed_bytes(file, tmp_path):
 
 @EACH
 def test_the_committed_pipeline_is_sound(file):
-    assert check.findings(committed(file), environment="kind") == ()
+    assert pitfalls.findings(committed(file), environment="kind") == ()
 
 
 @EACH
 def test_production_refuses_an_image_that_may_change(file):
-    found = check.findings(committed(file), environment="production")
+    found = pitfalls.findings(committed(file), environment="production")
     assert len(found) == len(compiled.containers(committed(file)[0]))
     assert "pinned by digest" in found[0]
 
@@ -84,7 +84,7 @@ def test_every_step_has_limits_and_a_timeout_and_installs_nothing(file):
             "resourceMemoryRequest",
         } <= set(step["resources"])
         assert int(compiled.kubernetes_of(documents, name)["activeDeadlineSeconds"]) > 0
-    assert not check.INSTALLS.search((FOLDER / file).read_text())
+    assert not pitfalls.INSTALLS.search((FOLDER / file).read_text())
 
 
 @EACH
@@ -119,7 +119,7 @@ def task_of(pipeline, name):
 def test_a_committed_side_effect_whose_cache_is_turned_on_is_found(step):
     documents = copy.deepcopy(committed("training.yaml"))
     task_of(documents[0], step)["cachingOptions"] = {"enableCache": True}
-    assert check.findings(documents, environment="kind") == (
+    assert pitfalls.findings(documents, environment="kind") == (
         f"step {step} has a side effect and its cache is on: a second run would not act; set_caching_options(False)",
     )
 
@@ -130,7 +130,7 @@ def test_a_committed_side_effect_whose_cache_is_turned_on_is_found(step):
 def test_a_committed_step_that_loses_its_limit_is_found(key, word):
     documents = copy.deepcopy(committed("training.yaml"))
     del compiled.containers(documents[0])["exec-evaluate"]["resources"][key]
-    assert check.findings(documents, environment="kind") == (
+    assert pitfalls.findings(documents, environment="kind") == (
         f"step evaluate has no {word} limit: set one, or it can take the node from others",
     )
 
@@ -150,7 +150,7 @@ def test_an_installation_at_run_time_is_found_however_it_is_written(command):
     documents = copy.deepcopy(committed("training.yaml"))
     compiled.containers(documents[0])["exec-gate"]["command"] = command
     assert [
-        sentence.split(":")[0] for sentence in check.findings(documents, environment="kind")
+        sentence.split(":")[0] for sentence in pitfalls.findings(documents, environment="kind")
     ] == ["step gate installs packages at run time"]
 
 
@@ -162,7 +162,7 @@ def test_an_installation_at_run_time_is_found_however_it_is_written(command):
 def test_what_only_looks_like_an_installation_is_not_found(command):
     documents = copy.deepcopy(committed("training.yaml"))
     compiled.containers(documents[0])["exec-gate"]["command"] = command
-    assert check.findings(documents, environment="kind") == ()
+    assert pitfalls.findings(documents, environment="kind") == ()
 
 
 def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production():
@@ -177,7 +177,7 @@ def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production
     assert steps["exec-train"]["resources"]["accelerator"]["resourceCount"] == "4"
     assert steps["exec-train"]["resources"]["resourceMemoryLimit"] == "40Gi"
     assert steps["exec-evaluate"]["resources"]["resourceMemoryLimit"] == "3Gi"
-    assert check.findings(documents, environment="production") == ()
+    assert pitfalls.findings(documents, environment="production") == ()
 
 
 def test_kfp_reads_what_was_filled_in(tmp_path):
@@ -298,7 +298,7 @@ def bare_gpu():
 def test_the_checker_finds(body, words, tmp_path):
     assert any(
         words in sentence
-        for sentence in check.findings(documents(body, tmp_path), environment="kind")
+        for sentence in pitfalls.findings(documents(body, tmp_path), environment="kind")
     )
 
 
@@ -325,7 +325,7 @@ def uncached_side_effect():
     ids=lambda body: body.__name__,
 )
 def test_the_checker_is_silent_on_what_works(body, tmp_path):
-    found = check.findings(documents(body, tmp_path), environment="kind")
+    found = pitfalls.findings(documents(body, tmp_path), environment="kind")
     assert [
         sentence for sentence in found if "limit" not in sentence and "timeout" not in sentence
     ] == []
@@ -336,4 +336,4 @@ def test_a_pipeline_that_would_fail_silently_is_refused_in_one_sentence(tmp_path
         errors.PlatformError,
         match=r"^made\.yaml would fail silently: .*named output promote.*; and \d+ more$",
     ):
-        check.require(documents(bare_condition, tmp_path), environment="kind", what="made.yaml")
+        pitfalls.require(documents(bare_condition, tmp_path), environment="kind", what="made.yaml")

@@ -31,11 +31,11 @@ VERBS = {
     "run": ("fairway.cli.stages", "Run a whole pipeline: prepare, train, evaluate, gate, package."),
     "serve": ("fairway.cli.serve", "Serve one package in the foreground."),
     "up": (
-        "fairway.cli.platform",
+        "fairway.cli.local",
         "Start the local platform: gateway, collector, monitor, supervisor.",
     ),
-    "down": ("fairway.cli.platform", "Stop the local platform."),
-    "status": ("fairway.cli.platform", "Show what runs and where each deployment stands."),
+    "down": ("fairway.cli.local", "Stop the local platform."),
+    "status": ("fairway.cli.local", "Show what runs and where each deployment stands."),
     "deploy": ("fairway.cli.deployed", "Ask for a new revision; its rollout begins."),
     "render": (
         "fairway.cli.render",

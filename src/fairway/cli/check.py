@@ -243,14 +243,14 @@ def _alerts(root: Path) -> list[Finding]:
 
 def _platform(root: Path) -> list[Finding]:
     """Return how the platform of this home stands, where it has one."""
-    from fairway.cli import platform
+    from fairway.cli import local
     from fairway.platforms.local.home import Home
 
     home = Home(root.resolve())
     if not home.state.exists():
         return []
     try:
-        deployments, stands = platform.standing_of(home)
+        deployments, stands = local.standing_of(home)
     except errors.FairwayError as error:
         return [Finding("error", "platform", str(error))]
     faults = [

@@ -43,7 +43,7 @@ def demo(seed: int, out: Path, keep: bool, root: Path | None, form: str) -> None
     rolled back; the inputs shift; labels arrive late; a challenger is trained on them and takes
     over.
     """
-    from fairway.demo import report, story
+    from fairway.demo import page, story
     from fairway.platforms.local import client
     from fairway.platforms.local.home import Home
 
@@ -76,7 +76,7 @@ def demo(seed: int, out: Path, keep: bool, root: Path | None, form: str) -> None
         return
     click.echo()
     click.echo(_table(record))
-    click.echo(f"\n{report.summary(record)}\nreport  {out / 'report.html'}")
+    click.echo(f"\n{page.summary(record)}\nreport  {out / 'report.html'}")
     if keep:
         addresses = client.need(home)
         click.echo(

@@ -1,16 +1,12 @@
 """The verbs of one deployment: deploy, retrain."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fairway import artifacts, errors
 from fairway.cli import options
 from fairway.cli import rollout as rollouts
-
-if TYPE_CHECKING:
-    pass
 
 options.need_posix()
 
@@ -88,7 +84,8 @@ def _newest(store: Path, name: str) -> Path:
 @click.option("--reason", default="", help="Why, for the history.")
 @options.config
 @options.home
-def retrain(reason: str, path: Path, overrides: tuple[str, ...], root: Path) -> None:
+@options.output
+def retrain(reason: str, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Train a challenger on old and newly labelled data now, whatever the policy says."""
     from fairway.platforms.local import client, state
 
@@ -99,14 +96,11 @@ def retrain(reason: str, path: Path, overrides: tuple[str, ...], root: Path) -> 
     deployment = store.deployment(config.name)
     if deployment is None or deployment.state.stable is None:
         raise errors.UsageError(f"nothing serves as {config.name}: deploy a package first")
-    store.save_retraining(
-        config.name,
-        {
-            **deployment.retraining,
-            "asked": f"asked for by {options.user()}" + (f": {reason}" if reason else ""),
-        },
-    )
+    asked = f"asked for by {options.user()}" + (f": {reason}" if reason else "")
+    store.save_retraining(config.name, {**deployment.retraining, "asked": asked})
     store.close()
-    click.echo(
-        f"asked; it begins when no rollout is on its way. Follow it in {home.runs} and with `fairway status`"
+    options.show(
+        {"deployment": config.name, "asked": asked, "runs": str(home.runs)},
+        form=form,
+        text=f"asked; it begins when no rollout is on its way. Follow it in {home.runs} and with `fairway status`",
     )

@@ -119,7 +119,8 @@ def _fares(one: dict[str, Any]) -> str:
     if not one["labelled"]:
         return "labels      none yet"
     name = "loss" if one["accuracy"] is None else "accuracy"
-    return f"{name:<11} {one[name]:.3f} on {one['labelled']} labels"
+    plural = "" if one["labelled"] == 1 else "s"
+    return f"{name:<11} {one[name]:.3f} on {one['labelled']} label{plural}"
 
 
 @monitor.command()

@@ -161,6 +161,7 @@ def _sent(sent: "requests.Sent", what: str, *, again: str) -> str:
         if sent.unknown
         else ""
     )
+    what = what if sent.sent != 1 else what.removesuffix("s")
     known = f"; {sent.sent - sent.new} {again}" if sent.new < sent.sent else ""
     return f"sent {sent.sent} {what}, {sent.new} of them new{known}{unknown}"
 

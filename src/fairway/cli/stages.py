@@ -32,6 +32,14 @@ MOST_RECALLS = 10  # classes whose recall the terminal shows
     help="A class's parent, as often as there are (hierarchical): a wrong class of the right branch costs less.",
 )
 @click.option(
+    "--parents",
+    "family_tree",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="The same of many classes: CSV with the columns child and parent, or a map in YAML or JSON.",
+)
+@click.option(
     "--group",
     default=None,
     metavar="COLUMN",
@@ -54,6 +62,7 @@ def init(
     targets: tuple[str, ...],
     separator: str | None,
     parents: tuple[str, ...],
+    family_tree: Path | None,
     group: str | None,
     name: str | None,
     out: Path,
@@ -69,7 +78,8 @@ def init(
         raise errors.UsageError(
             f"{out} is there already: choose another with --out, or replace it with --force"
         )
-    target, keys = _said(targets, separator=separator, parents=parents, group=group)
+    known = _parents(parents, file=family_tree)
+    target, keys = _said(targets, separator=separator, parents=known, group=group)
     findings = inspect.inspect(data, target=target, **keys)
     text = draft.render(findings, name=name, relative_to=out.resolve().parent)
     files.write_bytes(out, text.encode())
@@ -78,7 +88,7 @@ def init(
 
 
 def _said(
-    targets: tuple[str, ...], *, separator: str | None, parents: tuple[str, ...], group: str | None
+    targets: tuple[str, ...], *, separator: str | None, parents: dict[str, str], group: str | None
 ) -> tuple[str, dict[str, Any]]:
     """Return the target's name, and the other keys of the data section that say what is predicted."""
     keys: dict[str, Any] = {}
@@ -89,19 +99,24 @@ def _said(
         for key, value in (("separator", separator), ("group", group))
         if value is not None
     }
-    pairs = [text.partition("=") for text in parents]
-    wrong = [
-        text
-        for text, pair in zip(parents, pairs, strict=True)
-        if not all(part.strip() for part in pair)
-    ]
-    if wrong:
-        raise errors.UsageError(
-            f"--parent {wrong[0]!r}: wanted CLASS=PARENT, such as --parent dog=mammal"
-        )
-    if pairs:
-        keys["parents"] = {child.strip(): parent.strip() for child, _, parent in pairs}
+    if parents:
+        keys["parents"] = parents
     return ("labels" if len(targets) > 1 else targets[0]), keys
+
+
+def _parents(said: tuple[str, ...], *, file: Path | None) -> dict[str, str]:
+    """Return each class's parent, as the file and then the options say."""
+    from fairway.data import parents
+
+    found = parents.read(file) if file is not None else {}
+    for text in said:
+        child, _, parent = (part.strip() for part in text.partition("="))
+        if not child or not parent:
+            raise errors.UsageError(
+                f"--parent {text!r}: wanted CLASS=PARENT, such as --parent dog=mammal"
+            )
+        found[child] = parent
+    return found
 
 
 @click.command()
@@ -265,6 +280,8 @@ def package(
         _need(work / "checkpoint" / "checkpoint.json", verb="train")
         verdict = _verdict(work)
         if not verdict.promote:
+            if form == "json":
+                options.show({"package": None, "gate": artifacts.as_json(verdict)}, form=form)
             raise errors.Refused(f"the gate refused this model: {verdict.reason}")
         record = stage.build(
             name=config.name,

@@ -237,10 +237,10 @@ def _unmixed(
     for other in kinds.found().values():
         if (
             other.name == FALLBACK
-            or sum(_is_none_of(other, value) for value in some) > len(some) / 2
+            or sum(is_none_of(other, value) for value in some) > len(some) / 2
         ):
             continue
-        few = [value for value in counts if _is_none_of(other, value)]
+        few = [value for value in counts if is_none_of(other, value)]
         wrong = sum(counts[value] for value in few)
         if few and wrong < FEW_MISTAKES * len(values) and len(counts) - len(few) > FEW_CODES:
             row = column.index[(column == few[0]).to_numpy()][0]
@@ -252,7 +252,8 @@ def _unmixed(
             )
 
 
-def _is_none_of(kind: kinds.Kind, value: Any) -> bool:
+def is_none_of(kind: kinds.Kind, value: Any) -> bool:
+    """Say whether a value is written as none of the kind is."""
     one = np.empty(1, dtype=object)
     one[0] = value
     try:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fairway import errors
 from fairway.config import sections
-from fairway.data import frames, infer, leakage, sources
+from fairway.data import frames, hints, infer, leakage, sources
 from fairway.model import adorned, kinds, tasks
 from fairway.model.schema import Feature
 from fairway.model.tasks.base import percent
@@ -92,11 +92,13 @@ def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
     """Return what is found in a csv or parquet file, `keys` being other keys of the data section
     that say what is predicted; raises UsageError or DataError where it cannot be used."""
     section = sources.section_of(path, target=target, max_categories=MOST_CATEGORIES, **keys)
-    frame = sources.read(section).frame
-    frame = frame[frame[target].notna()].reset_index(drop=True)
+    whole = sources.read(section).frame
+    frame = whole[whole[target].notna()].reset_index(drop=True)
     if frame.empty:
         raise errors.DataError(f"{path} has no row with a {target}: wanted a label in each")
     task, task_why = infer.task_of(frame, section=section)
+    if task.name == tasks.USUAL:
+        hints.unmixed(whole[target])
     joined = _joined(frame[target]) if task.name == tasks.USUAL else ""
     try:
         known = infer.learnt(task, frame, section=section)
@@ -106,6 +108,13 @@ def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
     names = [str(name) for name in frame.columns if name != target]
     method, column, split_why = _split(frame, names, group=section.group)
     siblings = _siblings(frame, target)
+    lost = hints.codes_lost(whole, section=section)
+    remarks = (
+        joined,
+        hints.ranked(frame, target=target, group=section.group),
+        hints.blank(frame[target], separator=section.separator),
+        lost.get(target, ""),
+    )
     columns = tuple(
         _column(
             frame[name],
@@ -113,6 +122,7 @@ def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
             task=task,
             section=section,
             splits=name == column,
+            lost=lost.get(name, ""),
             sibling=name in siblings,
         )
         for name in names
@@ -138,7 +148,7 @@ def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
         task=task.name,
         task_why=task_why,
         shown=task.describe(codes, known),
-        remark=joined,
+        remark="; ".join(filter(None, remarks)),
         classes=len(known.classes),
         rarest=task.rarest(codes, known),
     )
@@ -152,6 +162,7 @@ def _column(
     section: sections.Data,
     splits: bool,
     sibling: bool,
+    lost: str,
 ) -> Column:
     name = str(column.name)
     known = column.dropna()
@@ -188,7 +199,8 @@ def _column(
     raw = frames.column(column, feature)
     told = kinds.of(feature).remark(feature, raw) or _stand_in(feature, raw)
     remark = (
-        told
+        lost
+        or told
         or _remark(feature, distinct)
         or (SIBLING.format(target=section.target) if sibling else "")
     )
@@ -336,13 +348,21 @@ def _split(
     """Return the split method, its column, and the reason in words."""
     if group is not None:
         return "group", group, f"rows of one {group} stay in one split"
+    passed = "no column names groups or moments"
     for name in names:
-        if _is_moment(frame[name]):
+        if not _is_moment(frame[name]):
+            continue
+        why_not = hints.no_event(name, _seconds(frame[name]))
+        if not why_not:
             return (
                 "time",
                 name,
                 f"{name} holds moments: the model is tested on what came after its training rows, as in service",
             )
+        passed = (
+            f"the moments of {name} {why_not}, which looks like a property of the row; where they say when it came to "
+            f"be, set method to time and column to {name}"
+        )
     for name in names:
         distinct = _distinct(frame[name].dropna())
         if GROUP.search(name) and FEW_CODES < distinct <= len(frame) / 2:
@@ -354,7 +374,7 @@ def _split(
     return (
         "stratified",
         None,
-        "each split keeps the target's distribution; no column names groups or moments",
+        f"each split keeps the target's distribution; {passed}",
     )
 
 
@@ -365,6 +385,13 @@ def _is_moment(column: "pd.Series[Any]") -> bool:
         return kinds.named("datetime").notation_of(frames.plain(column)) is not None
     except kinds.Ambiguous:
         return False
+
+
+def _seconds(column: "pd.Series[Any]") -> np.ndarray[Any, Any]:
+    kind = kinds.named("datetime")
+    values = frames.plain(column)
+    notation = kind.notation_of(values) or ""
+    return kind.read(values, Feature(name=str(column.name), kind=kind.name, notation=notation))
 
 
 def _distinct(known: "pd.Series[Any]") -> int:

@@ -460,7 +460,7 @@ def _patiently(seconds: float, otherwise: str) -> Iterator[None]:
 
 def write(record: dict[str, Any], *, out: Path, timeline: Sequence[tuple[float, str, str]]) -> None:
     """Leave report.json and report.html in `out`."""
-    from fairway.demo import report
+    from fairway.demo import page
 
     artifacts.write_json(out / "report.json", record)
-    files.write_bytes(out / "report.html", report.render(record, timeline=timeline).encode())
+    files.write_bytes(out / "report.html", page.render(record, timeline=timeline).encode())

@@ -19,7 +19,7 @@ from typing import Any
 
 from fairway import artifacts, errors, files
 from fairway.config import sections
-from fairway.pipelines import check, compiled
+from fairway.pipelines import compiled, pitfalls
 
 EXPERIMENT = "fairway"
 GOING_ON = frozenset({"RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "CANCELING", "PAUSED"})
@@ -51,7 +51,7 @@ def submit(
 
     documents = compiled.for_training(config.pipeline)
     variant = compiled.TRAINING[config.pipeline.train.gpu > 0]
-    check.require(documents, environment=config.environment, what=variant)
+    pitfalls.require(documents, environment=config.environment, what=variant)
     arguments = {
         "config": json.dumps(config.model_dump(mode="json", by_alias=True)),
         "champion": str(champion or ""),

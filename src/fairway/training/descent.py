@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fairway.data import splits
 from fairway.training import device as devices
-from fairway.training import export, loop, losses, networks
+from fairway.training import epochs, export, losses, networks
 from fairway.training.families import base
 
 
@@ -37,7 +37,7 @@ def fit(section: base.NetworkTraining, *, run: base.Run) -> export.Made:
         "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
     }
-    done = loop.train(
+    done = epochs.train(
         network,
         section,
         rows=rows,
@@ -75,8 +75,8 @@ def machine() -> devices.Machine:
     )
 
 
-def _rows(split: splits.Split, *, place: str) -> loop.Rows:
-    return loop.Rows(
+def _rows(split: splits.Split, *, place: str) -> epochs.Rows:
+    return epochs.Rows(
         {name: _tensor(value, place) for name, value in split.inputs().items()},
         _tensor(split.target, place),
     )

@@ -13,7 +13,7 @@ from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import splits
 from fairway.model import kinds, tasks
-from fairway.training import export, families, state
+from fairway.training import export, families, resuming
 from fairway.training.families import base
 
 
@@ -55,7 +55,7 @@ def fit(
                 **made.fields,
             )
             artifacts.write_json(folder / "checkpoint.json", record)
-    state.forget(kept)
+    resuming.forget(kept)
     return record
 
 

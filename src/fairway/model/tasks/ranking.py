@@ -129,8 +129,9 @@ class Ranking(regression.Regression):
         return groups(np.unique([_group(label) for label in labels], return_inverse=True)[1])
 
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
-        """Return how many places each row is from its other place, of as many as there are; a
-        single row's scores are compared as a regression's."""
+        """Return how many places each row is from its other place, of as many as there are; rows
+        of one score share the mean of their places, a single row's scores are compared as a
+        regression's."""
         if len(one) < 2:
             return super().loss(one, other, schema)
         moved: Array = np.abs(_places(one) - _places(other)) / (len(one) - 1)
@@ -138,11 +139,13 @@ class Ranking(regression.Regression):
 
 
 def _places(scores: Sequence[Any]) -> Array:
-    places = np.empty(len(scores))
-    places[np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")] = np.arange(
-        len(scores)
-    )
-    return places
+    """Return the place of each row: of rows with one score the mean, whatever order they came in."""
+    tie, rows = np.unique(
+        -np.asarray(scores, dtype=np.float64), return_inverse=True, return_counts=True
+    )[1:]
+    last = np.cumsum(rows)
+    means: Array = last - (rows + 1) / 2
+    return means[tie]
 
 
 def _group(label: Any) -> str:

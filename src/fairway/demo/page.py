@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
 def render(record: dict[str, Any], *, timeline: Sequence[tuple[float, str, str]]) -> str:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fairway.config import sections
-from fairway.training import augmentation, loop
+from fairway.training import augmentation, epochs
 
 
 @pytest.mark.parametrize(
@@ -10,14 +10,14 @@ from fairway.training import augmentation, loop
     [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (3, 1, [1, 1, 1]), (1, 4, [1]), (4, 4, [4])],
 )
 def test_every_row_is_in_one_batch_and_no_larger_batch_ends_with_a_single_row(count, size, sizes):
-    parts = loop.batches(count, size=size, seed=1)
+    parts = epochs.batches(count, size=size, seed=1)
     assert [len(part) for part in parts] == sizes
     assert sorted(torch.cat(list(parts)).tolist()) == list(range(count))
 
 
 def test_the_seed_fixes_the_order():
     one, same, other = (
-        torch.cat(list(loop.batches(50, size=8, seed=seed))).tolist() for seed in (1, 1, 2)
+        torch.cat(list(epochs.batches(50, size=8, seed=seed))).tolist() for seed in (1, 1, 2)
     )
     assert one == same != other
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fairway import errors
-from fairway.training import augmentation, losses, state
+from fairway.training import augmentation, losses, resuming
 from fairway.training.device import Choice
 from fairway.training.families import base
 from fairway.training.families.convolutional import ConvolutionalTraining
@@ -88,12 +88,14 @@ def train(
     identity: Mapping[str, Any],
     resume: bool,
     progress: base.Progress | None,
-) -> state.Progressed:
+) -> resuming.Progressed:
     """Return the history and the best weights; raises TrainingError where the loss is no number any
     more."""
     step = _step(network, section, target=rows.target, side=side, choice=choice)
     done = (
-        state.restore(kept, parts=step.parts, identity=identity) if resume else state.Progressed()
+        resuming.restore(kept, parts=step.parts, identity=identity)
+        if resume
+        else resuming.Progressed()
     )
     while done.epoch < section.epochs and done.epoch - done.best_epoch < section.patience:
         done.epoch += 1
@@ -109,7 +111,7 @@ def train(
             done.best = {
                 name: value.detach().cpu().clone() for name, value in network.state_dict().items()
             }
-        state.keep(kept, parts=step.parts, done=done, identity=identity)
+        resuming.keep(kept, parts=step.parts, done=done, identity=identity)
         if progress is not None:
             progress(row)
     return done
