@@ -23,17 +23,9 @@ MODULES = {
     "rollouts": BOTH,
 }
 CLASSES = {
-    "ArmCounts": "what is asked of a gateway, and what statistics need of it",
-    "Asked": "what a deploy has asked for, and what a guard asks of each request",
     "Evaluation": SECTION,
-    "Gateway": "the resource's section, and the increments that a gateway counted",
-    "Kind": "a kind of feature, and which of a guard's bets",
     "Model": "Seldon's wrapper is told `fairway.serving.seldon_model.Model`, which running pods name; and a section",
-    "Observed": "a rollout that is observed, and a Lease as it was last seen",
-    "Rows": "rows of a source, and rows that training takes",
     "Split": SECTION,
-    "Step": "a step of a strategy, of its prospect, of a pipeline and of training",
-    "Unreadable": "a value that is none of its kind, and YAML beyond what is read",
 }
 
 

@@ -41,7 +41,7 @@ def rollout() -> State:
             for sector, wrong in (("private", 1), ("public", 5))
         )
         batch = increments.Batch(
-            gateway=increments.Gateway(candidate=100, stable=100, bad={"errors": (20, 20)}),
+            gateway=increments.GatewayCounts(candidate=100, stable=100, bad={"errors": (20, 20)}),
             labelled=slices,
             exposed=(increments.Exposed(weight=0.5, candidate=100, stable=100, new=(100, 100)),),
         )
@@ -162,7 +162,7 @@ def judged(bad: int) -> State:
     ledger = bookkeeping.begin(FUSED, at=0.0)
     for look in range(6):
         batch = increments.Batch(
-            gateway=increments.Gateway(candidate=100, stable=100, bad={"errors": (bad, 1)})
+            gateway=increments.GatewayCounts(candidate=100, stable=100, bad={"errors": (bad, 1)})
         )
         ledger = bookkeeping.observe(ledger, batch, strategy=FUSED, offline=None, at=2.0 * look)
     return State(

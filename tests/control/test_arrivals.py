@@ -78,7 +78,7 @@ def take(
     whole: bool = True,
 ) -> arrivals.Exposures:
     rows.now = START + now
-    arm = traffic.ArmCounts(requests=1, errors=0, active=active)
+    arm = traffic.ArmSample(requests=1, errors=0, active=active)
     sample = traffic.Sample(at=START + now, epoch="e", route_version="v", stable=arm, candidate=arm)
     return counted.take(
         rows,
@@ -469,7 +469,7 @@ class Told(Answered):
 def test_events_dated_by_another_clock_leave_the_count_to_the_gateway_and_say_so(
     ahead: float, says: str
 ) -> None:
-    before = traffic.ArmCounts(requests=0, errors=0)
+    before = traffic.ArmSample(requests=0, errors=0)
     state = replace(
         in_canary(),
         sample=traffic.Sample(

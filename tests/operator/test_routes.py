@@ -35,7 +35,7 @@ def in_effect(*of: traffic.Route) -> routes.Routes:
 
 def sample(at: float, *, stable: int | None, candidate: int | None) -> traffic.Sample:
     arms = [
-        traffic.ArmCounts(requests=count, errors=0) if count is not None else None
+        traffic.ArmSample(requests=count, errors=0) if count is not None else None
         for count in (stable, candidate)
     ]
     return traffic.Sample(at=at, epoch="one", route_version="", stable=arms[0], candidate=arms[1])

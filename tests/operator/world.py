@@ -276,7 +276,7 @@ class Counts:
             raise self.away
         self._serve()
         arms = [
-            traffic.ArmCounts(requests=self.counts.get(name or "", 0), errors=0)
+            traffic.ArmSample(requests=self.counts.get(name or "", 0), errors=0)
             for name in (route.stable, route.candidate)
         ]
         return traffic.Sample(

@@ -9,7 +9,7 @@ import pytest
 
 from fairway.config import sections
 from fairway.rollout import bookkeeping, increments, judge
-from fairway.rollout.bets import BetKey, Kind
+from fairway.rollout.bets import BetKey, BetKind
 from fairway.rollout.judge import Action
 from fairway.rollout.ledger import Ledger
 from fairway.rollout.statistics.betting import ArmCounts
@@ -133,7 +133,7 @@ def test_only_six_answers_are_kept_the_most_frequent_ones() -> None:
     assert set(facts["answers"]["answers"]) == set(kept)
 
 
-FAILED = increments.Gateway(
+FAILED = increments.GatewayCounts(
     candidate=10,
     stable=100,
     bad={"errors": (1, 0)},
@@ -165,10 +165,10 @@ def test_a_unit_that_fails_all_day_is_one_failure_to_the_ratio_and_to_the_absolu
     again = dataclasses.replace(FAILED, bad={"errors": (0, 0)})
     ledger = learn(fused, [increments.Batch(counted=(FAILED, *[again] * 40))])
     assert totals(ledger, "errors") == (410, 41, 4100, 0)  # one user's visits, one in five seconds
-    assert ledger.bets[BetKey("errors", Kind.LIMIT)].harm.log_e < 0
+    assert ledger.bets[BetKey("errors", BetKind.LIMIT)].harm.log_e < 0
     assert (ledger.own("errors").ratio.interval(alpha=0.05).low or 0.0) < 1
     many = learn(fused, [increments.Batch(counted=(FAILED,) * 20)])  # as many users
-    assert many.bets[BetKey("errors", Kind.LIMIT)].harm.log_e > math.log(100)
+    assert many.bets[BetKey("errors", BetKind.LIMIT)].harm.log_e > math.log(100)
     assert (many.own("errors").ratio.interval(alpha=0.05).low or 0.0) > 10
 
 
@@ -187,14 +187,14 @@ def test_the_ratio_of_units_is_told_by_the_weight_at_which_they_were_drawn() -> 
 
 
 def test_requests_that_no_server_answered_count_beside_the_events_of_the_others() -> None:
-    crashing = increments.Gateway(
+    crashing = increments.GatewayCounts(
         candidate=0,
         stable=0,
         bad={"errors": (3, 0)},
         observed={"errors": (10, 90)},
         held={"errors": (ArmCounts(3, 3), ArmCounts(0, 0))},
     )
-    answered = increments.Gateway(
+    answered = increments.GatewayCounts(
         candidate=7, stable=90, bad={"errors": (0, 0)}, shares={"errors": 0.1}
     )
     ledger = learn(
@@ -214,21 +214,21 @@ def test_a_limit_is_suspended_while_stable_is_beyond_it_and_the_verdict_says_so(
     )
     incident = [
         increments.Batch(
-            gateway=increments.Gateway(candidate=100, stable=300, bad={"errors": (20, 60)})
+            gateway=increments.GatewayCounts(candidate=100, stable=300, bad={"errors": (20, 60)})
         )
     ] * 5
     ledger = learn(fused, incident)
-    assert ledger.bets[BetKey("errors", Kind.LIMIT)].harm.log_e < math.log(100)
+    assert ledger.bets[BetKey("errors", BetKind.LIMIT)].harm.log_e < math.log(100)
     assert judge.decide(ledger, strategy=fused, stage="canary").suspended == ("errors",)
     alone = learn(
         fused,
         [
             increments.Batch(
-                gateway=increments.Gateway(candidate=100, stable=300, bad={"errors": (20, 0)})
+                gateway=increments.GatewayCounts(candidate=100, stable=300, bad={"errors": (20, 0)})
             )
         ],
     )
-    assert alone.bets[BetKey("errors", Kind.LIMIT)].harm.log_e > math.log(100)
+    assert alone.bets[BetKey("errors", BetKind.LIMIT)].harm.log_e > math.log(100)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_what_is_tolerated_rolls_nothing_back_however_much_traffic_there_is(
 ) -> None:
     strategy = policy({"name": "errors", "type": "errors", "maxRate": 0.01, **more})
     busy = increments.Batch(
-        gateway=increments.Gateway(candidate=1000, stable=1000, bad={"errors": (bad, 10)})
+        gateway=increments.GatewayCounts(candidate=1000, stable=1000, bad={"errors": (bad, 10)})
     )
     assert (
         judge.decide(learn(strategy, [busy] * 600), strategy=strategy, stage="canary").action
@@ -274,9 +274,9 @@ def test_failures_of_pairs_are_tolerated_as_those_of_requests_are_also_where_bot
             both_failures=50,
         )
     )
-    assert learn(strategy, [pairs] * 20).bets[BetKey("errors", Kind.SHADOW)].harm.peak < math.log(
-        100
-    )  # 100 against 70 of 1000
+    assert learn(strategy, [pairs] * 20).bets[
+        BetKey("errors", BetKind.SHADOW)
+    ].harm.peak < math.log(100)  # 100 against 70 of 1000
     worse = increments.Batch(
         paired=increments.Paired(
             compared=880,
@@ -286,16 +286,16 @@ def test_failures_of_pairs_are_tolerated_as_those_of_requests_are_also_where_bot
             both_failures=50,
         )
     )
-    assert learn(strategy, [worse] * 20).bets[BetKey("errors", Kind.SHADOW)].harm.peak > math.log(
-        100
-    )
+    assert learn(strategy, [worse] * 20).bets[
+        BetKey("errors", BetKind.SHADOW)
+    ].harm.peak > math.log(100)
 
 
 def test_a_certificate_does_not_outlive_the_rate_that_earned_it() -> None:
     strategy = policy({"name": "errors", "type": "errors", "maxRate": 0.02})
     well, ill = (
         increments.Batch(
-            gateway=increments.Gateway(candidate=100, stable=100, bad={"errors": (bad, bad)})
+            gateway=increments.GatewayCounts(candidate=100, stable=100, bad={"errors": (bad, bad)})
         )
         for bad in (0, 8)
     )
@@ -319,7 +319,7 @@ def test_who_else_is_guilty_is_said_beside_the_verdict() -> None:
         both,
         [
             increments.Batch(
-                gateway=increments.Gateway(
+                gateway=increments.GatewayCounts(
                     candidate=200, stable=600, bad={"errors": (60, 0), "slow": (70, 0)}
                 )
             )
@@ -333,7 +333,7 @@ def test_a_hold_says_how_long_it_will_take_and_a_hopeless_one_does_not() -> None
     errors = policy({"name": "errors", "type": "errors", "maxRate": 0.02})
     well = [
         increments.Batch(
-            gateway=increments.Gateway(candidate=10, stable=30, bad={"errors": (0, 0)})
+            gateway=increments.GatewayCounts(candidate=10, stable=30, bad={"errors": (0, 0)})
         )
     ] * 5
     verdict = judge.decide(learn(errors, well), strategy=errors, stage="canary")
@@ -357,7 +357,7 @@ def test_a_hold_says_how_long_it_will_take_and_a_hopeless_one_does_not() -> None
     )  # as many pairs again, at 250 in 8 s
     hopeless = [
         increments.Batch(
-            gateway=increments.Gateway(candidate=100, stable=300, bad={"errors": (3, 9)})
+            gateway=increments.GatewayCounts(candidate=100, stable=300, bad={"errors": (3, 9)})
         )
     ] * 20
     verdict = judge.decide(learn(errors, hopeless), strategy=errors, stage="canary")
@@ -505,7 +505,7 @@ def test_a_guard_of_the_whole_counts_an_answer_once_and_not_again_in_its_slices(
         )
     )
     assert totals(learn(SLICED, [batch, batch]), "quality") == (20, 8, 60, 6)
-    assert totals(learn(SLICED, [batch, batch]), BetKey("each", Kind.SLICE, 0)) == (
+    assert totals(learn(SLICED, [batch, batch]), BetKey("each", BetKind.SLICE, 0)) == (
         10,
         4,
         30,
@@ -543,14 +543,14 @@ def test_a_comparison_that_has_not_begun_to_grow_has_no_expected_end_and_one_tha
     labels = increments.Labelled(weight=0.5, candidate=ArmCounts(100, 0), stable=ArmCounts(100, 0))
     sold = increments.Valued(name="sale", weight=0.5, candidate=(1.0,) * 5, stable=(1.0,) * 5)
     none_bad = increments.Batch(
-        gateway=increments.Gateway(candidate=100, stable=100, bad={"errors": (0, 0)}),
+        gateway=increments.GatewayCounts(candidate=100, stable=100, bad={"errors": (0, 0)}),
         labelled=(labels,),
         valued=(sold,),
     )
     verdict = judge.decide(learn(strategy, [none_bad] * 5), strategy=strategy, stage="canary")
     assert (verdict.action, verdict.eta_seconds) == (Action.HOLD, None)
     better = increments.Batch(
-        gateway=increments.Gateway(candidate=100, stable=100, bad={"errors": (0, 1)}),
+        gateway=increments.GatewayCounts(candidate=100, stable=100, bad={"errors": (0, 1)}),
         valued=(dataclasses.replace(sold, stable=(0.0, 1.0, 1.0, 1.0, 1.0)),),
         labelled=(dataclasses.replace(labels, stable=ArmCounts(100, 1)),),
     )
@@ -585,7 +585,7 @@ def test_requests_that_nobody_answered_certify_a_ratio_only_by_how_many_there_we
     strategy = policy({"name": "errors", "type": "errors", "maxRatio": 1.5, "tolerance": 2})
     held = ArmCounts(lost[0], lost[0]), ArmCounts(lost[1], lost[1])
     batch = increments.Batch(
-        gateway=increments.Gateway(
+        gateway=increments.GatewayCounts(
             candidate=1000,
             stable=1000,
             bad={"errors": lost},

@@ -7,7 +7,7 @@ from typing import Any
 
 from fairway.config import sections
 from fairway.rollout import judge
-from fairway.rollout.bets import BetKey, Kind
+from fairway.rollout.bets import BetKey, BetKind
 from fairway.rollout.ledger import Ledger
 
 # by 9b284cf: its ledger, and what it said of it
@@ -41,10 +41,10 @@ def test_every_kind_of_bet_of_an_earlier_checkpoint_has_its_key() -> None:
     keys = Ledger.from_json(written["ledger"]).bets
     assert {
         BetKey("errors"),
-        BetKey("errors", Kind.SHADOW),
-        BetKey("errors", Kind.LIMIT),
+        BetKey("errors", BetKind.SHADOW),
+        BetKey("errors", BetKind.LIMIT),
     } < keys.keys()
-    assert BetKey("each", Kind.SLICE, 7) in keys
+    assert BetKey("each", BetKind.SLICE, 7) in keys
     assert [str(key) for key in keys] == [*written["ledger"]["harms"]]
 
 

@@ -90,7 +90,7 @@ def test_the_time_of_a_certificate_by_stable_s_rate_is_about_the_median_of_simul
             bad = {"errors": (int(rng.binomial(n, 0.01)), int(rng.binomial(500 - n, 0.01)))}
             seconds += 5
             batch = increments.Batch(
-                gateway=increments.Gateway(candidate=n, stable=500 - n, bad=bad)
+                gateway=increments.GatewayCounts(candidate=n, stable=500 - n, bad=bad)
             )
             ledger = bookkeeping.observe(
                 ledger, batch, strategy=policy, offline=None, at=float(seconds)

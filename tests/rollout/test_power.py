@@ -68,7 +68,7 @@ def test_four_harms_in_five_are_found_with_as_many_requests(weight: float, usual
     for run in range(200):
         rng, ledger = np.random.default_rng(run), bookkeeping.begin(strategy, at=0.0)
         rest = round(n * (1 - weight) / weight)
-        gateway = increments.Gateway(
+        gateway = increments.GatewayCounts(
             candidate=n,
             stable=rest,
             bad={"errors": (int(rng.binomial(n, usual + 0.1)), int(rng.binomial(rest, usual)))},
@@ -150,7 +150,7 @@ def test_a_step_ends_also_where_half_of_all_requests_fail_the_guard() -> None:
     strategy = sections.Strategy.model_validate({"shadow": {"enabled": False}, "guards": [slow]})
     ledger = bookkeeping.begin(strategy, at=0.0)
     for number in range(40):
-        counts = increments.Gateway(
+        counts = increments.GatewayCounts(
             candidate=50, stable=50, bad={"slow": (22 + number % 2, 23 - number % 2)}
         )
         ledger = bookkeeping.observe(

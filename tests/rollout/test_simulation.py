@@ -33,7 +33,7 @@ def product(stream: streams.Stream, run: int, *, mode: str) -> list[ledgers.Ledg
             for counts in (stream.canary, stream.canary_bad, stream.stable, stream.stable_bad)
         )
         batch = increments.Batch(
-            gateway=increments.Gateway(candidate=n, stable=m, bad={"errors": (x, y)})
+            gateway=increments.GatewayCounts(candidate=n, stable=m, bad={"errors": (x, y)})
         )
         ledger = bookkeeping.observe(
             ledger, batch, strategy=policy, offline=None, at=(tick + 1) * TICK

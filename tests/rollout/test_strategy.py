@@ -470,8 +470,8 @@ def scraped(
         at=at,
         epoch=epoch,
         route_version=version,
-        stable=traffic.ArmCounts(requests=stable, errors=0),
-        candidate=traffic.ArmCounts(requests=candidate, errors=0),
+        stable=traffic.ArmSample(requests=stable, errors=0),
+        candidate=traffic.ArmSample(requests=candidate, errors=0),
     )
 
 

@@ -126,7 +126,7 @@ class World:
         if not self.readable or wanted is None:
             return None
         arms: dict[str, Any] = {
-            arm: traffic.ArmCounts(requests=n, errors=bad, timed=n, slow={"100ms": 0})
+            arm: traffic.ArmSample(requests=n, errors=bad, timed=n, slow={"100ms": 0})
             for arm, (n, bad) in self.counters.items()
         }
         return traffic.Sample(

@@ -80,7 +80,7 @@ def _lines(
     policy: "sections.Strategy",
     expected: Sequence[dict[str, Any]],
     *,
-    steps: Sequence["prospect.Step"],
+    steps: Sequence["prospect.StepForecast"],
     untold: Sequence[str],
 ) -> list[str]:
     lines = [
@@ -111,7 +111,7 @@ def _row(one: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _step(step: "prospect.Step") -> str:
+def _step(step: "prospect.StepForecast") -> str:
     if not math.isfinite(step.seconds):
         return f"{step.weight} % never, for no number of requests shows it"
     return f"{step.weight} % after {step.seconds:.0f} s" + (

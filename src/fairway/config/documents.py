@@ -30,7 +30,7 @@ PLAIN = {
 }
 
 
-class Unreadable(yaml.YAMLError):
+class Unsupported(yaml.YAMLError):
     """The text is YAML, but beyond what is read of it."""
 
 
@@ -50,17 +50,17 @@ def parse(text: str) -> Any:
     """Return what the one document in the text holds; raises yaml.YAMLError where it is none, or
     beyond the bounds."""
     if len(text) > LARGEST:
-        raise Unreadable(f"it has {len(text)} characters: wanted at most {LARGEST}")
+        raise Unsupported(f"it has {len(text)} characters: wanted at most {LARGEST}")
     _measure(text)
     try:
         return yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
     # a date that is none, a number of thousands of digits
     except (ValueError, OverflowError) as error:
-        raise Unreadable(f"a value in it cannot be read ({error})") from error
+        raise Unsupported(f"a value in it cannot be read ({error})") from error
 
 
 def _measure(text: str) -> None:
-    """Raise Unreadable where the document is too deep, stands for too many values or has a key
+    """Raise Unsupported where the document is too deep, stands for too many values or has a key
     twice; nothing of it is made."""
     sizes: dict[str, int] = {}
     within: list[tuple[str | None, int]] = []  # what is open: its anchor, and the values before it
@@ -84,10 +84,10 @@ def _measure(text: str) -> None:
                 sizes[event.anchor] = 1
         elif isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in within):
-                raise Unreadable(f"the alias *{event.anchor} stands within what it stands for")
+                raise Unsupported(f"the alias *{event.anchor} stands within what it stands for")
             values += sizes.get(event.anchor or "", 1)
         if len(within) > DEEPEST or values > MOST_VALUES:
-            raise Unreadable(
+            raise Unsupported(
                 f"it is nested more than {DEEPEST} deep, or stands for more than {MOST_VALUES} values, aliases counted"
             )
 
@@ -100,11 +100,11 @@ class _Keys:
         self._key = True
 
     def take(self, event: yaml.NodeEvent) -> None:
-        """Take the next node; raises Unreadable where it is a key that was met."""
+        """Take the next node; raises Unsupported where it is a key that was met."""
         if self._key and isinstance(event, yaml.ScalarEvent):
             if event.value in self._met:
                 line = event.start_mark.line + 1 if event.start_mark is not None else "?"
-                raise Unreadable(
+                raise Unsupported(
                     f"the key {event.value!r} stands twice in one map, again in line {line}: remove one"
                 )
             self._met.add(event.value)

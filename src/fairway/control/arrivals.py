@@ -60,7 +60,7 @@ class Exposures:
 
     cursors: Cursors
     exposed: tuple[increments.Exposed, ...] = ()
-    counted: tuple[increments.Gateway, ...] = ()
+    counted: tuple[increments.GatewayCounts, ...] = ()
     # why nothing can be counted of what came; the gateway counts alone meanwhile
     unread: str | None = None
 
@@ -221,7 +221,7 @@ class Arrivals:
         *,
         segments: Sequence[Segment],
         policy: sections.Strategy,
-    ) -> tuple[tuple[increments.Exposed, ...], tuple[increments.Gateway, ...]]:
+    ) -> tuple[tuple[increments.Exposed, ...], tuple[increments.GatewayCounts, ...]]:
         return self.visits.count(
             rows, segments=segments, current=_current(segments), policy=policy, thin=self.thin
         )

@@ -17,7 +17,7 @@ from fairway.control.units import MOST_ANSWERS, Firsts, in_effect
 from fairway.monitoring.eventstore import answers as events
 from fairway.rollout import guards, increments
 from fairway.rollout import ledger as ledgers
-from fairway.rollout.guards.base import Asked
+from fairway.rollout.guards.base import Question
 from fairway.rollout.seen import Segment
 from fairway.rollout.statistics import hypotheses
 from fairway.rollout.statistics.betting import ArmCounts, Wealth
@@ -107,7 +107,7 @@ class Visits:
         current: Segment | None,
         policy: sections.Strategy,
         thin: tuple[float, float],
-    ) -> tuple[tuple[increments.Exposed, ...], tuple[increments.Gateway, ...]]:
+    ) -> tuple[tuple[increments.Exposed, ...], tuple[increments.GatewayCounts, ...]]:
         """Return the units that met an arm and the requests by guard, window by window.
 
         From and until `thin` an arm lacked pods.
@@ -119,7 +119,7 @@ class Visits:
                 lacked = thin[0] < row.predicted_at <= thin[1]
                 windows[segment.start, int(row.predicted_at // WINDOW_SECONDS), lacked].append(row)
         by_start = {segment.start: segment for segment in segments}
-        exposed, counted = list[increments.Exposed](), list[increments.Gateway]()
+        exposed, counted = list[increments.Exposed](), list[increments.GatewayCounts]()
         for (start, _, lacked), some in sorted(windows.items()):
             weight = by_start[start].weight
             divided = current is not None and start == current.start and not lacked
@@ -161,7 +161,7 @@ class Visits:
         weight: float,
         policy: sections.Strategy,
         thin: bool,
-    ) -> increments.Gateway:
+    ) -> increments.GatewayCounts:
         """Return the requests of a window by guard: visits of units, how they went, and the first
         failures of units."""
         met = self.windows.setdefault(int(rows[0].predicted_at // WINDOW_SECONDS), Firsts())
@@ -180,7 +180,9 @@ class Visits:
                 firsts[what] = self._firsts(what, rows, true, weight=weight)
             bad[name], shares[name] = firsts[what], share
             held[name] = ArmCounts(n[0], went[0]), ArmCounts(n[1], went[1])
-        return increments.Gateway(candidate=n[0], stable=n[1], bad=bad, shares=shares, held=held)
+        return increments.GatewayCounts(
+            candidate=n[0], stable=n[1], bad=bad, shares=shares, held=held
+        )
 
     def _firsts(
         self,
@@ -215,7 +217,7 @@ class Visits:
         return any(self.met[what].first("client", row.client, number) for number in range(allowed))
 
 
-def _judged(policy: sections.Strategy) -> dict[str, Asked]:
+def _judged(policy: sections.Strategy) -> dict[str, Question]:
     """Return what each guard that counts by arrival asks of a request, by its name."""
     asked = {case.name: case.asked for case in guards.cases(policy)}
     return {name: question for name, question in asked.items() if question is not None}

@@ -184,7 +184,7 @@ class Routes:
         )
 
 
-def _came(after: traffic.ArmCounts | None, before: traffic.ArmCounts | None) -> int | None:
+def _came(after: traffic.ArmSample | None, before: traffic.ArmSample | None) -> int | None:
     """Return the requests that an arm completed between two scrapes, or None where nobody can say."""
     if after is None:
         return 0

@@ -149,7 +149,7 @@ def _proved(
     hard = near[:0] if edges is None else edges.rows
     if matrix is not None:
         hard = _whole(hard, matrix)
-    asked = parity.Asked(
+    asked = parity.ParityRows(
         inputs=_inputs(np.concatenate([near, hard]), matrix),
         expected=np.concatenate([foreign.answer(exact), foreign.answer(hard)])
         if len(hard)

@@ -22,7 +22,7 @@ EXECUTOR = re.compile(r"^\[KFP Executor ")
 
 
 @dataclass
-class Step:
+class PipelineStep:
     """One step so far; `seconds` is None while it runs."""
 
     name: str
@@ -47,14 +47,14 @@ class Told:
 class Follower:
     """Reads a run's log as it is written; the time of each line is handed in."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[PipelineStep] = field(default_factory=list)
     _raising: bool = False
 
     def read(self, line: str, *, now: float) -> Told | None:
         """Return what the line tells, if anything."""
         line = COLOUR.sub("", line).rstrip("\n")
         if match := BEGAN.match(line):
-            self.steps.append(Step(name=match[1], began=now))
+            self.steps.append(PipelineStep(name=match[1], began=now))
             return Told(step=match[1], status="running")
         if match := ENDED.match(line):
             return self._end(match[1], succeeded=match[2] == "SUCCESS", now=now)
@@ -62,7 +62,7 @@ class Follower:
             return self._own(self.steps[-1], line, now=now)
         return None
 
-    def failed(self) -> Step | None:
+    def failed(self) -> PipelineStep | None:
         """Return the step that failed or was cut off, with its own error in `error`."""
         return next((step for step in reversed(self.steps) if step.status != "done"), None)
 
@@ -80,7 +80,7 @@ class Follower:
         step.status, step.seconds = ("done" if succeeded else "failed"), round(now - step.began, 3)
         return Told(step=name, status=step.status, seconds=step.seconds, message=step.error)
 
-    def _own(self, step: Step, line: str, *, now: float) -> Told | None:
+    def _own(self, step: PipelineStep, line: str, *, now: float) -> Told | None:
         """A line of the step itself. Of chained errors the last one counts: the step's own, its
         causes come before it."""
         text = line[len(INDENT) :]
@@ -100,7 +100,7 @@ class Follower:
         return None
 
 
-def sentence(step: Step | None) -> str:
+def sentence(step: PipelineStep | None) -> str:
     """Return why the step failed in its own words, or what is known where it had none."""
     if step is None:
         return "it ended before its first step"
@@ -110,7 +110,7 @@ def sentence(step: Step | None) -> str:
     return f"it ended without an error of its own{last}: it may have been killed, for want of memory for instance"
 
 
-def as_json(step: Step, *, output: artifacts.Json) -> artifacts.Json:
+def as_json(step: PipelineStep, *, output: artifacts.Json) -> artifacts.Json:
     """Return the step for the record of the run, with what its `executor_output.json` holds."""
     found = {
         name: held["artifacts"][0]

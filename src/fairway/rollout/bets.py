@@ -12,7 +12,7 @@ NOTHING = ArmCounts(0, 0)
 SLICES = 8  # of one guard: the status that holds their bets is small
 
 
-class Kind(StrEnum):
+class BetKind(StrEnum):
     """Which of a guard's bets it is."""
 
     OWN = "own"  # the comparison that the guard is about
@@ -25,15 +25,15 @@ class BetKey(NamedTuple):
     """The name of a bet."""
 
     guard: str
-    kind: Kind = Kind.OWN
+    kind: BetKind = BetKind.OWN
     place: int | None = None  # of the slice, among those that the guard has met
 
     def __str__(self) -> str:
         """Return the name as verdicts and pages write it; no code reads it back."""
         match self.kind:
-            case Kind.OWN:
+            case BetKind.OWN:
                 return self.guard
-            case Kind.SLICE:
+            case BetKind.SLICE:
                 return f"{self.guard}/{self.place}"
         return f"{self.guard}/{self.kind}"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from fairway.config import sections
 from fairway.rollout import guards
-from fairway.rollout.bets import NOBODY, SLICES, Bet, BetKey, Kind, Pair
+from fairway.rollout.bets import NOBODY, SLICES, Bet, BetKey, BetKind, Pair
 from fairway.rollout.guards.base import Case
-from fairway.rollout.increments import Batch, Gateway, Labelled, Valued
+from fairway.rollout.increments import Batch, GatewayCounts, Labelled, Valued
 from fairway.rollout.ledger import Ledger, Lottery
 from fairway.rollout.statistics import hypotheses
 from fairway.rollout.statistics.betting import Wealth
@@ -27,9 +27,9 @@ def begin(strategy: sections.Strategy, *, at: float) -> Ledger:
 def _bet(case: Case[Any], key: BetKey, *, at: float) -> Bet:
     """Return a bet that has learnt nothing. Slices are many, and the status is small: their bets do
     not restart."""
-    certified = key.kind is Kind.OWN and case.stage != "watch"
+    certified = key.kind is BetKind.OWN and case.stage != "watch"
     return Bet(
-        harm=Wealth.start(at=at, restarts=key.kind is not Kind.SLICE),
+        harm=Wealth.start(at=at, restarts=key.kind is not BetKind.SLICE),
         certificate=Wealth.start(at=at, restarts=False) if certified else None,
     )
 
@@ -120,7 +120,7 @@ def _without_weights(batch: Batch) -> Batch:
     )
 
 
-def _as_split(counted: Gateway) -> Gateway:
+def _as_split(counted: GatewayCounts) -> GatewayCounts:
     """Return the counts with the split that was realised instead of the weight; no more can be bad
     than there are."""
     bad = {

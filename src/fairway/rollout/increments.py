@@ -10,7 +10,7 @@ from fairway.rollout.statistics.betting import ArmCounts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gateway:
+class GatewayCounts:
     """Requests of one stretch of time under one route, and the bad ones by guard.
 
     Increments of the gateway's counters, or events by arrival.
@@ -98,8 +98,8 @@ class Valued:
 class Batch:
     """All that was learnt since the last look."""
 
-    gateway: Gateway | None = None
-    counted: tuple[Gateway, ...] = ()  # requests by the time at which they came
+    gateway: GatewayCounts | None = None
+    counted: tuple[GatewayCounts, ...] = ()  # requests by the time at which they came
     paired: Paired | None = None
     labelled: tuple[Labelled, ...] = ()
     valued: tuple[Valued, ...] = ()

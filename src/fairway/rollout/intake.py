@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from fairway.config import sections
 from fairway.rollout import bookkeeping, guards, traffic
-from fairway.rollout.increments import Batch, Gateway
+from fairway.rollout.increments import Batch, GatewayCounts
 from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import TOTAL, Phase, State, split, stage
 
@@ -93,7 +93,7 @@ def _gateway(
     strategy: sections.Strategy,
     *,
     alone: bool,
-) -> Gateway | None:
+) -> GatewayCounts | None:
     """Return the increments between two scrapes, or None where they cannot be compared: another
     route, another process (its counters began anew), an arm that is missing, or counters that went
     back.
@@ -118,7 +118,7 @@ def _gateway(
             observed[case.name] = scraped.observed
         if scraped.held is not None:
             held[case.name] = scraped.held
-    return Gateway(
+    return GatewayCounts(
         candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed, held=held
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fairway.rollout import legacy
-from fairway.rollout.bets import NOBODY, Bet, BetKey, Kind, Pair
+from fairway.rollout.bets import NOBODY, Bet, BetKey, BetKind, Pair
 from fairway.rollout.increments import Batch, Labelled, Valued
 from fairway.rollout.statistics import betting
 from fairway.rollout.statistics.betting import ArmCounts, Wealth
@@ -132,7 +132,7 @@ class Ledger:
         data = legacy.renewed(data)
         return cls(
             bets={
-                BetKey(bet["guard"], Kind(bet["kind"]), bet["place"]): Bet.from_json(bet)
+                BetKey(bet["guard"], BetKind(bet["kind"]), bet["place"]): Bet.from_json(bet)
                 for bet in data["bets"]
             },
             split=Wealth.from_json(data["split"]),

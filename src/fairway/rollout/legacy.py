@@ -9,7 +9,7 @@ They kept one map for each number, by names such as `errors`, `errors/shadow`, `
 from collections.abc import Mapping
 from typing import Any
 
-from fairway.rollout.bets import Kind
+from fairway.rollout.bets import BetKind
 
 
 def renewed(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -40,13 +40,13 @@ def renewed(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _bet(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
     guard, _, rest = name.partition("/")
-    kind = Kind.SLICE if rest.isdecimal() else Kind(rest) if rest else Kind.OWN
+    kind = BetKind.SLICE if rest.isdecimal() else BetKind(rest) if rest else BetKind.OWN
     n, bad, stable_n, stable_bad = data["totals"][name]
     parts = {"certificate": "certificates", "ratio": "ratios", "alarm": "alarms"}
     return {
         "guard": guard,
         "kind": kind,
-        "place": int(rest) if kind is Kind.SLICE else None,
+        "place": int(rest) if kind is BetKind.SLICE else None,
         "harm": data["harms"][name],
         "candidate": (n, bad),
         "stable": (stable_n, stable_bad),

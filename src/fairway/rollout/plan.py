@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from fairway.config import sections
 from fairway.rollout import bookkeeping, guards, power
-from fairway.rollout.prospect import LOOK_SECONDS, Expectation, Prospect, Step
+from fairway.rollout.prospect import LOOK_SECONDS, Expectation, Prospect, StepForecast
 
 
 def plan(
@@ -46,7 +46,7 @@ def plan(
 
 def schedule(
     policy: sections.Strategy, *, requests_per_second: float, usual: Mapping[str, float]
-) -> list[Step]:
+) -> list[StepForecast]:
     """Return how long each step is expected to last, at each guard's `usual` rate.
 
     Until `canary.harm` more would have been found in it.
@@ -61,7 +61,7 @@ def schedule(
             LOOK_SECONDS, step.min_duration.total_seconds(), wanted / (requests_per_second * share)
         )
         found.append(
-            Step(
+            StepForecast(
                 weight=step.weight,
                 seconds=seconds,
                 requests=wanted if math.isfinite(wanted) else None,

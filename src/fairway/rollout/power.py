@@ -10,7 +10,7 @@ import numpy as np
 
 from fairway.config import sections
 from fairway.rollout import guards
-from fairway.rollout.bets import BetKey, Kind
+from fairway.rollout.bets import BetKey, BetKind
 from fairway.rollout.guards.rates import LimitedCase
 from fairway.rollout.ledger import Ledger
 from fairway.rollout.statistics import betting
@@ -134,7 +134,7 @@ def lacking(
     if weight >= 1:
         return None
     share = mine / (mine + theirs) if mine and theirs else weight
-    own = {key.guard: bet.stable for key, bet in ledger.bets.items() if key.kind is Kind.OWN}
+    own = {key.guard: bet.stable for key, bet in ledger.bets.items() if key.kind is BetKind.OWN}
     rates = {name: stable.bad / stable.n for name, stable in own.items() if stable.n}
     wanted = needed(ledger, strategy=strategy, share=share, since=since, rates=rates, enough=mine)
     if max(wanted.values(), default=0) == 0:

@@ -35,7 +35,7 @@ class Expectation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class StepForecast:
     """What is expected of one step of the canary."""
 
     weight: int
@@ -50,7 +50,7 @@ class Prospect:
 
     strategy: sections.Strategy
     requests_per_second: float
-    steps: Sequence[Step]
+    steps: Sequence[StepForecast]
     bets: int  # against the candidate, all guards together
 
     def budget_seconds(self, stage: str) -> float:
@@ -98,7 +98,7 @@ class Prospect:
         return None
 
 
-def weights(steps: Sequence[Step], *, seconds: float) -> Iterator[float]:
+def weights(steps: Sequence[StepForecast], *, seconds: float) -> Iterator[float]:
     """Return the candidate's share at each look: every step as long as it must be, and the last one
     to the end."""
     step, since = 0, 0.0

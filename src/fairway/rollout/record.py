@@ -77,7 +77,7 @@ def _arrived(data: Any) -> tuple[int, int]:
 
 def _sample(data: Mapping[str, Any]) -> traffic.Sample:
     arms = {
-        arm: traffic.ArmCounts(**data[arm]) if data[arm] else None
+        arm: traffic.ArmSample(**data[arm]) if data[arm] else None
         for arm in ("stable", "candidate")
     }
     return traffic.Sample(

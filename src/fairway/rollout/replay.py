@@ -15,7 +15,7 @@ from typing import Any
 from fairway import errors
 from fairway.config import sections
 from fairway.rollout import guards, judge, states, strategy, traffic
-from fairway.rollout.increments import Gateway
+from fairway.rollout.increments import GatewayCounts
 from fairway.rollout.judge import Action
 from fairway.rollout.seen import Seen
 from fairway.rollout.states import Phase, State
@@ -299,9 +299,9 @@ def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
     )
 
 
-def _together(rows: Sequence[Gateway]) -> Gateway:
+def _together(rows: Sequence[GatewayCounts]) -> GatewayCounts:
     """Return the counts of all guards of one interval; a guard without a row learns nothing."""
-    return Gateway(
+    return GatewayCounts(
         candidate=max((row.candidate for row in rows), default=0),
         stable=max((row.stable for row in rows), default=0),
         bad={name: bad for row in rows for name, bad in row.bad.items()},

@@ -69,12 +69,12 @@ class Seen:
     wanted_version: str | None = None  # version of the route that the current state asks for
     sample: traffic.Sample | None = None  # None: the counts could not be read
     # increments that are known already (a replay's); else they come from the samples
-    gateway: increments.Gateway | None = None
+    gateway: increments.GatewayCounts | None = None
     paired: increments.Paired | None = None
     labelled: tuple[increments.Labelled, ...] = ()
     valued: tuple[increments.Valued, ...] = ()
     exposed: tuple[increments.Exposed, ...] = ()
-    counted: tuple[increments.Gateway, ...] = ()  # requests by the time at which they came
+    counted: tuple[increments.GatewayCounts, ...] = ()  # requests by the time at which they came
     cursors: Cursors = Cursors()
     offline_disagreement: float | None = None
     command: Command | None = None

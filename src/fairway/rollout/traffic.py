@@ -20,7 +20,7 @@ class Route:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArmCounts:
+class ArmSample:
     """Counters of one arm since the gateway's process began: completed requests, failed ones (5xx,
     or broken off by the server), timed requests and the slow of them, and those that no server
     answered."""
@@ -34,7 +34,7 @@ class ArmCounts:
     unanswered: int = 0
     active: int | None = None  # under way at this instant, no counter; None where nobody says
 
-    def minus(self, before: "ArmCounts") -> "ArmCounts | None":
+    def minus(self, before: "ArmSample") -> "ArmSample | None":
         """Return the increments since `before`, or None where a counter went back.
 
         A request that was broken off counts as failed before its retry completes: errors are at
@@ -51,7 +51,7 @@ class ArmCounts:
             count > timed for count in slow.values()
         ):
             return None
-        return ArmCounts(
+        return ArmSample(
             requests=requests,
             errors=min(errors, requests),
             timed=timed,
@@ -68,8 +68,8 @@ class Sample:
     at: float
     epoch: str  # changes when the gateway's process was replaced: its counters began anew
     route_version: str  # the route in effect
-    stable: ArmCounts | None
-    candidate: ArmCounts | None
+    stable: ArmSample | None
+    candidate: ArmSample | None
 
 
 def route(

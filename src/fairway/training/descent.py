@@ -75,8 +75,8 @@ def machine() -> devices.Machine:
     )
 
 
-def _rows(split: splits.Split, *, place: str) -> epochs.Rows:
-    return epochs.Rows(
+def _rows(split: splits.Split, *, place: str) -> epochs.LoadedRows:
+    return epochs.LoadedRows(
         {name: _tensor(value, place) for name, value in split.inputs().items()},
         _tensor(split.target, place),
     )

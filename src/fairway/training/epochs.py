@@ -26,7 +26,7 @@ SEEDS_APART = 100_003
 
 
 @dataclass(frozen=True)
-class Rows:
+class LoadedRows:
     """Inputs by name and the target of each row, on the device."""
 
     inputs: Inputs
@@ -37,7 +37,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Step:
+class Descent:
     """What one step of descent needs."""
 
     network: nn.Module
@@ -80,8 +80,8 @@ def train(
     network: nn.Module,
     section: base.NetworkTraining,
     *,
-    rows: Rows,
-    held_out: Rows,
+    rows: LoadedRows,
+    held_out: LoadedRows,
     side: losses.Side,
     choice: Choice,
     kept: Path,
@@ -118,7 +118,7 @@ def train(
 
 
 @torch.no_grad()
-def measure(network: nn.Module, rows: Rows, *, side: losses.Side) -> dict[str, float]:
+def measure(network: nn.Module, rows: LoadedRows, *, side: losses.Side) -> dict[str, float]:
     """Return validation loss and its kin, in full precision and without class weights: as the
     served model will be judged."""
     network.eval()
@@ -151,7 +151,7 @@ def _step(
     target: Tensor,
     side: losses.Side,
     choice: Choice,
-) -> Step:
+) -> Descent:
     steps = len(batches(len(target), size=section.batch_size, seed=0)) * section.epochs
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay
@@ -163,7 +163,7 @@ def _step(
     )
     scaler = torch.amp.GradScaler(choice.device, enabled=choice.precision == "float16")
     loss = side.loss(section, target=target)
-    return Step(network, loss, optimiser, schedule, scaler, _augmentation(section), choice)
+    return Descent(network, loss, optimiser, schedule, scaler, _augmentation(section), choice)
 
 
 def _augmentation(section: base.NetworkTraining) -> augmentation.Changes | None:
@@ -174,7 +174,7 @@ def _augmentation(section: base.NetworkTraining) -> augmentation.Changes | None:
     )
 
 
-def _epoch(step: Step, section: base.NetworkTraining, *, rows: Rows, number: int) -> float:
+def _epoch(step: Descent, section: base.NetworkTraining, *, rows: LoadedRows, number: int) -> float:
     """Return the mean loss of one epoch."""
     # of the epoch, not of the run: a resumed one draws the same
     seed = section.seed * SEEDS_APART + number

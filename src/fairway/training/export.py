@@ -164,7 +164,7 @@ def _network(trained: Network, *, folder: Path) -> float:
     with quiet.exporters():
         torch.export.save(program, folder / "model.pt2")
     validation = len(next(iter(trained.inputs.values())))
-    asked = parity.Asked(inputs=hard, expected=expected, validation=validation)
+    asked = parity.ParityRows(inputs=hard, expected=expected, validation=validation)
     return parity.prove(folder / "model.onnx", asked, schema=trained.schema)
 
 
@@ -226,7 +226,7 @@ def _estimator(trained: Estimator, *, folder: Path) -> float:
     improper = side.improper(expected[: len(trained.matrix)])
     if improper is not None:
         raise errors.TrainingError(f"{foreign.what} {improper}")
-    asked = parity.Asked(
+    asked = parity.ParityRows(
         inputs=trained.asked(rows),
         expected=expected,
         validation=len(trained.matrix),
@@ -278,7 +278,7 @@ def _file(trained: File, *, folder: Path) -> float:
     hard = stress.extremes(trained.inputs) if edges is None else {graph.FLAT: edges.rows}
     rows = _joined(trained.inputs, hard)
     expected = graph.run(trained.path, rows, output=task.output, width=width, what=what)
-    asked = parity.Asked(inputs=rows, expected=expected, validation=len(first))
+    asked = parity.ParityRows(inputs=rows, expected=expected, validation=len(first))
     return parity.prove(folder / "model.onnx", asked, schema=trained.schema)
 
 

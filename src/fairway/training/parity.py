@@ -20,7 +20,7 @@ SHOWN = 4  # numbers of an answer in a sentence
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class ParityRows:
     """Rows of a graph's inputs, those of validation first, and the model's own answers to them."""
 
     inputs: Mapping[str, Array]
@@ -33,7 +33,9 @@ class Asked:
     columns: tuple[str, ...] = ()  # of these
 
 
-def prove(model: Path, asked: Asked, *, schema: Schema, what: str = "the exported graph") -> float:
+def prove(
+    model: Path, asked: ParityRows, *, schema: Schema, what: str = "the exported graph"
+) -> float:
     """Return the largest difference between the graph's answers and the model's, in units of the
     task.
 
@@ -55,17 +57,17 @@ def prove(model: Path, asked: Asked, *, schema: Schema, what: str = "the exporte
     )
 
 
-def _row(asked: Asked, place: int) -> str:
+def _row(asked: ParityRows, place: int) -> str:
     if place < asked.validation:
         return f"the first is {asked.rows} {place}"
     return f"the first is a row made up from {asked.rows}s {_edge(asked, place)}".rstrip()
 
 
-def _edge(asked: Asked, place: int) -> str:
+def _edge(asked: ParityRows, place: int) -> str:
     return asked.edges[place - asked.validation] if asked.edges else ""
 
 
-def _why(asked: Asked, place: int) -> str:
+def _why(asked: ParityRows, place: int) -> str:
     if asked.before is not None:
         return (
             f"a tree stands behind the {asked.before}, whose float32 in the graph falls on the other side of a split: "
@@ -78,7 +80,7 @@ def _why(asked: Asked, place: int) -> str:
     return "a model that rounds or compares at its own precision cannot be served as ONNX"
 
 
-def _rounded(asked: Asked, row: Array) -> str:
+def _rounded(asked: ParityRows, row: Array) -> str:
     near = row.astype(np.float32).astype(np.float64)
     off = np.flatnonzero((near != row) & ~np.isnan(row))[:SHOWN].tolist()
     values = ", ".join(

@@ -66,8 +66,8 @@ def sample(source: counts.Asks, *thresholds: str) -> traffic.Sample:
 def test_both_arms_are_counted_as_of_one_instant() -> None:
     found = sample(Recorded(), "100ms")
     assert found.at == NOW
-    assert found.stable == traffic.ArmCounts(requests=100, errors=0, timed=100, slow={"100ms": 10})
-    assert found.candidate == traffic.ArmCounts(requests=30, errors=4, timed=30, slow={"100ms": 0})
+    assert found.stable == traffic.ArmSample(requests=100, errors=0, timed=100, slow={"100ms": 10})
+    assert found.candidate == traffic.ArmSample(requests=30, errors=4, timed=30, slow={"100ms": 0})
 
 
 def test_names_are_filled_in_and_promqls_braces_stay() -> None:

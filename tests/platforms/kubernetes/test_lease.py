@@ -23,9 +23,9 @@ def record(holder: str | None, version: str = "7") -> lease.Record:
         (record("me"), None, 0.0, "renew"),
         (record(""), None, 0.0, "take"),
         (record("other"), None, 1000.0, "wait"),
-        (record("other"), lease.Observed("7", 0.0), 14.9, "wait"),
-        (record("other"), lease.Observed("7", 0.0), 15.0, "take"),
-        (record("other"), lease.Observed("6", 0.0), 1000.0, "wait"),
+        (record("other"), lease.LeaseSeen("7", 0.0), 14.9, "wait"),
+        (record("other"), lease.LeaseSeen("7", 0.0), 15.0, "take"),
+        (record("other"), lease.LeaseSeen("6", 0.0), 1000.0, "wait"),
     ],
     ids=[
         "nobody made it",

@@ -111,7 +111,7 @@ def must(sample: traffic.Sample | None) -> traffic.Sample:
     return sample
 
 
-def must_counts(counts: traffic.ArmCounts | None) -> traffic.ArmCounts:
+def must_counts(counts: traffic.ArmSample | None) -> traffic.ArmSample:
     assert counts is not None
     return counts
 
@@ -136,10 +136,10 @@ def test_a_real_answer_is_read() -> None:
     The histogram lags by the newest 3 and 2 requests.
     """
     sample = must(read(RECORDED, now=RECORDED_AT, thresholds=("100ms", "250ms")))
-    assert sample.stable == traffic.ArmCounts(
+    assert sample.stable == traffic.ArmSample(
         requests=64, errors=8, timed=55, slow={"100ms": 8, "250ms": 2}, unanswered=2
     )
-    assert sample.candidate == traffic.ArmCounts(
+    assert sample.candidate == traffic.ArmSample(
         requests=48, errors=6, timed=28, slow={"100ms": 3, "250ms": 1}, unanswered=1
     )
     assert (sample.at, sample.route_version) == (1795254110.705, "r1")
@@ -172,10 +172,10 @@ def test_an_uptime_that_is_told_late_is_no_restart() -> None:
 
 def test_proxies_are_summed_as_of_the_oldest_of_their_scrapes() -> None:
     sample = must(read(answer(A, B)))
-    assert sample.stable == traffic.ArmCounts(
+    assert sample.stable == traffic.ArmSample(
         requests=220, errors=2, timed=16, slow={"100ms": 5}, unanswered=1
     )
-    assert sample.candidate == traffic.ArmCounts(requests=55, errors=8, timed=4, slow={"100ms": 0})
+    assert sample.candidate == traffic.ArmSample(requests=55, errors=8, timed=4, slow={"100ms": 0})
     assert sample.at == NOW - 2
 
 

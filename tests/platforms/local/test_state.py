@@ -109,7 +109,9 @@ def test_a_strategy_that_is_edited_in_mid_rollout_waits_for_the_next(tmp_path: P
     assert [guard.name for guard in edited.policy.guards] == ["errors"]
     bookkeeping.observe(
         going.ledger or bookkeeping.begin(edited.policy, at=1.0),
-        increments.Batch(gateway=increments.Gateway(candidate=9, stable=9, bad={"errors": (0, 0)})),
+        increments.Batch(
+            gateway=increments.GatewayCounts(candidate=9, stable=9, bad={"errors": (0, 0)})
+        ),
         strategy=edited.policy,
         offline=None,
         at=2.0,

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from fairway import plugins
 from fairway.config import sections
 from fairway.rollout import bookkeeping, guards, judge, plan
-from fairway.rollout.bets import BetKey, Kind
-from fairway.rollout.increments import Batch, Exposed, Gateway, Labelled, Paired, Valued
+from fairway.rollout.bets import BetKey, BetKind
+from fairway.rollout.increments import Batch, Exposed, GatewayCounts, Labelled, Paired, Valued
 from fairway.rollout.judge import Action
 from fairway.rollout.ledger import Ledger
 from fairway.rollout.statistics.betting import ArmCounts
@@ -85,8 +85,8 @@ def look(
     outcomes = [(0.0,) * arm.bad + (1.0,) * (arm.n - arm.bad) for arm in arms]
     answers = {"no": bad, "yes": (units[0] - bad[0], units[1] - bad[1])}
     whole = Labelled(weight=WEIGHT, candidate=arms[0], stable=arms[1], answers=answers)
-    counted = Gateway(candidate=units[0], stable=units[1], bad={NAME: bad})
-    drawn = Gateway(
+    counted = GatewayCounts(candidate=units[0], stable=units[1], bad={NAME: bad})
+    drawn = GatewayCounts(
         candidate=units[0],
         stable=units[1],
         bad={NAME: bad},
@@ -122,7 +122,7 @@ def learnt(
 
 
 def key_of(example: Example) -> BetKey:
-    return BetKey(NAME, Kind.SLICE, 0) if "sliceBy" in example.values else BetKey(NAME)
+    return BetKey(NAME, BetKind.SLICE, 0) if "sliceBy" in example.values else BetKey(NAME)
 
 
 def test_every_installed_guard_has_an_example_here():

@@ -176,7 +176,7 @@ def _arm(
     names: Mapping[str, str],
     thresholds: Sequence[str],
     now: float,
-) -> traffic.ArmCounts | None:
+) -> traffic.ArmSample | None:
     def read(name: str, query: str) -> int | None:
         value, _ = source.ask(query, read=lambda content: _number(content, name), at=now)
         return None if value is None else int(value)
@@ -189,7 +189,7 @@ def _arm(
         threshold: max(requests - (read("within", _within(queries, threshold, names)) or 0), 0)
         for threshold in thresholds
     }
-    return traffic.ArmCounts(
+    return traffic.ArmSample(
         requests=requests,
         errors=min(failed, requests),
         timed=requests if thresholds else 0,

@@ -27,7 +27,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Observed:
+class LeaseSeen:
     """The record as last seen, and when by our own monotonic clock it last changed."""
 
     version: str
@@ -35,7 +35,7 @@ class Observed:
 
 
 def decide(
-    record: Record | None, *, me: str, observed: Observed | None, now: float
+    record: Record | None, *, me: str, observed: LeaseSeen | None, now: float
 ) -> Literal["create", "renew", "take", "wait"]:
     """Say what to do with the Lease as it was read; `now` and `observed.at` are of one monotonic
     clock."""
@@ -69,7 +69,7 @@ class Lease:
             me,
             clock,
         )
-        self._observed: Observed | None = None
+        self._observed: LeaseSeen | None = None
         self._renewed_at: float | None = None
 
     def leads(self) -> bool:
@@ -88,7 +88,7 @@ class Lease:
             self._observed is None
             or self._observed.version != record["metadata"]["resourceVersion"]
         ):
-            self._observed = Observed(record["metadata"]["resourceVersion"], now)
+            self._observed = LeaseSeen(record["metadata"]["resourceVersion"], now)
         try:
             match todo:
                 case "create":

@@ -195,7 +195,7 @@ class Proxy:
     name: str
     at: float
     started: float
-    arms: Mapping[str, traffic.ArmCounts]
+    arms: Mapping[str, traffic.ArmSample]
 
 
 def _readings(series: Sequence[Series], *, arms: Sequence[str]) -> dict[str, Readings]:
@@ -253,7 +253,7 @@ def _started(uptime: Values, *, at: float) -> float:
 
 def _counts(
     readings: Readings, arm: str, *, at: float, bounds: Mapping[str, float]
-) -> traffic.ArmCounts:
+) -> traffic.ArmSample:
     def read(kind: str) -> int:
         return int(readings.get((kind, arm), {}).get(at, 0))
 
@@ -270,7 +270,7 @@ def _counts(
     }
     active = readings.get((ACTIVE, arm), {}).get(at)
     shed = sum(map(read, SHED))
-    return traffic.ArmCounts(
+    return traffic.ArmSample(
         requests=read(COMPLETED),
         errors=max(read(ERRORS) - shed, 0),
         timed=timed + late,
@@ -280,13 +280,13 @@ def _counts(
     )
 
 
-def _sum(proxies: Sequence[Proxy], arm: str) -> traffic.ArmCounts | None:
+def _sum(proxies: Sequence[Proxy], arm: str) -> traffic.ArmSample | None:
     arms = [proxy.arms[arm] for proxy in proxies if arm in proxy.arms]
     if not arms:
         return None
     active = [counts.active for counts in arms]
     slow = {threshold: sum(counts.slow[threshold] for counts in arms) for threshold in arms[0].slow}
-    return traffic.ArmCounts(
+    return traffic.ArmSample(
         requests=sum(a.requests for a in arms),
         errors=sum(a.errors for a in arms),
         timed=sum(a.timed for a in arms),

@@ -374,7 +374,7 @@ def _arm(
     histograms: Mapping[str, Mapping[float, int]],
     cluster: str,
     thresholds: Sequence[str],
-) -> traffic.ArmCounts | None:
+) -> traffic.ArmSample | None:
     """Return one arm's counters, or None where Envoy has no such cluster."""
     completed = values.get(f"cluster.{cluster}.upstream_rq_completed")
     if completed is None:
@@ -396,7 +396,7 @@ def _arm(
         )
         for threshold in thresholds
     }
-    return traffic.ArmCounts(
+    return traffic.ArmSample(
         requests=int(completed),
         errors=failed + broken,
         timed=timed + late,

@@ -47,7 +47,7 @@ class Visit(Protocol):
     def seconds(self) -> float: ...
 
 
-class Asked(NamedTuple):
+class Question(NamedTuple):
     """What a guard that counts units asks of each request."""
 
     what: str  # guards that ask the same share the units that were met
@@ -115,12 +115,12 @@ class Case(Generic[G]):
         return ()
 
     @property
-    def asked(self) -> Asked | None:
+    def asked(self) -> Question | None:
         """What it asks of each request by arrival; None where it does not count units' requests."""
         return None
 
     def scraped(
-        self, candidate: traffic.ArmCounts, stable: traffic.ArmCounts, *, alone: bool
+        self, candidate: traffic.ArmSample, stable: traffic.ArmSample, *, alone: bool
     ) -> Scraped | None:
         """Return what increments of the gateway's counters say; `alone`: while nothing else can be
         read."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from fairway.rollout import traffic
-from fairway.rollout.bets import BetKey, Kind, News
+from fairway.rollout.bets import BetKey, BetKind, News
 from fairway.rollout.guards import base, lost, rates
 from fairway.rollout.increments import Batch, Paired
 from fairway.rollout.ledger import Ledger
@@ -31,7 +31,7 @@ class ErrorsCase(rates.LimitedCase[ErrorsGuard]):
     @property
     def keys(self) -> tuple[BetKey, ...]:
         own, *limit = super().keys
-        copies = [BetKey(self.name, Kind.SHADOW)] if self.strategy.shadow.enabled else []
+        copies = [BetKey(self.name, BetKind.SHADOW)] if self.strategy.shadow.enabled else []
         return (own, *copies, *limit)
 
     def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
@@ -44,15 +44,15 @@ class ErrorsCase(rates.LimitedCase[ErrorsGuard]):
         mine, theirs, both = paired.candidate_failures, paired.stable_failures, paired.both_failures
         total = paired.compared + mine + theirs + both
         factors = hypotheses.factors_paired(mine, theirs, both, max_ratio=self.guard.tolerated)
-        key = BetKey(self.name, Kind.SHADOW)
+        key = BetKey(self.name, BetKind.SHADOW)
         return News(key, ArmCounts(total, mine + both), ArmCounts(total, theirs + both), factors)
 
     @property
-    def asked(self) -> base.Asked | None:
-        return base.Asked("error", failed) if self.guard.by_arrival else None
+    def asked(self) -> base.Question | None:
+        return base.Question("error", failed) if self.guard.by_arrival else None
 
     def scraped(
-        self, candidate: traffic.ArmCounts, stable: traffic.ArmCounts, *, alone: bool
+        self, candidate: traffic.ArmSample, stable: traffic.ArmSample, *, alone: bool
     ) -> base.Scraped | None:
         if self.guard.by_arrival and not alone:
             return lost.unanswered(candidate, stable)

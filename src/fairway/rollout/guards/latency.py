@@ -53,16 +53,16 @@ class LatencyCase(rates.LimitedCase[LatencyGuard]):
         return f"took longer than {self.threshold}"
 
     @property
-    def asked(self) -> base.Asked | None:
+    def asked(self) -> base.Question | None:
         longest = self.guard.threshold.total_seconds()
         return (
-            base.Asked(f"slow {self.name}", partial(_slow, longest=longest))
+            base.Question(f"slow {self.name}", partial(_slow, longest=longest))
             if self.guard.by_arrival
             else None
         )
 
     def scraped(
-        self, candidate: traffic.ArmCounts, stable: traffic.ArmCounts, *, alone: bool
+        self, candidate: traffic.ArmSample, stable: traffic.ArmSample, *, alone: bool
     ) -> base.Scraped | None:
         if self.guard.by_arrival:
             return lost.unanswered(candidate, stable)

@@ -8,7 +8,7 @@ from fairway.rollout.guards import base
 from fairway.rollout.statistics.betting import ArmCounts
 
 
-def unanswered(candidate: traffic.ArmCounts, stable: traffic.ArmCounts) -> base.Scraped:
+def unanswered(candidate: traffic.ArmSample, stable: traffic.ArmSample) -> base.Scraped:
     """Return the requests that were broken off or timed out, of those that were under way between
     two scrapes."""
     mine, theirs = candidate.unanswered, stable.unanswered
@@ -19,6 +19,6 @@ def unanswered(candidate: traffic.ArmCounts, stable: traffic.ArmCounts) -> base.
     )
 
 
-def _at_risk(arm: traffic.ArmCounts) -> int:
+def _at_risk(arm: traffic.ArmSample) -> int:
     """Return the requests that were under way at some time between two scrapes."""
     return arm.requests + (arm.active or 0)

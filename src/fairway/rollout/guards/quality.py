@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fairway.config import sections
-from fairway.rollout.bets import SLICES, BetKey, Kind, News
+from fairway.rollout.bets import SLICES, BetKey, BetKind, News
 from fairway.rollout.guards import base
 from fairway.rollout.increments import Batch, Labelled
 from fairway.rollout.ledger import Ledger
@@ -64,7 +64,7 @@ class QualityCase(base.Case[QualityGuard]):
     def keys(self) -> tuple[BetKey, ...]:
         if self.slice_by is None:
             return super().keys
-        return tuple(BetKey(self.name, Kind.SLICE, place) for place in range(SLICES))
+        return tuple(BetKey(self.name, BetKind.SLICE, place) for place in range(SLICES))
 
     def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
         """Return what the labels say.
@@ -82,7 +82,7 @@ class QualityCase(base.Case[QualityGuard]):
         if self.slice_by is None:
             return {None: BetKey(self.name)}
         known = ledger.slices.get(self.name, ())
-        return {value: BetKey(self.name, Kind.SLICE, place) for place, value in enumerate(known)}
+        return {value: BetKey(self.name, BetKind.SLICE, place) for place, value in enumerate(known)}
 
     def _differ(self, key: BetKey, labels: Labelled) -> News:
         margin = self.guard.max_loss_increase

@@ -14,9 +14,9 @@ from pydantic import Field
 from fairway import errors
 from fairway.config import sections
 from fairway.rollout import prospect
-from fairway.rollout.bets import BetKey, Kind, News
+from fairway.rollout.bets import BetKey, BetKind, News
 from fairway.rollout.guards import base
-from fairway.rollout.increments import Batch, Gateway
+from fairway.rollout.increments import Batch, GatewayCounts
 from fairway.rollout.ledger import Ledger
 from fairway.rollout.prospect import Expectation, Prospect
 from fairway.rollout.statistics import hypotheses
@@ -161,7 +161,7 @@ class CountedCase(base.Case[C]):
             if requests is not None and self.name in requests.bad:
                 yield from self._counted(requests)
 
-    def _counted(self, gateway: Gateway) -> Iterator[News]:
+    def _counted(self, gateway: GatewayCounts) -> Iterator[News]:
         bad_candidate, bad_stable = gateway.bad[self.name]
         n_candidate, n_stable = gateway.observed.get(self.name, (gateway.candidate, gateway.stable))
         bet_on = ArmCounts(n_candidate, bad_candidate), ArmCounts(n_stable, bad_stable)
@@ -196,8 +196,8 @@ class CountedCase(base.Case[C]):
         return iter(())
 
     def accuse(self, key: BetKey, ledger: Ledger) -> str:
-        place = "shadow copies" if key.kind is Kind.SHADOW else self.guard.count or "requests"
-        objective = self._objective if key.kind is Kind.LIMIT else ""
+        place = "shadow copies" if key.kind is BetKind.SHADOW else self.guard.count or "requests"
+        objective = self._objective if key.kind is BetKind.LIMIT else ""
         return base.compared(
             ledger.bets[key], name=self.name, place=place, what=self.became, objective=objective
         )
@@ -211,7 +211,7 @@ class CountedCase(base.Case[C]):
         return "units" if self.guard.count == "units" else None
 
     def replayed(self, candidate: ArmCounts, stable: ArmCounts) -> Batch:
-        counted = Gateway(
+        counted = GatewayCounts(
             candidate=candidate.n,
             stable=stable.n,
             bad={self.name: (int(candidate.bad), int(stable.bad))},
@@ -226,7 +226,7 @@ class LimitedCase(CountedCase[L]):
 
     @property
     def keys(self) -> tuple[BetKey, ...]:
-        return (BetKey(self.name), *([BetKey(self.name, Kind.LIMIT)] if self._fused else []))
+        return (BetKey(self.name), *([BetKey(self.name, BetKind.LIMIT)] if self._fused else []))
 
     @property
     def _fused(self) -> bool:
@@ -278,7 +278,7 @@ class LimitedCase(CountedCase[L]):
             for all_day, first in zip(held, bet_on, strict=True)
         )
         yield News(
-            BetKey(self.name, Kind.LIMIT), *held, self._above(mine), baseline=self._above(theirs)
+            BetKey(self.name, BetKind.LIMIT), *held, self._above(mine), baseline=self._above(theirs)
         )
 
     def _above(self, arm: ArmCounts) -> Floats:

@@ -38,8 +38,8 @@ class RejectionsCase(rates.CountedCase[RejectionsGuard]):
         return "were refused (4xx)"
 
     @property
-    def asked(self) -> base.Asked | None:
-        return base.Asked("rejection", refused)
+    def asked(self) -> base.Question | None:
+        return base.Question("rejection", refused)
 
 
 def refused(visit: base.Visit) -> bool:
