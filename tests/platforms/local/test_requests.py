@@ -23,6 +23,11 @@ TAGS = Schema(target="tags", task="multilabel", features=(), classes=("bug", "lo
 )
 def test_the_truth_of_a_row_has_the_form_of_an_answer(value, schema, said):
     assert requests.truth(value, schema) == said
+    assert requests.truth(value, schema, separator="/") == said
+
+
+def test_the_truth_of_a_cell_with_several_labels_is_a_list():
+    assert requests.truth("login; bug", TAGS, separator=";") == ["bug", "login"]
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,9 @@ class Number(base.Kind):
     ) -> Array:
         given = values if isinstance(values, np.ndarray | list) else list(values)
         numbers = self._quick(given, feature)
-        return super().read(self.unmixed(given), feature, lost=lost) if numbers is None else numbers
+        if numbers is not None:
+            return numbers
+        return super().read(self.unmixed(given, feature), feature, lost=lost)
 
     def _quick(self, values: Array | list[Any], feature: Feature) -> Array | None:
         """Return the column of values that are numbers and nothing else, None where others are
@@ -74,9 +76,12 @@ class Number(base.Kind):
         """Say whether numbers that are finite or missing are all of this kind."""
         return True
 
-    def unmixed(self, values: Array | list[Any]) -> Array | list[Any]:
-        """Return the values, booleans as 0 and 1 where all are booleans: among numbers they are a
-        mistake."""
+    def unmixed(self, values: Array | list[Any], feature: Feature) -> Array | list[Any]:
+        """Return the values, booleans as 0 and 1 where all are booleans: among numbers, and where
+        training saw others than 0 and 1, they are a mistake."""
+        low, high = base.range_of(feature) or (0.0, 1.0)
+        if low < 0 or high > 1:
+            return values
         plain = values.tolist() if isinstance(values, np.ndarray) else values
         if set(map(type, plain)) <= {bool, np.bool_, type(None)}:
             return [None if value is None else int(value) for value in plain]
