@@ -37,7 +37,7 @@ class Signals:
     lost: float  # the sum of their losses, each from 0 to 1: of classes, how many are wrong
     reference_loss: float | None  # mean loss on its test split, from its package
     task: str | None = None  # None: answers are classes, each right or wrong
-    drifted_windows: int = 0  # in a row, up to now
+    drifted: bool = False  # a drift ticket is open
     running: str | None = None  # the run in progress
     last_run_at: float | None = None
     settled: bool = True  # no rollout is on its way
@@ -101,10 +101,10 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
             f"the last run began {now - signals.last_run_at:.0f} s ago; the next may begin after "
             f"{cool_down:.0f} s (coolDown)"
         )
-    if section.on_drift and signals.drifted_windows > 0:
+    if section.on_drift and signals.drifted:
         return Decision(
             start=True,
-            reason=f"{signals.drifted_windows} windows in a row have drifted (onDrift)",
+            reason="a drift ticket is open (onDrift)",
             loss=loss,
             bound=bound,
         )

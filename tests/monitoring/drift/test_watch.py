@@ -182,11 +182,11 @@ def test_a_state_that_was_saved_goes_on_to_the_same_ticket() -> None:
     feed(whole, first)
     feed(broken, first)
     again = watched()
-    again.restore(json.loads(json.dumps(broken.dump())))
+    again.restore(json.loads(json.dumps(broken.dump())), usual=broken.usual())
     one, other = (feed(each, moved, start=1000 * SECONDS) for each in (whole, again))
     assert [(end, look.action) for end, look in one] == [(end, look.action) for end, look in other]
     with pytest.raises(ValueError, match="the state has the scales"):
-        watched(scales=(50,)).restore(broken.dump())
+        watched(scales=(50,)).restore(broken.dump(), usual=broken.usual())
 
 
 def test_the_same_rows_give_the_same_verdict() -> None:
@@ -223,4 +223,4 @@ def test_five_hundred_features_are_watched_in_bounded_memory() -> None:
     rows = {name: rng.normal(size=2000) for name in names}
     rows["f77"] += 2.0
     assert feed(one, rows)[0][1].ticket.features == ["f77"]  # type: ignore[union-attr]
-    assert len(json.dumps(one.dump())) < 8_000_000
+    assert len(json.dumps([one.dump(), one.usual()])) < 8_000_000

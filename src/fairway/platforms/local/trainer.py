@@ -11,6 +11,7 @@ from typing import Any
 
 from fairway import artifacts, errors
 from fairway.config import sections
+from fairway.monitoring import windows
 from fairway.monitoring.eventstore import archive
 from fairway.pipelines import run
 from fairway.platforms.local import state
@@ -79,7 +80,7 @@ class Trainer:
             reference_loss=policy.reference_loss(stable.facts),
             task=known.task,
             running=deployment.retraining.get("running"),
-            drifted_windows=self._drifted(deployment.name, stable.revision),
+            drifted=self._drifted(deployment.name),
             last_run_at=deployment.retraining.get("lastRunAt"),
             settled=deployment.state.phase in (Phase.STABLE, Phase.ROLLED_BACK),
         )
@@ -95,10 +96,10 @@ class Trainer:
                 {**deployment.retraining, "reason": decision.reason, **_realised(signals)},
             )
 
-    def _drifted(self, name: str, revision: str) -> int:
-        """Return how many windows in a row have drifted, up to the newest."""
-        newest = self._events.conclusions.drift(name, revision=revision, limit=1)
-        return int(newest[0].get("inARow", 0)) if newest else 0
+    def _drifted(self, name: str) -> bool:
+        """Say whether a drift ticket is open."""
+        found = self._events.conclusions.alerts(deployment=name, open_only=True)
+        return any(alert.name == windows.ALERT for alert in found)
 
     def _page(
         self,
