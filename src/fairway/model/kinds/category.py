@@ -124,7 +124,8 @@ class Category(base.Kind):
         """Say which codes only a text can tell apart, and what makes words of numbers."""
         numbers = [name for name in feature.categories if spelling.decimal(name) is not None]
         others = [name for name in feature.categories if spelling.decimal(name) is None]
-        if others and len(numbers) > len(others):
+        codes = any(spelling.LEADING_ZERO.match(name) for name in others)  # 04 beside 12
+        if others and len(numbers) > len(others) and not codes:
             return MIXED.format(kind="numbers", other=others[-1])
         names = set(feature.categories)
         if names > SWITCHES:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from fairway import errors
 from fairway.data import sources
-from fairway.model import kinds, tasks
+from fairway.model import kinds, spelling, tasks
 from fairway.model.schema import Feature, Schema
 from fairway.monitoring.eventstore import access
 from fairway.packaging import manifest
@@ -103,6 +103,8 @@ def _block(value: Any, feature: Feature) -> list[Any]:
 
 def _json(value: Any) -> Any:
     """Return a value as JSON has it; the server reads it, as it reads what any client sends."""
+    with contextlib.suppress(ValueError):  # bytes that are no text, which no server reads either
+        value = spelling.plain(value)
     if kinds.is_missing(value):
         return None
     return value if isinstance(value, str | bool | int | float | list) else str(value)
