@@ -197,9 +197,15 @@ def test_the_same_rows_give_the_same_verdict() -> None:
     assert one == other
 
 
-def test_a_reference_that_is_too_short_is_said() -> None:
-    with pytest.raises(errors.DataError, match="the reference has 500 rows in whole windows: wan"):
-        watched(rows=510)
+def test_a_short_reference_is_held_in_smaller_windows_and_a_shorter_one_is_said() -> None:
+    rng = np.random.default_rng(12)
+    one = watched(rows=510)
+    assert one.sizes == [25]
+    moved = income(3000, rng)
+    _older(moved, rng)
+    assert feed(one, moved)[0][1].action == "open"
+    with pytest.raises(errors.DataError, match="the reference has 199 rows: wanted at least 200"):
+        watched(rows=199)
 
 
 def test_what_clients_send_moves_no_window_by_itself() -> None:

@@ -21,6 +21,7 @@ SCALES = (
     200,
     800,
 )  # rows of a window: small ones find large shifts soon, large ones small ones
+SMALLEST = 10  # rows of a window
 FULL = 1.0  # evidence that opens a ticket
 SUSPECT = 0.01  # evidence that is no longer quiet
 QUIET_WINDOWS = 40  # of the smallest scale, after which a ticket is resolved
@@ -78,7 +79,8 @@ class Watch:
 
     `reference` has raw columns, rows in the order of their time; `at` is that time, seconds since
     the epoch, where it is known. `tickets_per_month` is this deployment's part of the fleet's.
-    Raises DataError where the reference is too short for the smallest scale.
+    A reference that is too short for the smallest scale is held in smaller windows. Raises
+    DataError where it has fewer than 200 rows.
     """
 
     def __init__(
@@ -92,14 +94,10 @@ class Watch:
         gate: Thresholds | None = None,
     ) -> None:
         self.measures = Measures(reference, schema=schema)
-        self.base = min(scales)
+        self.base = _base(len(next(iter(reference.values()))), scales)
         blocks = self.measures.blocks(reference, size=self.base, own=True)
         usable = [size for size in scales if blocks.rows >= size * yardstick.LEAST_WINDOWS]
-        if not usable:
-            raise errors.DataError(
-                f"the reference has {blocks.rows} rows in whole windows: wanted at least "
-                f"{min(scales) * yardstick.LEAST_WINDOWS}, {yardstick.LEAST_WINDOWS} windows of {min(scales)}"
-            )
+        usable = usable or [self.base]
         self.reference, self.tickets_per_month = reference, tickets_per_month
         self._gate = gate or Thresholds()
         self.standing = Opened()
@@ -223,6 +221,18 @@ class Watch:
 
     def _is_joint(self, place: int) -> bool:
         return self.measures.streams[place].name in (measures.PAIRS, measures.TOGETHER)
+
+
+def _base(rows: int, scales: Sequence[int]) -> int:
+    """Return the rows of the smallest window: fewer than asked for where the reference is short."""
+    if rows >= min(scales) * yardstick.LEAST_WINDOWS:
+        return min(scales)
+    if rows < SMALLEST * yardstick.LEAST_WINDOWS:
+        raise errors.DataError(
+            f"the reference has {rows} rows: wanted at least {SMALLEST * yardstick.LEAST_WINDOWS}, "
+            f"{yardstick.LEAST_WINDOWS} windows of {SMALLEST}"
+        )
+    return rows // yardstick.LEAST_WINDOWS
 
 
 @dataclass(kw_only=True)
