@@ -9,10 +9,10 @@ import httpx
 import numpy as np
 import pytest
 
-from fairway import artifacts
+from fairway import artifacts, files
 from fairway.monitoring import exporter, keeper, monitor
 from fairway.monitoring.eventstore import conclusions, places
-from fairway.packaging import package
+from fairway.packaging import golden, package
 from tests.monitoring import made, processes
 from tests.serving import support
 
@@ -216,6 +216,22 @@ def test_a_new_revision_closes_the_ticket_of_the_old_and_is_held_against_the_sam
     assert opened > 0
 
 
+def test_a_revision_with_other_inputs_learns_them_first(
+    stage: Stage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    looking = fresh(stage)
+    stage.play(looking, LEARNT)
+    known = artifacts.read_json(stage.home / "monitor.json")
+    stored = dict(golden.read_reference(stage.home / "monitor" / "income.npz"))
+    stored["before"] = stored.pop("hours")
+    files.write_bytes(stage.home / "monitor" / "income.npz", golden.archived(stored))
+    known["deployments"]["income"]["revision"] = "bbb"
+    artifacts.write_json(stage.home / "monitor.json", known)
+    assert stage.play(looking, LEARNT + 5, revision="bbb") == 0
+    assert stage.events.conclusions.drift("income")[-1]["learning"] is False
+    assert "has no column" not in caplog.text
+
+
 def test_what_is_served_unlike_the_training_data_from_the_first_row_on_is_told(
     stage: Stage,
 ) -> None:
@@ -230,7 +246,11 @@ def test_inputs_that_do_not_fit_are_skipped_with_a_sentence_and_the_next_window_
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     looking = fresh(stage)
-    stage.play(looking, LEARNT)
+    stage.serve(inputs={"age": ["old"]})
+    assert looking.look(now=NOW) == 0  # not while it learns either
+    assert [ticket.name for ticket in stage.tickets()] == ["DriftWindowFailed"]
+    stage.play(looking, LEARNT + 1)
+    assert stage.tickets() == []
     stage.serve(inputs={"age": ["old"]})
     assert looking.look(now=NOW) == 0
     assert "do not fit the reference" in caplog.text

@@ -118,6 +118,8 @@ class Keeper:
         columns = learning.columns(known)
         if self._mark["learnt"] != self.watched.revision:
             columns.pop(base.ANSWERS, None)
+            if not _alike(columns, self._trained or {}):
+                return  # this revision takes other inputs: they are learnt first
         self._watch = watch.Watch(
             columns,
             schema=self._schema,
@@ -146,7 +148,7 @@ class Keeper:
             return 0
         if not self._plan.due(last=mark["learning"]["last"], now=now):
             return 0
-        window = self._window(rows=self._plan.rows, after=mark["learning"]["after"])
+        window = self._learning_window(after=mark["learning"]["after"], now=now)
         if window is None:
             return 0
         at = np.linspace(window.first_at, window.last_at, window.rows)
@@ -175,6 +177,16 @@ class Keeper:
             self._begin(learnt, tickets_per_month=1.0)
         self._count(window, now=now)
         return 1
+
+    def _learning_window(self, *, after: int, now: float) -> windows.Window | None:
+        try:
+            return self._window(rows=self._plan.rows, after=after)
+        except errors.Temporary:
+            raise
+        except Exception as error:
+            self._marked["learning"]["after"] = self._newest(after)
+            self._pass(error, now=now)
+            raise
 
     def _compare(self, learnt: dict[str, Any], *, now: float) -> None:
         """Tell a person where what is served was never like what was trained on."""
@@ -212,7 +224,8 @@ class Keeper:
             except errors.Temporary:
                 raise  # the store is busy: the same window is tested at the next look
             except Exception as error:  # one window's: clients choose what is in it
-                self._pass(error, size=size, after=after, now=now)
+                self._marked["after"][str(size)] = self._newest(after)
+                self._pass(error, now=now)
                 raise
         return looked
 
@@ -253,16 +266,17 @@ class Keeper:
             ),
         )
 
-    def _pass(self, error: Exception, *, size: int, after: int, now: float) -> None:
+    def _newest(self, after: int) -> int:
+        """Return the place of the revision's newest event."""
+        watched = self.watched
+        return self._events.history.last(
+            watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
+        )
+
+    def _pass(self, error: Exception, *, now: float) -> None:
         """Go on after the window, which has no verdict, and tell a person."""
         watched = self.watched
         with self._events.writing():
-            self._marked["after"][str(size)] = self._events.history.last(
-                watched.deployment,
-                namespace=watched.namespace,
-                revision=watched.revision,
-                after=after,
-            )
             self._save()
             self._events.conclusions.open_alert(
                 name=windows.FAILED,
@@ -400,6 +414,19 @@ class Keeper:
 def _shown(sizes: Sequence[int]) -> int:
     """Return the scale whose windows are shown one by one."""
     return max((size for size in sizes if size <= windows.SHOWN_ROWS), default=min(sizes))
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Say whether two references have the same inputs in the same shapes."""
+    shapes = [
+        {
+            name: (values.shape[1:], values.dtype.kind in "OUS")
+            for name, values in arrays.items()
+            if not name.startswith("__")
+        }
+        for arrays in (one, other)
+    ]
+    return shapes[0] == shapes[1]
 
 
 def _trained(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fairway import artifacts, errors
 from fairway.model import adorned, spelling, traits
-from fairway.model.kinds import base
+from fairway.model.kinds import base, tensors
 from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
 
@@ -32,7 +32,7 @@ class Category(base.Kind):
     """Columns are Python strings in an object array [n]; "" where a value is missing."""
 
     name, noun, dtype = "category", "a category", "string"
-    datatype, datatypes, datatype_wanted = "BYTES", base.DATATYPES, "BYTES for a category"
+    datatype, datatypes, datatype_wanted = "BYTES", tensors.DATATYPES, "BYTES for a category"
     input = "categories"
     plain = {str, type(None)}  # noqa: RUF012 - a constant, as of the other kinds
     absent, wanted = "", "a word"

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fairway import errors
 from fairway.model import spelling, traits
-from fairway.model.kinds import base
-from fairway.model.kinds.base import Array, Compared, Json, Step, Unfit
+from fairway.model.kinds import base, tensors
+from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
 
 # Numbers are clipped this many ranges beyond those of training: a wild value must not drown the
@@ -39,7 +39,7 @@ class Number(base.Kind):
     """Columns are float64 [n]; NaN where a value is missing."""
 
     name, noun, dtype = "number", "a number", "float"
-    datatype, datatypes, datatype_wanted = "FP64", base.DATATYPES, "FP64 or INT64 for a number"
+    datatype, datatypes, datatype_wanted = "FP64", tensors.DATATYPES, "FP64 or INT64 for a number"
     input = "numbers"
     plain = PLAIN
     absent, wanted = math.nan, "a finite number"
@@ -272,7 +272,7 @@ def parsed(values: list[Any]) -> Array:
         # Asked of Python's types: numpy would turn "1" and true into numbers without a word.
         wrong = next(value for value in values if type(value) not in PLAIN)
         seen = errors.shortened(repr(errors.excerpt(wrong)))
-        raise Unfit(f"holds {seen}: wanted numbers, or null where one is missing")
+        raise tensors.Unfit(f"holds {seen}: wanted numbers, or null where one is missing")
     return np.array(values, dtype=np.float64)
 
 

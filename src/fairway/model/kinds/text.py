@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway.model import spelling, traits
-from fairway.model.kinds import base, number
+from fairway.model.kinds import base, number, tensors
 from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
 
@@ -32,7 +32,7 @@ class Text(base.Kind):
     """Columns are Python strings in an object array [n]; "" where a value is missing."""
 
     name, noun, dtype = "text", "a text", "string"
-    datatype, datatypes, datatype_wanted = "BYTES", base.DATATYPES, "BYTES for a text"
+    datatype, datatypes, datatype_wanted = "BYTES", tensors.DATATYPES, "BYTES for a text"
     input = "numbers"
     plain = {str, type(None)}  # noqa: RUF012 - a constant, as of the other kinds
     absent, wanted = "", "a text"
