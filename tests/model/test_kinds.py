@@ -214,6 +214,18 @@ def test_true_is_no_number_where_training_saw_others_than_0_and_1():
         kinds.of(age).from_json([True, None], 2, age)
 
 
+@pytest.mark.parametrize("code", ["f2", "f4", "f8"])
+def test_a_code_is_the_same_in_numbers_of_any_width(code):
+    feature = Feature(name="x", kind="category", categories=("1.1", "3", "2.7"), nullable=True)
+    packed = np.array([1.1, 3, 2.7, np.nan], dtype=f"<{code}")
+    datatype = {"f2": "FP16", "f4": "FP32", "f8": "FP64"}[code]
+    read = kinds.of(feature).from_binary(memoryview(packed.tobytes()), datatype, 4, feature)
+    assert read.tolist() == ["1.1", "3", "2.7", ""]
+    assert (
+        kinds.of(feature).read(packed, Feature(name="x", kind="category")).tolist() == read.tolist()
+    )
+
+
 def test_an_accent_may_be_written_apart_from_its_letter():
     feature = Feature(name="x", kind="category", categories=("Z\u00fcrich", "Z\u00fcg"))
     apart = [name.replace("\u00fc", "u\u0308") for name in feature.categories]
