@@ -89,7 +89,9 @@ def measure(*, seconds: float, rounds: int) -> list[dict[str, object]]:
                 server.wait(timeout=30)
 
 
-async def _race(sides, servers, *, seconds: float, rounds: int) -> list[dict[str, object]]:  # type: ignore[no-untyped-def]
+async def _race(  # type: ignore[no-untyped-def]
+    sides, servers, *, seconds: float, rounds: int
+) -> list[dict[str, object]]:
     results: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in sides}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CLIENTS)) as session:
         for name, (_, _, url, body) in sides.items():

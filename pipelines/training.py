@@ -111,4 +111,6 @@ def _acting(task):  # type: ignore[no-untyped-def]
 def _accelerated(task, gpus: int) -> None:  # type: ignore[no-untyped-def]
     task.set_accelerator_type(GPU).set_accelerator_limit(gpus)
     kubernetes.add_toleration(task, key=GPU, operator="Exists", effect="NoSchedule")
-    kubernetes.empty_dir_mount(task, volume_name="shm", mount_path="/dev/shm", medium="Memory")  # noqa: S108 - torch's workers share tensors there
+    # torch's workers share tensors there
+    shared = "/dev/shm"  # noqa: S108
+    kubernetes.empty_dir_mount(task, volume_name="shm", mount_path=shared, medium="Memory")

@@ -80,6 +80,7 @@ class Evaluation:
     different: int | None = None  # how many different answers the model gave the test rows
     # mean loss of the test rows' answers, from 0 to 1: what guards and retraining go by
     loss: float | None = None
+    loss_bound: float | None = None  # the mean is no larger than this (95 %): the test rows are few
     # Of classification:
     accuracy: float | None = None
     log_loss: float | None = None

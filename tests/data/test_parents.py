@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fairway import errors
-from fairway.cli import stages
+from fairway.cli import init
 from fairway.data import parents
 
 KNOWN = {"cat": "mammal", "dog": "mammal", "pike": "fish"}
@@ -56,4 +56,4 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def test_an_option_goes_before_the_file(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(KNOWN))
-    assert stages._parents(("pike=animal",), file=tmp_path / "a.json") == KNOWN | {"pike": "animal"}
+    assert init._parents(("pike=animal",), file=tmp_path / "a.json") == KNOWN | {"pike": "animal"}

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
 from fairway import errors
 from fairway.data import infer, prepare, sources, splits
@@ -98,6 +100,16 @@ def test_a_quantity_and_its_later_labels_are_written_in_one_way(tmp_path, said):
     assert task.label(12.5, schema) == 12.5
     assert infer.labels(frame, task=task, section=section)[1] == (2001.0 if said else 2001.5)
     assert tasks.gauge(schema)["notation"] == "comma-grouped"
+
+
+def test_identifiers_with_gaps_are_exact_in_a_file_that_no_pandas_wrote(tmp_path):
+    values = [None if row % 9 == 0 else 2**53 + row % 5 for row in range(ROWS)]
+    columns = {"c": pa.array(values, pa.int64()), "label": LABELS, "x": list(range(ROWS))}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    section = made.section(path=tmp_path / "a.parquet", source="parquet", categorical=("c",))
+    prepare.prepare(section, out=tmp_path / "out")
+    (feature,) = (one for one in splits.load(tmp_path / "out").schema.features if one.name == "c")
+    assert set(feature.categories) == {str(2**53 + number) for number in range(5)}
 
 
 def test_a_notation_that_no_quantity_has_is_refused(tmp_path):

@@ -205,6 +205,44 @@ def test_booleans_are_numbers_among_themselves_and_mistakes_among_numbers():
         kinds.of(NUMBER).read([2.5, True], NUMBER)
 
 
+def test_true_is_no_number_where_training_saw_others_than_0_and_1():
+    age, switch = (
+        Feature(name="x", kind="number", minimum=0, maximum=top, nullable=True) for top in (90, 1)
+    )
+    assert kinds.of(switch).from_json([True, None], 2, switch).tolist()[:1] == [1.0]
+    with pytest.raises(kinds.Unfit, match="holds True in row 0: wanted a finite number"):
+        kinds.of(age).from_json([True, None], 2, age)
+
+
+@pytest.mark.parametrize("code", ["f2", "f4", "f8"])
+def test_a_code_is_the_same_in_numbers_of_any_width(code):
+    feature = Feature(name="x", kind="category", categories=("1.1", "3", "2.7"), nullable=True)
+    packed = np.array([1.1, 3, 2.7, np.nan], dtype=f"<{code}")
+    datatype = {"f2": "FP16", "f4": "FP32", "f8": "FP64"}[code]
+    read = kinds.of(feature).from_binary(memoryview(packed.tobytes()), datatype, 4, feature)
+    assert read.tolist() == ["1.1", "3", "2.7", ""]
+    assert (
+        kinds.of(feature).read(packed, Feature(name="x", kind="category")).tolist() == read.tolist()
+    )
+
+
+def test_an_accent_may_be_written_apart_from_its_letter():
+    feature = Feature(name="x", kind="category", categories=("Z\u00fcrich", "Z\u00fcg"))
+    apart = [name.replace("\u00fc", "u\u0308") for name in feature.categories]
+    assert kinds.of(feature).read(apart, feature).tolist() == list(feature.categories)
+
+
+def test_seconds_may_be_text_and_other_digits_are_no_moment():
+    feature = Feature(name="x", kind="datetime")
+    assert kinds.of(feature).read(["1717113600", " 1717113600.5"], feature).tolist() == [
+        1717113600.0,
+        1717113600.5,
+    ]
+    for digits in ("20240531", "1717113600000", "12:30"):
+        with pytest.raises(kinds.Unreadable):
+            kinds.of(feature).read([digits], feature)
+
+
 def test_different_values_are_read_as_different(kind, example):
     rows = [kind.read([group[0]], example.feature) for group in example.same]
     assert not any(same(rows[0], row) for row in rows[1:])

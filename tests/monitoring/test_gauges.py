@@ -97,8 +97,8 @@ def test_what_no_task_here_measures_is_incomparable_and_said_once(
     task: dict[str, Any],
     sentence: str,
 ) -> None:
-    for said in (gauges.read, gauges.say):
-        said.cache_clear()  # by other tests
+    gauges.read.cache_clear()  # by other tests
+    gauges._said.clear()
     for i in range(3):
         events.add(
             [
@@ -112,6 +112,17 @@ def test_what_no_task_here_measures_is_incomparable_and_said_once(
         assert losses(events) == []
         assert (events.history.realised("income", "aaa").rows, events.cursor()) == (0, 9)
     assert len([record for record in caplog.records if sentence in record.getMessage()]) == 1
+
+
+def test_the_log_has_a_few_reasons_of_a_task_however_many_bad_values_there_are(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gauges._said.clear()
+    gauge = gauges.read('{"name":"regression","spread":1.0}')
+    assert gauge is not None
+    for i in range(50):
+        assert gauge.losses([f"word {i}"], [1.0]) is None
+    assert len(caplog.records) == gauges.MOST_REASONS
 
 
 def test_both_halves_are_measured_as_of_stable_and_other_tasks_are_incomparable(

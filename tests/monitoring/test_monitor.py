@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import os
 import time
@@ -10,16 +9,17 @@ import httpx
 import numpy as np
 import pytest
 
-from fairway import artifacts
-from fairway.monitoring import exporter, monitor
-from fairway.monitoring.detectors import base
+from fairway import artifacts, files
+from fairway.monitoring import exporter, keeper, monitor
 from fairway.monitoring.eventstore import conclusions, places
-from fairway.packaging import package
+from fairway.packaging import golden, package
 from tests.monitoring import made, processes
 from tests.serving import support
 
 pytestmark = pytest.mark.timeout(600)
-WINDOW = 100
+WINDOW = 20  # rows of the only scale
+LEARNT = 20  # windows that are learnt from
+TOLD = 60  # windows after which a shift of a standard deviation has long been found
 NOW = time.time()  # events are stored by it, and what was concluded long before is removed
 RNG = np.random.default_rng(0)
 
@@ -55,7 +55,7 @@ class Stage:
     """A home directory with its event store, and traffic."""
 
     def __init__(self, home: Path, packaged: Path) -> None:
-        self.home, self.packaged, self.sent = home, packaged, 0
+        self.home, self.packaged, self.sent, self.now = home, packaged, 0, NOW
         self.events = places.opened(home / "events.db")
         self.watch()
 
@@ -70,7 +70,12 @@ class Stage:
                         "namespace": "default",
                         "revision": revision,
                         "package": str(path or self.packaged),
-                        "monitoring": {"window": WINDOW, "interval": "200ms", "consecutive": 2},
+                        "monitoring": {
+                            "engine": "native",
+                            "interval": "200ms",
+                            "scales": [WINDOW],
+                            "learn": {"rows": WINDOW * LEARNT, "duration": "0s"},
+                        },
                     }
                     for name in ("income", *also)
                 }
@@ -98,10 +103,22 @@ class Stage:
                 made.prediction(
                     f"r{self.sent}",
                     revision=revision,
+                    at=self.now + len(batch),
                     **{"inputs": inputs, "probabilities": [chances], **data},
                 )
             )
         self.events.add(batch, at=received)
+
+    def play(self, looking: monitor.Monitor, windows: int, **data: Any) -> int:
+        """Serve so many windows and look at each; return after how many a ticket was open, 0 for
+        never."""
+        opened = 0
+        for number in range(1, windows + 1):
+            self.serve(**data)
+            self.now += 60
+            assert looking.look(now=self.now) == 1
+            opened = opened or (number if self.tickets() else 0)
+        return opened
 
     def tickets(self) -> list[conclusions.Alert]:
         return self.events.conclusions.alerts(deployment="income", open_only=True)
@@ -118,26 +135,26 @@ def fresh(stage: Stage) -> monitor.Monitor:
     return monitor.Monitor(stage.home, events=stage.events, series=exporter.Exporter())
 
 
-def test_two_drifted_windows_open_a_ticket_and_two_clean_ones_resolve_it(stage: Stage) -> None:
+def test_a_shift_opens_a_ticket_and_what_is_usual_resolves_it(stage: Stage) -> None:
     looking = fresh(stage)
-    verdicts = []
-    for shift in (0.0, 1.0, 1.0, 0.0, 0.0):
-        stage.serve(shift=shift)
-        assert looking.look(now=NOW) == 1
-        verdicts.append(
-            (stage.events.conclusions.drift("income")[-1]["drifted"], len(stage.tickets()))
-        )
-    assert verdicts == [(False, 0), (True, 0), (True, 1), (False, 1), (False, 0)]
-    (ticket,) = stage.events.conclusions.alerts()
+    assert stage.play(looking, LEARNT + 20) == 0
+    records = stage.events.conclusions.drift("income")
+    assert [record["learning"] for record in records] == [True] * LEARNT + [False] * 20
+    opened = stage.play(looking, TOLD, shift=1.0)
+    assert 5 < opened < 40
+    (ticket,) = stage.tickets()
     assert (ticket.name, ticket.severity) == ("InputDrift", "ticket")
-    assert "age" in ticket.summary
-    assert "age +" in ticket.description
-    assert "aaa" in ticket.description
-    assert ticket.resolution == "2 windows in a row are like the reference again"
+    assert "income: the inputs moved: age +" in ticket.summary
+    assert "Revision aaa, since" in ticket.description
+    assert stage.play(looking, 120) == 1  # it is still open
+    assert stage.tickets() == []
+    (ticket,) = stage.events.conclusions.alerts()
+    assert ticket.resolution == "the windows since are like the reference again"
 
 
 def test_a_window_waits_until_it_is_full_and_shares_no_row_with_the_last(stage: Stage) -> None:
     looking = fresh(stage)
+    stage.play(looking, LEARNT)
     stage.serve(count=WINDOW - 1)
     assert looking.look(now=NOW) == 0
     stage.serve(count=1)
@@ -145,35 +162,95 @@ def test_a_window_waits_until_it_is_full_and_shares_no_row_with_the_last(stage: 
     assert looking.look(now=NOW) == 0
 
 
-def test_a_new_monitor_goes_on_where_the_last_was_killed(stage: Stage) -> None:
-    stage.serve(shift=1.0)
-    assert fresh(stage).look(now=NOW) == 1
-    assert fresh(stage).look(now=NOW) == 0
-    stage.serve(shift=1.0)
-    assert fresh(stage).look(now=NOW) == 1
-    assert len(stage.tickets()) == 1
-
-
-def test_a_new_revision_starts_anew_and_closes_the_ticket_of_the_old(stage: Stage) -> None:
+def test_windows_are_learnt_from_over_the_time_that_is_asked_for(stage: Stage) -> None:
+    known = artifacts.read_json(stage.home / "monitor.json")
+    known["deployments"]["income"]["monitoring"]["learn"]["duration"] = "1h"
+    artifacts.write_json(stage.home / "monitor.json", known)
     looking = fresh(stage)
-    for _ in range(2):
-        stage.serve(shift=1.0)
-        looking.look(now=NOW)
-    assert len(stage.tickets()) == 1
+    for second, learns in ((0, 1), (100, 0), (179, 0), (180, 1), (200, 0), (360, 1)):
+        stage.serve()
+        assert looking.look(now=NOW + second) == learns
+    text = looking.series.text()
+    assert "fairway_monitoring_learning{" in text
+
+
+def test_a_monitor_that_is_killed_at_any_time_comes_to_the_same_ticket(
+    stage: Stage, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    stories = []
+    for killed in (False, True):
+        RNG.bit_generator.state = np.random.default_rng(5).bit_generator.state
+        other = Stage(tmp_path_factory.mktemp("home"), stage.packaged)
+        looking, opened = fresh(other), []
+        for number in range(LEARNT + 10 + TOLD):
+            other.serve(shift=float(number >= LEARNT + 10))
+            other.now += 60
+            looking = fresh(other) if killed else looking
+            assert looking.look(now=other.now) == 1
+            if killed:
+                assert fresh(other).look(now=other.now) == 0
+            opened += [number] if other.tickets() else []
+        stories.append((opened[0], len(other.events.conclusions.alerts())))
+        other.events.close()
+    assert stories[0] == stories[1]
+    assert stories[0][1] == 1
+
+
+def test_a_new_revision_closes_the_ticket_of_the_old_and_is_held_against_the_same_inputs(
+    stage: Stage,
+) -> None:
+    looking = fresh(stage)
+    stage.play(looking, LEARNT)
+    assert stage.play(looking, TOLD, shift=1.0) > 0
     stage.watch(revision="bbb")
-    stage.serve(shift=1.0, revision="bbb")
-    looking.look(now=NOW)
+    stage.serve(revision="bbb")
+    looking.look(now=stage.now)
     assert stage.tickets() == []
     assert "bbb is in service now" in (stage.events.conclusions.alerts()[0].resolution or "")
-    assert [
-        record["inARow"] for record in stage.events.conclusions.drift("income", revision="bbb")
-    ] == [1]
+    opened = 0
+    for number in range(LEARNT - 1):  # while its answers are learnt
+        stage.serve(revision="bbb", shift=2.0)
+        stage.now += 60
+        assert looking.look(now=stage.now) >= 1
+        opened = opened or (number if stage.tickets() else 0)
+    assert opened > 0
+
+
+def test_a_revision_with_other_inputs_learns_them_first(
+    stage: Stage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    looking = fresh(stage)
+    stage.play(looking, LEARNT)
+    known = artifacts.read_json(stage.home / "monitor.json")
+    stored = dict(golden.read_reference(stage.home / "monitor" / "income.npz"))
+    stored["before"] = stored.pop("hours")
+    files.write_bytes(stage.home / "monitor" / "income.npz", golden.archived(stored))
+    known["deployments"]["income"]["revision"] = "bbb"
+    artifacts.write_json(stage.home / "monitor.json", known)
+    assert stage.play(looking, LEARNT + 5, revision="bbb") == 0
+    assert stage.events.conclusions.drift("income")[-1]["learning"] is False
+    assert "has no column" not in caplog.text
+
+
+def test_what_is_served_unlike_the_training_data_from_the_first_row_on_is_told(
+    stage: Stage,
+) -> None:
+    looking = fresh(stage)
+    assert stage.play(looking, LEARNT, shift=1.0) == LEARNT
+    (ticket,) = stage.tickets()
+    assert "what is served differs from the training data, most age (+" in ticket.summary
+    assert "Next: find out whether serving prepares these features" in ticket.description
 
 
 def test_inputs_that_do_not_fit_are_skipped_with_a_sentence_and_the_next_window_is_tested(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     looking = fresh(stage)
+    stage.serve(inputs={"age": ["old"]})
+    assert looking.look(now=NOW) == 0  # not while it learns either
+    assert [ticket.name for ticket in stage.tickets()] == ["DriftWindowFailed"]
+    stage.play(looking, LEARNT + 1)
+    assert stage.tickets() == []
     stage.serve(inputs={"age": ["old"]})
     assert looking.look(now=NOW) == 0
     assert "do not fit the reference" in caplog.text
@@ -206,42 +283,40 @@ HOSTILE = [
 @pytest.mark.parametrize("data", HOSTILE)
 def test_no_request_keeps_a_window_from_its_verdict(stage: Stage, data: dict[str, Any]) -> None:
     looking = fresh(stage)
+    stage.play(looking, LEARNT + 1)
     stage.serve(count=WINDOW - 2)
     stage.serve(count=2, **data)
-    assert looking.look(now=NOW) == 1
-    assert stage.events.conclusions.drift("income")[0]["drifted"] is False
-
-
-class Failing:
-    """A detector that a window ends."""
-
-    def check(self, reference: base.Arrays, window: base.Arrays) -> base.DriftResult:
-        raise RecursionError("too deep")
+    assert looking.look(now=stage.now) >= 1
+    assert stage.tickets() == []
 
 
 def test_whatever_a_window_ends_with_it_is_passed_and_told_and_other_deployments_are_watched(
-    stage: Stage,
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looking, working = fresh(stage), {}
+    looking = fresh(stage)
     stage.watch(also=("other",))
-    looking.look(now=NOW)
-    for watched, subject in looking._subjects.items():
-        if watched.deployment == "income":
-            working = {watched: subject}
-            looking._subjects = {
-                **looking._subjects,
-                watched: dataclasses.replace(subject, detector=Failing()),
-            }
-    stage.serve()
-    stage.serve(deployment="other")
-    assert looking.look(now=NOW + 1) == 1  # the other's
+    for _ in range(LEARNT):
+        stage.serve()
+        stage.serve(deployment="other")
+        assert looking.look(now=NOW) == 2
+    taken = keeper.Keeper._conclude
+
+    def failing(self: keeper.Keeper, *arguments: Any, **named: Any) -> None:
+        if self.watched.deployment == "income":
+            raise RecursionError("too deep")
+        taken(self, *arguments, **named)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(keeper.Keeper, "_conclude", failing)
+        stage.serve()
+        stage.serve(deployment="other")
+        assert looking.look(now=NOW + 1) == 1  # the other's
     (ticket,) = stage.tickets()
     assert (ticket.name, ticket.severity) == ("DriftWindowFailed", "ticket")
     assert "RecursionError: too deep" in ticket.summary
     arm = 'deployment="income",namespace="default",revision="aaa",role="stable"'
     failed = f"fairway_monitoring_windows_failed_total{{{arm}}} 1.0"
     assert failed in looking.series.text()
-    looking._subjects.update(working)
     assert looking.look(now=NOW + 2) == 0  # it is not tried again
     stage.serve()
     assert looking.look(now=NOW + 3) == 1
@@ -286,23 +361,23 @@ def test_old_events_are_removed_after_the_retention(stage: Stage) -> None:
 
 def test_the_process_tickets_a_shift_exports_it_and_ends_on_sigterm(stage: Stage) -> None:
     with processes.started("fairway.monitoring.monitor", "--home", str(stage.home)) as running:
-        for number, shift in enumerate((0.0, 1.0, 1.0), start=1):
-            stage.serve(shift=shift)
+        windows = 0
+        while not stage.tickets():
+            stage.serve(shift=float(windows >= LEARNT))
+            windows += 1
             processes.eventually(
-                lambda number=number: len(stage.events.conclusions.drift("income")) == number,
+                lambda number=windows: len(stage.events.conclusions.drift("income")) == number,
                 seconds=120,
             )
-        assert len(stage.tickets()) == 1
-        arm = 'deployment="income",{}namespace="default",revision="aaa",role="stable"'
-        drifted = "fairway_monitoring_windows_total{" + arm.format('drifted="true",') + "} 2.0"
+            assert windows < LEARNT + TOLD
+        arm = 'deployment="income",namespace="default",revision="aaa",role="stable"'
+        is_open = "fairway_monitoring_ticket_open{" + arm + "} 1.0"
         processes.eventually(
-            lambda: drifted in httpx.get(running.url + "/metrics").text, seconds=30
-        )  # counted after it is stored
+            lambda: is_open in httpx.get(running.url + "/metrics").text, seconds=30
+        )  # shown after it is stored
         text = httpx.get(running.url + "/metrics").text
-        assert (
-            "fairway_monitoring_windows_total{" + arm.format('drifted="false",') + "} 1.0" in text
-        )
-        assert "fairway_monitoring_ticket_open{" + arm.format("") + "} 1.0" in text
+        assert "fairway_monitoring_learning{" + arm + "} 0.0" in text
+        assert "fairway_monitoring_window_rows_total{" + arm + "}" in text
         assert running.end() == 0
 
 

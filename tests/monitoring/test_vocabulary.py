@@ -63,6 +63,28 @@ def test_the_classes_of_a_revision_are_those_it_told_last(events: archive.EventS
     assert wrong(events) == {"b": 1, "c": 1}
 
 
+@pytest.mark.parametrize(
+    ("task", "answer", "good", "bad"),
+    [
+        (
+            {"name": "hierarchical", "parents": {"cat": "animal", "dog": "animal"}},
+            "dog",
+            " cat ",
+            "banana",
+        ),
+        ({"name": "multilabel"}, ["cat"], [["cat ", "dog"]], [["cat", "banana"]]),
+    ],
+)
+def test_names_of_other_tasks_are_known_too(
+    events: archive.EventStore, task: dict[str, Any], answer: Any, good: Any, bad: Any
+) -> None:
+    events.add([made.answered("r", [answer], task=task, classes=["cat", "dog"])])
+    with pytest.raises(errors.DataError, match="cat, dog"):
+        events.add([made.label("r", bad)])
+    assert events.add([made.label("r", good)]) == 1
+    assert wrong(events)["r"] == pytest.approx(0.5)
+
+
 def test_without_the_classes_any_word_is_a_label(events: archive.EventStore) -> None:
     events.add([made.prediction("r"), made.label("r", "banana")])
     assert wrong(events) == {"r": 1}

@@ -8,53 +8,10 @@ from fairway import errors
 from fairway.model.schema import Feature, Schema
 from fairway.monitoring import windows
 from fairway.monitoring.detectors import base, columns
+from fairway.monitoring.drift import watch, yardstick
 from fairway.monitoring.eventstore import answers
 
 SCHEMA = Schema(target="t", classes=("a", "b"), features=(Feature(name="job", kind="category"),))
-
-
-def play(verdicts: str, *, consecutive: int = 2) -> list[str | None]:
-    """Play windows, d drifted and c clean, a minute each; gives what became of the ticket after
-    each."""
-    streak, actions = windows.Streak(), []
-    for minute, verdict in enumerate(verdicts):
-        decision = windows.decide(
-            streak, drifted=verdict == "d", began=60.0 * minute, consecutive=consecutive
-        )
-        streak = decision.streak
-        actions.append(decision.action)
-    return actions
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "consecutive", "actions"),
-    [
-        pytest.param("cdcdcd", 2, [None] * 6, id="single windows open nothing"),
-        pytest.param("cdd", 2, [None, None, "open"], id="two in a row open"),
-        pytest.param("ddd", 2, [None, "open", "refresh"], id="more of it refreshes"),
-        pytest.param(
-            "ddcdcc",
-            2,
-            [None, "open", None, "refresh", None, "resolve"],
-            id="two clean in a row resolve",
-        ),
-        pytest.param(
-            "ddccdd", 2, [None, "open", None, "resolve", None, "open"], id="it opens again"
-        ),
-        pytest.param("dcd", 1, ["open", "resolve", "open"], id="one is enough where configured"),
-    ],
-)
-def test_the_ticket_follows_the_windows_in_a_row(
-    verdicts: str, consecutive: int, actions: list[str | None]
-) -> None:
-    assert play(verdicts, consecutive=consecutive) == actions
-
-
-def test_since_is_when_the_first_window_of_the_streak_began() -> None:
-    streak = windows.Streak()
-    for minute, drifted in enumerate([True, False, True, True]):
-        streak = windows.decide(streak, drifted=drifted, began=60.0 * minute, consecutive=2).streak
-    assert streak == windows.Streak(drifted=2, open=True, since=120.0)
 
 
 REFERENCE = {
@@ -141,18 +98,47 @@ def test_a_reference_without_features_is_refused() -> None:
 
 
 def test_a_ticket_says_what_moved_since_when_what_was_done_and_what_is_next() -> None:
-    age = base.FeatureDrift(
-        name="age", kind="number", p_value=1e-9, effect=1.25, statistic=0.5, drifted=True
+    age = yardstick.Shift(
+        stream="age", part="mean", kind="covariate", unit="sd", effect=1.25, before=0.0, after=1.2
     )
-    job = base.FeatureDrift(
-        name="job", kind="category", p_value=0.4, effect=0.02, statistic=1.0, drifted=False
+    job = yardstick.Shift(
+        stream="job",
+        part="unseen words",
+        kind="quality",
+        unit="share",
+        effect=0.2,
+        before=0.01,
+        after=0.21,
     )
-    result = base.DriftResult(drifted=True, p_value=2e-9, threshold=0.01, features=(age, job))
-    summary = windows.summary(result, deployment="income", streak=windows.Streak(drifted=2))
-    text = windows.description(result, revision="aaa", rows=200, since="2026-01-01 00:00:00 UTC")
-    assert summary == "income: 1 of 2 tests moved in 2 windows in a row, most age (+1.25)"
-    assert "age +1.25 standard deviations (statistic 0.5, p 1e-09)" in text
-    assert "since 2026-01-01 00:00:00 UTC" in text
+    ticket = watch.Ticket(
+        kind="covariate", since=1767225600.0, evidence=1.5, shifts=(age, job), rows=50
+    )
+    summary = windows.summary(ticket, deployment="income")
+    text = windows.description(ticket, revision="aaa", tickets_per_month=0.5)
+    assert summary == (
+        "income: the inputs moved: age +1.25 standard deviations; "
+        "job unseen words 1.0% -> 21.0% of the rows"
+    )
+    assert "Revision aaa, since 2026-01-01 00:00:00 UTC: age +1.25 standard deviations" in text
+    assert "by chance at most 0.5 times in 30 days" in text
     assert "Already done: nothing" in text
-    assert "Next: " in text
-    assert "job" not in text
+    assert "Next: find out whether the source" in text
+
+
+def test_only_what_is_far_from_training_is_told_of_the_first_rows() -> None:
+    near = base.FeatureDrift(
+        name="age", kind="number", p_value=1e-9, effect=0.1, statistic=0.5, drifted=True
+    )
+    far = base.FeatureDrift(
+        name="hours", kind="number", p_value=1e-9, effect=-0.9, statistic=0.5, drifted=True
+    )
+    chance = base.FeatureDrift(
+        name="job", kind="category", p_value=0.4, effect=0.4, statistic=1.0, drifted=False
+    )
+    result = base.DriftResult(
+        drifted=True, p_value=2e-9, threshold=0.01, features=(near, far, chance)
+    )
+    found = windows.skew(result)
+    assert [feature.name for feature in found] == ["hours"]
+    summary = windows.skew_summary(found, deployment="income")
+    assert summary == "income: what is served differs from the training data, most hours (-0.90)"

@@ -233,8 +233,8 @@ def test_its_other_paths(client, method, path, status, word):
 def test_its_series_are_those_of_every_server(server, client):
     client.post("/api/v1.0/predictions", json=TYPICAL, headers={"x-fairway-arm": "stable"})
     assert (
-        'fairway_serving_request_seconds_count{deployment="income",namespace="models",revision="0123456789ab",role="stable"}'
-        in server.metrics()
+        'fairway_serving_request_seconds_count{deployment="income",namespace="models",'
+        'revision="0123456789ab",role="stable"}' in server.metrics()
     )
 
 

@@ -16,7 +16,7 @@ from fairway import __version__, errors
 VERBS = {
     "demo": ("fairway.cli.demo", "Play the whole story on one machine, on real data."),
     "init": (
-        "fairway.cli.stages",
+        "fairway.cli.init",
         "Look at DATA and write fairway.yaml with what was found and why.",
     ),
     "check": ("fairway.cli.check", "Check configuration, environment and licences."),

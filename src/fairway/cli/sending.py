@@ -52,7 +52,9 @@ def predict(
 
     config = options.load(path, overrides)
     home = options.open_home(root)
-    answers = requests.predict(home, config.name, data=data, limit=rows, row=row)
+    answers = requests.predict(
+        home, config.name, data=data, limit=rows, row=row, separator=config.data.separator
+    )
     options.show(answers, form=form, text=options.table(answers))
 
 

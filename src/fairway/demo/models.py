@@ -57,7 +57,7 @@ CONFIG: dict[str, Any] = {
             {"name": "quality", "type": "quality"},
         ],
     },
-    "monitoring": {"window": 200, "interval": "1s"},
+    "monitoring": {"interval": "1s", "learn": {"rows": 1000, "duration": "0s"}},
     "retraining": {"minLabels": 200, "coolDown": "60s", "maxNewRows": 1000},
 }
 # A is trained for too short a time, as first models are; B for as long as it takes.

@@ -19,6 +19,7 @@ from fairway.model.metrics import quantities
 from fairway.model.schema import Schema
 
 BOUND = 0.99  # confidence of the bound on the disagreement
+LOSS_BOUND = 0.95  # and of that on the loss, which retraining starts from
 
 
 def evaluate(
@@ -51,6 +52,7 @@ def evaluate(
     details = subject.task.details(tested.ours, data.test.target, data.schema)
     stated = subject.quantiles(section.quantiles, data, tested)
     details |= {"quantiles": stated} if stated else {}
+    losses = subject.task.loss(tested.answers, data.test.labels, data.schema)
     record = artifacts.Evaluation(
         rows=len(data.test),
         slices=tuple(slices.measure(section, data=data, raw=tested.ours)),
@@ -63,7 +65,8 @@ def evaluate(
             name: value for name, value in details.items() if name not in ("confusion", "per_class")
         },
         different=len(set(map(repr, tested.answers))),
-        loss=float(subject.task.loss(tested.answers, data.test.labels, data.schema).mean()),
+        loss=float(losses.mean()),
+        loss_bound=bounds.of_losses(losses, confidence=LOSS_BOUND),
         dataset_version=fitted.dataset_version,
         champion_digest=baselines.digest(champion) if champion else None,
         notes=baselines.notes(champion, seed=_seed(dataset)) if champion else (),

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+from fairway.model import spelling
+
 # what begins with a zero (00501) is a code and no number
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,60})(\.[0-9]{1,60})?")
 WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,60}))(?:\.0{1,60})?")
@@ -29,7 +31,7 @@ def alike(text: str, name: str) -> bool:
 
 def spelled(text: str) -> str | int:
     """Return what is the same of all ways to write a class."""
-    text = text.strip()
+    text = spelling.composed(text.strip())
     whole = WHOLE.fullmatch(text)
     if whole:
         return int(whole[1])

@@ -7,6 +7,7 @@ last bit.
 
 import math
 import re
+import unicodedata
 from decimal import Decimal
 from typing import Any
 
@@ -64,7 +65,7 @@ def text(value: Any) -> str:
     """
     value = plain(value)
     if type(value) is str:
-        word = value.strip()
+        word = composed(value.strip())
         whole = WHOLE.fullmatch(word) if word[-1:] in ("0", ".") else None
         return str(int(whole[1])) if whole else SWITCHES.get(word, word)
     if value is None or value != value:
@@ -79,6 +80,11 @@ def text(value: Any) -> str:
     if isinstance(value, list | tuple | dict | set | np.ndarray):
         raise ValueError("a list or a map")
     return str(value).strip()
+
+
+def composed(word: str) -> str:
+    """Return the word with each accent in its letter: there are two ways to write é."""
+    return word if word.isascii() else unicodedata.normalize("NFC", word)
 
 
 def decimal(word: str) -> Decimal | None:

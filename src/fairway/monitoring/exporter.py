@@ -60,6 +60,18 @@ class Exporter:
             ARM,
             registry=registry,
         )
+        self._evidence = prometheus_client.Gauge(
+            "fairway_monitoring_drift_evidence",
+            "Evidence of a shift under the budget of false tickets; at 1 a ticket opens.",
+            ARM,
+            registry=registry,
+        )
+        self._learning = prometheus_client.Gauge(
+            "fairway_monitoring_learning",
+            "1 while what is usual in service is learnt, and no shift is told.",
+            ARM,
+            registry=registry,
+        )
         self._errors = prometheus_client.Counter(
             "fairway_monitoring_errors",
             "Looks that failed, by kind of error.",
@@ -89,12 +101,25 @@ class Exporter:
             self._windows.labels(namespace, deployment, revision, "stable", drifted)
         self._failed.labels(namespace, deployment, revision, "stable")
 
-    def ticket(self, *, namespace: str, deployment: str, revision: str, is_open: bool) -> None:
-        self._ticket.labels(namespace, deployment, revision, "stable").set(is_open)
+    def standing(
+        self,
+        *,
+        namespace: str,
+        deployment: str,
+        revision: str,
+        is_open: bool,
+        evidence: float,
+        learning: bool,
+    ) -> None:
+        """Show how a deployment stands; evidence of 1 opens a ticket."""
+        arm = (namespace, deployment, revision, "stable")
+        self._ticket.labels(*arm).set(is_open)
+        self._evidence.labels(*arm).set(evidence)
+        self._learning.labels(*arm).set(learning)
 
     def window(
         self,
-        result: base.DriftResult,
+        result: base.DriftResult | None,
         *,
         namespace: str,
         deployment: str,
@@ -103,15 +128,17 @@ class Exporter:
         unreadable: int,
         at: float,
     ) -> None:
-        """Count one tested window."""
+        """Count one window; `result` has the engine's tests of those that are shown."""
         arm = (namespace, deployment, revision, "stable")
+        self._rows.labels(*arm).inc(rows)
+        self._unreadable.labels(*arm).inc(unreadable)
+        self._last.labels(*arm).set(at)
+        if result is None:
+            return
         self._windows.labels(*arm, str(result.drifted).lower()).inc()
         for feature in {feature.name.partition("[")[0] for feature in result.moved}:
             self._features.labels(*arm, feature).inc()
-        self._rows.labels(*arm).inc(rows)
-        self._unreadable.labels(*arm).inc(unreadable)
         self._p_value.labels(*arm).set(result.p_value)
-        self._last.labels(*arm).set(at)
 
     def passed_over(self, *, namespace: str, deployment: str, revision: str) -> None:
         """Count one window that no verdict was reached on."""

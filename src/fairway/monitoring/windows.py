@@ -1,9 +1,10 @@
-"""Windows of predictions: made into arrays for a detector, and judged in a row. Pure."""
+"""Windows of predictions: made into arrays for a detector, and what is told of them. Pure."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +12,24 @@ import numpy.typing as npt
 from fairway import artifacts, errors
 from fairway.model.kinds import category
 from fairway.monitoring.detectors import base
+from fairway.monitoring.drift import watch, yardstick
 from fairway.monitoring.eventstore import answers
 
 ALERT = "InputDrift"
-MIN_ROWS = 20  # as few as monitoring.window allows
+LEAST_FITTING = 0.8  # of the rows of a window that must fit the reference
+SHOWN_ROWS = 200  # of a window that is shown by itself, with the engine's tests
+SKEW_SD, SKEW_SHARE = 0.25, 0.1  # from the training data, that a person is told of
+WHAT = {
+    "quality": "the data's quality changed",
+    "covariate": "the inputs moved",
+    "prediction": "the answers moved",
+}
+NEXT = {
+    "quality": "look at what fills these features (a source that fails, a new code, units)",
+    "covariate": "find out whether the source of these features changed (units, a sensor, a new kind "
+    "of user)",
+    "prediction": "see which inputs moved with them; where none did, the model is another",
+}
 KEPT_FEATURES = 50  # in one record, the most surprising first: a picture has hundreds
 NAMED_FEATURES = 5  # in a ticket
 FAILED = "DriftWindowFailed"  # ticket of the monitor's own
@@ -32,46 +47,6 @@ class Window:
     last_seq: int  # number of its newest event: the next window begins after it
     requests: int
     unreadable: int  # requests whose logged inputs do not fit the reference, left out
-
-
-@dataclass(frozen=True, kw_only=True)
-class Streak:
-    """Verdicts in a row of one revision; `since` is when the first of the drifted windows began."""
-
-    drifted: int = 0
-    clean: int = 0
-    open: bool = False
-    since: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreakDecision:
-    """The streak with one more window, and what becomes of the ticket."""
-
-    streak: Streak
-    action: Literal["open", "refresh", "resolve"] | None
-
-
-def decide(streak: Streak, *, drifted: bool, began: float, consecutive: int) -> StreakDecision:
-    """Open a ticket after `consecutive` drifted windows in a row, resolves it after as many clean
-    ones."""
-    if drifted:
-        after = replace(
-            streak,
-            drifted=streak.drifted + 1,
-            clean=0,
-            since=began if streak.since is None else streak.since,
-        )
-        if streak.open:
-            return StreakDecision(streak=after, action="refresh")
-        opens = after.drifted >= consecutive
-        return StreakDecision(streak=replace(after, open=opens), action="open" if opens else None)
-    after = replace(
-        streak, drifted=0, clean=streak.clean + 1, since=streak.since if streak.open else None
-    )
-    if streak.open and after.clean >= consecutive:
-        return StreakDecision(streak=Streak(clean=after.clean), action="resolve")
-    return StreakDecision(streak=after, action=None)
 
 
 def assemble(
@@ -132,29 +107,50 @@ def record(window: Window, result: base.DriftResult) -> dict[str, Any]:
     }
 
 
-def summary(result: base.DriftResult, *, deployment: str, streak: Streak) -> str:
+def summary(ticket: watch.Ticket, *, deployment: str) -> str:
     """Return a ticket's first line."""
-    names = ", ".join(
-        f"{feature.name} ({feature.effect:+.2f})" for feature in _furthest(result)[:3]
+    return f"{deployment}: {WHAT[ticket.kind]}: " + "; ".join(
+        _moved(shift) for shift in ticket.shifts[:3]
     )
-    moved = f"{len(result.moved)} of {len(result.features)} tests moved in {streak.drifted} windows in a row"
-    return f"{deployment}: {moved}, most {names}"
 
 
-def description(result: base.DriftResult, *, revision: str, rows: int, since: str) -> str:
-    """Return a ticket's evidence, what was done already and what to do next; `since` is the time in
-    words."""
-    evidence = "; ".join(_evidence(feature) for feature in _furthest(result))
+def description(ticket: watch.Ticket, *, revision: str, tickets_per_month: float) -> str:
+    """Return a ticket's evidence, what was done already and what to do next."""
+    evidence = "; ".join(_moved(shift) for shift in ticket.shifts)
     return (
-        f"Revision {revision}, since {since}, last window of {rows} rows: {evidence}. Corrected for all "
-        f"{len(result.features)} "
-        f"tests p is {result.p_value:.2g}, the threshold {result.threshold:g}. Already done: nothing, drift "
-        "alone neither pages "
-        "nor rolls back. Next: find out whether the source of these features changed (units, a sensor, a new "
-        "kind of user); if "
-        "it did not, send labels (`fairway label`), since only they tell whether the answers got worse; "
-        "`fairway retrain` trains "
-        "on them."
+        f"Revision {revision}, since {_time(ticket.since)}: {evidence}. Tickets like this are opened by "
+        f"chance at most {tickets_per_month:g} times in 30 days, over all deployments. Already "
+        "done: nothing, drift alone neither pages nor rolls back. Next: "
+        f"{NEXT[ticket.kind]}; if it is here to stay, send labels (`fairway label`), since only they "
+        "tell whether the answers got worse; `fairway retrain` trains on them."
+    )
+
+
+def skew(result: base.DriftResult) -> list[base.FeatureDrift]:
+    """Return the features in which what is served is far from the training data."""
+    return [
+        feature
+        for feature in result.moved
+        if abs(feature.effect) >= (SKEW_SD if feature.kind == "number" else SKEW_SHARE)
+    ]
+
+
+def skew_summary(found: Sequence[base.FeatureDrift], *, deployment: str) -> str:
+    """Return a ticket's first line where service was never like training."""
+    furthest = sorted(found, key=lambda feature: -abs(feature.effect))
+    names = ", ".join(f"{feature.name} ({feature.effect:+.2f})" for feature in furthest[:3])
+    return f"{deployment}: what is served differs from the training data, most {names}"
+
+
+def skew_description(found: Sequence[base.FeatureDrift], *, revision: str, rows: int) -> str:
+    """Return the evidence of that, what was done already and what to do next."""
+    furthest = sorted(found, key=lambda feature: -abs(feature.effect))
+    evidence = "; ".join(_evidence(feature) for feature in furthest[:NAMED_FEATURES])
+    return (
+        f"Revision {revision}, the first {rows} predictions that were learnt from: {evidence}. Already "
+        "done: these predictions are what is usual from now on, and later shifts are told against "
+        "them. Next: find out whether serving prepares these features as training did (units, missing "
+        "values, a join); if the world moved since, train on newer rows."
     )
 
 
@@ -173,12 +169,22 @@ def failure(error: Exception, deployment: str) -> str:
     return f"{deployment}: a window could not be tested for drift: {type(error).__name__}: {said}"
 
 
-def _furthest(result: base.DriftResult) -> list[base.FeatureDrift]:
-    return sorted(result.moved, key=lambda feature: -abs(feature.effect))[:NAMED_FEATURES]
+RESOLUTION = "the windows since are like the reference again"
 
 
-def resolution(streak: Streak) -> str:
-    return f"{streak.clean} windows in a row are like the reference again"
+def _moved(shift: yardstick.Shift) -> str:
+    name = (
+        shift.stream if shift.part in ("mean", "distribution") else f"{shift.stream} {shift.part}"
+    )
+    if shift.unit == "share":
+        return f"{name} {shift.before:.1%} -> {shift.after:.1%} of the rows"
+    if shift.unit == "sd":
+        return f"{name} {shift.effect:+.2f} standard deviations"
+    return f"{name} {shift.before:.2f} -> {shift.after:.2f}"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _evidence(feature: base.FeatureDrift) -> str:

@@ -213,10 +213,10 @@ def reference_bytes(columns: Mapping[str, Array], *, answers: Array, rows: Array
         arrays[name] = plain
     arrays[ANSWERS] = np.asarray(answers, dtype=np.float32)
     arrays["__row__"] = np.asarray(rows, dtype=np.int64)
-    return _archive(arrays)
+    return archived(arrays)
 
 
-def _archive(arrays: Columns) -> bytes:
+def archived(arrays: Columns) -> bytes:
     """Return the arrays as `np.savez_compressed` writes them, whatever they are called: it has a
     parameter `file` of its own."""
     buffer = io.BytesIO()

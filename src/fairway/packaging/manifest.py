@@ -65,6 +65,7 @@ class Manifest:
             "digest": self.digest,
             "testAccuracy": self.test_accuracy,
             "testLoss": self.test_loss,
+            "testLossBound": self._measured("loss_bound"),
             "championDigest": self.champion_digest,
             "championDisagreement": self._disagreement(),
         }
@@ -72,10 +73,14 @@ class Manifest:
     def _disagreement(self) -> float | None:
         """Return how much the model may differ from the one in service by its own evaluation: the
         bound, not the figure, since that was measured on some hundred rows."""
-        file = self.path / "evaluation.json"
-        measured = document(file).get("champion_disagreement_bound") if file.exists() else None
-        bound = claims.fraction(measured, where=f"{file}: champion_disagreement_bound")
+        bound = self._measured("champion_disagreement_bound")
         return bound if bound is not None else self.champion_disagreement
+
+    def _measured(self, key: str) -> float | None:
+        """Return a share that the evaluation in the package states."""
+        file = self.path / "evaluation.json"
+        measured = document(file).get(key) if file.exists() else None
+        return claims.fraction(measured, where=f"{file}: {key}")
 
 
 def load(path: Path) -> Manifest:

@@ -70,7 +70,7 @@ def challenge(url: str, *, accept: str) -> str:
 
 def _open(url: str, *, headers: dict[str, str], method: str = "GET") -> http.client.HTTPResponse:
     ours = {"user-agent": f"fairway/{__version__}", "accept-encoding": "identity"}
-    request = urllib.request.Request(url, headers=ours, method=method)  # noqa: S310 - the callers' addresses are http(s)
+    request = urllib.request.Request(url, headers=ours, method=method)  # noqa: S310 - addresses are http(s)
     for key, value in headers.items():
         # a registry redirects to a store that must not see its credentials
         request.add_unredirected_header(key, value)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairway.config import sections
-from fairway.evaluation import bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,17 +15,13 @@ class LossWords:
     what: str
     right: bool  # the share of right answers is shown, not the loss
     beyond: str
-    to: str
-    at: str
 
     def shown(self, loss: float) -> str:
         return f"{1 - loss if self.right else loss:.3f}"
 
 
-CLASSES = LossWords(what="realised accuracy", right=True, beyond="below", to="up to", at="at most")
-LOSSES = LossWords(
-    what="realised mean loss", right=False, beyond="above", to="down to", at="at least"
-)
+CLASSES = LossWords(what="realised accuracy", right=True, beyond="below")
+LOSSES = LossWords(what="realised mean loss", right=False, beyond="above")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +32,9 @@ class Signals:
     lost: float  # the sum of their losses, each from 0 to 1: of classes, how many are wrong
     reference_loss: float | None  # mean loss on its test split, from its package
     task: str | None = None  # None: answers are classes, each right or wrong
-    drifted_windows: int = 0  # in a row, up to now
+    evidence: float = 0.0  # that the loss is above its limit (retraining.trigger); it is at 1
+    bound: float | None = None  # of the loss on the test split: it may be as high by chance
+    drifted: bool = False  # a drift ticket is open
     running: str | None = None  # the run in progress
     last_run_at: float | None = None
     settled: bool = True  # no rollout is on its way
@@ -47,15 +44,6 @@ class Signals:
         """Return the mean loss that was realised."""
         return self.lost / self.labelled if self.labelled else None
 
-    def bound(self, *, confidence: float) -> float | None:
-        """Return what the mean loss is at least; of classes the bound is exact."""
-        if not self.labelled:
-            return None
-        if self.task is None:
-            right = self.labelled - int(self.lost)
-            return 1 - bounds.upper_bound(right, self.labelled, confidence=confidence)
-        return 1 - bounds.of_mean(self.labelled - self.lost, self.labelled, confidence=confidence)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
@@ -64,7 +52,6 @@ class Decision:
     start: bool
     reason: str
     loss: float | None = None
-    bound: float | None = None  # the mean loss is above this at the configured confidence
 
 
 def reference_loss(facts: Mapping[str, Any]) -> float | None:
@@ -76,18 +63,25 @@ def reference_loss(facts: Mapping[str, Any]) -> float | None:
     return None if loss is None else float(loss)
 
 
-def limit(section: sections.Retraining, *, reference: float) -> float:
+def reference_bound(facts: Mapping[str, Any]) -> float | None:
+    """Return how high the mean loss may be though the test split showed less, by its rows' number;
+    the figure itself of an older package."""
+    bound = facts.get("testLossBound")
+    return reference_loss(facts) if bound is None else float(bound)
+
+
+def limit(section: sections.Retraining, *, bound: float) -> float:
     """Return the mean loss above which a challenger is trained."""
-    return reference + section.max_loss_increase
+    return min(bound + section.max_loss_increase, 1.0)
 
 
 def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Decision:
     """Return the decision: realised loss must have risen by more than `maxLossIncrease`, beyond
     chance."""
-    loss, bound = signals.loss, signals.bound(confidence=section.confidence)
+    loss = signals.loss
 
     def wait(reason: str) -> Decision:
-        return Decision(start=False, reason=reason, loss=loss, bound=bound)
+        return Decision(start=False, reason=reason, loss=loss)
 
     if not section.enabled:
         return wait("retraining is off (retraining.enabled)")
@@ -101,32 +95,30 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
             f"the last run began {now - signals.last_run_at:.0f} s ago; the next may begin after "
             f"{cool_down:.0f} s (coolDown)"
         )
-    if section.on_drift and signals.drifted_windows > 0:
+    if section.on_drift and signals.drifted:
         return Decision(
             start=True,
-            reason=f"{signals.drifted_windows} windows in a row have drifted (onDrift)",
+            reason="a drift ticket is open (onDrift)",
             loss=loss,
-            bound=bound,
         )
-    if signals.reference_loss is None:
+    if signals.reference_loss is None or signals.bound is None:
         measured = "accuracy" if signals.task is None else "loss"
         return wait(f"the package in service records no test {measured} to compare with")
-    if signals.labelled < section.min_labels or loss is None or bound is None:
+    if signals.labelled < section.min_labels or loss is None:
         return wait(f"{signals.labelled} of {section.min_labels} labels are in (minLabels)")
-    most = limit(section, reference=signals.reference_loss)
     words = CLASSES if signals.task is None else LOSSES
-    here, then, edge, sure = (
-        words.shown(value) for value in (loss, signals.reference_loss, most, bound)
+    here, then, edge = (
+        words.shown(value)
+        for value in (loss, signals.reference_loss, limit(section, bound=signals.bound))
     )
     seen = f"{words.what} is {here} on the newest {signals.labelled} labels"
-    if bound <= most:
+    if signals.evidence < 1:
         return wait(
-            f"{seen}; not {words.beyond} {edge} beyond chance (it may be {words.to} {sure})"
+            f"{seen}; not {words.beyond} {edge} beyond chance (evidence {signals.evidence:.2g} of 1)"
         )
-    why = f"{words.beyond} {edge} beyond chance ({words.at} {sure} at {section.confidence:.0%})"
     return Decision(
         start=True,
         loss=loss,
-        bound=bound,
-        reason=f"{seen}, {then} on the test split: {why}",
+        reason=f"{seen}, {then} on the test split: {words.beyond} {edge} beyond chance "
+        f"(at most {section.false_starts_per_month:g} such runs a month by chance)",
     )

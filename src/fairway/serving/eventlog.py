@@ -88,7 +88,7 @@ class Origin:
     revision: str
     # its name, and the facts that its losses need; None: answers are classes
     task: Mapping[str, Any] | None = None
-    # all of them where answers are classes, so that a label that is none is refused
+    # all names of which answers are made, so that a label that is none of them is refused
     classes: Sequence[str] | None = None
 
 

@@ -68,14 +68,14 @@ def test_a_restart_goes_on_where_it_was() -> None:
     one, other = (EDetector(calibration, weights=[0.2, 0.3, 0.5]) for _ in range(2))
     for at in range(120):
         one.look(rng.normal(size=3).tolist(), spend=1e-3, at=float(at))
-    other.restore(json.loads(json.dumps(one.dump())))
+    other.restore(json.loads(json.dumps(one.dump())), usual=one.usual())
     scores = [float(f"{value:.7g}") for value in rng.normal(size=3)]
     for evidence in (one, other):
         evidence.look(scores, spend=1e-3, at=120.0)
     assert other.values == one.values
     assert other.dump() == one.dump()
     with pytest.raises(ValueError, match="the state has 3 streams: wanted 1"):
-        EDetector(calibration[:, :1], weights=[1.0]).restore(one.dump())
+        EDetector(calibration[:, :1], weights=[1.0]).restore(one.dump(), usual=one.usual())
 
 
 def test_a_loss_within_its_limit_starts_nothing_more_often_than_the_budget_says() -> None:
@@ -83,7 +83,7 @@ def test_a_loss_within_its_limit_starts_nothing_more_often_than_the_budget_says(
     for seed in range(200):
         rng = np.random.default_rng(seed)
         watch = LossWatch(limit=0.2, false_starts_per_month=0.05)
-        started += sum(
+        started += any(
             watch.look(float(loss), spend=1 / 4000, at=float(at))
             for at, loss in enumerate(rng.random(4000) < 0.2)
         )

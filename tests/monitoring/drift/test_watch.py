@@ -182,11 +182,11 @@ def test_a_state_that_was_saved_goes_on_to_the_same_ticket() -> None:
     feed(whole, first)
     feed(broken, first)
     again = watched()
-    again.restore(json.loads(json.dumps(broken.dump())))
+    again.restore(json.loads(json.dumps(broken.dump())), usual=broken.usual())
     one, other = (feed(each, moved, start=1000 * SECONDS) for each in (whole, again))
     assert [(end, look.action) for end, look in one] == [(end, look.action) for end, look in other]
     with pytest.raises(ValueError, match="the state has the scales"):
-        watched(scales=(50,)).restore(broken.dump())
+        watched(scales=(50,)).restore(broken.dump(), usual=broken.usual())
 
 
 def test_the_same_rows_give_the_same_verdict() -> None:
@@ -197,9 +197,15 @@ def test_the_same_rows_give_the_same_verdict() -> None:
     assert one == other
 
 
-def test_a_reference_that_is_too_short_is_said() -> None:
-    with pytest.raises(errors.DataError, match="the reference has 500 rows in whole windows: wan"):
-        watched(rows=510)
+def test_a_short_reference_is_held_in_smaller_windows_and_a_shorter_one_is_said() -> None:
+    rng = np.random.default_rng(12)
+    one = watched(rows=510)
+    assert one.sizes == [25]
+    moved = income(3000, rng)
+    _older(moved, rng)
+    assert feed(one, moved)[0][1].action == "open"
+    with pytest.raises(errors.DataError, match="the reference has 199 rows: wanted at least 200"):
+        watched(rows=199)
 
 
 def test_what_clients_send_moves_no_window_by_itself() -> None:
@@ -223,4 +229,4 @@ def test_five_hundred_features_are_watched_in_bounded_memory() -> None:
     rows = {name: rng.normal(size=2000) for name in names}
     rows["f77"] += 2.0
     assert feed(one, rows)[0][1].ticket.features == ["f77"]  # type: ignore[union-attr]
-    assert len(json.dumps(one.dump())) < 8_000_000
+    assert len(json.dumps([one.dump(), one.usual()])) < 8_000_000

@@ -1,7 +1,9 @@
+import math
+
 import pytest
 
 from fairway import errors
-from fairway.model.schema import Schema
+from fairway.model.schema import Feature, Schema
 from fairway.platforms.local import requests
 
 PRICES = Schema(target="price", task="regression", features=(), facts={"spread": 2.0})
@@ -23,6 +25,19 @@ TAGS = Schema(target="tags", task="multilabel", features=(), classes=("bug", "lo
 )
 def test_the_truth_of_a_row_has_the_form_of_an_answer(value, schema, said):
     assert requests.truth(value, schema) == said
+    assert requests.truth(value, schema, separator="/") == said
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"), [(b" red", " red"), (b"\xff", "b'\\xff'"), (math.nan, None), (True, True)]
+)
+def test_a_value_of_a_file_is_sent_as_json_has_it(value, sent):
+    feature = Feature(name="c", kind="category", categories=("red",))
+    assert requests.tensor({"c": value}, feature)["data"] == [sent]
+
+
+def test_the_truth_of_a_cell_with_several_labels_is_a_list():
+    assert requests.truth("login; bug", TAGS, separator=";") == ["bug", "login"]
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,17 @@ class LeastShift(Section):
     """Of all columns together: the squared maximum mean discrepancy, 0 to 2."""
 
 
+class Learning(Section):
+    """What is learnt of a deployment's traffic before windows are held against it."""
+
+    rows: Annotated[int, Field(ge=200, le=100_000)] = 4000
+    """Predictions; 4,000 are twenty windows of 200, which find a shift of half a standard deviation
+    within some hundred predictions."""
+    duration: Duration = timedelta(days=1)
+    """They are spread over this time: traffic is not the same by day and by night. Until then only
+    what is far from the training data is told."""
+
+
 class Monitoring(Section):
     """What is watched in service."""
 
@@ -54,7 +65,8 @@ class Monitoring(Section):
 
     engine: Annotated[str, AfterValidator(_known)] = "alibi"
     """Alibi Detect. Its licence (BSL 1.1) asks for one in production; `fairway check` says so.
-    `native` makes the same tests by scipy and asks for none; a package may add others."""
+    `native` makes the same tests by scipy and asks for none; a package may add others. Its tests
+    say what moved in a window; whether a person is told is the budget's."""
     budget: Budget = Budget()
     """What it may cost to be told: every shift is told under it."""
     scales: Annotated[tuple[Annotated[int, Field(ge=10, le=100_000)], ...], Field(min_length=1)] = (
@@ -66,13 +78,8 @@ class Monitoring(Section):
     of the smallest."""
     least_shift: LeastShift = LeastShift()
     """What is too small to tell."""
-    window: Annotated[int, Field(ge=20)] = 200
-    """Predictions in one window; 200 find a shift of half a standard deviation."""
-    p_value: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
-    """Per window, over all features together (Bonferroni)."""
-    consecutive: Annotated[int, Field(ge=1)] = 2
-    """Drifted windows in a row that open a ticket: two keep chance alarms under 1 in 10,000
-    windows."""
+    learn: Learning = Learning()
+    """What is usual in service is learnt before anything is told."""
     interval: Duration = timedelta(seconds=5)
     """How often the monitor looks for full windows."""
     retention: Duration = timedelta(days=30)

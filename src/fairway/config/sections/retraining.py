@@ -22,9 +22,6 @@ class Retraining(Section):
     max_loss_increase: Fraction = 0.05
     """Rise of the realised mean loss above that of the test split that starts a run; of classes,
     the fall of accuracy."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
-    """The rise must be beyond chance at this level (of classes Clopper and Pearson's exact bound,
-    else Hoeffding's)."""
     false_starts_per_month: Annotated[float, Field(gt=0, le=10)] = 0.05
     """Runs in 30 days that begin although the loss has not risen by more than `maxLossIncrease`: one
     in twenty months is less than other causes start."""

@@ -11,16 +11,12 @@ from typing import Any
 
 from fairway import errors, plugins
 from fairway.model.kinds.base import (
-    BOUNDS,
     Ambiguous,
     Array,
     Compared,
     Count,
     Kind,
-    Unfit,
     Unreadable,
-    counted,
-    declared,
     declared_word,
     is_missing,
 )
@@ -29,6 +25,7 @@ from fairway.model.kinds.category import Category
 from fairway.model.kinds.image import Image
 from fairway.model.kinds.moment import Moment
 from fairway.model.kinds.number import Number
+from fairway.model.kinds.tensors import BOUNDS, Unfit, counted, declared
 from fairway.model.kinds.text import Text
 from fairway.model.schema import Feature
 

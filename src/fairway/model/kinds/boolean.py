@@ -41,7 +41,7 @@ class Boolean(number.Number):
     def fits(self, numbers: Array) -> bool:
         return bool(((numbers == 0) | (numbers == 1) | np.isnan(numbers)).all())
 
-    def unmixed(self, values: Array | list[Any]) -> Array | list[Any]:
+    def unmixed(self, values: Array | list[Any], feature: Feature) -> Array | list[Any]:
         return values
 
     def single(self, value: Any, feature: Feature) -> Array | None:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from fairway import artifacts, errors
 from fairway.model import adorned, spelling, traits
-from fairway.model.kinds import base
+from fairway.model.kinds import base, tensors
 from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
 
+DOUBLE = 8  # bytes of a number that JSON holds as it is
 FEW = 12  # categories with at most this many values are sliced without being asked
 TOP = 20  # values of a profile
 # characters by which drift is told: numpy's words are all as wide as the longest
@@ -31,7 +32,7 @@ class Category(base.Kind):
     """Columns are Python strings in an object array [n]; "" where a value is missing."""
 
     name, noun, dtype = "category", "a category", "string"
-    datatype, datatypes, datatype_wanted = "BYTES", base.DATATYPES, "BYTES for a category"
+    datatype, datatypes, datatype_wanted = "BYTES", tensors.DATATYPES, "BYTES for a category"
     input = "categories"
     plain = {str, type(None)}  # noqa: RUF012 - a constant, as of the other kinds
     absent, wanted = "", "a word"
@@ -39,7 +40,7 @@ class Category(base.Kind):
     def read(
         self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None
     ) -> Array:
-        given = values.tolist() if isinstance(values, np.ndarray) else list(values)
+        given = _listed(values) if isinstance(values, np.ndarray) else list(values)
         if set(map(type, given)) == {str} and feature.words.keys() >= set(given):
             return self.column([feature.words[value] for value in given], feature)
         return super().read(given, feature, lost=lost)
@@ -124,7 +125,8 @@ class Category(base.Kind):
         """Say which codes only a text can tell apart, and what makes words of numbers."""
         numbers = [name for name in feature.categories if spelling.decimal(name) is not None]
         others = [name for name in feature.categories if spelling.decimal(name) is None]
-        if others and len(numbers) > len(others):
+        codes = any(spelling.LEADING_ZERO.match(name) for name in others)  # 04 beside 12
+        if others and len(numbers) > len(others) and not codes:
             return MIXED.format(kind="numbers", other=others[-1])
         names = set(feature.categories)
         if names > SWITCHES:
@@ -226,6 +228,13 @@ def _equal(word: str, feature: Feature) -> tuple[str, ...]:
     """Return the categories that are the same number as a word."""
     number = spelling.decimal(word) if feature.numbered else None
     return () if number is None else feature.numbered.get(number, ())
+
+
+def _listed(values: Array) -> list[Any]:
+    """Return the values as Python has them; a code of 32 or 16 bits is the number that it is
+    written as, 1.1 and not 1.10000002384."""
+    short = np.issubdtype(values.dtype, np.floating) and values.dtype.itemsize < DOUBLE
+    return list(map(float, map(str, values))) if short else values.tolist()
 
 
 def _column(values: list[Any]) -> Array:

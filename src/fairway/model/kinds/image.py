@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fairway import errors
 from fairway.model import traits
-from fairway.model.kinds import base, number
-from fairway.model.kinds.base import Array, Compared, Json, Step, Unfit
+from fairway.model.kinds import base, number, tensors
+from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
 
 MAX_PIXELS = 1024  # drift tests for one image feature: a larger image is averaged over blocks first
@@ -24,7 +24,7 @@ class Image(base.Kind):
     """Columns are float32 [n, c, h, w]; from a client [n, c*h*w]."""
 
     name, noun, dtype = "image", "an image", "float"
-    datatype, datatypes, datatype_wanted = "FP32", tuple(base.NUMBERS), "FP32 for an image"
+    datatype, datatypes, datatype_wanted = "FP32", tuple(tensors.NUMBERS), "FP32 for an image"
     input = "image"
     plain = number.PLAIN
     absent, wanted = None, "a block of numbers"
@@ -147,8 +147,8 @@ class Image(base.Kind):
         *,
         lost: list[int] | None = None,
     ) -> Array:
-        values = base.numeric(raw, datatype)
-        base.counted(values.size, rows, feature)
+        values = tensors.numeric(raw, datatype)
+        tensors.counted(values.size, rows, feature)
         return _checked(values, rows, feature)
 
 
@@ -162,9 +162,9 @@ def _checked(values: Array, rows: int, feature: Feature) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         column = np.ascontiguousarray(values, dtype=np.float32).reshape(rows, feature.size)
     if np.isinf(column).any():
-        raise Unfit("holds an infinite value: wanted finite numbers")
+        raise tensors.Unfit("holds an infinite value: wanted finite numbers")
     if np.isnan(column).any():
-        raise Unfit("has a missing value: wanted a number in every row, as in training")
+        raise tensors.Unfit("has a missing value: wanted a number in every row, as in training")
     return column
 
 

@@ -34,6 +34,8 @@ WANTED = "a moment such as 2024-05-31T14:30:00Z, or seconds since 1970"
 _TIME = r"(?:(?:T|,? +)(\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?) ?([AaPp][Mm])?)?"
 _ZONE = r" ?(Z|UTC|GMT|[-+]\d{2}(?::?\d{2})?)?"
 ISO = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_TIME}{_ZONE}", re.ASCII)
+# digits of seconds since 1973; fewer are likely another way to write a date, 20240531
+SECONDS = re.compile(r"-?[0-9]{9,12}(?:\.[0-9]{0,9})?")
 MONTHS = [name.lower() for name in calendar.month_name[1:]]
 _DAY = rf"(?:(?:{'|'.join(name[:3] for name in calendar.day_name)})[a-z]*,? )?"
 _MONTH = rf"({'|'.join(f'{name[:3]}(?:{name[3:]})?' for name in MONTHS)})"
@@ -67,6 +69,8 @@ class Moment(number.Number):
         seconds: float | None
         if type(value) is str:
             seconds = parsed(value, feature.notation)
+            if seconds is None and SECONDS.fullmatch(value.strip()):
+                seconds = float(value)
         elif isinstance(value, date):
             seconds = _seconds(value)
         else:
@@ -83,7 +87,7 @@ class Moment(number.Number):
     def fits(self, numbers: Array) -> bool:
         return bool(((numbers >= EARLIEST) & (numbers <= LATEST) | np.isnan(numbers)).all())
 
-    def unmixed(self, values: Array | list[Any]) -> Array | list[Any]:
+    def unmixed(self, values: Array | list[Any], feature: Feature) -> Array | list[Any]:
         return values
 
     def single(self, value: Any, feature: Feature) -> Array | None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fairway import errors
 from fairway.model import spelling, traits
-from fairway.model.kinds import base
-from fairway.model.kinds.base import Array, Compared, Json, Step, Unfit
+from fairway.model.kinds import base, tensors
+from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
 
 # Numbers are clipped this many ranges beyond those of training: a wild value must not drown the
@@ -39,7 +39,7 @@ class Number(base.Kind):
     """Columns are float64 [n]; NaN where a value is missing."""
 
     name, noun, dtype = "number", "a number", "float"
-    datatype, datatypes, datatype_wanted = "FP64", base.DATATYPES, "FP64 or INT64 for a number"
+    datatype, datatypes, datatype_wanted = "FP64", tensors.DATATYPES, "FP64 or INT64 for a number"
     input = "numbers"
     plain = PLAIN
     absent, wanted = math.nan, "a finite number"
@@ -51,7 +51,9 @@ class Number(base.Kind):
     ) -> Array:
         given = values if isinstance(values, np.ndarray | list) else list(values)
         numbers = self._quick(given, feature)
-        return super().read(self.unmixed(given), feature, lost=lost) if numbers is None else numbers
+        if numbers is not None:
+            return numbers
+        return super().read(self.unmixed(given, feature), feature, lost=lost)
 
     def _quick(self, values: Array | list[Any], feature: Feature) -> Array | None:
         """Return the column of values that are numbers and nothing else, None where others are
@@ -74,9 +76,12 @@ class Number(base.Kind):
         """Say whether numbers that are finite or missing are all of this kind."""
         return True
 
-    def unmixed(self, values: Array | list[Any]) -> Array | list[Any]:
-        """Return the values, booleans as 0 and 1 where all are booleans: among numbers they are a
-        mistake."""
+    def unmixed(self, values: Array | list[Any], feature: Feature) -> Array | list[Any]:
+        """Return the values, booleans as 0 and 1 where all are booleans: among numbers, and where
+        training saw others than 0 and 1, they are a mistake."""
+        low, high = base.range_of(feature) or (0.0, 1.0)
+        if low < 0 or high > 1:
+            return values
         plain = values.tolist() if isinstance(values, np.ndarray) else values
         if set(map(type, plain)) <= {bool, np.bool_, type(None)}:
             return [None if value is None else int(value) for value in plain]
@@ -267,7 +272,7 @@ def parsed(values: list[Any]) -> Array:
         # Asked of Python's types: numpy would turn "1" and true into numbers without a word.
         wrong = next(value for value in values if type(value) not in PLAIN)
         seen = errors.shortened(repr(errors.excerpt(wrong)))
-        raise Unfit(f"holds {seen}: wanted numbers, or null where one is missing")
+        raise tensors.Unfit(f"holds {seen}: wanted numbers, or null where one is missing")
     return np.array(values, dtype=np.float64)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway.model import spelling, traits
-from fairway.model.kinds import base, number
+from fairway.model.kinds import base, number, tensors
 from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
 
@@ -32,7 +32,7 @@ class Text(base.Kind):
     """Columns are Python strings in an object array [n]; "" where a value is missing."""
 
     name, noun, dtype = "text", "a text", "string"
-    datatype, datatypes, datatype_wanted = "BYTES", base.DATATYPES, "BYTES for a text"
+    datatype, datatypes, datatype_wanted = "BYTES", tensors.DATATYPES, "BYTES for a text"
     input = "numbers"
     plain = {str, type(None)}  # noqa: RUF012 - a constant, as of the other kinds
     absent, wanted = "", "a text"
@@ -111,7 +111,7 @@ class Text(base.Kind):
 
     def traits(self, name: str, reference: Array) -> Iterator[traits.Trait]:
         """Return traits of how many words a text has, and of which they are, hashed."""
-        yield from traits.numbers(f"{name} (words)", _lengths(reference), read=_lengths)
+        yield from traits.numbers(f"{name} (words)", reference, read=_lengths)
         yield traits.blocks(name, reference, read=_grams)
 
     def outside(self, feature: Feature) -> base.Count | None:

@@ -73,10 +73,10 @@ def gauge(schema: Schema) -> dict[str, Any] | None:
 
 
 def classes(schema: Schema) -> tuple[str, ...] | None:
-    """Return what answers may be, where they are classes and few enough to be told beside one."""
-    if schema.task != USUAL or len(json.dumps(schema.classes)) > LONGEST_GAUGE:
-        return None
-    return schema.classes
+    """Return the names that answers are made of, where there are some, few enough to be told beside
+    an answer."""
+    few = len(json.dumps(schema.classes)) <= LONGEST_GAUGE
+    return schema.classes if schema.classes and few else None
 
 
 def named(name: Any) -> Task:

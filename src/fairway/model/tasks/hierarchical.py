@@ -103,6 +103,8 @@ class Hierarchical(classification.Classification):
         if found is None or schema.classes:
             return found
         parents = schema.facts["parents"]
+        if found in parents:  # as nearly all are: no list of all classes is made for them
+            return found
         return read(found, dict.fromkeys([*parents, *parents.values()])) or found
 
     def gauge(self, schema: Schema) -> Json:

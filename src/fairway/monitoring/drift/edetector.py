@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DELAY = 50  # windows before one joins those that the next are ranked among
-MOST = 2_000  # scores of one stream that are kept, and
+MOST = 1_000  # scores of one stream that are kept, and
 MOST_OF_ALL = 200_000  # of all streams of one scale: memory is bounded whatever is watched
 IDLE = 10.0  # times what one window spends: evidence below is chance's
 LEAST = 0.5  # of an e-value: what it tends to where a window is the least surprising
@@ -53,6 +53,7 @@ class EDetector:
             [] for _ in weights
         ]
         self._waiting: list[list[float]] = []
+        self.joined = 0  # windows, since the reference
 
     @property
     def total(self) -> float:
@@ -92,21 +93,27 @@ class EDetector:
         return {
             "values": self.values,
             "began": self.began,
-            "sorted": [[_short(value) for value in scores] for scores in self._sorted],
+            "joined": self.joined,
             "waiting": [[_short(value) for value in scores] for scores in self._waiting],
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `dump` gave; raises ValueError where it is another's."""
-        if len(state["values"]) != len(self.values):
+    def usual(self) -> list[list[float]]:
+        """Return the scores that the next window is ranked among, by stream."""
+        return [[_short(value) for value in scores] for scores in self._sorted]
+
+    def restore(self, state: Mapping[str, Any], *, usual: Sequence[Sequence[float]]) -> None:
+        """Go on from what `dump` and `usual` gave; raises ValueError where they are another's."""
+        if len(state["values"]) != len(self.values) or len(usual) != len(self.values):
             raise ValueError(
                 f"the state has {len(state['values'])} streams: wanted {len(self.values)}"
             )
         self.values, self.began = list(state["values"]), list(state["began"])
-        self._sorted = [sorted(scores) for scores in state["sorted"]]
+        self.joined = int(state["joined"])
+        self._sorted = [sorted(scores) for scores in usual]
         self._waiting = [list(scores) for scores in state["waiting"]]
 
     def _join(self, scores: Sequence[float]) -> None:
+        self.joined += 1
         for place, score in enumerate(scores):
             if len(self._sorted[place]) < self._limit:
                 insort(self._sorted[place], score)

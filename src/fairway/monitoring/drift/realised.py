@@ -29,7 +29,7 @@ class LossWatch:
 
     def look(self, loss: float, *, spend: float, at: float) -> bool:
         """Take in one loss, where `spend` months have passed since the last; True where the mean
-        has been above the limit, and the watch begins anew."""
+        has been above the limit."""
         limit = max(self.limit, LEAST_LIMIT)
         share = spend * self.false_starts_per_month / len(STAKES)
         self.values = [
@@ -42,5 +42,5 @@ class LossWatch:
             self.began = at
         if self.evidence < FULL:
             return False
-        self.values = [0.0] * len(STAKES)
+        self.values = [min(value, FULL) for value in self.values]
         return True

@@ -21,6 +21,7 @@ SCALES = (
     200,
     800,
 )  # rows of a window: small ones find large shifts soon, large ones small ones
+SMALLEST = 10  # rows of a window
 FULL = 1.0  # evidence that opens a ticket
 SUSPECT = 0.01  # evidence that is no longer quiet
 QUIET_WINDOWS = 40  # of the smallest scale, after which a ticket is resolved
@@ -78,7 +79,8 @@ class Watch:
 
     `reference` has raw columns, rows in the order of their time; `at` is that time, seconds since
     the epoch, where it is known. `tickets_per_month` is this deployment's part of the fleet's.
-    Raises DataError where the reference is too short for the smallest scale.
+    A reference that is too short for the smallest scale is held in smaller windows. Raises
+    DataError where it has fewer than 200 rows.
     """
 
     def __init__(
@@ -92,15 +94,11 @@ class Watch:
         gate: Thresholds | None = None,
     ) -> None:
         self.measures = Measures(reference, schema=schema)
-        self.base = min(scales)
+        self.base = _base(len(next(iter(reference.values()))), scales)
         blocks = self.measures.blocks(reference, size=self.base, own=True)
         usable = [size for size in scales if blocks.rows >= size * yardstick.LEAST_WINDOWS]
-        if not usable:
-            raise errors.DataError(
-                f"the reference has {blocks.rows} rows in whole windows: wanted at least "
-                f"{min(scales) * yardstick.LEAST_WINDOWS}, {yardstick.LEAST_WINDOWS} windows of {min(scales)}"
-            )
-        self._per_second = tickets_per_month / MONTH
+        usable = usable or [self.base]
+        self.reference, self.tickets_per_month = reference, tickets_per_month
         self._gate = gate or Thresholds()
         self.standing = Opened()
         self._scales = {
@@ -114,15 +112,17 @@ class Watch:
 
     @property
     def evidence(self) -> float:
-        return sum(scale.evidence.total for scale in self._scales.values())
+        return sum(scale.edetector.total for scale in self._scales.values())
 
     def slots(self) -> list[str]:
         """Return the divisions of time by which windows are held against the reference."""
         return sorted({name for scale in self._scales.values() for name in scale.yardstick.slots})
 
     def look(self, columns: base.Arrays, *, size: int, began: float, ended: float) -> Look:
-        """Take in one window of `size` rows, served from `began` to `ended`."""
-        means = self.measures.blocks(columns, size=size).means(size=size)
+        """Take in one window of `size` rows, a few less where some could not be read, served from
+        `began` to `ended`."""
+        rows = len(next(iter(columns.values())))
+        means = self.measures.blocks(columns, size=rows).means(size=rows)
         scores = self.scores(means[-1:], size=size, at=np.array([(began + ended) / 2]))[0]
         return self.look_on(scores.tolist(), means[-1], size=size, began=began, ended=ended)
 
@@ -135,7 +135,9 @@ class Watch:
     ) -> Look:
         """Take in a window that was measured and scored already."""
         scale = self._scales[size]
-        scale.take(scores, mean, per_second=self._per_second, began=began, ended=ended)
+        scale.take(
+            scores, mean, per_second=self.tickets_per_month / MONTH, began=began, ended=ended
+        )
         total = self.evidence
         if total >= FULL:
             ticket = self._ticket(total)
@@ -146,22 +148,30 @@ class Watch:
                     one.restart()
                 return Look(evidence=total, action=action, ticket=ticket)
             for one in self._scales.values():
-                one.evidence.bound(FULL)
+                one.edetector.bound(FULL)
         return self._rest(total, size=size)
 
     def dump(self) -> dict[str, Any]:
-        """Return the state as plain data: with the same reference, `restore` goes on from it."""
+        """Return the state as plain data: with the same reference and what `usual` gives, `restore`
+        goes on from it."""
         return {
             "standing": asdict(self.standing),
+            "joined": sum(scale.edetector.joined for scale in self._scales.values()),
             "scales": {str(size): scale.dump() for size, scale in self._scales.items()},
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `dump` gave; raises ValueError where the reference was another."""
+    def usual(self) -> dict[str, Any]:
+        """Return the scores that windows are ranked among, as plain data. They change slowly, and
+        are many: a state may go on with those of some windows ago."""
+        return {str(size): scale.edetector.usual() for size, scale in self._scales.items()}
+
+    def restore(self, state: Mapping[str, Any], *, usual: Mapping[str, Any]) -> None:
+        """Go on from what `dump` and `usual` gave; raises ValueError where the reference was
+        another."""
         if set(state["scales"]) != {str(size) for size in self._scales}:
             raise ValueError(f"the state has the scales {sorted(state['scales'])}")
         for size, scale in self._scales.items():
-            scale.restore(state["scales"][str(size)])
+            scale.restore(state["scales"][str(size)], usual=usual[str(size)])
         self.standing = Opened(**state["standing"])
 
     def _rest(self, total: float, *, size: int) -> Look:
@@ -182,7 +192,7 @@ class Watch:
             (
                 (value, size, place)
                 for size, scale in self._scales.items()
-                for place, value in enumerate(scale.evidence.values)
+                for place, value in enumerate(scale.edetector.values)
                 if value >= TOLD * total
             ),
             reverse=True,
@@ -195,7 +205,7 @@ class Watch:
             shifts = [one for one in self._scales[size].shifts(place) if self._gate.passes(one)]
             if shifts:
                 told[place] = shifts[:2]
-                since.append(self._scales[size].evidence.began[place] or 0.0)
+                since.append(self._scales[size].edetector.began[place] or 0.0)
         if not told:
             return None
         apart = [found for place, found in told.items() if not self._is_joint(place)]
@@ -211,6 +221,18 @@ class Watch:
 
     def _is_joint(self, place: int) -> bool:
         return self.measures.streams[place].name in (measures.PAIRS, measures.TOGETHER)
+
+
+def _base(rows: int, scales: Sequence[int]) -> int:
+    """Return the rows of the smallest window: fewer than asked for where the reference is short."""
+    if rows >= min(scales) * yardstick.LEAST_WINDOWS:
+        return min(scales)
+    if rows < SMALLEST * yardstick.LEAST_WINDOWS:
+        raise errors.DataError(
+            f"the reference has {rows} rows: wanted at least {SMALLEST * yardstick.LEAST_WINDOWS}, "
+            f"{yardstick.LEAST_WINDOWS} windows of {SMALLEST}"
+        )
+    return rows // yardstick.LEAST_WINDOWS
 
 
 @dataclass(kw_only=True)
@@ -234,7 +256,7 @@ class _Scale:
         middle = None if at is None else at[:whole].reshape(-1, size).mean(axis=1)
         self.yardstick = Yardstick(blocks, size=size, measures=measured, at=middle)
         self._streams = measured.streams
-        self.evidence = EDetector(
+        self.edetector = EDetector(
             self.yardstick.calibration,
             weights=[stream.weight / scales for stream in measured.streams],
         )
@@ -253,10 +275,10 @@ class _Scale:
         last = began if self._ended is None else self._ended
         spend = per_second * max(ended - last, 0.0)
         self._ended = max(ended, last)
-        self.evidence.look(scores, spend=spend, at=began)
+        self.edetector.look(scores, spend=spend, at=began)
         known = np.nan_to_num(mean, nan=0.0)
         for place, stream in enumerate(self._streams):
-            if self.evidence.began[place] is None:
+            if self.edetector.began[place] is None:
                 self._run.counts[place] = 0
                 self._run.sums[stream.first : stream.last] = 0.0
             else:
@@ -270,19 +292,19 @@ class _Scale:
         return self.yardstick.shifts(self._run.sums / count, stream=place)
 
     def restart(self) -> None:
-        self.evidence.restart()
+        self.edetector.restart()
         self._run = _Run(sums=np.zeros_like(self._run.sums), counts=[0] * len(self._streams))
 
     def dump(self) -> dict[str, Any]:
         return {
-            **self.evidence.dump(),
+            **self.edetector.dump(),
             "ended": self._ended,
             "counts": self._run.counts,
             "sums": self._run.sums.tolist(),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.evidence.restore(state)
+    def restore(self, state: Mapping[str, Any], *, usual: Sequence[Sequence[float]]) -> None:
+        self.edetector.restore(state, usual=usual)
         self._ended = state["ended"]
         self._run = _Run(
             sums=np.array(state["sums"], dtype=np.float64), counts=list(state["counts"])

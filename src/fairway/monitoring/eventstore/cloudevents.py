@@ -48,7 +48,7 @@ class EventRow(NamedTuple):
     task: str | None
     inputs: str | None  # JSON object of lists
     probabilities: str | None  # JSON list of lists
-    # JSON list of all that its answers may be, which a server tells now and then; kept apart
+    # JSON list of the names of which its answers are made, which a server tells now and then; kept apart
     classes: str | None = None
 
 
@@ -186,7 +186,7 @@ def _prediction(data: "_Reader", *, time: float) -> EventRow:
         task=task,
         inputs=data.inputs("inputs"),
         probabilities=data.probabilities("probabilities", rows=rows),
-        classes=data.classes("classes") if task is None else None,
+        classes=data.classes("classes"),
     )
 
 

@@ -21,8 +21,10 @@ from fairway.model import tasks
 from fairway.model.schema import Schema
 
 log = logging.getLogger("fairway.eventstore")
+_said: set[tuple[str, str]] = set()  # tasks and reasons that the log has
 
 KEPT = 256  # gauges: each revision has one
+MOST_REASONS = 5  # that the log has of one task: each may name another bad value
 ROUNDING = 1e-9  # beyond 0 and 1, which a mean of shares may be by
 SO = "its answers are not compared and its labels not counted"
 
@@ -101,7 +103,11 @@ def shared(one: str | None, other: str | None) -> str | None:
     return one if name(one) == name(other) else other
 
 
-@functools.lru_cache(maxsize=KEPT)
 def say(task: str, why: str) -> None:
-    """Say it once."""
+    """Say why some answers of the task are not measured: a few reasons each, however many bad values
+    there are."""
+    said = sum(1 for name, _ in _said if name == task)
+    if (task, why) in _said or said >= MOST_REASONS or len(_said) >= KEPT:
+        return
+    _said.add((task, why))
     log.warning("The task %r cannot measure some answers (%s): %s.", task, why, SO)

@@ -93,6 +93,13 @@ class History:
             found = connection.execute(self._sql.LAST, values).fetchone()[0]
         return after if found is None else int(found)
 
+    def first(self, deployment: str, *, namespace: str = answers.NAMESPACE, revision: str) -> int:
+        """Return the place before the revision's first answer, 0 where it has none yet."""
+        values = {"namespace": namespace, "deployment": deployment, "revision": revision}
+        with self._backend.reading() as connection:
+            found = connection.execute(self._sql.FIRST_ANSWER, values).fetchone()[0]
+        return max(int(found or 1) - 1, 0)
+
     def realised(
         self,
         deployment: str,

@@ -67,9 +67,7 @@ def readable(
     for (namespace, deployment, _), (task, _, revision) in served.items():
         arm = namespace, deployment, revision
         if (arm, task) not in known:
-            known[arm, task] = (
-                vocabulary.gauge(connection, arm, sql=sql) if task is None else gauges.read(task)
-            )
+            known[arm, task] = vocabulary.gauge(connection, arm, task, sql=sql)
     found = []
     for row in labels:
         answer = served.get((row.namespace, row.deployment, row.request_id))
@@ -100,7 +98,8 @@ def _read(
     if wrong:
         _refuse(row, wrong[0], f"{gauge.wanted()}, or null where it is not known")
     words = [
-        label if isinstance(label, str) else one for one, label in zip(given, meant, strict=True)
+        label if isinstance(label, str | list) else one
+        for one, label in zip(given, meant, strict=True)
     ]
     return row._replace(labels=cloudevents.compact(words))
 

@@ -1,6 +1,7 @@
-"""The classes that a revision's answers may be: a server tells them now and then, so that a label
+"""The classes of a revision, of which its answers are or are made: a server tells them now and then, so that a label
 which names none of them is refused when it comes, and not counted as a mistake of the model."""
 
+import dataclasses
 import json
 from collections.abc import Iterable
 
@@ -8,6 +9,7 @@ from fairway.model import tasks
 from fairway.model.schema import Schema
 from fairway.monitoring.eventstore import cloudevents, databases, gauges
 
+CLASSES = gauges.Gauge(tasks.named(tasks.USUAL), Schema(target="", features=()))
 Arm = tuple[str, str, str]  # namespace, deployment, revision
 
 
@@ -27,14 +29,15 @@ def remember(
 
 
 def gauge(
-    connection: databases.Connection, arm: Arm, *, sql: databases.Dialect
+    connection: databases.Connection, arm: Arm, task: str | None, *, sql: databases.Dialect
 ) -> gauges.Gauge | None:
-    """Return what reads a label of this revision's classes, None where they are not known."""
+    """Return what reads a label of this revision's answers, None where nothing is known of them."""
     classes = _known(connection, arm, sql=sql)
-    if classes is None:
-        return None
-    schema = Schema(target="", features=(), classes=tuple(json.loads(classes)))
-    return gauges.Gauge(tasks.named(tasks.USUAL), schema)
+    found = gauges.read(task) if task is not None else CLASSES
+    if found is None or classes is None:
+        return None if task is None else found
+    schema = dataclasses.replace(found.schema, classes=tuple(json.loads(classes)))
+    return dataclasses.replace(found, schema=schema)
 
 
 def _known(connection: databases.Connection, arm: Arm, *, sql: databases.Dialect) -> str | None:

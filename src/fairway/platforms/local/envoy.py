@@ -19,10 +19,9 @@ from typing import Any
 from urllib.parse import quote
 
 from fairway import artifacts, errors
-from fairway.config import sections
 from fairway.platforms.local import sockets
 from fairway.platforms.local.processes import Processes
-from fairway.platforms.local.xds import bootstrap, clusters, parts, routing
+from fairway.platforms.local.xds import bootstrap, clusters, counters, parts, routing
 from fairway.rollout import traffic
 
 NAME = "envoy"
@@ -31,11 +30,6 @@ START_SECONDS, EFFECT_SECONDS, POLL_SECONDS = 10.0, 3.0, 0.01
 PORTS = "ports.json"
 START_ATTEMPTS = 3  # with another free port each, where none was asked for
 RDS, CDS = f"http.ingress.rds.{parts.ROUTES}", "cluster_manager.cds"
-BROKEN = "cx_destroy_remote_with_active_rq"  # one connection, one request: HTTP/1 to our servers
-SHED = (
-    "rq_pending_overflow",
-    "rq_active_overflow",
-)  # what the circuit breakers refused: too many wait, too many are in work
 RDS_VERSION = f"{RDS}.version_text"
 # time, thread, level, logger, source line
 PREFIX = re.compile(r"^\[[^]]*\](?:\[[^]]*\])+ (?:\[[^]]*\] )?")
@@ -135,9 +129,9 @@ class Envoy:
         """Return the version of the deployment's route that Envoy follows now, or None where there
         is none or Envoy does not answer.
         """
-        answer = self._stats(_exactly(RDS_VERSION))
+        answer = self._stats(counters.exactly(RDS_VERSION))
         return (
-            routing.versions(str(_parse(answer)[0].get(RDS_VERSION, ""))).get(deployment)
+            routing.versions(str(counters.parse(answer)[0].get(RDS_VERSION, ""))).get(deployment)
             if answer is not None
             else None
         )
@@ -166,15 +160,12 @@ class Envoy:
         ):  # has the histograms merged, so that the next scrape finds in them what the counters say
             return None
         at = time.time()  # before the scrape: what comes after it was not under way
-        wanted = "|".join(
-            ("rq_completed", "rq_active", "rq_5xx", "rq_timeout", "rq_time", BROKEN, *SHED)
-        )
         answer = self._stats(
-            rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_({wanted}))$"
+            rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_({counters.WANTED}))$"
         )
         if answer is None or process is None:
             return None
-        values, histograms = _parse(answer)
+        values, histograms = counters.parse(answer)
         version = routing.versions(str(values.get(RDS_VERSION, ""))).get(route.deployment)
         if version is None:
             return None
@@ -183,8 +174,10 @@ class Envoy:
             at=at,
             epoch=f"{process.pid}-{process.created}-{begun}-{','.join(counts['thresholds'])}",
             route_version=version,
-            stable=_arm(values, histograms, stable, counts["thresholds"]),
-            candidate=_arm(values, histograms, canary, counts["thresholds"]) if canary else None,
+            stable=counters.arm(values, histograms, stable, counts["thresholds"]),
+            candidate=counters.arm(values, histograms, canary, counts["thresholds"])
+            if canary
+            else None,
         )
 
     def _launch(self, *, port: int) -> str | None:
@@ -292,7 +285,11 @@ class Envoy:
     def _refused(self, subject: str) -> int:
         """Return how often Envoy refused what it was told."""
         answer = self._stats(f"^{subject.replace('.', '[.]')}[.]update_(rejected|failure)$")
-        return sum(int(count) for count in _parse(answer)[0].values()) if answer is not None else 0
+        return (
+            sum(int(count) for count in counters.parse(answer)[0].values())
+            if answer is not None
+            else 0
+        )
 
     def _last_words(self) -> str:
         """Return the last line of Envoy's log, without the log's own prefix."""
@@ -309,11 +306,11 @@ class Envoy:
 
     def _idle(self) -> bool:
         answer = self._stats(r"^http[.]ingress[.]downstream_rq_active$")
-        return answer is None or not any(_parse(answer)[0].values())
+        return answer is None or not any(counters.parse(answer)[0].values())
 
     def _text(self, name: str) -> str:
-        answer = self._stats(_exactly(name))
-        return str(_parse(answer)[0].get(name, "")) if answer is not None else ""
+        answer = self._stats(counters.exactly(name))
+        return str(counters.parse(answer)[0].get(name, "")) if answer is not None else ""
 
     def _stats(self, pattern: str) -> Any:
         body = self._admin(
@@ -369,43 +366,6 @@ def binary() -> Path:
     return Path(on_path)
 
 
-def _arm(
-    values: Mapping[str, Any],
-    histograms: Mapping[str, Mapping[float, int]],
-    cluster: str,
-    thresholds: Sequence[str],
-) -> traffic.ArmSample | None:
-    """Return one arm's counters, or None where Envoy has no such cluster."""
-    completed = values.get(f"cluster.{cluster}.upstream_rq_completed")
-    if completed is None:
-        return None
-    buckets = histograms.get(f"cluster.{cluster}.upstream_rq_time", {})
-    # Envoy does not time what never ended
-    late = int(values.get(f"cluster.{cluster}.upstream_rq_timeout", 0))
-    # A server that dies over a request has failed it, although another answered the retry and the
-    # client saw no error.
-    broken = int(values.get(f"cluster.{cluster}.upstream_{BROKEN}", 0))
-    shed = sum(
-        int(values.get(f"cluster.{cluster}.upstream_{name}", 0)) for name in SHED
-    )  # a 503 to the counters, a 429 to the client
-    failed = max(int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)) - shed, 0)
-    timed = max(buckets.values(), default=0)
-    fast = {
-        threshold: buckets.get(
-            float(bootstrap.bound(sections.parse_duration(threshold).total_seconds() * 1000)), 0
-        )
-        for threshold in thresholds
-    }
-    return traffic.ArmSample(
-        requests=int(completed),
-        errors=failed + broken,
-        timed=timed + late,
-        slow={threshold: timed + late - count for threshold, count in fast.items()},
-        unanswered=broken + late,
-        active=int(values.get(f"cluster.{cluster}.upstream_rq_active", 0)),
-    )
-
-
 def _reason(said: str) -> str:
     """Return why Envoy refused a document, from what its log says of it: after the document itself,
     the innermost cause.
@@ -417,22 +377,3 @@ def _reason(said: str) -> str:
         .rpartition(" | caused by ")[2]
     )
     return " ".join(reason.split())[:400] or "it gave no reason"
-
-
-def _exactly(name: str) -> str:
-    return f"^{name.replace('.', '[.]')}$"
-
-
-def _parse(answer: Any) -> tuple[dict[str, Any], dict[str, dict[float, int]]]:
-    """Return counters and texts by name, and cumulative counts by upper bound of each histogram."""
-    values: dict[str, Any] = {}
-    histograms: dict[str, dict[float, int]] = {}
-    for entry in answer["stats"]:
-        if "name" in entry:
-            values[entry["name"]] = entry["value"]
-        for histogram in entry.get("histograms", ()):
-            histograms[histogram["name"]] = {
-                float(bucket["upper_bound"]): int(bucket["cumulative"])
-                for bucket in histogram["buckets"]
-            }
-    return values, histograms

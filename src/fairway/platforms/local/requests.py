@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from fairway import errors
 from fairway.data import sources
-from fairway.model import kinds, tasks
+from fairway.model import kinds, spelling, tasks
 from fairway.model.schema import Feature, Schema
 from fairway.monitoring.eventstore import access
 from fairway.packaging import manifest
@@ -24,7 +24,13 @@ TIMEOUT_SECONDS = 60.0
 
 
 def predict(
-    home: Home, name: str, *, data: Path | None, limit: int, row: str | None
+    home: Home,
+    name: str,
+    *,
+    data: Path | None,
+    limit: int,
+    row: str | None,
+    separator: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return one record a row: request id, the answer and what it comes with, revision, and the
     truth where the data has it."""
@@ -49,16 +55,18 @@ def predict(
         if "unreadable" in said:
             answer["unreadable"] = said["unreadable"]
         if package.target in values:
-            answer["truth"] = truth(values[package.target], package.schema)
+            answer["truth"] = truth(values[package.target], package.schema, separator=separator)
         answers.append(answer)
     return answers
 
 
-def truth(value: Any, schema: Schema) -> Any:
+def truth(value: Any, schema: Schema, *, separator: str | None = None) -> Any:
     """Return a row's own target in the form of an answer, as it is written where it has no such
     form."""
-    label = tasks.of(schema).label(value, schema)
-    return str(value) if label is None else label
+    readings = _readings(value, separator) if isinstance(value, str) else (value,)
+    labels = (tasks.of(schema).label(one, schema) for one in readings)
+    found = next((label for label in labels if label is not None), None)
+    return str(value) if found is None else found
 
 
 def _first(output: Mapping[str, Any]) -> Any:
@@ -95,6 +103,8 @@ def _block(value: Any, feature: Feature) -> list[Any]:
 
 def _json(value: Any) -> Any:
     """Return a value as JSON has it; the server reads it, as it reads what any client sends."""
+    with contextlib.suppress(ValueError):  # bytes that are no text, which no server reads either
+        value = spelling.plain(value)
     if kinds.is_missing(value):
         return None
     return value if isinstance(value, str | bool | int | float | list) else str(value)

@@ -11,17 +11,19 @@ from typing import Any
 
 from fairway import artifacts, errors
 from fairway.config import sections
+from fairway.monitoring import windows
 from fairway.monitoring.eventstore import archive
 from fairway.pipelines import run
 from fairway.platforms.local import state
 from fairway.platforms.local.home import Home
 from fairway.platforms.local.processes import Processes
-from fairway.retraining import policy
+from fairway.retraining import policy, trigger
 from fairway.rollout import states
 from fairway.rollout.states import Phase
 
 log = logging.getLogger("fairway.supervisor")
 
+LABELS_A_LOOK = 100_000  # events of which labels are taken in at one look
 PREFIX = "run-"
 LOOK_SECONDS = 2.0
 PAGE_OF_CLASSES, PAGE = "RealisedAccuracyLow", "RealisedLossHigh"
@@ -73,13 +75,20 @@ class Trainer:
             limit=section.min_labels,
         )
         asked = deployment.retraining.get("asked")
+        before = deployment.retraining
+        watching = self._labels(deployment, stable, section, now=now)
+        deployment = dataclasses.replace(
+            deployment, retraining={**deployment.retraining, "watch": watching.to_json()}
+        )
         signals = policy.Signals(
             labelled=known.rows,
             lost=known.lost,
             reference_loss=policy.reference_loss(stable.facts),
             task=known.task,
+            evidence=watching.evidence,
+            bound=policy.reference_bound(stable.facts),
             running=deployment.retraining.get("running"),
-            drifted_windows=self._drifted(deployment.name, stable.revision),
+            drifted=self._drifted(deployment.name),
             last_run_at=deployment.retraining.get("lastRunAt"),
             settled=deployment.state.phase in (Phase.STABLE, Phase.ROLLED_BACK),
         )
@@ -89,16 +98,48 @@ class Trainer:
         self._page(deployment, section, signals, decision, now=now)
         if decision.start:
             self._start(deployment, stable, decision.reason, signals, now=now)
-        elif decision.reason != deployment.retraining.get("reason"):
-            self._state.save_retraining(
-                deployment.name,
-                {**deployment.retraining, "reason": decision.reason, **_realised(signals)},
-            )
+        else:
+            told = {**deployment.retraining, "reason": decision.reason, **_realised(signals)}
+            if told != before:
+                self._state.save_retraining(deployment.name, told)
 
-    def _drifted(self, name: str, revision: str) -> int:
-        """Return how many windows in a row have drifted, up to the newest."""
-        newest = self._events.conclusions.drift(name, revision=revision, limit=1)
-        return int(newest[0].get("inARow", 0)) if newest else 0
+    def _labels(
+        self,
+        deployment: state.Deployment,
+        stable: state.LocalRevision,
+        section: sections.Retraining,
+        *,
+        now: float,
+    ) -> trigger.Trigger:
+        """Take in the labels that came since the last look."""
+        namespace = deployment.config["namespace"]
+        store = self._events.position().store
+        kept = trigger.read(
+            deployment.retraining.get("watch"), revision=stable.revision, store=store
+        )
+        if kept is None:
+            first = self._events.history.first(
+                deployment.name, namespace=namespace, revision=stable.revision
+            )
+            kept = trigger.begun(revision=stable.revision, store=store, after=first, now=now)
+        bound = policy.reference_bound(stable.facts)
+        if bound is None:
+            return kept
+        after, joined = self._events.labelled(
+            deployment.name,
+            namespace=namespace,
+            after=kept.after,
+            until=kept.after + LABELS_A_LOOK,
+            gauge=stable.revision,
+        )
+        losses = [one.wrong / one.rows for one in joined if one.revision == stable.revision]
+        limit = policy.limit(section, bound=bound)
+        return trigger.step(kept, losses, section=section, limit=limit, after=after, now=now)
+
+    def _drifted(self, name: str) -> bool:
+        """Say whether a drift ticket is open."""
+        found = self._events.conclusions.alerts(deployment=name, open_only=True)
+        return any(alert.name == windows.ALERT for alert in found)
 
     def _page(
         self,
@@ -111,17 +152,17 @@ class Trainer:
     ) -> None:
         """Page on a realised rise of the loss, and say what was already done; drift alone never
         does."""
-        loss, reference = decision.loss, signals.reference_loss
+        loss, reference, bound = decision.loss, signals.reference_loss, signals.bound
         if (
             reference is None
-            or decision.bound is None
+            or bound is None
             or loss is None
             or signals.labelled < section.min_labels
         ):
             return
-        limit = policy.limit(section, reference=reference)
+        limit = policy.limit(section, bound=bound)
         name = PAGE_OF_CLASSES if signals.task is None else PAGE
-        if decision.bound > limit:
+        if signals.evidence >= 1:
             done = (
                 "a challenger will be trained" if section.enabled else "nothing: retraining is off"
             )
@@ -184,6 +225,9 @@ class Trainer:
         kept: dict[str, Any] = {
             key: value for key, value in deployment.retraining.items() if key != "asked"
         }
+        if "watch" in kept:  # what was seen is acted on
+            watching = trigger.Trigger(**kept["watch"])
+            kept["watch"] = trigger.rearmed(watching).to_json()
         noted = {
             **kept,
             "running": name,

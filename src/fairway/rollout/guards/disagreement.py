@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from fairway.config import sections
 from fairway.rollout.bets import NOTHING, BetKey, News
-from fairway.rollout.guards import base, rates
+from fairway.rollout.guards import base, limits
 from fairway.rollout.increments import Batch, Paired
 from fairway.rollout.ledger import Ledger
 from fairway.rollout.prospect import Expectation, Prospect
@@ -74,7 +74,7 @@ class DisagreementCase(base.Case[DisagreementGuard]):
         return not self.strategy.shadow.enabled or super().certified(ledger)
 
     def growth(self, ledger: Ledger, *, seconds: float) -> float:
-        return rates.growth_below(ledger.own(self.name).candidate, limit=self.allowed) / seconds
+        return limits.growth_below(ledger.own(self.name).candidate, limit=self.allowed) / seconds
 
     def praise(self, ledger: Ledger) -> str:
         if not self.strategy.shadow.enabled:
@@ -121,7 +121,7 @@ class DisagreementCase(base.Case[DisagreementGuard]):
         if not self.strategy.shadow.enabled:
             return None
         limit = allowed(self.strategy, usual)
-        return rates.of_rate(self, foretold, usual=usual, limit=limit, each=1, found={})
+        return limits.of_rate(self, foretold, usual=usual, limit=limit, each=1, found={})
 
     def replayed(self, candidate: ArmCounts, stable: ArmCounts) -> Batch:
         paired = Paired(

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
-import numpy as np
 from pydantic import Field
 
 from fairway import errors
 from fairway.config import sections
 from fairway.rollout import prospect
 from fairway.rollout.bets import BetKey, BetKind, News
-from fairway.rollout.guards import base
+from fairway.rollout.guards import base, limits
 from fairway.rollout.increments import Batch, GatewayCounts
 from fairway.rollout.ledger import Ledger
 from fairway.rollout.prospect import Expectation, Prospect
@@ -288,7 +287,10 @@ class LimitedCase(CountedCase[L]):
     def growth(self, ledger: Ledger, *, seconds: float) -> float:
         if self.guard.max_rate is None:
             return super().growth(ledger, seconds=seconds)
-        return growth_below(ledger.own(self.name).candidate, limit=self.guard.max_rate) / seconds
+        return (
+            limits.growth_below(ledger.own(self.name).candidate, limit=self.guard.max_rate)
+            / seconds
+        )
 
     # -- sentences -----------------------------------------------------------------------------------------------------
 
@@ -321,7 +323,7 @@ class LimitedCase(CountedCase[L]):
         )
         if self.guard.max_ratio is not None:
             return self._of_ratio(foretold, usual=usual, ratio=self.guard.max_ratio, found=found)
-        return of_rate(
+        return limits.of_rate(
             self,
             foretold,
             usual=usual,
@@ -365,67 +367,3 @@ class LimitedCase(CountedCase[L]):
             smallest_limit=least,
             found_seconds=found,
         )
-
-
-# -- a rate below a limit, which disagreement is about too -------------------------------------------------------------
-
-
-def growth_below(counts: ArmCounts, *, limit: float) -> float:
-    """Return what a certificate of "below `limit`" has grown by in expectation, at the rate so far."""
-    return hypotheses.growth_below((counts.bad + 0.5) / (counts.n + 1), limit=limit) * counts.n
-
-
-def of_rate(
-    case: base.Case[sections.Guard],
-    foretold: Prospect,
-    *,
-    usual: float,
-    limit: float,
-    each: int,
-    found: dict[str, float | None],
-) -> Expectation:
-    """Return what to expect of a rate that must be certified below a limit, where `each` requests
-    share one fate."""
-    policy, rps = case.strategy, foretold.requests_per_second
-    served = foretold.served(case.stage)
-    least = smallest(usual, requests=served[-1] / each, alpha=policy.false_promotion)
-    if least is None or limit < least:
-        raise errors.ConfigError(
-            f"strategy.guards: {case.name} cannot certify {limit:.2%} within "
-            f"{sections.format_duration(policy.budget(case.stage))} at {rps:g} requests/s "
-            f"and a usual rate of {usual:.2%}: "
-            f"wanted {prospect.or_more(least, percent=True)}more traffic, or a longer budget"
-        )
-    need = requests_to_certify(usual, limit=limit, alpha=policy.false_promotion) * each
-    least_pairs = float(policy.shadow.min_pairs) if case.stage == "shadow" else 0.0
-    look = int(np.searchsorted(served, max(need, least_pairs)))
-    return Expectation(
-        guard=case.name,
-        gates=case.stage,
-        limit=limit,
-        usual=usual,
-        certified_seconds=(look + 1) * prospect.LOOK_SECONDS,
-        smallest_limit=least,
-        found_seconds=found,
-    )
-
-
-def requests_to_certify(rate: float, *, limit: float, alpha: float) -> float:
-    """Return how many requests of the candidate are expected until "below `limit`" is certified, at
-    this rate.
-
-    Infinity where that is never.
-    """
-    return prospect.until(hypotheses.below(rate, 1.0, limit=limit), alpha=alpha)
-
-
-def smallest(rate: float, *, requests: float, alpha: float) -> float | None:
-    """Return the smallest limit that so many requests are expected to certify, at this rate.
-
-    None where there is none.
-    """
-    return prospect.bisect(
-        lambda limit: requests_to_certify(rate, limit=limit, alpha=alpha) <= requests,
-        low=rate,
-        high=prospect.MOST,
-    )

@@ -1,0 +1,449 @@
+"""One deployment under watch: what its traffic usually looks like is learnt, then every window is
+held against it, and a ticket opened where the budget allows no other reading.
+
+A window's verdict, the ticket that follows from it and the place to go on from are one transaction
+of the event store: a kill loses nothing and repeats nothing.
+"""
+
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fairway import errors, files
+from fairway.config import sections
+from fairway.model.schema import Feature, Schema
+from fairway.monitoring import detectors, exporter, windows
+from fairway.monitoring.detectors import base
+from fairway.monitoring.drift import learning, watch
+from fairway.monitoring.eventstore import archive
+from fairway.packaging import golden, manifest
+
+log = logging.getLogger("fairway.monitoring.keeper")
+P_VALUE = 0.01  # of the engine's tests of one window, which are shown and alert nobody
+SAVED_JOINS = 20  # windows that join the usual ones between two times that those are saved
+LARGEST_LEARNT = 256 << 20  # bytes of what is learnt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """One deployment's stable revision, and how it is watched."""
+
+    deployment: str
+    namespace: str
+    revision: str
+    package: Path
+    section: sections.Monitoring
+
+
+class Keeper:
+    """Watches one revision of a deployment; all that must survive it is in the store and beside
+    it.
+    """
+
+    def __init__(
+        self, watched: Watched, *, events: archive.EventStore, series: exporter.Exporter, home: Path
+    ) -> None:
+        self.watched, self._events, self._series = watched, events, series
+        self._folder = home / "monitor"
+        package = manifest.load(watched.package)
+        self._schema: Schema = package.schema
+        self._trained = _trained(watched, package.files, features=package.features)
+        self._detector = detectors.load(
+            watched.section.engine, p_value=P_VALUE, schema=package.schema
+        )
+        self._plan = learning.Plan.of(watched.section)
+        self._mark: dict[str, Any] | None = None
+        self._learnt: dict[str, Any] | None = None
+        self._watch: watch.Watch | None = None
+        self._saved = 0
+
+    def look(self, *, tickets_per_month: float, now: float) -> int:
+        """Take in every window that is full, and return their number."""
+        if self._trained is None:
+            return 0
+        if self._mark is None:
+            self._resume(now=now)
+        self._show()
+        try:
+            learnt = self._learn(now=now)
+            return learnt + self._hold(tickets_per_month=tickets_per_month, now=now)
+        except BaseException:
+            self._forget()  # what is in the store counts
+            raise
+
+    # Where it goes on
+
+    def _resume(self, *, now: float) -> None:
+        """Read where the last look ended. A new revision starts with what was learnt of the inputs,
+        learns what it answers, and closes the ticket of the old one."""
+        kept = self._events.conclusions.mark(self._key)
+        fresh: dict[str, Any] = {
+            "revision": self.watched.revision,
+            "after": {},
+            "learning": {"after": 0, "last": None},
+            "state": None,
+            "learnt": None,
+        }
+        if kept is None or "learning" not in kept:
+            self._mark = fresh
+        elif kept["revision"] == self.watched.revision:
+            self._mark = kept
+        else:
+            newest = max([*kept["after"].values(), kept["learning"]["after"]], default=0)
+            self._mark = {
+                **fresh,
+                "after": dict.fromkeys(kept["after"], newest),
+                "learning": {"after": newest, "last": None},
+                "learnt": kept["learnt"],
+            }
+            with self._events.writing():
+                self._save()
+                self._resolve(
+                    f"revision {self.watched.revision} is in service now, and its answers are "
+                    "learnt anew",
+                    now=now,
+                )
+        self._learnt = self._read(self._learning_file)
+        self._begin(self._read(self._reference_file), tickets_per_month=1.0)
+
+    def _begin(self, known: dict[str, Any] | None, *, tickets_per_month: float) -> None:
+        """Watch by what was learnt; what another revision answered says nothing of this one."""
+        if known is None or self._mark is None or self._mark["learnt"] is None:
+            return
+        columns = learning.columns(known)
+        if self._mark["learnt"] != self.watched.revision:
+            columns.pop(base.ANSWERS, None)
+            if not _alike(columns, self._trained or {}):
+                return  # this revision takes other inputs: they are learnt first
+        self._watch = watch.Watch(
+            columns,
+            schema=self._schema,
+            tickets_per_month=tickets_per_month,
+            at=known[learning.AT],
+            scales=learning.usable(self.watched.section.scales, known),
+            gate=watch.Thresholds(**self.watched.section.least_shift.model_dump()),
+        )
+        state = self._mark["state"]
+        usual = self._events.conclusions.mark(f"{self._key}/usual")
+        if state is not None and usual is not None:
+            try:
+                self._watch.restore(state, usual=usual)
+            except (KeyError, TypeError, ValueError) as error:
+                log.warning("%s: the watch begins anew: %s", self.watched.deployment, error)
+
+    def _forget(self) -> None:
+        self._mark, self._learnt, self._watch = None, None, None
+
+    # Learning
+
+    def _learn(self, *, now: float) -> int:
+        """Keep one more window of the traffic where it is due; the last one begins the watch."""
+        mark = self._marked
+        if mark["learnt"] == self.watched.revision or self._trained is None:
+            return 0
+        if not self._plan.due(last=mark["learning"]["last"], now=now):
+            return 0
+        window = self._learning_window(after=mark["learning"]["after"], now=now)
+        if window is None:
+            return 0
+        at = np.linspace(window.first_at, window.last_at, window.rows)
+        self._learnt = learning.joined(self._learnt, window.arrays, at=at)
+        mark["learning"] = {"after": window.last_seq, "last": now}
+        if sum(values.nbytes for values in self._learnt.values()) > LARGEST_LEARNT:
+            raise errors.DataError(
+                f"{learning.windows_of(self._learnt)} windows of {self._plan.rows} rows take more than "
+                f"{LARGEST_LEARNT >> 20} MiB: wanted smaller ones, set monitoring.scales"
+            )
+        self._write(self._learning_file, self._learnt)
+        done = learning.windows_of(self._learnt) >= self._plan.windows
+        if done:
+            self._write(self._reference_file, self._learnt)
+            mark.update(learnt=self.watched.revision, state=None, after={})
+            mark["after"] = {str(size): window.last_seq for size in self.watched.section.scales}
+        with self._events.writing():
+            self._save()
+            self._events.conclusions.add_drift(self._record(window, now=now))
+            if done:
+                self._events.conclusions.set_mark(f"{self._key}/usual", None)
+                self._compare(self._learnt, now=now)
+        if done:
+            learnt, self._learnt = self._learnt, None
+            self._learning_file.unlink(missing_ok=True)
+            self._begin(learnt, tickets_per_month=1.0)
+        self._count(window, now=now)
+        return 1
+
+    def _learning_window(self, *, after: int, now: float) -> windows.Window | None:
+        try:
+            return self._window(rows=self._plan.rows, after=after)
+        except errors.Temporary:
+            raise
+        except Exception as error:
+            self._marked["learning"]["after"] = self._newest(after)
+            self._pass(error, now=now)
+            raise
+
+    def _compare(self, learnt: dict[str, Any], *, now: float) -> None:
+        """Tell a person where what is served was never like what was trained on."""
+        if self._trained is None:
+            return
+        skew = windows.skew(self._detector.check(self._trained, learning.columns(learnt)))
+        if not skew:
+            return
+        self._events.conclusions.open_alert(
+            name=windows.ALERT,
+            severity="ticket",
+            deployment=self.watched.deployment,
+            at=now,
+            summary=windows.skew_summary(skew, deployment=self.watched.deployment),
+            description=windows.skew_description(
+                skew, revision=self.watched.revision, rows=len(learnt[learning.AT])
+            ),
+        )
+
+    # Watching
+
+    def _hold(self, *, tickets_per_month: float, now: float) -> int:
+        """Hold one window of each scale against what is usual, where it is full."""
+        if self._watch is None:
+            return 0
+        self._watch.tickets_per_month = tickets_per_month
+        looked = 0
+        for size in self._watch.sizes:
+            after = self._marked["after"].get(str(size), 0)
+            try:
+                window = self._window(rows=size, after=after)
+                if window is not None:
+                    self._conclude(window, size=size, now=now)
+                    looked += 1
+            except errors.Temporary:
+                raise  # the store is busy: the same window is tested at the next look
+            except Exception as error:  # one window's: clients choose what is in it
+                self._marked["after"][str(size)] = self._newest(after)
+                self._pass(error, now=now)
+                raise
+        return looked
+
+    def _conclude(self, window: windows.Window, *, size: int, now: float) -> None:
+        watching = self._watching
+        look = watching.look(window.arrays, size=size, began=window.first_at, ended=window.last_at)
+        self._marked["after"][str(size)] = window.last_seq
+        recorded = size == _shown(watching.sizes)
+        result = self._detector.check(self._usual, window.arrays) if recorded else None
+        with self._events.writing():
+            self._save()
+            if result is not None:
+                record = self._record(window, now=now, result=result, look=look)
+                self._events.conclusions.add_drift(record)
+            self._events.conclusions.resolve_alert(
+                name=windows.FAILED,
+                deployment=self.watched.deployment,
+                at=now,
+                resolution="a window was tested again",
+            )
+            if look.ticket is not None:
+                self._ticket(look.ticket, now=now)
+            elif look.action == "resolve":
+                self._resolve(windows.RESOLUTION, now=now)
+        self._count(window, result=result, now=now)
+
+    def _ticket(self, ticket: watch.Ticket, *, now: float) -> None:
+        self._events.conclusions.open_alert(
+            name=windows.ALERT,
+            severity="ticket",
+            deployment=self.watched.deployment,
+            at=now,
+            summary=windows.summary(ticket, deployment=self.watched.deployment),
+            description=windows.description(
+                ticket,
+                revision=self.watched.revision,
+                tickets_per_month=self.watched.section.budget.tickets_per_month,
+            ),
+        )
+
+    def _newest(self, after: int) -> int:
+        """Return the place of the revision's newest event."""
+        watched = self.watched
+        return self._events.history.last(
+            watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
+        )
+
+    def _pass(self, error: Exception, *, now: float) -> None:
+        """Go on after the window, which has no verdict, and tell a person."""
+        watched = self.watched
+        with self._events.writing():
+            self._save()
+            self._events.conclusions.open_alert(
+                name=windows.FAILED,
+                severity="ticket",
+                deployment=watched.deployment,
+                at=now,
+                summary=windows.failure(error, watched.deployment),
+                description=windows.FAILED_DESCRIPTION,
+            )
+        self._series.passed_over(
+            namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision
+        )
+
+    # What is read and kept
+
+    def _window(self, *, rows: int, after: int) -> windows.Window | None:
+        watched = self.watched
+        newest = self._events.history.newest(
+            watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
+        )
+        with contextlib.closing(newest):
+            window = windows.assemble(newest, reference=self._trained or {}, rows=rows)
+        if window is not None and window.rows < windows.LEAST_FITTING * rows:
+            raise errors.DataError(
+                f"the inputs of {window.unreadable} of {window.requests} requests do not fit the "
+                f"reference of {watched.package}: wanted the features of its schema; the window was "
+                "skipped"
+            )
+        return window
+
+    def _record(
+        self,
+        window: windows.Window,
+        *,
+        now: float,
+        result: base.DriftResult | None = None,
+        look: watch.Look | None = None,
+    ) -> dict[str, Any]:
+        found = result or self._detector.check(self._trained or {}, window.arrays)
+        return {
+            "deployment": self.watched.deployment,
+            "revision": self.watched.revision,
+            "at": now,
+            "lastSeq": window.last_seq,
+            "learning": look is None,
+            "evidence": 0.0 if look is None else min(look.evidence, watch.FULL),
+            "open": self._watch is not None and self._watch.standing.open,
+            **windows.record(window, found),
+        }
+
+    def _save(self) -> None:
+        """Keep where to go on from; the usual windows only as often as they change."""
+        mark = self._marked
+        if self._watch is not None:
+            mark["state"] = self._watch.dump()
+            if mark["state"]["joined"] >= self._saved + SAVED_JOINS or not self._saved:
+                self._events.conclusions.set_mark(f"{self._key}/usual", self._watch.usual())
+                self._saved = mark["state"]["joined"] or 1
+        self._events.conclusions.set_mark(self._key, mark)
+
+    def _resolve(self, why: str, *, now: float) -> None:
+        self._events.conclusions.resolve_alert(
+            name=windows.ALERT, deployment=self.watched.deployment, at=now, resolution=why
+        )
+
+    def _count(
+        self, window: windows.Window, *, result: base.DriftResult | None = None, now: float
+    ) -> None:
+        self._series.window(
+            result,
+            namespace=self.watched.namespace,
+            deployment=self.watched.deployment,
+            revision=self.watched.revision,
+            rows=window.rows,
+            unreadable=window.unreadable,
+            at=now,
+        )
+        self._show()
+
+    def _show(self) -> None:
+        self._series.standing(
+            namespace=self.watched.namespace,
+            deployment=self.watched.deployment,
+            revision=self.watched.revision,
+            is_open=self._watch is not None and self._watch.standing.open,
+            evidence=0.0 if self._watch is None else min(self._watch.evidence, watch.FULL),
+            learning=self._watch is None,
+        )
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        if not path.exists():
+            return None
+        try:
+            return dict(golden.read_reference(path))
+        except errors.PackageError as error:
+            log.warning("%s: it is learnt again: %s", self.watched.deployment, error)
+            return None
+
+    def _write(self, path: Path, arrays: Mapping[str, Any]) -> None:
+        plain = {
+            name: values.astype(np.str_) if values.dtype.kind == "O" else values
+            for name, values in arrays.items()
+        }
+        files.write_bytes(path, golden.archived(plain))
+
+    @property
+    def _key(self) -> str:
+        return f"monitor/{self.watched.deployment}"
+
+    @property
+    def _reference_file(self) -> Path:
+        return self._folder / f"{self.watched.deployment}.npz"
+
+    @property
+    def _learning_file(self) -> Path:
+        return self._folder / f"{self.watched.deployment}.learning.npz"
+
+    @property
+    def _marked(self) -> dict[str, Any]:
+        if self._mark is None:
+            raise RuntimeError("a look begins with what the store has of the last one")
+        return self._mark
+
+    @property
+    def _watching(self) -> watch.Watch:
+        if self._watch is None:
+            raise RuntimeError("nothing was learnt yet")
+        return self._watch
+
+    @property
+    def _usual(self) -> base.Arrays:
+        return self._watching.reference
+
+
+def _shown(sizes: Sequence[int]) -> int:
+    """Return the scale whose windows are shown one by one."""
+    return max((size for size in sizes if size <= windows.SHOWN_ROWS), default=min(sizes))
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Say whether two references have the same inputs in the same shapes."""
+    shapes = [
+        {
+            name: (values.shape[1:], values.dtype.kind in "OUS")
+            for name, values in arrays.items()
+            if not name.startswith("__")
+        }
+        for arrays in (one, other)
+    ]
+    return shapes[0] == shapes[1]
+
+
+def _trained(
+    watched: Watched, names: Mapping[str, Any], *, features: Sequence[Feature]
+) -> dict[str, Any] | None:
+    """Return the package's reference, images in their shape so that a finding names the place in
+    the picture; None where it has none."""
+    if "reference.npz" not in names:
+        log.warning(
+            "%s: package %s has no reference.npz, its drift is not watched",
+            watched.deployment,
+            watched.package,
+        )
+        return None
+    arrays = golden.read_reference(watched.package / "reference.npz")
+    shapes = {feature.name: feature.shape for feature in features if feature.shape}
+    return {
+        name: values.reshape(len(values), *shapes[name]) if name in shapes else values
+        for name, values in arrays.items()
+    }
