@@ -12,8 +12,8 @@ WINDOW = 200  # rows; at 50 PSI would be above its limit without any shift
 LEVEL, IN_A_ROW = 0.01, 2  # as fairway had it before: windows after each other, and as many to end
 PSI_LIMIT, PSI_BINS = 0.2, 10  # the rule of thumb for a shift that matters
 ERT = 1_000  # rows between false alarms that alibi is asked for; for more it wants more bootstraps
-ALIBI_REFERENCE, ALIBI_WINDOW = 2_000, 50
-ALIBI_BOOTSTRAPS = 2_000  # which take half a minute; 10,000 more memory than machines have
+ALIBI_REFERENCE, ALIBI_WINDOW = 500, 50  # with 2,000 its calibration takes 18 GB
+ALIBI_BOOTSTRAPS = 2_000
 
 
 def kolmogorov_smirnov(reference: Floats, served: Floats) -> list[int]:
