@@ -18,7 +18,9 @@ from fairway.monitoring.eventstore import answers
 ALERT = "InputDrift"
 LEAST_FITTING = 0.8  # of the rows of a window that must fit the reference
 SHOWN_ROWS = 200  # of a window that is shown by itself, with the engine's tests
-SKEW_SD, SKEW_SHARE = 0.25, 0.1  # from the training data, that a person is told of
+# from the training data, that a person is told of: by the test's effect, standard deviations or shares
+SKEW = {"number": 0.25}
+SKEW_SHARE = 0.1
 WHAT = {
     "quality": "the data's quality changed",
     "covariate": "the inputs moved",
@@ -131,7 +133,7 @@ def skew(result: base.DriftResult) -> list[base.FeatureDrift]:
     return [
         feature
         for feature in result.moved
-        if abs(feature.effect) >= (SKEW_SD if feature.kind == "number" else SKEW_SHARE)
+        if abs(feature.effect) >= SKEW.get(feature.kind, SKEW_SHARE)
     ]
 
 

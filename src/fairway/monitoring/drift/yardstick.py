@@ -18,7 +18,6 @@ FOLDS = 4
 HOUR, DAY, WEEK = 3600.0, 86_400.0, 604_800.0
 DAYS_TO_LEARN, WEEKS_TO_LEARN = 3, 3  # so many before hours, and hours of the week, are told apart
 LEAST_GAIN = 0.9  # of the squares that are left: hours explain something
-TRUSTED = 4.0  # rows that a slot's mean is drawn towards the overall one by
 
 
 @dataclass(frozen=True, kw_only=True)
