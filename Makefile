@@ -50,9 +50,10 @@ lint: setup  ## Check style, types, import contracts and that the generated page
 docs: setup  ## Write the generated pages under docs/.
 	@$(BIN)/python docs/generate.py
 
-bench: setup  ## Measure and write docs/benchmarks.md and the figures of docs/judge.md.
+bench: setup  ## Measure and write docs/benchmarks.md and the figures of docs/judge.md and docs/drift.md.
 	@$(BIN)/python -m benchmarks $(ARGS)
 	@$(BIN)/python -m benchmarks.judge $(ARGS)
+	@$(BIN)/python -m benchmarks.drift $(ARGS)
 
 # The old lock is the preference: versions stay unless ARGS=--upgrade (or --upgrade-package NAME). hatchling and editables build the
 # project itself, so that nothing unpinned is fetched; uv is what the next set-up installs with. Seldon's wrapper has an environment of its own, and

@@ -1,8 +1,8 @@
 """`python -m benchmarks [hot-path] [overload] [--quick]` prints the tables, and writes
 docs/benchmarks.md when all are run in full.
 
-The judge has a page of its own (benchmarks.judge), and so have its peers on a cluster
-(benchmarks.peers) and the idle operator (benchmarks.idle).
+The judge has a page of its own (benchmarks.judge), and so have drift (benchmarks.drift), the
+judge's peers on a cluster (benchmarks.peers) and the idle operator (benchmarks.idle).
 """
 
 import os
@@ -77,7 +77,9 @@ def main(arguments: list[str]) -> None:
         head = (
             f"# Benchmarks\n\nWritten by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, "
             f"{platform.machine()}, Python "
-            f"{platform.python_version()}. Shared machines are noisy: the ratio counts, not the figure."
+            f"{platform.python_version()}. Shared machines are noisy: the ratio counts, not the figure.\n\n"
+            "The judge's figures are in [judge.md](judge.md), those of drift in [drift.md](drift.md#measured), "
+            "those beside real peers in [peers.md](peers.md)."
         )
         PAGE.write_text("\n\n".join([head, *parts]) + "\n", encoding="utf-8")
 

@@ -1,12 +1,13 @@
 """The verb of monitoring: what was seen in service, and what would have been."""
 
 import contextlib
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fairway import artifacts
+from fairway import artifacts, errors
 from fairway.cli import options
 
 if TYPE_CHECKING:
@@ -178,6 +179,82 @@ def replay(
         timed=time is not None,
     )
     options.show(record, form=form, text=hindsight.described(record, timed=time is not None))
+
+
+@monitor.command()
+@click.argument("rows", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--rows-per-hour",
+    type=click.FloatRange(min=0, min_open=True),
+    required=True,
+    help="Rows that one deployment serves in an hour.",
+)
+@click.option(
+    "--deployments",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many share monitoring.budget.",
+)
+@click.option("--feature", help="The column that is asked about; by default a typical one.")
+@click.option("--time", help="The column with the time of each row, to learn hours by.")
+@options.config
+@options.output
+def plan(
+    rows: Path | None,
+    rows_per_hour: float,
+    deployments: int,
+    feature: str | None,
+    time: str | None,
+    path: Path,
+    overrides: tuple[str, ...],
+    form: str,
+) -> None:
+    """Say what can be found: the smallest shift that is told within an hour, a day and a week in
+    nine of ten cases, under monitoring.budget.
+
+    Simulated on the windows of ROWS (CSV or Parquet, in the order of their time), a month before
+    for example; without ROWS, on rows of 20 numbers that hang on nothing, which real ones do.
+    """
+    from fairway.monitoring.drift import prospects, watch
+
+    if not math.isfinite(rows_per_hour):
+        raise errors.UsageError(f"--rows-per-hour is {rows_per_hour}: wanted a finite number")
+    if time is not None and rows is None:
+        raise click.UsageError("--time without ROWS: wanted the file that has the column")
+    config = _config(path, overrides)
+    columns, schema, at = _reference(rows, time=time, config=config)
+    record = prospects.foresee(
+        columns,
+        schema=schema,
+        traffic=prospects.Traffic(
+            rows_per_hour=rows_per_hour,
+            deployments=deployments,
+            tickets_per_month=config.monitoring.budget.tickets_per_month,
+        ),
+        at=at,
+        feature=feature,
+        scales=config.monitoring.scales,
+        gate=watch.Thresholds(**config.monitoring.least_shift.model_dump()),
+    )
+    options.show(record, form=form, text=prospects.described(record))
+
+
+def _reference(
+    rows: Path | None, *, time: str | None, config: "sections.Config"
+) -> tuple[Any, Any, Any]:
+    """Return the columns of a file, their schema and times; rows that are made up without one."""
+    if rows is None:
+        from fairway.monitoring.drift import prospects
+
+        return *prospects.made(), None
+    from fairway.data import histories
+
+    chosen = histories.Columns(time=time)
+    _, before, schema, remarks = histories.read(rows, rows, columns=chosen, section=config.data)
+    for remark in remarks:
+        click.echo(f"fairway: {remark}", err=True)
+    return before.columns, schema, before.at
 
 
 def _config(path: Path, overrides: tuple[str, ...]) -> "sections.Config":

@@ -39,6 +39,17 @@ def e_value(p: float) -> float:
     return (1 - p + p * log) / (p * log * log)
 
 
+def e_values(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the e-value of each p-value, as `e_value` does."""
+    log = np.log(np.minimum(p, 1 - 1e-6))
+    return np.where(p > 1 - 1e-6, LEAST, (1 - p + p * log) / (p * log * log))
+
+
+def kept(streams: int) -> int:
+    """Return how many scores of each stream are kept, where there are so many streams."""
+    return max(min(MOST, MOST_OF_ALL // max(streams, 1)), 1)
+
+
 class EDetector:
     """The evidence of the streams of one scale. `weights` say how the budget is shared among them;
     their sum is this scale's part of the deployment's budget.
@@ -48,7 +59,7 @@ class EDetector:
         self.weights = list(weights)
         self.values = [0.0] * len(weights)
         self.began: list[float | None] = [None] * len(weights)  # since when it has not been idle
-        self._limit = max(min(MOST, MOST_OF_ALL // max(len(weights), 1)), 1)
+        self._limit = kept(len(weights))
         self._sorted = [sorted(column[-self._limit :]) for column in calibration.T.tolist()] or [
             [] for _ in weights
         ]

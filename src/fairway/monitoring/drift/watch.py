@@ -118,6 +118,10 @@ class Watch:
         """Return the divisions of time by which windows are held against the reference."""
         return sorted({name for scale in self._scales.values() for name in scale.yardstick.slots})
 
+    def yardstick(self, size: int) -> Yardstick:
+        """Return what windows of this size are held against."""
+        return self._scales[size].yardstick
+
     def look(self, columns: base.Arrays, *, size: int, began: float, ended: float) -> Look:
         """Take in one window of `size` rows, a few less where some could not be read, served from
         `began` to `ended`."""
