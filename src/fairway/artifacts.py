@@ -87,6 +87,10 @@ class Evaluation:
     calibration_error: float | None = None  # expected calibration error, 15 equal-width bins
     per_class: tuple[Json, ...] = ()  # class, rows, precision, recall, f1
     confusion: tuple[tuple[int, ...], ...] = ()
+    # how much the primary metric drops from the model in service, with bounds: on the test rows, and
+    # on the newly labelled ones
+    paired: Json | None = None
+    paired_recent: Json | None = None
     champion_digest: str | None = None
     # share of rows where champion and challenger answer differently: recent rows, else test rows
     champion_disagreement: float | None = None
@@ -109,6 +113,8 @@ class GateDecision:
     reason: str
     checks: tuple[Json, ...]  # name, value, wanted, passed
     notes: tuple[str, ...] = ()  # the evaluation's, which no check knows of
+    # the rows are too few to tell the challenger from the model in service: its shadow decides
+    undecided: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """The gate: whether a challenger may be packaged and deployed. Pure; the decision carries its
 reason."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from fairway import artifacts
 from fairway.config import sections
@@ -15,6 +16,7 @@ def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artif
     """Return the decision: every check that the configuration asks for must pass; a value that is
     no number passes none."""
     checks = tuple(_checks(section, evaluation))
+    undecided = any(check.get("undecided") for check in checks)
     failed = [
         f"{check['name']} is {_shown(check['value'])}, wanted {check['wanted']}"
         for check in checks
@@ -38,8 +40,13 @@ def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artif
     reason = (
         f"{passed}: {words} {_shown(evaluation.metrics[name])} on {evaluation.rows} rows, {against}"
     )
+    if undecided:
+        reason += (
+            "; these rows do not tell it from the model in service within worstDrop "
+            f"{section.worst_drop:g}: its shadow and canary decide"
+        )
     return artifacts.GateDecision(
-        promote=True, reason=reason, checks=checks, notes=evaluation.notes
+        promote=True, reason=reason, checks=checks, notes=evaluation.notes, undecided=undecided
     )
 
 
@@ -89,7 +96,9 @@ def _against_champion(
 ) -> Iterator[artifacts.Json]:
     primary = tasks.named(evaluation.task).metric(evaluation.primary)
     champion, recent = evaluation.baselines.get("champion"), evaluation.recent
-    if champion:
+    if champion and evaluation.paired:
+        yield _paired(section, primary, evaluation.metrics, evaluation.paired)
+    elif champion:
         theirs = champion[primary.name]
         why = f"the model in service reaches {_shown(theirs)}, maxDrop {section.max_drop:g}"
         yield _within(
@@ -98,7 +107,10 @@ def _against_champion(
             primary.worse(theirs, by=section.max_drop),
             why=why,
         )
-    if recent and None not in (recent[primary.name], recent[f"champion_{primary.name}"]):
+    if recent and evaluation.paired_recent:
+        where = " on the newly labelled rows"
+        yield _paired(section, primary, recent, evaluation.paired_recent, where=where)
+    elif recent and None not in (recent[primary.name], recent[f"champion_{primary.name}"]):
         theirs = recent[f"champion_{primary.name}"]
         yield _within(
             primary,
@@ -107,6 +119,27 @@ def _against_champion(
             why=f"the model in service reaches {_shown(theirs)} on those {recent['rows']}",
             where=" on the newly labelled rows",
         )
+
+
+def _paired(
+    section: sections.Gate,
+    metric: metrics.Metric,
+    measured: Mapping[str, Any],
+    paired: artifacts.Json,
+    *,
+    where: str = "",
+) -> artifacts.Json:
+    """Compare with the model in service by the same rows: refused where it is surely worse and by
+    more than is allowed, undecided where it may be worse than may be."""
+    low, high, drop = paired["low"], paired["high"], paired["drop"]
+    refused = low > 0 and drop > section.max_drop
+    wanted = (
+        f"no more than {section.max_drop:g} worse than the model in service (maxDrop); on "
+        f"{paired['rows']} rows it is {drop:+.4f} worse, from {low:+.4f} to {high:+.4f}"
+    )
+    check = _check(f"{metric.words}{where}", measured[metric.name], wanted, passed=not refused)
+    undecided = not refused and high > max(section.worst_drop, section.max_drop)
+    return {**check, "undecided": undecided}
 
 
 def _within(

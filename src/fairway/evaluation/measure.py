@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import splits
-from fairway.evaluation import baselines, bounds, quantiles, report, slices
-from fairway.model import graph, tasks
+from fairway.evaluation import baselines, bounds, paired, quantiles, report, slices
+from fairway.model import graph, metrics, tasks
 from fairway.model.metrics import quantities
 from fairway.model.schema import Schema
 
@@ -68,6 +68,8 @@ def evaluate(
         loss=float(losses.mean()),
         loss_bound=bounds.of_losses(losses, confidence=LOSS_BOUND),
         dataset_version=fitted.dataset_version,
+        paired=subject.paired(data.test, tested, metric=primary),
+        paired_recent=subject.paired(data.recent, recent, metric=primary),
         champion_digest=baselines.digest(champion) if champion else None,
         notes=baselines.notes(champion, seed=_seed(dataset)) if champion else (),
         recent=subject.recent(data, recent, metric=primary.name) if recent is not None else None,
@@ -158,6 +160,19 @@ class Subject:
             said=tested.ours[:, 0].astype(np.float64),
             target=data.test.target,
             train=data.train.target,
+        )
+
+    def paired(
+        self, rows: splits.Split | None, both: SideBySide | None, *, metric: metrics.Metric
+    ) -> artifacts.Json | None:
+        """Return by how much the metric drops from the model in service, by the same rows; None
+        where there is none, or rows that belong together."""
+        if rows is None or both is None or both.theirs is None:
+            return None
+        if self.task.together(rows.labels) is not None:
+            return None
+        return paired.compared(
+            metric, ours=both.ours, theirs=both.theirs, target=rows.target, schema=self.schema
         )
 
     def recent(self, data: splits.Splits, compared: SideBySide, *, metric: str) -> artifacts.Json:

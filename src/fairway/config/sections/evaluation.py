@@ -27,6 +27,10 @@ class Gate(Section):
     max_drop: Fraction = 0.01
     """How much worse than the model in service the primary metric may be, in points of a share
     (accuracy) and as a share of any other (RMSE); a point is within the noise of most test sets."""
+    worst_drop: Fraction = 0.03
+    """What the primary metric of a challenger that is let through may be worse by, surely (95 %). One
+    that may be worse than this but is not surely worse (90 %) is undecided: the rows are too few, and
+    its shadow and canary decide."""
     slice_threshold: float | None = None
     """What every slice with enough rows must reach in the primary metric; none by default."""
 
