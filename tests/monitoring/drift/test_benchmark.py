@@ -1,9 +1,12 @@
 """The drift benchmark's own sides: what is used otherwise does what it is said to do."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.drift import __main__ as bench
 from benchmarks.drift import fleet, ours, peers, streams, table
 
 WINDOW = peers.WINDOW
@@ -91,3 +94,30 @@ def test_a_history_of_several_columns_is_played_with_each_of_them() -> None:
     served[2000:, 1] += 1.0
     (row,) = ours.tickets(reference, served)
     assert 2000 < row < 2600
+
+
+@pytest.mark.parametrize(("seen", "status"), [(0.5, 0), (1.5, 1)])
+def test_a_target_that_is_missed_is_the_exit_status(
+    seen: float, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def part(*, seed: int, quick: bool) -> tuple[bench.Rows, bench.Rows]:
+        return [{"seed": seed}], [bench._target("tickets", f"{seen}", "1", seen <= 1)]
+
+    monkeypatch.setattr(bench, "PARTS", {"fleet": part})
+    before = bench.PAGE.read_bytes()
+    assert bench.main(["fleet", "--quick", "--seed", "9"]) == status
+    assert f"| tickets | {seen} | 1 | {'NO' if status else 'yes'} |" in capsys.readouterr().out
+    assert bench.PAGE.read_bytes() == before
+
+
+def test_the_tables_are_put_between_the_marks_of_their_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "drift.md"
+    head = "<!-- fleet, written by python -m benchmarks.drift -->"
+    page.write_text(f"Before.\n{head}\nold\n<!-- end of fleet -->\nAfter.\n")
+    monkeypatch.setattr(bench, "PAGE", page)
+    bench._write("fleet", "| new |")
+    assert page.read_text() == f"Before.\n{head}\n\n| new |\n\n<!-- end of fleet -->\nAfter.\n"
+    with pytest.raises(SystemExit, match=r"drift\.md has no place for streams"):
+        bench._write("streams", "| new |")
