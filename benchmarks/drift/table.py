@@ -51,8 +51,8 @@ class Cell:
         return {
             "rows": self.stream,
             "detector": self.detector,
-            "false tickets": f"{self.false} in {self.rows // WINDOW:,} windows",
-            "a month": f"{self.a_month:.2g}",
+            "false tickets": f"{self.false:,} in {self.rows // WINDOW:,} windows",
+            "a month": f"{self.a_month:,.0f}" if self.a_month >= 10 else f"{self.a_month:.2g}",
             **{f"{shift} sd": _delay(self.delays[shift]) for shift in SHIFTS},
         }
 
