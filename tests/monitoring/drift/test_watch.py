@@ -156,22 +156,41 @@ def test_a_shift_smaller_than_matters_opens_nothing() -> None:
     assert feed(watched(rows=20_000, gate=gate), moved) == []
 
 
-def test_a_daily_cycle_is_learnt_from_three_days_and_more() -> None:
-    def cycle(rows: int, rng: np.random.Generator, start: int) -> Columns:
-        hours = (np.arange(rows) + start) * SECONDS % watch.yardstick.DAY / watch.yardstick.DAY
-        return {"load": rng.normal(size=rows) + np.sin(2 * np.pi * hours)}
+DAY = 4320  # rows
+LOAD = Schema(target="", features=(Feature(name="load", kind="number"),))
 
+
+def cycle(rows: int, rng: np.random.Generator, *, start: int = 0) -> Columns:
+    hours = (np.arange(rows) + start) * SECONDS % watch.yardstick.DAY / watch.yardstick.DAY
+    return {"load": rng.normal(size=rows) + np.sin(2 * np.pi * hours)}
+
+
+def test_a_daily_cycle_is_learnt_from_three_days_and_more() -> None:
     rng = np.random.default_rng(6)
-    schema = Schema(target="", features=(Feature(name="load", kind="number"),))
-    rows = 4 * 4320  # four days
+    rows = 4 * DAY
     at = np.arange(rows) * SECONDS
-    one = Watch(cycle(rows, rng, 0), schema=schema, tickets_per_month=1, at=at)
+    one = Watch(cycle(rows, rng), schema=LOAD, tickets_per_month=1, at=at)
     assert one.slots() == ["hour of the day"]
-    assert feed(one, cycle(3 * 4320, rng, rows), start=rows * SECONDS) == []
-    night = cycle(4320, rng, rows + 3 * 4320)
+    assert feed(one, cycle(3 * DAY, rng, start=rows), start=rows * SECONDS) == []
+    night = cycle(DAY, rng, start=rows + 3 * DAY)
     night["load"] += 0.5  # within what the day has seen, not at these hours
-    found = feed(one, night, start=(rows + 3 * 4320) * SECONDS)
+    found = feed(one, night, start=(rows + 3 * DAY) * SECONDS)
     assert found[0][0] <= 1000
+
+
+def test_a_shift_is_told_as_far_as_it_is_from_its_hour() -> None:
+    rng = np.random.default_rng(7)
+    rows = 4 * DAY
+    at = np.arange(rows) * SECONDS
+    one = Watch(cycle(rows, rng), schema=LOAD, tickets_per_month=1, at=at)
+    start = rows + DAY // 4  # the hour at which the day is at its highest
+    noon = cycle(2000, rng, start=start)
+    noon["load"] -= 0.7  # which is about what the whole day has
+    ticket = feed(one, noon, start=start * SECONDS)[0][1].ticket
+    assert ticket is not None
+    (mean,) = (shift for shift in ticket.shifts if shift.part == "mean")
+    assert mean.effect == pytest.approx(-0.7 / np.sqrt(1.5), abs=0.2)
+    assert mean.before == pytest.approx(0, abs=0.02)
 
 
 def test_a_state_that_was_saved_goes_on_to_the_same_ticket() -> None:

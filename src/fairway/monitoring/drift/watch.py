@@ -280,14 +280,14 @@ class _Scale:
         spend = per_second * max(ended - last, 0.0)
         self._ended = max(ended, last)
         self.edetector.look(scores, spend=spend, at=began)
-        known = np.nan_to_num(mean, nan=0.0)
+        level = self.yardstick.levelled(mean, at=(began + ended) / 2)
         for place, stream in enumerate(self._streams):
             if self.edetector.began[place] is None:
                 self._run.counts[place] = 0
                 self._run.sums[stream.first : stream.last] = 0.0
             else:
                 self._run.counts[place] += 1
-                self._run.sums[stream.first : stream.last] += known[stream.first : stream.last]
+                self._run.sums[stream.first : stream.last] += level[stream.first : stream.last]
 
     def shifts(self, place: int) -> list[Shift]:
         count = self._run.counts[place]

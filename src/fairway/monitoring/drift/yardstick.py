@@ -93,8 +93,15 @@ class Yardstick:
         """Return how far each window is from the reference [windows, streams]."""
         return self._scored(means, self._fitted, at=at)
 
+    def levelled(self, mean: Rows, *, at: float) -> Rows:
+        """Return a window's means as they were had its slot been as all others are; the
+        reference's where no row says anything."""
+        usual = self._fitted.centres(self._chosen(np.array([at])), count=1)[0]
+        level: Rows = self._row_centre + np.nan_to_num(mean - usual, nan=0.0)
+        return level
+
     def shifts(self, mean: Rows, *, stream: int, most: int = 3) -> list[Shift]:
-        """Return the parts of a stream that moved furthest in the mean of some rows."""
+        """Return the parts of a stream that moved furthest in the mean of windows, each levelled."""
         chosen = self.streams[stream]
         places = np.arange(chosen.first, chosen.last)
         moved = np.nan_to_num(mean[places] - self._row_centre[places], nan=0.0)
