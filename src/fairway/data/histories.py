@@ -14,9 +14,10 @@ from fairway import errors
 from fairway.config import sections
 from fairway.data import frames, infer, sources
 from fairway.model import spelling
-from fairway.model.schema import Feature, Schema
+from fairway.model.schema import RESERVED, Feature, Schema
 
 MANY = 20  # different labels: more, all of them numbers, are quantities
+MOSTLY = 0.5  # of labels that are numbers: the others are mistakes, no classes
 LEAST_SPREAD = 1e-12
 
 
@@ -53,22 +54,25 @@ def read(
     Kinds are learnt from the reference. Raises UsageError for a file or column that is not there,
     DataError for values that cannot be read, or rows that are not in the order of their time.
     """
+    _check_apart(columns)
     before, after = (_frame(path, section=section) for path in (reference, served))
     for path, frame in ((reference, before), (served, after)):
         _check(frame, columns.named, path=path)
     features, remarks = _features(before, after, columns=columns, section=section)
     schema = Schema(target=columns.label or "", features=tuple(features))
-    spread = _spread(before, columns)
+    spread = _spread(before, columns, path=reference)
     parts = [
         Served(
-            columns=frames.to_raw(frame, schema=schema),
+            columns=_raw(frame, schema=schema, path=path),
             at=_times(frame, columns.time, section=section, path=path),
-            losses=_losses(frame, columns, spread=spread),
+            losses=_losses(frame, columns, spread=spread, path=path),
             rows=len(frame),
         )
         for path, frame in ((served, after), (reference, before))
     ]
-    return parts[0], parts[1], schema, remarks
+    if parts[0].at is not None:
+        _check_passes(parts[0].at, path=served, name=columns.time)
+    return parts[0], parts[1], schema, remarks + _unlabelled(parts, columns, (served, reference))
 
 
 def _frame(path: Path, *, section: sections.Data) -> pd.DataFrame:
@@ -86,12 +90,38 @@ def _check(frame: pd.DataFrame, names: Sequence[str], *, path: Path) -> None:
             raise errors.UsageError(f"{path} has no column {name!r}{infer.near(name, present)}")
 
 
+def _check_apart(columns: Columns) -> None:
+    chosen = {"--time": columns.time, "--label": columns.label, "--prediction": columns.prediction}
+    by_column: dict[str, str] = {}
+    for option, name in chosen.items():
+        if name is None:
+            continue
+        if name in by_column:
+            raise errors.UsageError(
+                f"{by_column[name]} and {option} are both {name!r}: wanted a column each"
+            )
+        by_column[name] = option
+
+
+def _raw(frame: pd.DataFrame, *, schema: Schema, path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        return frames.to_raw(frame, schema=schema)
+    except errors.DataError as error:
+        raise errors.DataError(
+            f"{path}: {error}, as in the reference; correct it, add it to data.missingValues, or "
+            "leave the column out with data.ignore"
+        ) from error
+
+
 def _features(
     before: pd.DataFrame, after: pd.DataFrame, *, columns: Columns, section: sections.Data
 ) -> tuple[list[Feature], list[str]]:
     features, remarks = [], []
     for name in map(str, before.columns):
-        if name in columns.named:
+        if name in columns.named or name in section.ignore:
+            continue
+        if name in RESERVED:
+            remarks.append(f"{name} is left out: fairway has a column of that name, rename it")
             continue
         if name not in after.columns:
             remarks.append(f"{name} is only in the reference: it is left out")
@@ -103,7 +133,7 @@ def _features(
     remarks += [
         f"{name} is not in the reference: it is left out"
         for name in map(str, after.columns)
-        if name not in before.columns and name not in columns.named
+        if name not in before.columns and name not in (*columns.named, *section.ignore)
     ]
     if not features:
         raise errors.DataError(
@@ -125,7 +155,8 @@ def _times(
 ) -> NDArray[np.float64] | None:
     if name is None:
         return None
-    at: NDArray[np.float64] = infer.moments(frame[name], section=section).astype(np.float64)
+    moments = infer.moments(frame[name], section=section, said_in=f"{path}: --time")
+    at: NDArray[np.float64] = moments.astype(np.float64)
     if not np.isfinite(at).all():
         row = int(np.flatnonzero(~np.isfinite(at))[0])
         raise errors.DataError(f"{path}: {name} has no time in row {row}: wanted one in each row")
@@ -140,19 +171,53 @@ def _times(
     return at
 
 
-def _spread(frame: pd.DataFrame, columns: Columns) -> float | None:
+def _check_passes(at: NDArray[np.float64], *, path: Path, name: str | None) -> None:
+    """The budget is spent as time goes by: without, nothing could ever be told."""
+    if len(at) > 1 and at[0] == at[-1]:
+        raise errors.DataError(
+            f"{path}: {name} is the same in all {len(at)} rows: wanted the time of each; without "
+            "--time the rows are even"
+        )
+
+
+def _spread(frame: pd.DataFrame, columns: Columns, *, path: Path) -> float | None:
     """Return how far apart the labels lie where they are quantities, None where they are classes."""
     if columns.label is None:
         return None
     known = frame[columns.label].dropna()
+    if known.nunique() > MANY and _are_numbers(known).mean() > MOSTLY:
+        _check_numbers(known, path=path)
     if not pd.api.types.is_numeric_dtype(known) or known.nunique() <= MANY:
         return None
     low, high = np.quantile(known.to_numpy(dtype=np.float64), [0.05, 0.95])
     return max(float(high - low), LEAST_SPREAD)
 
 
+def _check_numbers(known: "pd.Series[Any]", *, path: Path) -> None:
+    numbers = _are_numbers(known)
+    if numbers.all():
+        return
+    row = known.index[~numbers][0]
+    raise errors.DataError(
+        f"{path}: --label {known.name} is {errors.excerpt(known[row])!r} in row {row}: wanted a number, "
+        "as the reference's labels are; correct it, or add it to data.missingValues"
+    )
+
+
+def _are_numbers(known: "pd.Series[Any]") -> "pd.Series[bool]":
+    return pd.to_numeric(known, errors="coerce").notna()
+
+
+def _unlabelled(parts: Sequence[Served], columns: Columns, paths: Sequence[Path]) -> list[str]:
+    return [
+        f"{path}: {columns.label} has no label in any row: no loss is told"
+        for part, path in zip(parts, paths, strict=True)
+        if part.losses is not None and not np.isfinite(part.losses).any()
+    ]
+
+
 def _losses(
-    frame: pd.DataFrame, columns: Columns, *, spread: float | None
+    frame: pd.DataFrame, columns: Columns, *, spread: float | None, path: Path
 ) -> NDArray[np.float64] | None:
     """Return how wrong each answer is: of classes 0 or 1, of quantities the distance in parts of
     the labels' spread, 1 at most."""
@@ -161,6 +226,7 @@ def _losses(
     if spread is None:
         pairs = zip(_words(frame[columns.label]), _words(frame[columns.prediction]), strict=True)
         return np.array([float(label != answer) if label else np.nan for label, answer in pairs])
+    _check_numbers(frame[columns.label].dropna(), path=path)
     label, answer = (
         pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64)
         for name in (columns.label, columns.prediction)

@@ -262,9 +262,11 @@ def is_none_of(kind: kinds.Kind, value: Any) -> bool:
         return False
 
 
-def moments(column: "pd.Series[Any]", *, section: sections.Data) -> "np.ndarray[Any, Any]":
+def moments(
+    column: "pd.Series[Any]", *, section: sections.Data, said_in: str = "data.split.column"
+) -> "np.ndarray[Any, Any]":
     """Return the column that orders the rows, as numbers; raises DataError where it holds no
-    moments."""
+    moments, with `said_in`: where it was chosen."""
     name, kind = str(column.name), kinds.named("datetime")
     notation = section.notations.get(name)
     try:
@@ -275,13 +277,13 @@ def moments(column: "pd.Series[Any]", *, section: sections.Data) -> "np.ndarray[
     except kinds.Ambiguous as error:
         ways = " or ".join(f"{{{name}: {one}}}" for one in kind.notations if one)
         raise errors.DataError(
-            f"data.split.column {name} is {error}, which can be read in more than one way: say which in "
+            f"{said_in} {name} is {error}, which can be read in more than one way: say which in "
             f"data.notations, {ways}"
         ) from error
     except kinds.Unreadable as error:
         raise errors.DataError(
-            f"data.split.column {name} is not a moment in each row: {errors.excerpt(error.value)!r} in row "
-            f"{column.index[error.row]}; wanted numbers, or dates such as 2024-05-31"
+            f"{said_in} {name} is not a moment in each row: {errors.excerpt(error.value)!r} in row "
+            f"{column.index[error.row]}; wanted seconds since 1970, or dates such as 2024-05-31"
         ) from error
 
 

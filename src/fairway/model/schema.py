@@ -13,6 +13,8 @@ from fairway import artifacts
 from fairway.model import spelling
 
 Array: TypeAlias = np.ndarray[Any, Any]
+# arrays beside the features in a package's reference window and in what the monitor learns
+RESERVED = ("__probabilities__", "__row__", "__at__", "__chunk__")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -422,7 +422,7 @@ def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         {
             name: (values.shape[1:], values.dtype.kind in "OUS")
             for name, values in arrays.items()
-            if not name.startswith("__")
+            if base.is_feature(name)
         }
         for arrays in (one, other)
     ]

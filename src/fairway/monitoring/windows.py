@@ -200,7 +200,7 @@ def _evidence(feature: base.FeatureDrift) -> str:
 
 
 def _tested(reference: Mapping[str, Any]) -> list[str]:
-    names = [name for name in reference if not name.startswith("__")]
+    names = [name for name in reference if base.is_feature(name)]
     if not names:
         raise errors.PackageError(
             "the reference window has no features: wanted one array for each feature in reference.npz"

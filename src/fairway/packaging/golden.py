@@ -15,11 +15,10 @@ import numpy as np
 from fairway import artifacts, errors, files
 from fairway.model import kinds, tasks
 from fairway.model.kinds.category import LONGEST_WORD
-from fairway.model.schema import Feature, Schema
+from fairway.model.schema import RESERVED, Feature, Schema
 from fairway.packaging import manifest
 
 Array = np.ndarray[Any, Any]
-RESERVED = ("__probabilities__", "__row__")
 NPY: Any = np.lib.format  # which has no types
 Columns = dict[str, Array]
 Answer = Callable[[Columns], Array]

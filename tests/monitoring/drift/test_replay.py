@@ -132,3 +132,108 @@ def test_columns_that_cannot_be_held_against_each_other_are_named(tmp_path: Path
     assert done.returncode == 0
     assert "empty is left out: feature empty has no value in any row" in done.stderr
     assert "new is not in the reference: it is left out" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "arguments", "sentence"),
+    [
+        (
+            {"label": "cat"},
+            ["--label", "label", "--prediction", "answer"],
+            "rows.csv: --label label is 'cat' in row 0: wanted a number",
+        ),
+        (
+            {"age": ["1.5", "old"] * 600},
+            [],
+            "rows.csv: feature age is 'old' in row 1: wanted a finite number, as in the reference",
+        ),
+        ({"at": 5}, ["--time", "at"], "rows.csv: at is the same in all 1200 rows"),
+        (
+            {"at": np.arange(1200) + 1_772_323_200_000},
+            ["--time", "at"],
+            "rows.csv: --time at is not a moment in each row: 1772323200000 in row 0; wanted seconds",
+        ),
+        (
+            {},
+            ["--label", "label", "--prediction", "label"],
+            "--label and --prediction are both 'label': wanted a column each",
+        ),
+    ],
+    ids=["words for numbers", "a word", "no time passes", "milliseconds", "one column twice"],
+)
+def test_a_history_that_would_be_silent_is_refused_with_its_file(
+    tmp_path: Path, changed: dict[str, Any], arguments: list[str], sentence: str
+) -> None:
+    rng = np.random.default_rng(4)
+    frame = made(1200, rng)
+    frame["label"] = frame["answer"] = rng.normal(10, 3, 1200)
+    frame["at"] = np.arange(1200) * 60
+    frame.to_csv(tmp_path / "reference.csv", index=False)
+    frame.assign(**changed).to_csv(tmp_path / "rows.csv", index=False)
+    done = replay(tmp_path, *arguments)
+    assert done.returncode in (1, 2)
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_word_among_the_labels_of_quantities_is_named(tmp_path: Path) -> None:
+    """The labels were taken for classes, of which every answer was wrong, and nothing was told."""
+    rng = np.random.default_rng(5)
+    frame = made(1200, rng).assign(answer=1.0)
+    frame["label"] = [*rng.normal(10, 3, 1199).astype(str), "not known yet"]
+    frame.to_csv(tmp_path / "reference.csv", index=False)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    done = replay(tmp_path, "--label", "label", "--prediction", "answer")
+    assert "reference.csv: --label label is 'not known yet' in row 1199" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "changed", "limit", "remark"),
+    [
+        ("rows.csv", {"label": ""}, 0.1654, "rows.csv: label has no label in any row"),
+        ("reference.csv", {"label": ""}, None, "reference.csv: label has no label in any row"),
+        ("reference.csv", {"answer": 0.7}, 1.0, ""),
+    ],
+    ids=["no label served", "no label before", "scores for answers"],
+)
+def test_a_loss_that_cannot_be_told_is_said(
+    tmp_path: Path, file: str, changed: dict[str, Any], limit: float | None, remark: str
+) -> None:
+    frame = made(1200, np.random.default_rng(6))
+    frame["answer"] = np.where(np.arange(1200) % 10 == 0, 1 - frame["label"], frame["label"])
+    for name in ("reference.csv", "rows.csv"):
+        mended = frame.assign(**changed) if name == file else frame
+        mended.to_csv(tmp_path / name, index=False)
+    record = told(tmp_path, "--label", "label", "--prediction", "answer")
+    assert record["lossLimit"] == pytest.approx(limit, abs=2e-3)
+    done = replay(tmp_path, "--label", "label", "--prediction", "answer", "-o", "text")
+    assert remark in done.stderr
+    assert ("losses     never told" in done.stdout) == (limit == 1.0)
+
+
+def test_what_is_ignored_and_what_is_fairways_own_is_left_out(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    frame = made(1200, rng).rename(columns={"age": "__x"}).assign(noise=1.0, __at__=2.0)
+    frame.to_csv(tmp_path / "reference.csv", index=False)
+    frame.assign(noise="oops", __x=frame["__x"] + 12).to_csv(tmp_path / "rows.csv", index=False)
+    record = told(tmp_path, "--set", "data.ignore=[noise]")
+    assert [ticket["features"] for ticket in record["tickets"]] == [["__x"]]
+    done = replay(tmp_path, "--set", "data.ignore=[noise]", "-o", "text")
+    assert "__at__ is left out: fairway has a column of that name" in done.stderr
+    assert "__x mean +0.9" in done.stdout or "__x mean +1.0" in done.stdout
+
+
+def test_a_column_called_as_all_columns_together_is_told_by_itself(tmp_path: Path) -> None:
+    frame = made(1200, np.random.default_rng(8)).rename(columns={"age": "columns together"})
+    frame.to_csv(tmp_path / "reference.csv", index=False)
+    frame["columns together"] += 12
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    (ticket,) = told(tmp_path)["tickets"]
+    assert {shift["unit"] for shift in ticket["evidence"]["shifts"]} == {"sd"}
+
+
+def test_a_history_shorter_than_a_window_says_so(tmp_path: Path) -> None:
+    frame = made(1200, np.random.default_rng(9))
+    frame.to_csv(tmp_path / "reference.csv", index=False)
+    frame[:49].to_csv(tmp_path / "rows.csv", index=False)
+    assert "0 tests: fewer rows than one window" in replay(tmp_path, "-o", "text").stdout

@@ -8,11 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fairway.model.kinds.base import Test
+from fairway.model.schema import RESERVED
 from fairway.packaging import golden
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 ANSWERS = golden.ANSWERS  # the key of the answers beside the features
+
+
+def is_feature(name: str) -> bool:
+    """Say whether an array of a reference is a feature's, and none of fairway's own."""
+    return name not in RESERVED
 
 
 @dataclass(frozen=True, kw_only=True)

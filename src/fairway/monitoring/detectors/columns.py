@@ -29,7 +29,7 @@ def columns(reference: base.Arrays, window: base.Arrays, *, schema: Schema) -> l
             answers = window.get(name)
             if answers is not None and len(answers):
                 found += tasks.of(schema).compared(values, answers, schema)
-        elif not name.startswith("__"):
+        elif base.is_feature(name):
             found += _feature(name, values, _present(name, window), kind=kinds.get(name))
     return found
 

@@ -64,7 +64,8 @@ def play(
         windows += 1
         if look.action == "open" and look.ticket is not None:
             tickets.append(_told(look.ticket, row=ended - 1, at=float(served.at[ended - 1])))
-    concept, started = _losses(reference, served, retraining=retraining)
+    limit = _limit(reference, retraining=retraining)
+    concept, started = _losses(reference, served, retraining=retraining, limit=limit)
     months = float(served.at[-1] - served.at[0]) / watch.MONTH
     return {
         "tickets": sorted([*tickets, *concept], key=lambda ticket: int(ticket["row"])),
@@ -75,6 +76,7 @@ def play(
         "expectedFalseTickets": section.budget.tickets_per_month * months,
         "scales": watched.sizes,
         "slots": watched.slots(),
+        "lossLimit": limit,
         "retraining": started,
     }
 
@@ -109,18 +111,30 @@ def _told(ticket: watch.Ticket, *, row: int, at: float) -> dict[str, Any]:
     }
 
 
+def _limit(reference: Recorded, *, retraining: sections.Retraining) -> float | None:
+    """Return the mean loss that is still tolerated, None where the reference does not tell it."""
+    if reference.losses is None:
+        return None
+    known = reference.losses[np.isfinite(reference.losses)]
+    if not len(known):
+        return None
+    surest = bounds.of_losses(known, confidence=CONFIDENCE)
+    return float(min(surest + retraining.max_loss_increase, 1.0))
+
+
 def _losses(
-    reference: Recorded, served: Recorded, *, retraining: sections.Retraining
+    reference: Recorded,
+    served: Recorded,
+    *,
+    retraining: sections.Retraining,
+    limit: float | None,
 ) -> tuple[list[dict[str, Any]], list[int]]:
     """Return the tickets for answers that lose more than they may, and the rows at which a
     challenger would have been trained."""
-    if reference.losses is None or served.losses is None:
+    if reference.losses is None or served.losses is None or limit is None:
         return [], []
     known = reference.losses[np.isfinite(reference.losses)]
-    limit = bounds.of_losses(known, confidence=CONFIDENCE) + retraining.max_loss_increase
-    watching = LossWatch(
-        limit=min(limit, 1.0), false_starts_per_month=retraining.false_starts_per_month
-    )
+    watching = LossWatch(limit=limit, false_starts_per_month=retraining.false_starts_per_month)
     tickets: list[dict[str, Any]] = []
     started: list[int] = []
     recent: deque[float] = deque(maxlen=LOSSES_KEPT)
@@ -184,8 +198,12 @@ def described(record: Mapping[str, Any], *, timed: bool) -> str:
         f"budget     {record['budget']['ticketsPerMonth']:g} false tickets a month: "
         f"at most {record['expectedFalseTickets']:.2f} expected here",
         "slots      " + (", ".join(record["slots"]) or "none: the reference shows no daily cycle"),
-        f"tickets    {len(record['tickets'])}",
     ]
+    if not record["windows"]:
+        lines[0] += ": fewer rows than one window"
+    if record["lossLimit"] is not None:
+        lines.append(f"losses     {_told_above(record['lossLimit'])}")
+    lines.append(f"tickets    {len(record['tickets'])}")
     lines += [
         f"  row {ticket['row']:<9} {ticket['kind']:<10} {_words(ticket['evidence'])}"
         for ticket in record["tickets"]
@@ -196,14 +214,28 @@ def described(record: Mapping[str, Any], *, timed: bool) -> str:
     return "\n".join(lines)
 
 
+def _told_above(limit: float) -> str:
+    if limit < 1:
+        return f"told where their mean is above {limit:.3f}"
+    return (
+        "never told: the reference has too few labels, or nearly every answer in it is wrong; are "
+        "answers written as the labels are, no scores?"
+    )
+
+
 def _words(evidence: Mapping[str, Any]) -> str:
     if "limit" in evidence:
         return (
             f"mean loss {evidence['after']:.3f}, {evidence['before']:.3f} in the reference: "
             f"above {evidence['limit']:.3f}"
         )
-    return "; ".join(
-        f"{shift['stream']} {shift['part']} {shift['before']:.3g} -> {shift['after']:.3g} "
-        f"({shift['effect']:+.2f} {shift['unit']})"
-        for shift in evidence["shifts"]
-    )
+    return "; ".join(map(_moved, evidence["shifts"]))
+
+
+def _moved(shift: Mapping[str, Any]) -> str:
+    """Return a shift in words; numbers are measured by ranks, of which only the distance says
+    something."""
+    effect = f"{shift['effect']:+.2f} {shift['unit']}"
+    if shift["unit"] == "sd":
+        return f"{shift['stream']} {shift['part']} {effect}"
+    return f"{shift['stream']} {shift['part']} {shift['before']:.3g} -> {shift['after']:.3g} ({effect})"

@@ -51,6 +51,7 @@ class Stream:
     first: int
     last: int
     weight: float  # of the budget
+    joint: bool = False  # of all columns, whatever they are called
     whole: bool = False  # scored as a whole, by its distance; else by the part that moved furthest
 
 
@@ -166,6 +167,7 @@ class Measures:
                     first=first,
                     last=len(parts),
                     weight=JOINT_SHARE,
+                    joint=True,
                     whole=unit == "distance",
                 )
             )
@@ -259,7 +261,7 @@ def _traits(reference: base.Arrays, schema: Schema) -> list[tuple[str, Kind, Tra
             found += [
                 (name, "prediction", trait) for trait in tasks.of(schema).traits(values, schema)
             ]
-        elif not name.startswith("__"):
+        elif base.is_feature(name):
             kind = kinds.named(known[name]) if name in known else kinds.guessed(values)
             found += [(name, "covariate", trait) for trait in kind.traits(name, values)]
     return found

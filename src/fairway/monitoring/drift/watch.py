@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fairway import errors
 from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
-from fairway.monitoring.drift import measures, yardstick
+from fairway.monitoring.drift import yardstick
 from fairway.monitoring.drift.edetector import EDetector
 from fairway.monitoring.drift.measures import Blocks, Measures, Rows
 from fairway.monitoring.drift.yardstick import Shift, Yardstick
@@ -224,7 +224,7 @@ class Watch:
         )
 
     def _is_joint(self, place: int) -> bool:
-        return self.measures.streams[place].name in (measures.PAIRS, measures.TOGETHER)
+        return self.measures.streams[place].joint
 
 
 def _base(rows: int, scales: Sequence[int]) -> int:
