@@ -84,7 +84,7 @@ def of_discrepancy(*, seed: int, quick: bool) -> tuple[Rows, Rows]:
 
 
 def of_streams(*, seed: int, quick: bool) -> tuple[Rows, Rows]:
-    calm, shifted = (CALM // 5, SHIFTED // 4) if quick else (CALM, SHIFTED)
+    calm, shifted = (CALM // 5, SHIFTED // 8) if quick else (CALM, SHIFTED)
     detectors = [*table.DETECTORS, *([] if quick else [table.ALIBI])]
     jobs = [
         (stream, name, seed, calm, shifted if name != table.ALIBI else ALIBI_SHIFTED)

@@ -13,7 +13,7 @@ from fairway.monitoring.detectors import alibi, mmd
 
 COLUMNS, PERMUTATIONS, LEVEL = 10, 100, 0.05
 SHIFTS = {"unshifted": 0.0, "shifted by .1 sd": 0.1}
-ROUNDS = 60_000  # rows of ours, of which the best time counts: others share the machine
+ROUNDS = 150_000  # rows of ours, of which the best time counts: others share the machine
 
 
 @dataclass(frozen=True, kw_only=True)
