@@ -128,7 +128,14 @@ def _separator(path: Path) -> str:
 
     pandas mends short, long and doubled lines without a word; here each is a DataError.
     """
-    csv.field_size_limit(LONGEST_CELL)
+    usual = csv.field_size_limit(LONGEST_CELL)  # of the whole process, whose other tables are small
+    try:
+        return _looked_through(path)
+    finally:
+        csv.field_size_limit(usual)
+
+
+def _looked_through(path: Path) -> str:
     opened: Any = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         first = file.readline()
