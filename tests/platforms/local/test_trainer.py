@@ -144,6 +144,17 @@ def test_a_rise_of_the_mean_loss_of_numbers_pages_with_both_losses(tmp_path: Pat
     assert alert.description.startswith("Newest 100 labels: mean loss 0.300. Already done: nothing")
 
 
+def test_the_evidence_of_labels_is_kept_beside_them_and_not_with_what_was_asked_for(
+    tmp_path: Path,
+) -> None:
+    answers = [made.prediction(f"r{i}", revision="b" * 12) for i in range(100)]
+    looked(tmp_path, labelled(answers, ["cat"] * 100), {"testLoss": 0.1})
+    assert set(remembered(Home(tmp_path))) == {"reason", "loss", "accuracy"}
+    with contextlib.closing(places.opened(Home(tmp_path).events)) as archive:
+        kept = archive.conclusions.mark("retraining/income")
+    assert (kept["revision"], kept["labels"], kept["fired"]) == ("b" * 12, 100, False)
+
+
 def test_a_loss_as_on_the_test_split_pages_nobody(tmp_path: Path) -> None:
     answers = [made.answered(f"r{i}", [1.0], revision="b" * 12) for i in range(100)]
     alerts, reason = looked(tmp_path, labelled(answers, [2] * 100), {"testLoss": 0.1})

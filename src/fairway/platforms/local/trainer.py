@@ -24,6 +24,9 @@ from fairway.rollout.states import Phase
 log = logging.getLogger("fairway.supervisor")
 
 LABELS_A_LOOK = 100_000  # events of which labels are taken in at one look
+UNLABELLED = (
+    10_000  # events without a label that are looked through again before it is written down
+)
 PREFIX = "run-"
 LOOK_SECONDS = 2.0
 PAGE_OF_CLASSES, PAGE = "RealisedAccuracyLow", "RealisedLossHigh"
@@ -75,11 +78,7 @@ class Trainer:
             limit=section.min_labels,
         )
         asked = deployment.retraining.get("asked")
-        before = deployment.retraining
         watching = self._labels(deployment, stable, section, now=now)
-        deployment = dataclasses.replace(
-            deployment, retraining={**deployment.retraining, "watch": watching.to_json()}
-        )
         signals = policy.Signals(
             labelled=known.rows,
             lost=known.lost,
@@ -98,10 +97,12 @@ class Trainer:
         self._page(deployment, section, signals, decision, now=now)
         if decision.start:
             self._start(deployment, stable, decision.reason, signals, now=now)
-        else:
-            told = {**deployment.retraining, "reason": decision.reason, **_realised(signals)}
-            if told != before:
-                self._state.save_retraining(deployment.name, told)
+            self._keep(deployment, trigger.rearmed(watching))
+        elif decision.reason != deployment.retraining.get("reason"):
+            self._state.save_retraining(
+                deployment.name,
+                {**deployment.retraining, "reason": decision.reason, **_realised(signals)},
+            )
 
     def _labels(
         self,
@@ -111,12 +112,13 @@ class Trainer:
         *,
         now: float,
     ) -> trigger.Trigger:
-        """Take in the labels that came since the last look."""
+        """Take in the labels that came since the last look. The evidence is kept beside them: the
+        deployment's own record is written where something is decided, not at every look."""
         namespace = deployment.config["namespace"]
         store = self._events.position().store
-        kept = trigger.read(
-            deployment.retraining.get("watch"), revision=stable.revision, store=store
-        )
+        mark = self._events.conclusions.mark(_key(deployment))
+        kept = trigger.read(mark, revision=stable.revision, store=store)
+        is_new = kept is None
         if kept is None:
             first = self._events.history.first(
                 deployment.name, namespace=namespace, revision=stable.revision
@@ -134,7 +136,13 @@ class Trainer:
         )
         losses = [one.wrong / one.rows for one in joined if one.revision == stable.revision]
         limit = policy.limit(section, bound=bound)
-        return trigger.step(kept, losses, section=section, limit=limit, after=after, now=now)
+        found = trigger.step(kept, losses, section=section, limit=limit, after=after, now=now)
+        if is_new or losses or found.after - kept.after >= UNLABELLED:
+            self._keep(deployment, found)
+        return found
+
+    def _keep(self, deployment: state.Deployment, watching: trigger.Trigger) -> None:
+        self._events.conclusions.set_mark(_key(deployment), watching.to_json())
 
     def _drifted(self, name: str) -> bool:
         """Say whether a drift ticket is open."""
@@ -225,9 +233,6 @@ class Trainer:
         kept: dict[str, Any] = {
             key: value for key, value in deployment.retraining.items() if key != "asked"
         }
-        if "watch" in kept:  # what was seen is acted on
-            watching = trigger.Trigger(**kept["watch"])
-            kept["watch"] = trigger.rearmed(watching).to_json()
         noted = {
             **kept,
             "running": name,
@@ -251,6 +256,10 @@ class Trainer:
         status = self._processes.exit_status(PREFIX + deployment.name)
         self._processes.forget(PREFIX + deployment.name)
         _note_end(self._home, self._state, deployment, status=status, now=now)
+
+
+def _key(deployment: state.Deployment) -> str:
+    return f"retraining/{deployment.name}"
 
 
 def _realised(signals: policy.Signals) -> dict[str, float | None]:
