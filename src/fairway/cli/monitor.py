@@ -216,7 +216,7 @@ def plan(
     Simulated on the windows of ROWS (CSV or Parquet, in the order of their time), a month before
     for example; without ROWS, on rows of 20 numbers that hang on nothing, which real ones do.
     """
-    from fairway.monitoring.drift import prospects, watch
+    from fairway.monitoring.drift import prospects
 
     if not math.isfinite(rows_per_hour):
         raise errors.UsageError(f"--rows-per-hour is {rows_per_hour}: wanted a finite number")
@@ -235,7 +235,7 @@ def plan(
         at=at,
         feature=feature,
         scales=config.monitoring.scales,
-        gate=watch.Thresholds(**config.monitoring.least_shift.model_dump()),
+        least=config.monitoring.least_shift,
     )
     options.show(record, form=form, text=prospects.described(record))
 

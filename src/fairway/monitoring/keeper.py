@@ -7,7 +7,7 @@ of the event store: a kill loses nothing and repeats nothing.
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Keeper:
         self._folder = home / "monitor"
         package = manifest.load(watched.package)
         self._schema: Schema = package.schema
+        # what its windows must look like; nothing where the package has no reference
         self._trained = _trained(watched, package.files, features=package.features)
         self._detector = detectors.load(
             watched.section.engine, p_value=P_VALUE, schema=package.schema
@@ -64,7 +65,7 @@ class Keeper:
 
     def look(self, *, tickets_per_month: float, now: float) -> int:
         """Take in every window that is full, and return their number."""
-        if self._trained is None:
+        if not self._trained:
             return 0
         if self._mark is None:
             self._resume(now=now)
@@ -109,26 +110,27 @@ class Keeper:
                     now=now,
                 )
         self._learnt = self._read(self._learning_file)
-        self._begin(self._read(self._reference_file), tickets_per_month=1.0)
+        self._begin(self._read(self._reference_file))
 
-    def _begin(self, known: dict[str, Any] | None, *, tickets_per_month: float) -> None:
+    def _begin(self, known: dict[str, Any] | None) -> None:
         """Watch by what was learnt; what another revision answered says nothing of this one."""
-        if known is None or self._mark is None or self._mark["learnt"] is None:
+        mark, section = self._marked, self.watched.section
+        if known is None or mark["learnt"] is None:
             return
         columns = learning.columns(known)
-        if self._mark["learnt"] != self.watched.revision:
+        if mark["learnt"] != self.watched.revision:
             columns.pop(base.ANSWERS, None)
-            if not _alike(columns, self._trained or {}):
+            if not _alike(columns, self._trained):
                 return  # this revision takes other inputs: they are learnt first
         self._watch = watch.Watch(
             columns,
             schema=self._schema,
-            tickets_per_month=tickets_per_month,
+            tickets_per_month=section.budget.tickets_per_month,
             at=known[learning.AT],
-            scales=learning.usable(self.watched.section.scales, known),
-            gate=watch.Thresholds(**self.watched.section.least_shift.model_dump()),
+            scales=learning.usable(section.scales, known),
+            least=section.least_shift,
         )
-        state = self._mark["state"]
+        state = mark["state"]
         usual = self._events.conclusions.mark(f"{self._key}/usual")
         if state is not None and usual is not None:
             try:
@@ -144,11 +146,12 @@ class Keeper:
     def _learn(self, *, now: float) -> int:
         """Keep one more window of the traffic where it is due; the last one begins the watch."""
         mark = self._marked
-        if mark["learnt"] == self.watched.revision or self._trained is None:
+        if mark["learnt"] == self.watched.revision:
             return 0
         if not self._plan.due(last=mark["learning"]["last"], now=now):
             return 0
-        window = self._learning_window(after=mark["learning"]["after"], now=now)
+        with self._passing(mark["learning"], "after", now=now):
+            window = self._window(rows=self._plan.rows, after=mark["learning"]["after"])
         if window is None:
             return 0
         at = np.linspace(window.first_at, window.last_at, window.rows)
@@ -174,36 +177,22 @@ class Keeper:
         if done:
             learnt, self._learnt = self._learnt, None
             self._learning_file.unlink(missing_ok=True)
-            self._begin(learnt, tickets_per_month=1.0)
+            self._begin(learnt)
         self._count(window, now=now)
         return 1
 
-    def _learning_window(self, *, after: int, now: float) -> windows.Window | None:
-        try:
-            return self._window(rows=self._plan.rows, after=after)
-        except errors.Temporary:
-            raise
-        except Exception as error:
-            self._marked["learning"]["after"] = self._newest(after)
-            self._pass(error, now=now)
-            raise
-
     def _compare(self, learnt: dict[str, Any], *, now: float) -> None:
         """Tell a person where what is served was never like what was trained on."""
-        if self._trained is None:
-            return
         skew = windows.skew(self._detector.check(self._trained, learning.columns(learnt)))
         if not skew:
             return
-        self._events.conclusions.open_alert(
-            name=windows.ALERT,
-            severity="ticket",
-            deployment=self.watched.deployment,
-            at=now,
-            summary=windows.skew_summary(skew, deployment=self.watched.deployment),
-            description=windows.skew_description(
+        self._open(
+            windows.ALERT,
+            windows.skew_summary(skew, deployment=self.watched.deployment),
+            windows.skew_description(
                 skew, revision=self.watched.revision, rows=len(learnt[learning.AT])
             ),
+            now=now,
         )
 
     # Watching
@@ -215,18 +204,13 @@ class Keeper:
         self._watch.tickets_per_month = tickets_per_month
         looked = 0
         for size in self._watch.sizes:
-            after = self._marked["after"].get(str(size), 0)
-            try:
+            places = self._marked["after"]
+            after = places.setdefault(str(size), 0)
+            with self._passing(places, str(size), now=now):
                 window = self._window(rows=size, after=after)
                 if window is not None:
                     self._conclude(window, size=size, now=now)
                     looked += 1
-            except errors.Temporary:
-                raise  # the store is busy: the same window is tested at the next look
-            except Exception as error:  # one window's: clients choose what is in it
-                self._marked["after"][str(size)] = self._newest(after)
-                self._pass(error, now=now)
-                raise
         return looked
 
     def _conclude(self, window: windows.Window, *, size: int, now: float) -> None:
@@ -234,7 +218,7 @@ class Keeper:
         look = watching.look(window.arrays, size=size, began=window.first_at, ended=window.last_at)
         self._marked["after"][str(size)] = window.last_seq
         recorded = size == _shown(watching.sizes)
-        result = self._detector.check(self._usual, window.arrays) if recorded else None
+        result = self._detector.check(watching.reference, window.arrays) if recorded else None
         with self._events.writing():
             self._save()
             if result is not None:
@@ -253,18 +237,29 @@ class Keeper:
         self._count(window, result=result, now=now)
 
     def _ticket(self, ticket: watch.Ticket, *, now: float) -> None:
-        self._events.conclusions.open_alert(
-            name=windows.ALERT,
-            severity="ticket",
-            deployment=self.watched.deployment,
-            at=now,
-            summary=windows.summary(ticket, deployment=self.watched.deployment),
-            description=windows.description(
+        self._open(
+            windows.ALERT,
+            windows.summary(ticket, deployment=self.watched.deployment),
+            windows.description(
                 ticket,
                 revision=self.watched.revision,
                 tickets_per_month=self.watched.section.budget.tickets_per_month,
             ),
+            now=now,
         )
+
+    @contextlib.contextmanager
+    def _passing(self, places: dict[str, int], key: str, *, now: float) -> Iterator[None]:
+        """Go on after a window that ends in an error, which has no verdict, and tell a person: clients
+        choose what is in it. Where the store is busy the same window is tested at the next look."""
+        try:
+            yield
+        except errors.Temporary:
+            raise
+        except Exception as error:
+            places[key] = self._newest(places[key])
+            self._pass(error, now=now)
+            raise
 
     def _newest(self, after: int) -> int:
         """Return the place of the revision's newest event."""
@@ -274,17 +269,14 @@ class Keeper:
         )
 
     def _pass(self, error: Exception, *, now: float) -> None:
-        """Go on after the window, which has no verdict, and tell a person."""
         watched = self.watched
         with self._events.writing():
             self._save()
-            self._events.conclusions.open_alert(
-                name=windows.FAILED,
-                severity="ticket",
-                deployment=watched.deployment,
-                at=now,
-                summary=windows.failure(error, watched.deployment),
-                description=windows.FAILED_DESCRIPTION,
+            self._open(
+                windows.FAILED,
+                windows.failure(error, watched.deployment),
+                windows.FAILED_DESCRIPTION,
+                now=now,
             )
         self._series.passed_over(
             namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision
@@ -298,7 +290,7 @@ class Keeper:
             watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
         )
         with contextlib.closing(newest):
-            window = windows.assemble(newest, reference=self._trained or {}, rows=rows)
+            window = windows.assemble(newest, reference=self._trained, rows=rows)
         if window is not None and window.rows < windows.LEAST_FITTING * rows:
             raise errors.DataError(
                 f"the inputs of {window.unreadable} of {window.requests} requests do not fit the "
@@ -315,7 +307,7 @@ class Keeper:
         result: base.DriftResult | None = None,
         look: watch.Look | None = None,
     ) -> dict[str, Any]:
-        found = result or self._detector.check(self._trained or {}, window.arrays)
+        found = result or self._detector.check(self._trained, window.arrays)
         return {
             "deployment": self.watched.deployment,
             "revision": self.watched.revision,
@@ -336,6 +328,16 @@ class Keeper:
                 self._events.conclusions.set_mark(f"{self._key}/usual", self._watch.usual())
                 self._saved = mark["state"]["joined"] or 1
         self._events.conclusions.set_mark(self._key, mark)
+
+    def _open(self, name: str, summary: str, description: str, *, now: float) -> None:
+        self._events.conclusions.open_alert(
+            name=name,
+            severity="ticket",
+            deployment=self.watched.deployment,
+            at=now,
+            summary=summary,
+            description=description,
+        )
 
     def _resolve(self, why: str, *, now: float) -> None:
         self._events.conclusions.resolve_alert(
@@ -406,10 +408,6 @@ class Keeper:
             raise RuntimeError("nothing was learnt yet")
         return self._watch
 
-    @property
-    def _usual(self) -> base.Arrays:
-        return self._watching.reference
-
 
 def _shown(sizes: Sequence[int]) -> int:
     """Return the scale whose windows are shown one by one."""
@@ -431,16 +429,16 @@ def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def _trained(
     watched: Watched, names: Mapping[str, Any], *, features: Sequence[Feature]
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     """Return the package's reference, images in their shape so that a finding names the place in
-    the picture; None where it has none."""
+    the picture; empty where it has none."""
     if "reference.npz" not in names:
         log.warning(
             "%s: package %s has no reference.npz, its drift is not watched",
             watched.deployment,
             watched.package,
         )
-        return None
+        return {}
     arrays = golden.read_reference(watched.package / "reference.npz")
     shapes = {feature.name: feature.shape for feature in features if feature.shape}
     return {

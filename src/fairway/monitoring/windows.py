@@ -129,25 +129,25 @@ def description(ticket: watch.Ticket, *, revision: str, tickets_per_month: float
 
 
 def skew(result: base.DriftResult) -> list[base.FeatureDrift]:
-    """Return the features in which what is served is far from the training data."""
-    return [
+    """Return the features in which what is served is far from the training data, the furthest
+    first."""
+    far = [
         feature
         for feature in result.moved
         if abs(feature.effect) >= SKEW.get(feature.kind, SKEW_SHARE)
     ]
+    return sorted(far, key=lambda feature: -abs(feature.effect))
 
 
 def skew_summary(found: Sequence[base.FeatureDrift], *, deployment: str) -> str:
     """Return a ticket's first line where service was never like training."""
-    furthest = sorted(found, key=lambda feature: -abs(feature.effect))
-    names = ", ".join(f"{feature.name} ({feature.effect:+.2f})" for feature in furthest[:3])
+    names = ", ".join(f"{feature.name} ({feature.effect:+.2f})" for feature in found[:3])
     return f"{deployment}: what is served differs from the training data, most {names}"
 
 
 def skew_description(found: Sequence[base.FeatureDrift], *, revision: str, rows: int) -> str:
     """Return the evidence of that, what was done already and what to do next."""
-    furthest = sorted(found, key=lambda feature: -abs(feature.effect))
-    evidence = "; ".join(_evidence(feature) for feature in furthest[:NAMED_FEATURES])
+    evidence = "; ".join(_evidence(feature) for feature in found[:NAMED_FEATURES])
     return (
         f"Revision {revision}, the first {rows} predictions that were learnt from: {evidence}. Already "
         "done: these predictions are what is usual from now on, and later shifts are told against "

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairway.config import sections
+from fairway.monitoring.drift import realised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def reference_bound(facts: Mapping[str, Any]) -> float | None:
 
 def limit(section: sections.Retraining, *, bound: float) -> float:
     """Return the mean loss above which a challenger is trained."""
-    return min(bound + section.max_loss_increase, 1.0)
+    return realised.limit(bound, allowed=section.max_loss_increase)
 
 
 def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Decision:

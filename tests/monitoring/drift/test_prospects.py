@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.drift import ours
 from fairway import errors
+from fairway.config import sections
 from fairway.model.schema import Feature, Schema
 from fairway.monitoring.drift import edetector, prospects
 from fairway.monitoring.drift.prospects import Traffic
@@ -67,11 +68,11 @@ def test_rows_that_hang_together_hide_what_independent_ones_show() -> None:
 
 
 def test_nothing_below_what_matters_is_said_to_be_found() -> None:
-    gate = prospects.watch.Thresholds(sd=0.7, share=0.3)
-    for feature in foreseen(gate=gate)["features"]:
+    least = sections.LeastShift(sd=0.7, share=0.3)
+    for feature in foreseen(least=least)["features"]:
         for shift in (*feature["shifts"], feature["best"]):
             for name in prospects.HORIZONS:
-                assert shift[name] is None or shift[name] >= getattr(gate, feature["unit"])
+                assert shift[name] is None or shift[name] >= getattr(least, feature["unit"])
 
 
 def test_a_feature_may_be_asked_about_and_one_that_is_not_there_is_said() -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from fairway import errors
+from fairway.config import sections
 from fairway.model.schema import Feature, Schema
 from fairway.monitoring.drift import watch
-from fairway.monitoring.drift.watch import Look, Thresholds, Watch
+from fairway.monitoring.drift.watch import Look, Watch
 
 SECONDS = 20.0  # between two rows
 Columns = dict[str, np.ndarray[Any, Any]]
@@ -152,8 +153,8 @@ def test_a_shift_smaller_than_matters_opens_nothing() -> None:
     moved = income(30_000, rng)
     moved["age"] += 3.0  # a quarter of a standard deviation
     assert feed(watched(rows=20_000), {name: values[:6000] for name, values in moved.items()})
-    gate = Thresholds(sd=0.5, share=0.5, correlation=1.0, distance=1.0)
-    assert feed(watched(rows=20_000, gate=gate), moved) == []
+    least = sections.LeastShift(sd=0.5, share=0.5, correlation=1.0, distance=1.0)
+    assert feed(watched(rows=20_000, least=least), moved) == []
 
 
 DAY = 4320  # rows

@@ -21,7 +21,7 @@ from fairway.config.sections.base import (
 from fairway.config.sections.data import SOURCES, Data, Split
 from fairway.config.sections.evaluation import Evaluation, Gate
 from fairway.config.sections.guards import GUARDS, NOT_SHADOW, Guard, Rule, guard_rules, needs
-from fairway.config.sections.monitoring import Monitoring
+from fairway.config.sections.monitoring import SCALES, LeastShift, Monitoring
 from fairway.config.sections.pipeline import Pipeline, Resources
 from fairway.config.sections.platform import Platform
 from fairway.config.sections.retraining import Retraining
@@ -38,6 +38,7 @@ __all__ = [
     "NAME",
     "NOT_SHADOW",
     "NO_CREDENTIALS",
+    "SCALES",
     "SOURCES",
     "UNIT_SECONDS",
     "Augmentation",
@@ -53,6 +54,7 @@ __all__ = [
     "Guard",
     "Hook",
     "HookPoint",
+    "LeastShift",
     "Monitoring",
     "Pipeline",
     "Platform",

@@ -12,6 +12,8 @@ from pydantic import (
 from fairway import plugins
 from fairway.config.sections.base import Duration, Section
 
+SCALES = (50, 200, 800)
+
 
 def _known(engine: str) -> str:
     engines = plugins.found("detectors")
@@ -70,9 +72,7 @@ class Monitoring(Section):
     budget: Budget = Budget()
     """What it may cost to be told: every shift is told under it."""
     scales: Annotated[tuple[Annotated[int, Field(ge=10, le=100_000)], ...], Field(min_length=1)] = (
-        50,
-        200,
-        800,
+        SCALES
     )
     """Rows of a window. Small ones find large shifts soon, large ones small shifts; each a multiple
     of the smallest."""

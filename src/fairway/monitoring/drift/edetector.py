@@ -1,4 +1,4 @@
-"""EDetector that grows while windows go on surprising, and of which the false alarms are counted in
+"""Evidence that grows while windows go on surprising, and of which the false alarms are counted in
 advance.
 
 The rank of a window's score among those of the reference is a conformal p-value (Vovk, Gammerman

@@ -4,7 +4,7 @@ would have been trained. Pure."""
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,7 @@ from fairway.config import sections
 from fairway.evaluation import bounds
 from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
-from fairway.monitoring.drift import watch
-from fairway.monitoring.drift.realised import LossWatch
+from fairway.monitoring.drift import realised, watch, yardstick
 
 CONFIDENCE = 0.95  # of the bound of the reference's loss
 LOSSES_KEPT = 500  # newest ones, by which a ticket's mean loss is told and a ticket is resolved
@@ -52,7 +51,7 @@ def play(
         tickets_per_month=section.budget.tickets_per_month,
         at=reference.at if timed else None,
         scales=section.scales,
-        gate=watch.Thresholds(**section.least_shift.model_dump()),
+        least=section.least_shift,
     )
     looks = list(_looks(watched, served))
     tickets, windows = [], 0
@@ -88,8 +87,8 @@ def _looks(watched: watch.Watch, served: Recorded) -> list[tuple[int, int, list[
     found = []
     for size in watched.sizes:
         means = blocks.means(size=size)
-        middle = served.at[: len(means) * size].reshape(-1, size).mean(axis=1)
-        scores = watched.scores(means, size=size, at=middle).tolist()
+        middles = yardstick.middles(served.at, size=size)
+        scores = watched.scores(means, size=size, at=middles[: len(means)]).tolist()
         found += [
             ((place + 1) * size, size, scores[place], means[place]) for place in range(len(means))
         ]
@@ -118,8 +117,9 @@ def _limit(reference: Recorded, *, retraining: sections.Retraining) -> float | N
     known = reference.losses[np.isfinite(reference.losses)]
     if not len(known):
         return None
-    surest = bounds.of_losses(known, confidence=CONFIDENCE)
-    return float(min(surest + retraining.max_loss_increase, 1.0))
+    return realised.limit(
+        bounds.of_losses(known, confidence=CONFIDENCE), allowed=retraining.max_loss_increase
+    )
 
 
 def _losses(
@@ -134,7 +134,10 @@ def _losses(
     if reference.losses is None or served.losses is None or limit is None:
         return [], []
     known = reference.losses[np.isfinite(reference.losses)]
-    watching = LossWatch(limit=limit, false_starts_per_month=retraining.false_starts_per_month)
+    fresh = realised.LossWatch(
+        limit=limit, false_starts_per_month=retraining.false_starts_per_month
+    )
+    watching = replace(fresh)
     tickets: list[dict[str, Any]] = []
     started: list[int] = []
     recent: deque[float] = deque(maxlen=LOSSES_KEPT)
@@ -157,9 +160,7 @@ def _losses(
             tickets.append(_lost(served, row=row, since=since, limit=limit, known=known))
         is_open = True
         recent.clear()
-        watching = LossWatch(
-            limit=watching.limit, false_starts_per_month=watching.false_starts_per_month
-        )
+        watching = replace(fresh)
     return tickets, started
 
 

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
+from fairway.config import sections
 from fairway.model.schema import Feature, Schema
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import edetector, measures, watch
 from fairway.monitoring.drift.measures import Blocks, Measures
-from fairway.monitoring.drift.yardstick import Yardstick
+from fairway.monitoring.drift.yardstick import Yardstick, middles
 
 HORIZONS = {"hour": 1.0, "day": 24.0, "week": 168.0}  # hours
 FOUND = 0.9  # of the runs
@@ -52,8 +53,8 @@ def foresee(
     traffic: Traffic,
     at: NDArray[np.float64] | None = None,
     feature: str | None = None,
-    scales: Sequence[int] = watch.SCALES,
-    gate: watch.Thresholds | None = None,
+    scales: Sequence[int] = sections.SCALES,
+    least: sections.LeastShift | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Return the smallest shift found within an hour, a day and a week, at each scale, of a typical
@@ -71,7 +72,7 @@ def foresee(
     measured = watched.measures
     blocks = measured.blocks(reference, size=watched.base, own=True)
     chosen = _typical(blocks, measured) if feature is None else _named(measured, feature)
-    least = gate or watch.Thresholds()
+    least = least or sections.LeastShift()
     return {
         "rows": blocks.rows,
         "rowsPerHour": traffic.rows_per_hour,
@@ -146,7 +147,7 @@ def _of_part(
     *,
     part: int,
     at: NDArray[np.float64] | None,
-    least: watch.Thresholds,
+    least: sections.LeastShift,
     seed: int,
 ) -> dict[str, Any]:
     chosen = watched.measures.parts[part]
@@ -158,7 +159,7 @@ def _of_part(
         means = blocks.means(size=size)
         run = _Simulated(
             means=means,
-            middle=None if at is None else _middles(at, size=size, windows=len(means)),
+            middles=None if at is None else middles(at[: blocks.rows], size=size),
             yardstick=watched.yardstick(size),
             part=part,
             stream=chosen.stream,
@@ -179,11 +180,6 @@ def _of_part(
         "shifts": shifts,
         "best": {name: _least(one[name] for one in shifts) for name in HORIZONS},
     }
-
-
-def _middles(at: NDArray[np.float64], *, size: int, windows: int) -> NDArray[np.float64]:
-    middles: NDArray[np.float64] = at[: windows * size].reshape(windows, size).mean(axis=1)
-    return middles
 
 
 def _smallest(
@@ -214,7 +210,7 @@ class _Simulated:
     1 adds to its mean."""
 
     means: NDArray[np.float64]
-    middle: NDArray[np.float64] | None
+    middles: NDArray[np.float64] | None
     yardstick: Yardstick
     part: int
     stream: int
@@ -245,7 +241,7 @@ class _Simulated:
     def _scores(self, shift: float) -> NDArray[np.float64]:
         moved = self.means.copy()
         moved[:, self.part] += shift * self.step
-        found: NDArray[np.float64] = self.yardstick.scores(moved, at=self.middle)[:, self.stream]
+        found: NDArray[np.float64] = self.yardstick.scores(moved, at=self.middles)[:, self.stream]
         return found
 
 

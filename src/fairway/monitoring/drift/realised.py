@@ -14,9 +14,15 @@ STAKES = (0.05, 0.1, 0.2, 0.4, 0.8)  # parts of the stake that a loss of nothing
 LEAST_LIMIT = 1e-3  # a limit of nothing could not be bet on
 
 
+def limit(bound: float, *, allowed: float) -> float:
+    """Return the mean loss that is tolerated: `bound` is how high it may be by what is known of the
+    model, and it may rise by so much."""
+    return min(bound + allowed, 1.0)
+
+
 @dataclass(kw_only=True)
 class LossWatch:
-    """EDetector that the mean loss, each from 0 to 1, is above `limit`."""
+    """Evidence that the mean loss, each from 0 to 1, is above `limit`."""
 
     limit: float
     false_starts_per_month: float

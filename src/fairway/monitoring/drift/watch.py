@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
+from fairway.config import sections
 from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import yardstick
@@ -16,30 +17,12 @@ from fairway.monitoring.drift.measures import Blocks, Measures, Rows
 from fairway.monitoring.drift.yardstick import Shift, Yardstick
 
 MONTH = 30 * 86_400.0
-SCALES = (
-    50,
-    200,
-    800,
-)  # rows of a window: small ones find large shifts soon, large ones small ones
 SMALLEST = 10  # rows of a window
 FULL = 1.0  # evidence that opens a ticket
 SUSPECT = 0.01  # evidence that is no longer quiet
 QUIET_WINDOWS = 40  # of the smallest scale, after which a ticket is resolved
 TOLD = 0.05  # of the evidence: streams that have less are not told
 MOST_TOLD = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """Shifts smaller than these open no ticket, however sure they are."""
-
-    sd: float = 0.1
-    share: float = 0.02
-    correlation: float = 0.1
-    distance: float = 0.005
-
-    def passes(self, shift: Shift) -> bool:
-        return bool(abs(shift.effect) >= getattr(self, shift.unit))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +62,7 @@ class Watch:
 
     `reference` has raw columns, rows in the order of their time; `at` is that time, seconds since
     the epoch, where it is known. `tickets_per_month` is this deployment's part of the fleet's.
+    Shifts smaller than `least` open no ticket, however sure they are.
     A reference that is too short for the smallest scale is held in smaller windows. Raises
     DataError where it has fewer than 200 rows.
     """
@@ -90,8 +74,8 @@ class Watch:
         schema: Schema,
         tickets_per_month: float,
         at: NDArray[np.float64] | None = None,
-        scales: Sequence[int] = SCALES,
-        gate: Thresholds | None = None,
+        scales: Sequence[int] = sections.SCALES,
+        least: sections.LeastShift | None = None,
     ) -> None:
         self.measures = Measures(reference, schema=schema)
         self.base = _base(len(next(iter(reference.values()))), scales)
@@ -99,7 +83,7 @@ class Watch:
         usable = [size for size in scales if blocks.rows >= size * yardstick.LEAST_WINDOWS]
         usable = usable or [self.base]
         self.reference, self.tickets_per_month = reference, tickets_per_month
-        self._gate = gate or Thresholds()
+        self._least = least or sections.LeastShift()
         self.standing = Opened()
         self._scales = {
             size: _Scale(blocks, size, self.measures, at, len(usable)) for size in usable
@@ -206,13 +190,14 @@ class Watch:
         for _, size, place in leading:
             if place in told:
                 continue
-            shifts = [one for one in self._scales[size].shifts(place) if self._gate.passes(one)]
+            shifts = [one for one in self._scales[size].shifts(place) if _matters(one, self._least)]
             if shifts:
                 told[place] = shifts[:2]
                 since.append(self._scales[size].edetector.began[place] or 0.0)
         if not told:
             return None
-        apart = [found for place, found in told.items() if not self._is_joint(place)]
+        streams = self.measures.streams
+        apart = [found for place, found in told.items() if not streams[place].joint]
         # where columns moved by themselves, that is also what they have in common
         shifts = [shift for found in apart or told.values() for shift in found][:MOST_TOLD]
         return Ticket(
@@ -223,8 +208,9 @@ class Watch:
             rows=leading[0][1],
         )
 
-    def _is_joint(self, place: int) -> bool:
-        return self.measures.streams[place].joint
+
+def _matters(shift: Shift, least: sections.LeastShift) -> bool:
+    return bool(abs(shift.effect) >= getattr(least, shift.unit))
 
 
 def _base(rows: int, scales: Sequence[int]) -> int:
@@ -256,9 +242,8 @@ class _Scale:
         at: NDArray[np.float64] | None,
         scales: int,
     ) -> None:
-        whole = blocks.rows // size * size
-        middle = None if at is None else at[:whole].reshape(-1, size).mean(axis=1)
-        self.yardstick = Yardstick(blocks, size=size, measures=measured, at=middle)
+        middles = None if at is None else yardstick.middles(at[: blocks.rows], size=size)
+        self.yardstick = Yardstick(blocks, size=size, measures=measured, at=middles)
         self._streams = measured.streams
         self.edetector = EDetector(
             self.yardstick.calibration,

@@ -5,7 +5,7 @@ neighbours, and cycles within the reference, are no surprise. Where the mean of 
 hour of the day (or of the week) windows are held against those of the same hour.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,13 @@ def hours_of_the_week(at: NDArray[np.float64]) -> NDArray[np.int64]:
     return found
 
 
+def middles(at: NDArray[np.float64], *, size: int) -> NDArray[np.float64]:
+    """Return the time of each window of `size` rows, of which `at` has the times."""
+    windows = len(at) // size
+    found: NDArray[np.float64] = at[: windows * size].reshape(windows, size).mean(axis=1)
+    return found
+
+
 SLOTS = {"hour of the day": hours, "hour of the week": hours_of_the_week}
 
 
@@ -81,10 +88,8 @@ class Yardstick:
         """Return the scores of the reference's own windows [windows, streams], each held against
         the others' yardstick."""
         found = np.empty((len(self._means), len(self.streams)))
-        for held in _folds(len(self._means)):
-            rest = np.setdiff1d(np.arange(len(self._means)), held)
-            slots = {name: values[rest] for name, values in self._chosen(self._at).items()}
-            fitted = _fit(self._means[rest], floor=self._floor, slots=slots, use=self.slots)
+        slots = self._chosen(self._at)
+        for held, fitted in _held_out(self._means, floor=self._floor, slots=slots, use=self.slots):
             at = None if self._at is None else self._at[held]
             found[held] = self._scored(self._means[held], fitted, at=at)
         return found
@@ -157,11 +162,11 @@ class Yardstick:
         were left out."""
         if self._at is None or len(self._means) < LEAST_WINDOWS:
             return {}
-        left = _left(self._means, slots=None)
+        left = _left(self._means, slots={})
         found: dict[str, NDArray[np.bool_]] = {}
         span = float(self._at[-1] - self._at[0])
         for name, slots in slots_of(self._at, span=span).items():
-            gained = _left(self._means, slots=slots)
+            gained = _left(self._means, slots={name: slots})
             better = gained < LEAST_GAIN * left
             left = np.minimum(left, gained)
             for earlier in found.values():
@@ -214,23 +219,35 @@ def _slot_means(means: Rows, slots: NDArray[np.int64], centre: Rows) -> dict[int
     return found
 
 
-def _left(means: Rows, *, slots: NDArray[np.int64] | None) -> Rows:
+def _left(means: Rows, *, slots: dict[str, NDArray[np.int64]]) -> Rows:
     """Return the squares that the means of the other windows leave, by part."""
-    squares = np.zeros(means.shape[1])
-    for held in _folds(len(means)):
-        rest = np.setdiff1d(np.arange(len(means)), held)
-        centre = _mean(means[rest])
-        if slots is None:
-            expected = np.repeat(centre[None, :], len(held), axis=0)
-        else:
-            known = _slot_means(means[rest], slots[rest], centre)
-            expected = np.stack([known.get(int(slot), centre) for slot in slots[held]])
+    every = {name: np.ones(means.shape[1], dtype=bool) for name in slots}
+    squares, none = np.zeros(means.shape[1]), np.zeros(means.shape[1])
+    for held, fitted in _held_out(means, floor=none, slots=slots, use=every):
+        expected = fitted.centres(_of(slots, held), count=len(held))
         squares += (np.nan_to_num(means[held] - expected, nan=0.0) ** 2).sum(axis=0)
     return squares
 
 
-def _folds(count: int) -> list[NDArray[np.int64]]:
-    return [fold for fold in np.array_split(np.arange(count), FOLDS) if len(fold)]
+def _held_out(
+    means: Rows,
+    *,
+    floor: Rows,
+    slots: dict[str, NDArray[np.int64]],
+    use: dict[str, NDArray[np.bool_]],
+) -> Iterator[tuple[NDArray[np.int64], _Fitted]]:
+    """Give the windows that are held out, a part at a time, and what the others are."""
+    every = np.arange(len(means))
+    for held in np.array_split(every, FOLDS):
+        if len(held):
+            rest = np.setdiff1d(every, held)
+            yield held, _fit(means[rest], floor=floor, slots=_of(slots, rest), use=use)
+
+
+def _of(
+    slots: dict[str, NDArray[np.int64]], windows: NDArray[np.int64]
+) -> dict[str, NDArray[np.int64]]:
+    return {name: values[windows] for name, values in slots.items()}
 
 
 def _mean(means: Rows, *, otherwise: Rows | None = None) -> Rows:
