@@ -250,8 +250,7 @@ def _reference(
         return *prospects.made(), None
     from fairway.data import histories
 
-    chosen = histories.Columns(time=time)
-    _, before, schema, remarks = histories.read(rows, rows, columns=chosen, section=config.data)
+    before, schema, remarks = histories.read_reference(rows, time=time, section=config.data)
     for remark in remarks:
         click.echo(f"fairway: {remark}", err=True)
     return before.columns, schema, before.at

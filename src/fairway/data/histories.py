@@ -55,19 +55,12 @@ def read(
     DataError for values that cannot be read, or rows that are not in the order of their time.
     """
     _check_apart(columns)
-    before, after = (_frame(path, section=section) for path in (reference, served))
-    for path, frame in ((reference, before), (served, after)):
-        _check(frame, columns.named, path=path)
+    before, after = (_frame(path, columns, section=section) for path in (reference, served))
     features, remarks = _features(before, after, columns=columns, section=section)
     schema = Schema(target=columns.label or "", features=tuple(features))
     spread = _spread(before, columns, path=reference)
     parts = [
-        Served(
-            columns=_raw(frame, schema=schema, path=path),
-            at=_times(frame, columns.time, section=section, path=path),
-            losses=_losses(frame, columns, spread=spread, path=path),
-            rows=len(frame),
-        )
+        _part(frame, columns, schema=schema, spread=spread, section=section, path=path)
         for path, frame in ((served, after), (reference, before))
     ]
     if parts[0].at is not None:
@@ -75,12 +68,46 @@ def read(
     return parts[0], parts[1], schema, remarks + _unlabelled(parts, columns, (served, reference))
 
 
-def _frame(path: Path, *, section: sections.Data) -> pd.DataFrame:
+def read_reference(
+    path: Path, *, time: str | None, section: sections.Data
+) -> tuple[Served, Schema, list[str]]:
+    """Return the rows of a reference, their schema, and a remark for each column that is left out;
+    raises as `read` does."""
+    columns = Columns(time=time)
+    frame = _frame(path, columns, section=section)
+    features, remarks = _features(frame, frame, columns=columns, section=section)
+    schema = Schema(target="", features=tuple(features))
+    part = _part(frame, columns, schema=schema, spread=None, section=section, path=path)
+    if part.at is not None:
+        _check_passes(part.at, path=path, name=time)
+    return part, schema, remarks
+
+
+def _part(
+    frame: pd.DataFrame,
+    columns: Columns,
+    *,
+    schema: Schema,
+    spread: float | None,
+    section: sections.Data,
+    path: Path,
+) -> Served:
+    return Served(
+        columns=_raw(frame, schema=schema, path=path),
+        at=_times(frame, columns.time, section=section, path=path),
+        losses=_losses(frame, columns, spread=spread, path=path),
+        rows=len(frame),
+    )
+
+
+def _frame(path: Path, columns: Columns, *, section: sections.Data) -> pd.DataFrame:
     reading = sources.section_of(path, missing_values=section.missing_values)
     rows = sources.raw_rows(reading)
     if rows.frame.empty:
         raise errors.DataError(f"{path} has no rows: wanted some to hold against each other")
-    return frames.tidied(rows.frame, missing=section.missing_values)
+    frame = frames.tidied(rows.frame, missing=section.missing_values)
+    _check(frame, columns.named, path=path)
+    return frame
 
 
 def _check(frame: pd.DataFrame, names: Sequence[str], *, path: Path) -> None:

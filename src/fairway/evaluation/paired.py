@@ -70,7 +70,4 @@ def _drop(
     )
     if here is None or there is None:
         return None
-    drop = there - here if metric.better == "high" else here - there
-    if metric.share:
-        return float(drop)
-    return float(drop / abs(there)) if there else None
+    return metric.drop(float(here), below=float(there))

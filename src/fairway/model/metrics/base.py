@@ -52,6 +52,14 @@ class Metric(ABC):
         step = by if self.share else by * abs(value)
         return value - step if self.better == "high" else value + step
 
+    def drop(self, value: float, *, below: float) -> float | None:
+        """Return by how much a value is worse than another, as `worse` takes it: points of a share,
+        else a share of the other; None where that is 0."""
+        drop = below - value if self.better == "high" else value - below
+        if self.share:
+            return drop
+        return drop / abs(below) if below else None
+
     def shown(self, value: float) -> str:
         """Return the value as a person reads it."""
         return f"{100 * value:.2f} %" if self.share else figure(value)
