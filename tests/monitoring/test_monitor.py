@@ -232,6 +232,35 @@ def test_a_revision_with_other_inputs_learns_them_first(
     assert "has no column" not in caplog.text
 
 
+def test_a_window_that_was_written_before_a_kill_is_learnt_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.play(fresh(stage), 5)
+
+    def killed(self: keeper.Keeper) -> None:
+        raise KeyboardInterrupt
+
+    stage.serve()
+    with monkeypatch.context() as dying:
+        dying.setattr(keeper.Keeper, "_save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fresh(stage).look(now=stage.now)
+    looking = fresh(stage)
+    assert looking.look(now=stage.now) == 1  # the same window
+    stage.now += 60
+    stage.play(looking, LEARNT - 6)
+    learnt = golden.read_reference(stage.home / "monitor" / "income.npz")
+    assert len(learnt["age"]) == len(set(learnt["__at__"].tolist())) == LEARNT * WINDOW
+
+
+def test_a_revision_learns_nothing_of_what_another_had_begun_to_answer(stage: Stage) -> None:
+    stage.play(fresh(stage), LEARNT - 3)
+    stage.watch(revision="bbb")
+    stage.play(fresh(stage), LEARNT + 2, revision="bbb")
+    records = stage.events.conclusions.drift("income", revision="bbb")
+    assert [record["learning"] for record in records] == [True] * LEARNT + [False] * 2
+
+
 def test_what_is_served_unlike_the_training_data_from_the_first_row_on_is_told(
     stage: Stage,
 ) -> None:

@@ -7,21 +7,21 @@ of the event store: a kill loses nothing and repeats nothing.
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fairway import errors, files
+from fairway import errors
 from fairway.config import sections
-from fairway.model.schema import Feature, Schema
-from fairway.monitoring import detectors, exporter, windows
+from fairway.model.schema import Schema
+from fairway.monitoring import detectors, exporter, references, windows
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import learning, watch
 from fairway.monitoring.eventstore import archive
-from fairway.packaging import golden, manifest
+from fairway.packaging import manifest
 
 log = logging.getLogger("fairway.monitoring.keeper")
 P_VALUE = 0.01  # of the engine's tests of one window, which are shown and alert nobody
@@ -53,7 +53,9 @@ class Keeper:
         package = manifest.load(watched.package)
         self._schema: Schema = package.schema
         # what its windows must look like; nothing where the package has no reference
-        self._trained = _trained(watched, package.files, features=package.features)
+        self._trained = references.trained(
+            watched.package, files=package.files, features=package.features
+        )
         self._detector = detectors.load(
             watched.section.engine, p_value=P_VALUE, schema=package.schema
         )
@@ -86,7 +88,7 @@ class Keeper:
         fresh: dict[str, Any] = {
             "revision": self.watched.revision,
             "after": {},
-            "learning": {"after": 0, "last": None},
+            "learning": {"after": 0, "last": None, "windows": 0},
             "state": None,
             "learnt": None,
         }
@@ -99,7 +101,7 @@ class Keeper:
             self._mark = {
                 **fresh,
                 "after": dict.fromkeys(kept["after"], newest),
-                "learning": {"after": newest, "last": None},
+                "learning": {"after": newest, "last": None, "windows": 0},
                 "learnt": kept["learnt"],
             }
             with self._events.writing():
@@ -109,8 +111,11 @@ class Keeper:
                     "learnt anew",
                     now=now,
                 )
-        self._learnt = self._read(self._learning_file)
-        self._begin(self._read(self._reference_file))
+        # what was written after the mark was kept is learnt again, and nothing of another revision
+        self._learnt = learning.first(
+            references.read(self._learning_file), windows=self._mark["learning"]["windows"]
+        )
+        self._begin(references.read(self._reference_file))
 
     def _begin(self, known: dict[str, Any] | None) -> None:
         """Watch by what was learnt; what another revision answered says nothing of this one."""
@@ -120,7 +125,7 @@ class Keeper:
         columns = learning.columns(known)
         if mark["learnt"] != self.watched.revision:
             columns.pop(base.ANSWERS, None)
-            if not _alike(columns, self._trained):
+            if not references.alike(columns, self._trained):
                 return  # this revision takes other inputs: they are learnt first
         self._watch = watch.Watch(
             columns,
@@ -156,16 +161,17 @@ class Keeper:
             return 0
         at = np.linspace(window.first_at, window.last_at, window.rows)
         self._learnt = learning.joined(self._learnt, window.arrays, at=at)
-        mark["learning"] = {"after": window.last_seq, "last": now}
+        known = learning.windows_of(self._learnt)
+        mark["learning"] = {"after": window.last_seq, "last": now, "windows": known}
         if sum(values.nbytes for values in self._learnt.values()) > LARGEST_LEARNT:
             raise errors.DataError(
-                f"{learning.windows_of(self._learnt)} windows of {self._plan.rows} rows take more than "
+                f"{known} windows of {self._plan.rows} rows take more than "
                 f"{LARGEST_LEARNT >> 20} MiB: wanted smaller ones, set monitoring.scales"
             )
-        self._write(self._learning_file, self._learnt)
-        done = learning.windows_of(self._learnt) >= self._plan.windows
+        references.write(self._learning_file, self._learnt)
+        done = known >= self._plan.windows
         if done:
-            self._write(self._reference_file, self._learnt)
+            references.write(self._reference_file, self._learnt)
             mark.update(learnt=self.watched.revision, state=None, after={})
             mark["after"] = {str(size): window.last_seq for size in self.watched.section.scales}
         with self._events.writing():
@@ -368,22 +374,6 @@ class Keeper:
             learning=self._watch is None,
         )
 
-    def _read(self, path: Path) -> dict[str, Any] | None:
-        if not path.exists():
-            return None
-        try:
-            return dict(golden.read_reference(path))
-        except errors.PackageError as error:
-            log.warning("%s: it is learnt again: %s", self.watched.deployment, error)
-            return None
-
-    def _write(self, path: Path, arrays: Mapping[str, Any]) -> None:
-        plain = {
-            name: values.astype(np.str_) if values.dtype.kind == "O" else values
-            for name, values in arrays.items()
-        }
-        files.write_bytes(path, golden.archived(plain))
-
     @property
     def _key(self) -> str:
         return f"monitor/{self.watched.deployment}"
@@ -412,36 +402,3 @@ class Keeper:
 def _shown(sizes: Sequence[int]) -> int:
     """Return the scale whose windows are shown one by one."""
     return max((size for size in sizes if size <= windows.SHOWN_ROWS), default=min(sizes))
-
-
-def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Say whether two references have the same inputs in the same shapes."""
-    shapes = [
-        {
-            name: (values.shape[1:], values.dtype.kind in "OUS")
-            for name, values in arrays.items()
-            if base.is_feature(name)
-        }
-        for arrays in (one, other)
-    ]
-    return shapes[0] == shapes[1]
-
-
-def _trained(
-    watched: Watched, names: Mapping[str, Any], *, features: Sequence[Feature]
-) -> dict[str, Any]:
-    """Return the package's reference, images in their shape so that a finding names the place in
-    the picture; empty where it has none."""
-    if "reference.npz" not in names:
-        log.warning(
-            "%s: package %s has no reference.npz, its drift is not watched",
-            watched.deployment,
-            watched.package,
-        )
-        return {}
-    arrays = golden.read_reference(watched.package / "reference.npz")
-    shapes = {feature.name: feature.shape for feature in features if feature.shape}
-    return {
-        name: values.reshape(len(values), *shapes[name]) if name in shapes else values
-        for name, values in arrays.items()
-    }

@@ -57,6 +57,14 @@ def joined(
     }
 
 
+def first(known: base.Arrays | None, *, windows: int) -> dict[str, NDArray[np.generic]] | None:
+    """Return the first windows of what was learnt, None where they are none."""
+    if known is None or not windows:
+        return None
+    rows = windows * int(known[CHUNK][0])
+    return {name: values if name == CHUNK else values[:rows] for name, values in known.items()}
+
+
 def windows_of(known: base.Arrays) -> int:
     """Return how many windows were learnt from."""
     return len(known[AT]) // int(known[CHUNK][0])
