@@ -35,7 +35,7 @@ LONGEST_TOKEN = 16_384  # characters: a service account's has about a thousand
 # deployments that one batch may be about: each may be a question to the API server
 ACTS_AT_ONCE = 20
 
-Kind = Literal["prediction", "label", "outcome", "evidence"]
+Kind = Literal["prediction", "label", "outcome", "evidence", "inputs", "conclusions"]
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -223,6 +223,8 @@ RIGHTS: Mapping[Kind, tuple[str, str]] = {
     "label": ("create", "modeldeployments/labels"),
     "outcome": ("create", "modeldeployments/outcomes"),
     "evidence": ("get", "modeldeployments/evidence"),
+    "inputs": ("get", "modeldeployments/inputs"),
+    "conclusions": ("create", "modeldeployments/conclusions"),
 }
 
 

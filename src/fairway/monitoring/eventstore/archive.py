@@ -15,6 +15,7 @@ from typing import Any
 
 from fairway.monitoring.eventstore import (
     answers,
+    blobs,
     cloudevents,
     comparing,
     conclusions,
@@ -40,6 +41,7 @@ class EventStore:
         self._backend, self._sql = backend, backend.sql
         self.history = history.History(backend)
         self.conclusions = conclusions.Conclusions(backend)
+        self.blobs = blobs.Blobs(backend)
 
     @property
     def name(self) -> str:
@@ -287,6 +289,7 @@ class EventStore:
         with self.writing() as connection:
             removed = self._remove_oldest(connection, rows=rows, before=before)
             self.conclusions.prune(before=before)
+            self.blobs.prune(before=before)
         return removed
 
     def prune_oldest(self, *, rows: int) -> int:

@@ -77,6 +77,12 @@ class Dialect(Protocol):
     MARK: str
     SET_MARK: str
     REMOVE_MARK: str
+    # what is read whole
+    BLOB: str
+    BLOB_DIGESTS: str
+    SET_BLOB: str
+    REMOVE_BLOB: str
+    REMOVE_BLOBS: str
 
 
 class Backend(Protocol):

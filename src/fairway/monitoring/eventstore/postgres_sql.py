@@ -46,6 +46,13 @@ MIGRATIONS = (
         "CREATE UNIQUE INDEX event_once ON events (request_id, namespace, deployment, type, revision, role, version)",
     ),
     ("ALTER TABLE events ADD COLUMN task TEXT",),
+    (
+        # What is read whole: files of packages, and what was learnt of a deployment's traffic.
+        """CREATE TABLE blobs (
+            namespace TEXT NOT NULL, deployment TEXT NOT NULL, revision TEXT NOT NULL, name TEXT NOT NULL,
+            digest TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, content BYTEA NOT NULL,
+            PRIMARY KEY (namespace, deployment, revision, name))""",
+    ),
 )
 # Any number that nobody else takes: two processes may open a new store at once.
 LOCK = "SELECT pg_advisory_xact_lock(7142389)"
@@ -264,3 +271,25 @@ ORDER BY id DESC LIMIT %(limit)s"""
 MARK = "SELECT value FROM marks WHERE key = %(key)s"
 SET_MARK = "INSERT INTO marks VALUES (%(key)s, %(value)s) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 REMOVE_MARK = "DELETE FROM marks WHERE key = %(key)s"
+
+# -- what is read whole ----------------------------------------------------------------------------
+
+BLOB = """
+SELECT digest, content FROM blobs
+WHERE namespace = %(namespace)s AND deployment = %(deployment)s AND revision = %(revision)s AND name = %(name)s"""
+BLOB_DIGESTS = """
+SELECT name, digest FROM blobs
+WHERE namespace = %(namespace)s AND deployment = %(deployment)s AND revision = %(revision)s ORDER BY name"""
+SET_BLOB = """
+INSERT INTO blobs (namespace, deployment, revision, name, digest, at, content)
+VALUES (%(namespace)s, %(deployment)s, %(revision)s, %(name)s, %(digest)s, %(at)s, %(content)s)
+ON CONFLICT (namespace, deployment, revision, name)
+DO UPDATE SET digest = excluded.digest, at = excluded.at, content = excluded.content"""
+REMOVE_BLOB = """
+DELETE FROM blobs
+WHERE namespace = %(namespace)s AND deployment = %(deployment)s AND revision = %(revision)s AND name = %(name)s"""
+# What is learnt has no revision: it goes with the deployment's last event.
+REMOVE_BLOBS = """
+DELETE FROM blobs WHERE at < %(before)s AND NOT EXISTS (SELECT 1 FROM events AS e
+  WHERE e.namespace = blobs.namespace AND e.deployment = blobs.deployment
+    AND (blobs.revision = '' OR e.revision = blobs.revision))"""

@@ -59,6 +59,13 @@ MIGRATIONS = (
         "CREATE UNIQUE INDEX event_once ON events (namespace, deployment, request_id, type, revision, role, version)",
     ),
     ("ALTER TABLE events ADD COLUMN task TEXT",),
+    (
+        # What is read whole: files of packages, and what was learnt of a deployment's traffic.
+        """CREATE TABLE blobs (
+            namespace TEXT NOT NULL, deployment TEXT NOT NULL, revision TEXT NOT NULL, name TEXT NOT NULL,
+            digest TEXT NOT NULL, at REAL NOT NULL, content BLOB NOT NULL,
+            PRIMARY KEY (namespace, deployment, revision, name))""",
+    ),
 )
 
 INSERT = """
@@ -260,3 +267,25 @@ SET_MARK = (
     "INSERT INTO marks VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
 REMOVE_MARK = "DELETE FROM marks WHERE key = :key"
+
+# -- what is read whole ----------------------------------------------------------------------------
+
+BLOB = """
+SELECT digest, content FROM blobs
+WHERE namespace = :namespace AND deployment = :deployment AND revision = :revision AND name = :name"""
+BLOB_DIGESTS = """
+SELECT name, digest FROM blobs
+WHERE namespace = :namespace AND deployment = :deployment AND revision = :revision ORDER BY name"""
+SET_BLOB = """
+INSERT INTO blobs (namespace, deployment, revision, name, digest, at, content)
+VALUES (:namespace, :deployment, :revision, :name, :digest, :at, :content)
+ON CONFLICT (namespace, deployment, revision, name)
+DO UPDATE SET digest = excluded.digest, at = excluded.at, content = excluded.content"""
+REMOVE_BLOB = """
+DELETE FROM blobs
+WHERE namespace = :namespace AND deployment = :deployment AND revision = :revision AND name = :name"""
+# What is learnt has no revision: it goes with the deployment's last event.
+REMOVE_BLOBS = """
+DELETE FROM blobs WHERE at < :before AND NOT EXISTS (SELECT 1 FROM events AS e
+  WHERE e.namespace = blobs.namespace AND e.deployment = blobs.deployment
+    AND (blobs.revision = '' OR e.revision = blobs.revision))"""

@@ -1,0 +1,52 @@
+"""What is read whole, by name: the files of a package that its server shows, and what was learnt of a
+deployment's traffic."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+
+from fairway.monitoring.eventstore import databases
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a blob is kept; without a revision it is the deployment's own."""
+
+    namespace: str
+    deployment: str
+    revision: str = ""
+    name: str = ""
+
+
+class Blobs:
+    """The blobs of one store."""
+
+    def __init__(self, backend: databases.Backend) -> None:
+        self._backend, self._sql = backend, backend.sql
+
+    def get(self, place: Place) -> bytes | None:
+        """Return the content, None where there is none."""
+        with self._backend.reading() as connection:
+            row = connection.execute(self._sql.BLOB, asdict(place)).fetchone()
+        return None if row is None else bytes(row[1])
+
+    def digests(self, place: Place) -> dict[str, str]:
+        """Return the SHA-256 of what is kept, by name; the place's own name says nothing."""
+        with self._backend.reading() as connection:
+            return dict(connection.execute(self._sql.BLOB_DIGESTS, asdict(place)).fetchall())
+
+    def put(self, place: Place, content: bytes, *, at: float) -> str:
+        """Keep the content in the place of what was there, and return its digest."""
+        digest = hashlib.sha256(content).hexdigest()
+        values = {**asdict(place), "digest": digest, "at": at, "content": content}
+        with self._backend.writing() as connection:
+            connection.execute(self._sql.SET_BLOB, values)
+        return digest
+
+    def remove(self, place: Place) -> None:
+        with self._backend.writing() as connection:
+            connection.execute(self._sql.REMOVE_BLOB, asdict(place))
+
+    def prune(self, *, before: float) -> None:
+        """Remove what was kept before the time, of revisions that no event is left of."""
+        with self._backend.writing() as connection:
+            connection.execute(self._sql.REMOVE_BLOBS, {"before": before})
