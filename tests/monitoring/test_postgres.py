@@ -2,6 +2,7 @@
 answers as SQLite does."""
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import pwd
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from fairway import errors
 from fairway.monitoring.eventstore import (
     archive,
+    blobs,
     cloudevents,
     databases,
     places,
@@ -54,6 +56,7 @@ from tests.monitoring.test_store import (  # noqa: F401 - collected here with th
     test_an_alert_is_opened_once_until_it_is_resolved,
     test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there,
     test_an_odd_class_name_counts_as_one_row,
+    test_blobs_go_with_the_last_event_of_their_revision,
     test_drift_records_come_back_oldest_first_with_their_number,
     test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow,
     test_realised_loss_is_of_one_revision_and_its_newest_labels,
@@ -231,6 +234,8 @@ VALUES = {
     "record": "{}",
     "key": "here",
     "value": "8",
+    "digest": "5e",
+    "content": b"0",
 }
 
 
@@ -265,6 +270,11 @@ def said(store: archive.EventStore, dialect: databases.Dialect, name: str) -> ob
             {"deployment": "income", "revision": "aaa", "at": at, "drifted": True}
         )
     store.conclusions.set_mark("here", 7)
+    kept = blobs.Place(
+        namespace="default", deployment="income", revision="aaa", name="MonitoringDrift"
+    )
+    store.blobs.put(kept, b"kept", at=1)
+    store.blobs.put(dataclasses.replace(kept, revision="gone"), b"gone", at=1)
     with store.writing() as connection:
         if name == "REMOVE_PAYLOADS":
             connection.execute(dialect.REMOVE_EVENTS, VALUES)

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from fairway import errors
 from fairway.cli import alerts
-from fairway.monitoring.eventstore import answers, archive, cloudevents, places, sqlite_sql
+from fairway.monitoring.eventstore import (
+    answers,
+    archive,
+    blobs,
+    cloudevents,
+    places,
+    sqlite_sql,
+)
 from tests.monitoring import made
 
 QUICK = settings(
@@ -609,6 +616,26 @@ def test_a_verdict_and_the_mark_after_it_are_stored_together_or_not_at_all(
         conclude()
     assert events.conclusions.drift("income") == []
     assert events.conclusions.mark("after") is None
+
+
+def test_blobs_go_with_the_last_event_of_their_revision(events: archive.EventStore) -> None:
+    def place(revision: str, name: str = "reference.npz") -> blobs.Place:
+        return blobs.Place(namespace="default", deployment="income", revision=revision, name=name)
+
+    events.add([made.prediction("r0")], at=100)  # of revision aaa
+    digest = events.blobs.put(place("aaa"), b"one", at=1)
+    assert events.blobs.put(place("aaa"), b"two", at=1) != digest
+    events.blobs.put(place("gone"), b"of nobody", at=1)
+    events.blobs.put(place("new"), b"not served yet", at=60)
+    events.blobs.put(place("", "usual"), b"learnt", at=1)
+    assert list(events.blobs.digests(place("aaa"))) == ["reference.npz"]
+    events.prune(50.0)
+    assert events.blobs.get(place("aaa")) == b"two"
+    assert events.blobs.get(place("gone")) is None
+    assert events.blobs.get(place("new")) == b"not served yet"
+    assert events.blobs.get(place("", "usual")) == b"learnt"
+    events.prune(150.0)
+    assert events.blobs.get(place("aaa")) is events.blobs.get(place("", "usual")) is None
 
 
 def test_drift_records_come_back_oldest_first_with_their_number(events: archive.EventStore) -> None:

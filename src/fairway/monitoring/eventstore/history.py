@@ -1,8 +1,9 @@
 """The history of a deployment, the newest first: logged inputs, realised loss, and labelled rows to
 train from."""
 
+import contextlib
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from fairway.monitoring.eventstore import answers, comparing, databases, gauges
@@ -10,6 +11,8 @@ from fairway.monitoring.eventstore import answers, comparing, databases, gauges
 # characters of a request's logged inputs, or of its answers, that are read again
 LARGEST_PAYLOAD = 16 << 20
 END = 2**63 - 1
+# seq, request id, time, rows, inputs, answers and probabilities, the last three as JSON
+Record = Sequence[Any]
 
 
 class History:
@@ -62,12 +65,37 @@ class History:
         role: str = "stable",
         after: int = 0,
         before: int | None = None,
+        wanted: int | None = None,
     ) -> Generator[answers.Prediction, None, None]:
-        """Give the predictions with logged inputs, the newest first, read one by one.
+        """Give the predictions with logged inputs, the newest first, read one by one; of how many
+        rows are `wanted` says nothing here, where the reader stops by itself.
 
         A payload may be megabytes, and thousands of them make a window. A payload that cannot be
         read, or is larger than LARGEST_PAYLOAD, is empty.
         """
+        del wanted
+        records = self.records(
+            deployment,
+            namespace=namespace,
+            revision=revision,
+            role=role,
+            after=after,
+            before=before,
+        )
+        with contextlib.closing(records):
+            yield from map(prediction, records)
+
+    def records(
+        self,
+        deployment: str,
+        *,
+        namespace: str = answers.NAMESPACE,
+        revision: str,
+        role: str = "stable",
+        after: int = 0,
+        before: int | None = None,
+    ) -> Generator[Record, None, None]:
+        """Give the same as they are stored, with payloads as text."""
         values = {
             "namespace": namespace,
             "deployment": deployment,
@@ -77,7 +105,7 @@ class History:
             "before": END if before is None else before,
         }
         with self._backend.reading() as connection:
-            yield from map(_prediction, connection.stream(self._sql.WINDOW, values))
+            yield from connection.stream(self._sql.WINDOW, values)
 
     def last(
         self, deployment: str, *, namespace: str = answers.NAMESPACE, revision: str, after: int
@@ -164,7 +192,8 @@ class History:
         return list(found.values())[::-1]
 
 
-def _prediction(record: tuple[Any, ...]) -> answers.Prediction:
+def prediction(record: Record) -> answers.Prediction:
+    """Return a stored record with its payload."""
     seq, request_id, at, rows, inputs, predicted, probabilities = record
     return answers.Prediction(
         seq, request_id, at, rows, _loaded(inputs) or {}, _loaded(predicted), _loaded(probabilities)

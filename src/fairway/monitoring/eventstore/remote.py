@@ -1,17 +1,13 @@
 """The evidence of a rollout over HTTP: what the event store answers to one that lies beside it,
 asked of a collector."""
 
-import http.client
-import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlencode, urlsplit
 
-from fairway import budget, errors, tls
-from fairway.monitoring.eventstore import access, answers
+from fairway import errors, tls
+from fairway.monitoring.eventstore import answers, asking
 
-LARGEST_ANSWER = 64 * 2**20  # some five times what a full answer takes
 Row = TypeVar("Row", bound=NamedTuple)
 
 
@@ -98,56 +94,19 @@ class RemoteEvidence:
 
     def _ask(self, question: str, **query: object) -> dict[str, Any]:
         asked = {"namespace": self.namespace, "store": self.identity or None, **query}
-        path = f"/v1/{question}?{urlencode({name: value for name, value in asked.items() if value is not None})}"
-        status, content = self._get(path)
-        try:
-            answer = json.loads(content)
-        except ValueError:
-            answer = {"error": content[:300].decode(errors="replace")}
-        if not isinstance(answer, dict):
+        answer = self._asking.document("GET", question, asked)
+        if "store" not in answer:
             raise _strange(self.url, question)
-        if status == 503:
-            raise errors.StoreBusy(
-                f"the collector {self.url} cannot read its store now: {answer.get('error')}"
-            )
-        if status == 410:
-            raise errors.StoreReplaced(str(answer.get("error"))[:300])
-        if status != 200:
-            raise errors.Unavailable(
-                f"the collector {self.url} answered {status} to /v1/{question}: {answer.get('error')}"
-            )
         return answer
 
-    def _get(self, path: str) -> tuple[int, bytes]:
-        place = urlsplit(self.url)
-        seconds = budget.timeout(self.timeout_seconds)
-        connection = tls.connection(
-            self.url, certificates=self.certificates, timeout_seconds=seconds
+    @property
+    def _asking(self) -> asking.Asking:
+        return asking.Asking(
+            url=self.url,
+            timeout_seconds=self.timeout_seconds,
+            token=self.token,
+            certificates=self.certificates,
         )
-        try:
-            connection.request(
-                "GET",
-                place.path.rstrip("/") + path,
-                headers={"accept": "application/json", **access.authorization(self.token)},
-            )
-            response = connection.getresponse()
-            content = budget.read(response, most=LARGEST_ANSWER + 1, longest=self.timeout_seconds)
-        except (OSError, http.client.HTTPException) as error:
-            reason = (
-                self.certificates.reason(error)
-                if self.certificates
-                else error or type(error).__name__
-            )
-            raise errors.Unavailable(
-                f"the collector {self.url} does not answer: {reason}"
-            ) from error
-        finally:
-            connection.close()
-        if len(content) > LARGEST_ANSWER:
-            raise errors.Unavailable(
-                f"the collector {self.url} answered with more than {LARGEST_ANSWER} bytes: is it a collector?"
-            )
-        return response.status, content
 
 
 def _cursor(answer: dict[str, Any], *, at: str) -> int:
@@ -167,8 +126,4 @@ def _rows(question: str, kind: type[Row], answer: dict[str, Any], *, at: str) ->
 
 
 def _strange(at: str, what: str) -> errors.Unavailable:
-    """What another version answers while both are upgraded, or something that is no collector at
-    all."""
-    return errors.Unavailable(
-        f"{at} answered {what} in a form that this version does not know: wanted a collector of the same version"
-    )
+    return asking.Asking(url=at).strange(what)

@@ -11,6 +11,8 @@ batch.
     POST /v1/events, /v1/labels, /v1/outcomes   from servers, and from programs that know the truth later
     GET  /v1/cursor, /v1/pairs, /v1/labelled, /v1/outcomes, /v1/exposure
                                                 what a rollout is judged by; `eventstore.remote` asks for it
+    GET  /v1/window, /v1/last, /v1/first, /v1/realised, /v1/mark; and see `keeping`
+                                                what a monitor reads and keeps; `eventstore.distant` asks for it
 
 Readers have a thread and a connection of their own: a long answer keeps no event waiting. `access`
 tells callers apart; /livez, /healthz and /metrics are open, and hold no event.

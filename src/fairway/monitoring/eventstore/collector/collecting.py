@@ -20,6 +20,7 @@ from fairway.monitoring.eventstore import access, places
 from fairway.monitoring.eventstore.collector import (
     callers,
     condition,
+    keeping,
     parsing,
     peers,
     questions,
@@ -76,6 +77,14 @@ class Collector:
         self._taking = taking.Taking(
             self._store, clock=clock, writer=self._writer, known=self._callers, counted=self.series
         )
+        self._keeping = keeping.Keeping(
+            self._store,
+            self._read_store,
+            clock=clock,
+            writer=self._writer,
+            reader=self._reader,
+            known=self._callers,
+        )
         self._tending = tending.Tending(
             self._read_store,
             bounds=upkeep.Upkeep(
@@ -94,13 +103,27 @@ class Collector:
             Route(f"/v1/{name}", partial(self._take, kind=name), methods=["POST"])
             for name in parsing.READERS
         ]
+        kinds: tuple[tuple[access.Kind, dict[str, questions.Question]], ...] = (
+            ("evidence", questions.QUESTIONS),
+            ("inputs", questions.INPUTS),
+        )
         askers = [
-            Route(f"/v1/{name}", partial(self._evidence, ask))
-            for name, ask in questions.QUESTIONS.items()
+            Route(f"/v1/{name}", partial(self._evidence, ask, kind))
+            for kind, asked in kinds
+            for name, ask in asked.items()
+        ]
+        keepers = [
+            Route(path, partial(self._keep, answer), methods=list(methods))
+            for path, answer, methods in (
+                ("/v1/packages", self._keeping.package, ("GET", "POST")),
+                ("/v1/blobs", self._keeping.blob, ("GET", "PUT", "DELETE")),
+                ("/v1/conclusions", self._keeping.conclude, ("POST",)),
+            )
         ]
         return [
             *takers,
             *askers,
+            *keepers,
             Route("/livez", _alive),
             Route("/healthz", self._health),
             Route("/metrics", self._metrics),
@@ -145,11 +168,15 @@ class Collector:
             return refusals.answer(error, status=status)
         return JSONResponse(taken, status_code=202)
 
-    async def _evidence(self, ask: questions.Question, request: Request) -> Response:
+    async def _evidence(
+        self, ask: questions.Question, kind: access.Kind, request: Request
+    ) -> Response:
         try:
             caller = await self._callers.caller(request)
+            query = request.query_params
+            deployment = query.get("deployment", "") if kind == "inputs" else ""
             await self._callers.permit(
-                caller, [access.Act("evidence", request.query_params.get("namespace", ""), "")]
+                caller, [access.Act(kind, query.get("namespace", ""), deployment)]
             )
             self._condition.need_sound()
             answer = await self._asked(ask, request)
@@ -157,6 +184,17 @@ class Collector:
             self._condition.learn(error)
             return refusals.answer(error, status=refusals.meaning(error)[0])
         return Response(orjson.dumps(answer), media_type="application/json")
+
+    async def _keep(self, answer: keeping.Answer, request: Request) -> Response:
+        try:
+            caller = await self._callers.caller(request)
+            self._condition.need_sound()
+            return await answer(request, caller)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except errors.FairwayError as error:
+            self._condition.learn(error)
+            return refusals.answer(error, status=refusals.meaning(error)[0])
 
     async def _asked(self, ask: questions.Question, request: Request) -> questions.Answer:
         if self._asking >= MAX_ASKING:

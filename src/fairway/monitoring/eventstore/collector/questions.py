@@ -1,13 +1,22 @@
-"""What a rollout asks of the collector: each question is one of the event store, with its
+"""What a rollout and a monitor ask of the collector: each question is one of the event store, with its
 parameters in the query."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from fairway import errors
-from fairway.monitoring.eventstore import answers, archive, cloudevents, namespaced
+from fairway.monitoring.eventstore import (
+    answers,
+    archive,
+    batches,
+    cloudevents,
+    history,
+    namespaced,
+)
 
+PAGE_CHARACTERS = 4 << 20  # of payloads in one answer, beyond which the reader asks again
 Answer = dict[str, Any]
 Question = Callable[[archive.EventStore, Mapping[str, str]], Answer]
 
@@ -66,12 +75,68 @@ def _rows(kind: Any, answer: tuple[int, Sequence[tuple[Any, ...]]]) -> Answer:
     return {"cursor": cursor, "fields": kind._fields, "rows": [tuple(row) for row in found]}
 
 
+def _window(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
+    """Return the newest predictions that have `rows` rows together, fewer where they are large."""
+    records = opened.history.records(
+        **_arm(query),
+        after=_number(query, "after"),
+        before=_number(query, "before") if "before" in query else None,
+    )
+    wanted, found, rows, size = _number(query, "rows"), [], 0, 0
+    with contextlib.closing(records):
+        for record in records:
+            sent = [_bounded(value) for value in record]
+            found.append(sent)
+            rows += int(record[3])
+            size += sum(len(value) for value in sent if isinstance(value, str))
+            if rows >= wanted or size >= PAGE_CHARACTERS:
+                return {"records": found, "more": rows < wanted}
+    return {"records": found, "more": False}
+
+
+def _bounded(value: Any) -> Any:
+    return None if isinstance(value, str) and len(value) > history.LARGEST_PAYLOAD else value
+
+
+def _last(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
+    return {"last": opened.history.last(**_arm(query), after=_number(query, "after"))}
+
+
+def _first(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
+    return {"first": opened.history.first(**_arm(query))}
+
+
+def _realised(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
+    found = opened.history.realised(**_arm(query), limit=_number(query, "rows"))
+    return {"realised": asdict(found)}
+
+
+def _mark(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
+    owner = batches.Owner(
+        namespace=_name(query, "namespace"), deployment=_name(query, "deployment")
+    )
+    key = owner.key(_name(query, "key"))
+    return {"value": opened.conclusions.mark(key), "turn": batches.turn(opened, owner)}
+
+
+def _arm(query: Mapping[str, str]) -> dict[str, Any]:
+    return {key: _name(query, key) for key in ("deployment", "namespace", "revision")}
+
+
 QUESTIONS: dict[str, Question] = {
     "cursor": _cursor,
     "pairs": _pairs,
     "labelled": _labelled,
     "outcomes": _outcomes,
     "exposure": _exposure,
+}
+# What a monitor asks: requests as users sent them, and what it concluded.
+INPUTS: dict[str, Question] = {
+    "window": _window,
+    "last": _last,
+    "first": _first,
+    "realised": _realised,
+    "mark": _mark,
 }
 
 

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fairway import errors
-from fairway.monitoring.eventstore import access, cloudevents
+from fairway.monitoring.eventstore import access, batches, cloudevents
 from fairway.monitoring.eventstore.collector import bodies
 from fairway.serving import decoding
 
@@ -33,6 +33,7 @@ def meaning(error: errors.FairwayError) -> tuple[int, str]:
         (bodies.Slow, 408, "slow"),
         (errors.DataError, 400, "invalid"),
         (errors.StoreReplaced, 410, "replaced"),
+        (batches.Overtaken, 409, "overtaken"),
         (errors.StoreBusy, 503, "busy"),
         (errors.Unavailable, 503, "unavailable"),
         (errors.StoreDamaged, 503, "damaged"),
