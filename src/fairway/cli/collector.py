@@ -95,6 +95,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Hold room on the store's volume, up to 128 MiB, to remove events with when it is full.",
 )
+@click.option(
+    "--packages/--no-packages",
+    default=False,
+    show_default=True,
+    help="Ask servers to show what a monitor needs of their packages, up to 64 MiB a file: one beside them has them.",
+)
 def collector(
     store: str,
     host: str,
@@ -108,6 +114,7 @@ def collector(
     retention: str | None,
     max_bytes: str,
     reserve: bool,
+    packages: bool,
 ) -> None:
     """Collect predictions and labels from servers, and answer what a rollout is judged by."""
     from fairway.config import sections
@@ -135,6 +142,7 @@ def collector(
         keep=keep,
         max_bytes=largest,
         reserve=reserve,
+        packages=packages,
     )
 
 

@@ -1,6 +1,10 @@
 """The monitor's series for Prometheus: counters of disjoint windows, so that a rule can ask how
 many of the last ones drifted."""
 
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
 import prometheus_client
 from prometheus_client import exposition
 
@@ -60,6 +64,13 @@ class Exporter:
             ARM,
             registry=registry,
         )
+        self._told: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+        self._shift = prometheus_client.Gauge(
+            "fairway_monitoring_ticket_shift",
+            "How far a part of the open ticket moved, in its unit: sd, share, correlation, distance.",
+            (*ARM, "kind", "part", "unit"),
+            registry=registry,
+        )
         self._evidence = prometheus_client.Gauge(
             "fairway_monitoring_drift_evidence",
             "Evidence of a shift under the budget of false tickets; at 1 a ticket opens.",
@@ -94,6 +105,15 @@ class Exporter:
             ) from error
         return int(server.server_port)
 
+    def forget(self, *, namespace: str, deployment: str, revision: str) -> None:
+        """Show no more of a revision that this monitor watches no longer: another may."""
+        arm = (namespace, deployment, revision, "stable")
+        for gauge in (self._ticket, self._evidence, self._learning, self._p_value, self._last):
+            with contextlib.suppress(KeyError):
+                gauge.remove(*arm)
+        for labels in self._told.pop(arm, set()):
+            self._shift.remove(*arm, *labels)
+
     def watch(self, *, namespace: str, deployment: str, revision: str) -> None:
         """Make the series start at 0, so that the first drifted window, and the first that fails,
         is an increase."""
@@ -107,13 +127,20 @@ class Exporter:
         namespace: str,
         deployment: str,
         revision: str,
-        is_open: bool,
+        ticket: Mapping[str, Any] | None,
         evidence: float,
         learning: bool,
     ) -> None:
-        """Show how a deployment stands; evidence of 1 opens a ticket."""
+        """Show how a deployment stands; evidence of 1 opens a ticket, of which `windows.ticket` has
+        the form."""
         arm = (namespace, deployment, revision, "stable")
-        self._ticket.labels(*arm).set(is_open)
+        self._ticket.labels(*arm).set(ticket is not None)
+        shown = {} if ticket is None else _shifts(ticket)
+        for labels in self._told.get(arm, set()) - set(shown):
+            self._shift.remove(*arm, *labels)
+        for labels, effect in shown.items():
+            self._shift.labels(*arm, *labels).set(effect)
+        self._told[arm] = set(shown)
         self._evidence.labels(*arm).set(evidence)
         self._learning.labels(*arm).set(learning)
 
@@ -149,3 +176,10 @@ class Exporter:
 
     def text(self) -> str:
         return exposition.generate_latest(self.registry).decode()
+
+
+def _shifts(ticket: Mapping[str, Any]) -> dict[tuple[str, ...], float]:
+    return {
+        (ticket["kind"], shift["part"], shift["unit"]): shift["effect"]
+        for shift in ticket["shifts"]
+    }

@@ -9,19 +9,16 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fairway import errors
 from fairway.config import sections
 from fairway.model.schema import Schema
-from fairway.monitoring import detectors, exporter, references, windows
+from fairway.monitoring import detectors, exporter, ports, references, windows
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import learning, watch
-from fairway.monitoring.eventstore import archive
-from fairway.packaging import manifest
 
 log = logging.getLogger("fairway.monitoring.keeper")
 P_VALUE = 0.01  # of the engine's tests of one window, which are shown and alert nobody
@@ -36,8 +33,27 @@ class Watched:
     deployment: str
     namespace: str
     revision: str
-    package: Path
     section: sections.Monitoring
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """What its windows must look like."""
+
+    schema: Schema
+    trained: dict[str, Any]  # its reference, by feature; empty where it has none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How a deployment stands."""
+
+    drift: Literal["Unwatched", "Learning", "Usual", "Shifted"]
+    evidence: float  # of a shift; at 1 a ticket opens
+    learnt: int  # windows, of `wanted`
+    wanted: int
+    last_at: float | None  # when the newest window was tested
+    ticket: dict[str, Any] | None  # of an open one: at, kind, summary, description, shifts
 
 
 class Keeper:
@@ -46,16 +62,17 @@ class Keeper:
     """
 
     def __init__(
-        self, watched: Watched, *, events: archive.EventStore, series: exporter.Exporter, home: Path
+        self,
+        watched: Watched,
+        *,
+        package: Package,
+        events: ports.Events,
+        shelf: references.Shelf,
+        series: exporter.Exporter,
     ) -> None:
         self.watched, self._events, self._series = watched, events, series
-        self._folder = home / "monitor"
-        package = manifest.load(watched.package)
-        self._schema: Schema = package.schema
-        # what its windows must look like; nothing where the package has no reference
-        self._trained = references.trained(
-            watched.package, files=package.files, features=package.features
-        )
+        self._shelf = shelf
+        self._schema, self._trained = package.schema, package.trained
         self._detector = detectors.load(
             watched.section.engine, p_value=P_VALUE, schema=package.schema
         )
@@ -64,6 +81,29 @@ class Keeper:
         self._learnt: dict[str, Any] | None = None
         self._watch: watch.Watch | None = None
         self._saved = 0
+
+    @property
+    def standing(self) -> Standing:
+        """Return how the deployment stands since the last look."""
+        mark = self._mark or {}
+        ticket = mark.get("ticket")
+        watches = self._watch is not None
+        return Standing(
+            drift=(
+                "Unwatched"
+                if not self._trained
+                else "Shifted"
+                if ticket is not None
+                else "Usual"
+                if watches
+                else "Learning"
+            ),
+            evidence=0.0 if self._watch is None else min(self._watch.evidence, watch.FULL),
+            learnt=self._plan.windows if watches else mark.get("learning", {}).get("windows", 0),
+            wanted=self._plan.windows,
+            last_at=mark.get("lastAt"),
+            ticket=ticket,
+        )
 
     def look(self, *, tickets_per_month: float, now: float) -> int:
         """Take in every window that is full, and return their number."""
@@ -91,6 +131,8 @@ class Keeper:
             "learning": {"after": 0, "last": None, "windows": 0},
             "state": None,
             "learnt": None,
+            "ticket": None,
+            "lastAt": None,
         }
         if kept is None or "learning" not in kept:
             self._mark = fresh
@@ -113,9 +155,10 @@ class Keeper:
                 )
         # what was written after the mark was kept is learnt again, and nothing of another revision
         self._learnt = learning.first(
-            references.read(self._learning_file), windows=self._mark["learning"]["windows"]
+            references.read(self._shelf, references.LEARNING),
+            windows=self._mark["learning"]["windows"],
         )
-        self._begin(references.read(self._reference_file))
+        self._begin(references.read(self._shelf, references.USUAL))
 
     def _begin(self, known: dict[str, Any] | None) -> None:
         """Watch by what was learnt; what another revision answered says nothing of this one."""
@@ -168,37 +211,40 @@ class Keeper:
                 f"{known} windows of {self._plan.rows} rows take more than "
                 f"{LARGEST_LEARNT >> 20} MiB: wanted smaller ones, set monitoring.scales"
             )
-        references.write(self._learning_file, self._learnt)
+        references.write(self._shelf, references.LEARNING, self._learnt)
         done = known >= self._plan.windows
         if done:
-            references.write(self._reference_file, self._learnt)
+            references.write(self._shelf, references.USUAL, self._learnt)
+            mark["ticket"] = self._compared(self._learnt, now=now)
             mark.update(learnt=self.watched.revision, state=None, after={})
             mark["after"] = {str(size): window.last_seq for size in self.watched.section.scales}
+        mark["lastAt"] = now
         with self._events.writing():
             self._save()
             self._events.conclusions.add_drift(self._record(window, now=now))
             if done:
                 self._events.conclusions.set_mark(f"{self._key}/usual", None)
-                self._compare(self._learnt, now=now)
+                self._tell(now=now)
         if done:
             learnt, self._learnt = self._learnt, None
-            self._learning_file.unlink(missing_ok=True)
+            self._shelf.remove(references.LEARNING)
             self._begin(learnt)
         self._count(window, now=now)
         return 1
 
-    def _compare(self, learnt: dict[str, Any], *, now: float) -> None:
-        """Tell a person where what is served was never like what was trained on."""
+    def _compared(self, learnt: dict[str, Any], *, now: float) -> dict[str, Any] | None:
+        """Return the ticket of what is served and was never like what was trained on."""
         skew = windows.skew(self._detector.check(self._trained, learning.columns(learnt)))
         if not skew:
-            return
-        self._open(
-            windows.ALERT,
-            windows.skew_summary(skew, deployment=self.watched.deployment),
-            windows.skew_description(
+            return None
+        return windows.ticket(
+            kind="skew",
+            summary=windows.skew_summary(skew, deployment=self.watched.deployment),
+            description=windows.skew_description(
                 skew, revision=self.watched.revision, rows=len(learnt[learning.AT])
             ),
-            now=now,
+            shifts=[(feature.name, feature.kind, feature.effect) for feature in skew],
+            at=now,
         )
 
     # Watching
@@ -223,6 +269,11 @@ class Keeper:
         watching = self._watching
         look = watching.look(window.arrays, size=size, began=window.first_at, ended=window.last_at)
         self._marked["after"][str(size)] = window.last_seq
+        self._marked["lastAt"] = now
+        if look.ticket is not None:
+            self._marked["ticket"] = self._ticket(look.ticket, now=now)
+        elif look.action == "resolve":
+            self._marked["ticket"] = None
         recorded = size == _shown(watching.sizes)
         result = self._detector.check(watching.reference, window.arrays) if recorded else None
         with self._events.writing():
@@ -237,22 +288,34 @@ class Keeper:
                 resolution="a window was tested again",
             )
             if look.ticket is not None:
-                self._ticket(look.ticket, now=now)
+                self._tell(now=now)
             elif look.action == "resolve":
                 self._resolve(windows.RESOLUTION, now=now)
         self._count(window, result=result, now=now)
 
-    def _ticket(self, ticket: watch.Ticket, *, now: float) -> None:
-        self._open(
-            windows.ALERT,
-            windows.summary(ticket, deployment=self.watched.deployment),
-            windows.description(
+    def _ticket(self, ticket: watch.Ticket, *, now: float) -> dict[str, Any]:
+        """Return the ticket that is open with what was found; it stays the one that was opened."""
+        before = self._marked.get("ticket")
+        return windows.ticket(
+            kind=ticket.kind,
+            summary=windows.summary(ticket, deployment=self.watched.deployment),
+            description=windows.description(
                 ticket,
                 revision=self.watched.revision,
                 tickets_per_month=self.watched.section.budget.tickets_per_month,
             ),
-            now=now,
+            shifts=[
+                (f"{shift.stream} {shift.part}", shift.unit, shift.effect)
+                for shift in ticket.shifts
+            ],
+            at=now if before is None else before["at"],
         )
+
+    def _tell(self, *, now: float) -> None:
+        """Open the alert of the ticket, or refresh it."""
+        ticket = self._marked["ticket"]
+        if ticket is not None:
+            self._open(windows.ALERT, ticket["summary"], ticket["description"], now=now)
 
     @contextlib.contextmanager
     def _passing(self, places: dict[str, int], key: str, *, now: float) -> Iterator[None]:
@@ -293,15 +356,19 @@ class Keeper:
     def _window(self, *, rows: int, after: int) -> windows.Window | None:
         watched = self.watched
         newest = self._events.history.newest(
-            watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
+            watched.deployment,
+            namespace=watched.namespace,
+            revision=watched.revision,
+            after=after,
+            wanted=rows,
         )
         with contextlib.closing(newest):
             window = windows.assemble(newest, reference=self._trained, rows=rows)
         if window is not None and window.rows < windows.LEAST_FITTING * rows:
             raise errors.DataError(
                 f"the inputs of {window.unreadable} of {window.requests} requests do not fit the "
-                f"reference of {watched.package}: wanted the features of its schema; the window was "
-                "skipped"
+                f"reference of revision {watched.revision}: wanted the features of its schema; the "
+                "window was skipped"
             )
         return window
 
@@ -321,7 +388,7 @@ class Keeper:
             "lastSeq": window.last_seq,
             "learning": look is None,
             "evidence": 0.0 if look is None else min(look.evidence, watch.FULL),
-            "open": self._watch is not None and self._watch.standing.open,
+            "open": self._marked.get("ticket") is not None,
             **windows.record(window, found),
         }
 
@@ -365,26 +432,19 @@ class Keeper:
         self._show()
 
     def _show(self) -> None:
+        standing = self.standing
         self._series.standing(
             namespace=self.watched.namespace,
             deployment=self.watched.deployment,
             revision=self.watched.revision,
-            is_open=self._watch is not None and self._watch.standing.open,
-            evidence=0.0 if self._watch is None else min(self._watch.evidence, watch.FULL),
+            ticket=standing.ticket,
+            evidence=standing.evidence,
             learning=self._watch is None,
         )
 
     @property
     def _key(self) -> str:
         return f"monitor/{self.watched.deployment}"
-
-    @property
-    def _reference_file(self) -> Path:
-        return self._folder / f"{self.watched.deployment}.npz"
-
-    @property
-    def _learning_file(self) -> Path:
-        return self._folder / f"{self.watched.deployment}.learning.npz"
 
     @property
     def _marked(self) -> dict[str, Any]:

@@ -23,9 +23,10 @@ import pydantic
 from fairway import artifacts, clocks, errors
 from fairway.config import sections
 from fairway.model.schema import Schema
-from fairway.monitoring import detectors, exporter
+from fairway.monitoring import detectors, exporter, references, rounds
 from fairway.monitoring.eventstore import archive, places
-from fairway.monitoring.keeper import P_VALUE, Keeper, Watched
+from fairway.monitoring.keeper import P_VALUE, Keeper, Package, Watched
+from fairway.packaging import manifest
 
 log = logging.getLogger("fairway.monitoring.monitor")
 IDLE_SECONDS = 5.0  # between looks while nothing is to be watched
@@ -41,8 +42,8 @@ class Monitor:
     ) -> None:
         self._file, self._events, self.series = home / "monitor.json", events, series
         self._read: tuple[int, int] | None = None
-        self._watched: tuple[Watched, ...] = ()
-        self._keepers: dict[Watched, Keeper] = {}
+        self._watched: dict[Watched, Path] = {}  # with the package of each
+        self._rounds = rounds.Rounds(make=self._keeper, series=series)
         self._pruned = -PRUNE_SECONDS
         self._clock: clocks.Steady | None = None  # once it has read when the newest event came
 
@@ -65,39 +66,21 @@ class Monitor:
     def look(self, *, now: float) -> int:
         """Test every window that is full, and gives their number."""
         self._reread()
-        tested = 0
-        for watched in self._watched:
-            try:
-                tested += self._keeper(watched).look(
-                    tickets_per_month=watched.section.budget.tickets_per_month / len(self._watched),
-                    now=now,
-                )
-            except Exception as error:  # one deployment's: whatever it is, the others are looked at
-                self.series.failed(
-                    error, namespace=watched.namespace, deployment=watched.deployment
-                )
-                log.warning(
-                    "%s: %s",
-                    watched.deployment,
-                    error,
-                    exc_info=not isinstance(error, errors.FairwayError),
-                )
+        tested = self._rounds.look(tuple(self._watched), fleet=len(self._watched), now=now)
         self._prune()
         self.series.looked.set(now)
         return tested
 
     def _keeper(self, watched: Watched) -> Keeper:
-        """Return what watches a revision; it is made once, and again where that failed."""
-        if watched not in self._keepers:
-            self._keepers[watched] = Keeper(
-                watched, events=self._events, series=self.series, home=self._file.parent
-            )
-            self.series.watch(
-                namespace=watched.namespace,
-                deployment=watched.deployment,
-                revision=watched.revision,
-            )
-        return self._keepers[watched]
+        package = manifest.load(self._watched[watched])
+        trained = references.trained(package.path, files=package.files, features=package.features)
+        return Keeper(
+            watched,
+            package=Package(schema=package.schema, trained=trained),
+            events=self._events,
+            shelf=references.Folder(self._file.parent / "monitor", watched.deployment),
+            series=self.series,
+        )
 
     def _reread(self) -> None:
         """Read monitor.json where it was replaced; keeps to the old one while the new one cannot be
@@ -116,14 +99,13 @@ class Monitor:
                 "%s cannot be read, what was watched before is watched on: %s", self._file, error
             )
             return
-        self._watched = tuple(
-            found for name, item in deployments.items() for found in self._told(name, item)
-        )
-        self._keepers = {
-            watched: keeper for watched, keeper in self._keepers.items() if watched in self._watched
+        self._watched = {
+            watched: package
+            for name, item in deployments.items()
+            for watched, package in self._told(name, item)
         }
 
-    def _told(self, name: str, item: Any) -> list[Watched]:
+    def _told(self, name: str, item: Any) -> list[tuple[Watched, Path]]:
         """Return what is to be watched of a deployment: where it is described wrongly, what was
         watched before."""
         try:
@@ -135,7 +117,7 @@ class Monitor:
                 name,
                 error,
             )
-            return [watched for watched in self._watched if watched.deployment == name]
+            return [one for one in self._watched.items() if one[0].deployment == name]
 
     def _prune(self) -> None:
         """Let events go that are older than any deployment wants to keep them."""
@@ -163,17 +145,17 @@ def described(data: Any) -> Mapping[str, Any]:
     return deployments
 
 
-def parse(name: str, item: Any) -> Watched:
-    """Return what is to be watched of a deployment; raises ConfigError where it is described
-    wrongly."""
+def parse(name: str, item: Any) -> tuple[Watched, Path]:
+    """Return what is to be watched of a deployment, and its package; raises ConfigError where it is
+    described wrongly."""
     try:
-        return Watched(
+        watched = Watched(
             deployment=name,
             namespace=item["namespace"],
             revision=item["revision"],
-            package=Path(item["package"]),
             section=sections.Monitoring.model_validate(item.get("monitoring", {})),
         )
+        return watched, Path(item["package"])
     except (KeyError, TypeError, AttributeError, pydantic.ValidationError) as error:
         raise errors.ConfigError(
             f"wanted namespace, revision, package and monitoring ({error})"

@@ -2,10 +2,12 @@
 deployment's traffic.
 """
 
+import io
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,6 +18,41 @@ from fairway.monitoring.detectors import base
 from fairway.packaging import golden
 
 log = logging.getLogger("fairway.monitoring.references")
+USUAL, LEARNING = "usual", "learning"  # what windows are held against, and what is not whole yet
+
+
+class Shelf(Protocol):
+    """Where the files of one deployment are kept."""
+
+    def read(self, name: str) -> bytes | None:
+        """Return the file, None where there is none."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep all of the file or nothing."""
+
+    def remove(self, name: str) -> None:
+        """Forget the file; one that is not there is none."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A shelf that is a folder, for the files of all deployments."""
+
+    path: Path
+    deployment: str
+
+    def read(self, name: str) -> bytes | None:
+        file = self._file(name)
+        return file.read_bytes() if file.exists() else None
+
+    def write(self, name: str, content: bytes) -> None:
+        filesystem.write_bytes(self._file(name), content)
+
+    def remove(self, name: str) -> None:
+        self._file(name).unlink(missing_ok=True)
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{self.deployment}{'' if name == USUAL else f'.{name}'}.npz"
 
 
 def trained(
@@ -34,24 +71,25 @@ def trained(
     }
 
 
-def read(path: Path) -> dict[str, Any] | None:
+def read(shelf: Shelf, name: str) -> dict[str, Any] | None:
     """Return what was learnt, None where there is nothing that can be read."""
-    if not path.exists():
+    content = shelf.read(name)
+    if content is None:
         return None
     try:
-        return dict(golden.read_reference(path))
+        return dict(golden.read_reference(io.BytesIO(content)))
     except errors.PackageError as error:
         log.warning("it is learnt again: %s", error)
         return None
 
 
-def write(path: Path, arrays: Mapping[str, Any]) -> None:
+def write(shelf: Shelf, name: str, arrays: Mapping[str, Any]) -> None:
     """Write what was learnt, all of it or nothing; words as numpy's own, so that none is pickled."""
     plain = {
         name: values.astype(np.str_) if values.dtype.kind == "O" else values
         for name, values in arrays.items()
     }
-    filesystem.write_bytes(path, golden.archived(plain))
+    shelf.write(name, golden.archived(plain))
 
 
 def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

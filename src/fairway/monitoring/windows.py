@@ -109,23 +109,43 @@ def record(window: Window, result: base.DriftResult) -> dict[str, Any]:
     }
 
 
-def summary(ticket: watch.Ticket, *, deployment: str) -> str:
+def summary(found: watch.Ticket, *, deployment: str) -> str:
     """Return a ticket's first line."""
-    return f"{deployment}: {WHAT[ticket.kind]}: " + "; ".join(
-        _moved(shift) for shift in ticket.shifts[:3]
+    return f"{deployment}: {WHAT[found.kind]}: " + "; ".join(
+        _moved(shift) for shift in found.shifts[:3]
     )
 
 
-def description(ticket: watch.Ticket, *, revision: str, tickets_per_month: float) -> str:
+def description(found: watch.Ticket, *, revision: str, tickets_per_month: float) -> str:
     """Return a ticket's evidence, what was done already and what to do next."""
-    evidence = "; ".join(_moved(shift) for shift in ticket.shifts)
+    evidence = "; ".join(_moved(shift) for shift in found.shifts)
     return (
-        f"Revision {revision}, since {_time(ticket.since)}: {evidence}. Tickets like this are opened by "
+        f"Revision {revision}, since {_time(found.since)}: {evidence}. Tickets like this are opened by "
         f"chance at most {tickets_per_month:g} times in 30 days, over all deployments. Already "
         "done: nothing, drift alone neither pages nor rolls back. Next: "
-        f"{NEXT[ticket.kind]}; if it is here to stay, send labels (`fairway label`), since only they "
+        f"{NEXT[found.kind]}; if it is here to stay, send labels (`fairway label`), since only they "
         "tell whether the answers got worse; `fairway retrain` trains on them."
     )
+
+
+def ticket(
+    *,
+    kind: str,
+    summary: str,
+    description: str,
+    shifts: Sequence[tuple[str, str, float]],
+    at: float,
+) -> dict[str, Any]:
+    """Return an open ticket as it is kept: what moved in which unit how far, and since when it is
+    open."""
+    parts = [{"part": part, "unit": unit, "effect": float(effect)} for part, unit, effect in shifts]
+    return {
+        "at": at,
+        "kind": kind,
+        "summary": summary,
+        "description": description,
+        "shifts": parts[:NAMED_FEATURES],
+    }
 
 
 def skew(result: base.DriftResult) -> list[base.FeatureDrift]:

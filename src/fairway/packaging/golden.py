@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -131,7 +131,7 @@ def spread(total: int, *, wanted: int) -> Array:
     return np.unique(np.linspace(0, total - 1, num=min(wanted, total)).round().astype(np.int64))
 
 
-def read_reference(path: Path) -> Columns:
+def read_reference(path: Path | BinaryIO) -> Columns:
     """Return the reference window's arrays. Nothing in the file is executed, and nothing is
     unpacked before what it claims was added up."""
     try:

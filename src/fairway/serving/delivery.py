@@ -10,6 +10,7 @@ from fairway import errors, tls
 
 # a collector that hangs costs the queue 2 s of events, a tenth of its bound at 1,000 a second
 HTTP_TIMEOUT_SECONDS = 2.0
+LONGEST_ANSWER = 4096  # characters
 
 
 class Sender:
@@ -23,9 +24,11 @@ class Sender:
         token: Path | None = None,
         certificates: Path | None = None,
         pod: str = "",
+        timeout_seconds: float = HTTP_TIMEOUT_SECONDS,
     ) -> None:
+        self._timeout_seconds = timeout_seconds
         self._collector = collector
-        self._path = urlsplit(collector).path.rstrip("/") + "/v1/events"
+        self._path = urlsplit(collector).path.rstrip("/")
         self._connection: client.HTTPConnection | None = None
         self._token, self._pod = token, pod
         self._certificates = tls.Certificates(certificates) if certificates else None
@@ -34,9 +37,27 @@ class Sender:
     def post(self, lines: Sequence[bytes]) -> None:
         """Return when the collector has acknowledged the batch; raises Undelivered otherwise."""
         body = b"[" + b",".join(lines) + b"]"
+        status, text, after = self.exchange(
+            "POST", "events", body, content="application/cloudevents-batch+json"
+        )
+        if status // 100 == 2:
+            return
+        permanent = status in (400, 413, 415, 422)
+        raise Undelivered(
+            f"{status} {text[:200]}",
+            permanent=permanent,
+            wait_seconds=float(after) if after.isdigit() else 0.0,
+        )
+
+    def exchange(
+        self, method: str, question: str, body: bytes | None, *, content: str
+    ) -> tuple[int, str, str]:
+        """Return status, text and retry-after of the answer; raises Undelivered where none comes."""
+        path = f"{self._path}/v1/{question}"
+        headers = {"content-type": content}
         try:
             self._renew()
-            status, text, after = self._exchange(body, headers=self._headers())
+            return self._exchange(method, path, body, {**headers, **self._proof()})
         except errors.Unavailable as error:
             raise Undelivered(str(error)) from error
         except (OSError, client.HTTPException) as error:
@@ -48,14 +69,6 @@ class Sender:
             raise Undelivered(
                 f"the token in {self._token} cannot be sent ({type(error).__name__}): wanted one line of ASCII"
             ) from error
-        if status // 100 == 2:
-            return
-        permanent = status in (400, 413, 415, 422)
-        raise Undelivered(
-            f"{status} {text}",
-            permanent=permanent,
-            wait_seconds=float(after) if after.isdigit() else 0.0,
-        )
 
     def _renew(self) -> None:
         """Leave a connection that was made with another certificate than is there now."""
@@ -64,38 +77,39 @@ class Sender:
             self.close()
             self._context = context
 
-    def _headers(self) -> dict[str, str]:
-        content = {"content-type": "application/cloudevents-batch+json"}
+    def _proof(self) -> dict[str, str]:
+        """Return the headers that say who this server is."""
         if self._certificates is not None:
-            return {**content, tls.POD_HEADER: self._pod} if self._pod else content
+            return {tls.POD_HEADER: self._pod} if self._pod else {}
         if self._token is None:
-            return content
-        return {
-            **content,
-            "authorization": f"Bearer {self._token.read_text(encoding='ascii').strip()}",
-        }
+            return {}
+        return {"authorization": f"Bearer {self._token.read_text(encoding='ascii').strip()}"}
 
-    def _exchange(self, body: bytes, *, headers: Mapping[str, str]) -> tuple[int, str, str]:
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, str, str]:
         kept = self._connection is not None
         try:
-            return self._attempt(body, headers)
+            return self._attempt(method, path, body, headers)
         except (client.RemoteDisconnected, BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             self.close()
             if not kept:
                 raise
             # the collector had closed an idle connection: that is no failure
-            return self._attempt(body, headers)
+            return self._attempt(method, path, body, headers)
 
-    def _attempt(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, str]:
+    def _attempt(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, str, str]:
         if self._connection is None:
             self._connection = tls.connection(
                 self._collector,
                 certificates=self._certificates,
-                timeout_seconds=HTTP_TIMEOUT_SECONDS,
+                timeout_seconds=self._timeout_seconds,
             )
-        self._connection.request("POST", self._path, body, dict(headers))
+        self._connection.request(method, path, body, dict(headers))
         response = self._connection.getresponse()
-        text = response.read().decode("utf-8", "replace")[:200]
+        text = response.read().decode("utf-8", "replace")[:LONGEST_ANSWER]
         return response.status, text, response.headers.get("retry-after", "")
 
     def close(self) -> None:

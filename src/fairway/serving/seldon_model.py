@@ -38,6 +38,7 @@ from fairway.serving import (
     proof,
     protocol,
     seldon_message,
+    showing,
 )
 from fairway.serving.reply import InferenceReply
 
@@ -170,7 +171,7 @@ class Worker:
         self._seldon = Seldon(model, settings=settings.serving, origin=origin, events=self._events)
         self._infer = f"/v2/models/{model.name}/infer"
         self._largest = settings.serving.max_body_mebibytes << 20
-        self._drain_seconds = settings.drain_seconds
+        self._drain_seconds, self._settings = settings.drain_seconds, settings
         self._loop = asyncio.new_event_loop()
 
     @property
@@ -182,6 +183,7 @@ class Worker:
             application.calibrate()
             application.ready = True
         self._events.start()
+        showing.start(self._settings)
         threading.Thread(target=self._loop.run_forever, name="fairway-loop", daemon=True).start()
         atexit.register(self._events.close, timeout_seconds=FLUSH_SECONDS)
         self._drain_on_sigterm()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import bentoml
 
 from fairway import errors
-from fairway.serving import command, proof
+from fairway.serving import command, proof, showing
 
 if TYPE_CHECKING:
     from fairway.serving import app
@@ -111,7 +111,7 @@ class Service:
         self.application.calibrate()
         # the loop itself keeps tasks by weak references only
         self._tasks: list[asyncio.Task[None]] = []
-        self.drain_seconds = settings.drain_seconds
+        self.drain_seconds, self._settings = settings.drain_seconds, settings
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -123,6 +123,7 @@ class Service:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def start(self) -> None:
         self.events.start()
+        showing.start(self._settings)
         self._open_and_close()
         _quieten()
         _tune_garbage_collection()

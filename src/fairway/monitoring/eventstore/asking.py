@@ -34,7 +34,11 @@ class Asking:
         status, content = self.send(method, question, query, body=body)
         answer = _object(content)
         if status // 100 != 2:
-            raise self.refusal(status, question, answer)
+            raise self.refusal(
+                status, question, answer or {"error": content[:300].decode(errors="replace")}
+            )
+        if answer is None:
+            raise self.strange(question)
         return answer
 
     def content(self, question: str, query: dict[str, object]) -> bytes | None:
@@ -43,7 +47,7 @@ class Asking:
         if status == 404:
             return None
         if status != 200:
-            raise self.refusal(status, question, _object(content))
+            raise self.refusal(status, question, _object(content) or {})
         return content
 
     def send(
@@ -113,9 +117,9 @@ class Asking:
         )
 
 
-def _object(content: bytes) -> dict[str, Any]:
+def _object(content: bytes) -> dict[str, Any] | None:
     try:
         answer = json.loads(content)
     except ValueError:
-        answer = None
-    return answer if isinstance(answer, dict) else {"error": content[:300].decode(errors="replace")}
+        return None
+    return answer if isinstance(answer, dict) else None

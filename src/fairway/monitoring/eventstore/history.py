@@ -11,6 +11,7 @@ from fairway.monitoring.eventstore import answers, comparing, databases, gauges
 # characters of a request's logged inputs, or of its answers, that are read again
 LARGEST_PAYLOAD = 16 << 20
 END = 2**63 - 1
+MOST_ROWS = 1_000_000  # of one window
 # seq, request id, time, rows, inputs, answers and probabilities, the last three as JSON
 Record = Sequence[Any]
 

@@ -40,7 +40,7 @@ MAX_ASKING = 64  # questions that wait for the reader
 class Collector:
     """The application around one store.
 
-    `keep` is how long events are kept, by default for ever, and `max_bytes` how many. On a volume
+    `packages`: servers are asked to show theirs, for a monitor that is elsewhere. `keep` is how long events are kept, by default for ever, and `max_bytes` how many. On a volume
     of its own some room is held in `reserve`, to remove events with when it is full. `loopback`:
     only this machine's callers are served; `proof` reads from a request what `gate` knows its
     caller by. When events came, and how long that is ago, is by a steady clock: whatever the
@@ -56,6 +56,7 @@ class Collector:
         keep: timedelta | None = None,
         max_bytes: int = upkeep.MAX_BYTES,
         reserve: bool = False,
+        packages: bool = False,
         loopback: bool = True,
         source: clocks.Source = clocks.MACHINE,
     ) -> None:
@@ -84,6 +85,7 @@ class Collector:
             writer=self._writer,
             reader=self._reader,
             known=self._callers,
+            packages=packages,
         )
         self._tending = tending.Tending(
             self._read_store,

@@ -45,9 +45,11 @@ class Keeping:
         writer: Executor,
         reader: Executor,
         known: callers.Callers,
+        packages: bool,
     ) -> None:
         self._store, self._read_store, self._clock = store, read_store, clock
         self._writer, self._reader, self._callers = writer, reader, known
+        self._packages = packages  # whether servers are asked to show theirs
         self._bodies = bodies.Bodies(most_bytes=MOST_COMING)
 
     async def package(self, request: Request, caller: access.Principal) -> Response:
@@ -59,7 +61,9 @@ class Keeping:
         )
         if request.method == "GET":
             found = await _in(self._reader, self._read_store.blobs.digests, place)
-            return JSONResponse({"files": found})
+            return JSONResponse({"wanted": self._packages, "files": found})
+        if not self._packages:
+            raise errors.DataError("no packages are kept here (--packages); nothing was stored")
         return await self._put(request, place, caller=caller)
 
     async def blob(self, request: Request, caller: access.Principal) -> Response:

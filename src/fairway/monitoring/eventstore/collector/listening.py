@@ -28,6 +28,7 @@ def serve(
     keep: timedelta | None = None,
     max_bytes: int = upkeep.MAX_BYTES,
     reserve: bool = False,
+    packages: bool = False,
 ) -> None:
     """Answer until SIGTERM or SIGINT, finishes what was begun, and returns; with `tls` over https
     alone."""
@@ -38,6 +39,7 @@ def serve(
         keep=keep,
         max_bytes=max_bytes,
         reserve=reserve,
+        packages=packages,
         loopback=host in refusals.LOOPBACK,
     )
     try:
