@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fairway import artifacts, errors
-from fairway.cli import options
+from fairway.cli import fleet, options
 
 if TYPE_CHECKING:
     from fairway.config import sections
@@ -270,3 +270,6 @@ def _history(served: Any) -> Any:
 
     at = hindsight.evenly(served.rows) if served.at is None else served.at
     return hindsight.Recorded(columns=served.columns, at=at, losses=served.losses)
+
+
+monitor.add_command(fleet.run)

@@ -144,17 +144,17 @@ def operator(
     from fairway.platforms.kubernetes import prometheus as prometheuses
     from fairway.platforms.kubernetes.objects import names
 
-    _log()
-    seconds = _seconds(interval)
+    log_to_stderr()
+    between = seconds(interval)
     for network in hook_networks:
         hosts.network(network)
-    certificates = _certificates(collector_certificates, token=collector_token, collector=collector)
+    shown = certificates(collector_certificates, token=collector_token, collector=collector)
     servers_certificates = _volume(server_certificates, collector=collector)
     server = api.connect(context)
     settings = target.OperatorSettings(
         server_image=server_image,
         seldon_image=seldon_image,
-        interval_seconds=seconds,
+        interval_seconds=between,
         hook_hosts=hook_hosts,
         hook_networks=hook_networks,
         templates=counts.templates(templates),
@@ -170,7 +170,7 @@ def operator(
 
     def evidence(namespace: str) -> Any:
         return remote.RemoteEvidence(
-            collector, namespace=namespace, token=collector_token, certificates=certificates
+            collector, namespace=namespace, token=collector_token, certificates=shown
         )
 
     asked = prometheuses.Prometheus(prometheus, gateway=_labels(gateway_labels))
@@ -182,7 +182,7 @@ def operator(
         raise errors.PlatformError("leadership was lost: another operator acts now; this one ends")
 
 
-def _log() -> None:
+def log_to_stderr() -> None:
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
@@ -191,7 +191,7 @@ def _log() -> None:
     logging.getLogger("kopf").setLevel(logging.WARNING)
 
 
-def _seconds(interval: str) -> float:
+def seconds(interval: str) -> float:
     """Return the time between two looks; raise UsageError for what is no duration."""
     from fairway.config import sections
 
@@ -201,7 +201,7 @@ def _seconds(interval: str) -> float:
         raise errors.UsageError(f"--interval {interval!r}: {error}") from error
 
 
-def _certificates(
+def certificates(
     folder: Path | None, *, token: Path | None, collector: str
 ) -> "tls.Certificates | None":
     from fairway import tls

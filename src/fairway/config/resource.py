@@ -94,6 +94,20 @@ class Scaling(sections.Section):
         return self
 
 
+class Retraining(sections.Retraining):
+    """When a challenger is trained: by a Job of the CronJob that is named."""
+
+    cron_job: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=52)] | (
+        None
+    ) = None
+    """A CronJob of the namespace, whose Job is made as `kubectl create job --from` makes one; it may
+    be suspended. None: nothing is started, and a person is told."""
+    alerts: Annotated[tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=16)] = (
+        "RealisedQualityBurn",
+    )
+    """Alerts that start a run when Alertmanager says that they fire; drift alone is none of them."""
+
+
 class Spec(sections.Section):
     """What `kubectl apply` of a ModelDeployment asks for."""
 
@@ -118,6 +132,8 @@ class Spec(sections.Section):
     strategy: sections.Strategy = Field(
         default_factory=sections.Strategy, json_schema_extra={"default": {}}
     )
+    monitoring: sections.Monitoring = sections.Monitoring()
+    retraining: Retraining = Retraining()
     revision_history_limit: Annotated[int, Field(ge=1, le=10)] = 3
     """Revisions kept besides those in service: a late rollback needs the one before."""
     paused: bool = False

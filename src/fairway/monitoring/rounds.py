@@ -2,7 +2,7 @@
 the others are looked at."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from fairway import errors
 from fairway.monitoring import exporter
@@ -22,14 +22,15 @@ class Rounds:
     def look(self, watched: Sequence[Watched], *, fleet: int, now: float) -> int:
         """Test every window that is full, and give their number. Each deployment has its part of
         the budget of a fleet of so many."""
-        self._forget(watched)
-        return sum(self._look(one, fleet=fleet, now=now) for one in watched)
+        self.forget(watched)
+        return sum(self.look_at(one, fleet=fleet, now=now) for one in watched)
 
     def keeper(self, watched: Watched) -> Keeper | None:
         """Return what watches a revision, None where that could not be made."""
         return self._keepers.get(watched)
 
-    def _look(self, watched: Watched, *, fleet: int, now: float) -> int:
+    def look_at(self, watched: Watched, *, fleet: int, now: float) -> int:
+        """Test every window of one deployment that is full, and give their number."""
         self.failures.pop(watched, None)
         budget = watched.section.budget.tickets_per_month / fleet
         try:
@@ -56,7 +57,8 @@ class Rounds:
             )
         return self._keepers[watched]
 
-    def _forget(self, watched: Sequence[Watched]) -> None:
+    def forget(self, watched: Collection[Watched]) -> None:
+        """Let go of what is watched no longer."""
         wanted = {(one.namespace, one.deployment, one.revision) for one in watched}
         for gone in [one for one in self._keepers if one not in watched]:
             del self._keepers[gone]

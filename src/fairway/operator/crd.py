@@ -33,7 +33,7 @@ class Root(sections.Section):
     spec: resource.Spec
     """What is asked for."""
     status: reported.Status | None = None
-    """What was seen and decided; the operator alone writes it."""
+    """What was seen and decided; the operator writes it, and of `monitoring` the monitor."""
 
 
 COLUMNS = (
@@ -43,6 +43,7 @@ COLUMNS = (
     ("Weight", "integer", ".status.weight"),
     ("Verdict", "string", ".status.verdict"),
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'),
+    ("Drift", "string", ".status.monitoring.drift"),
     ("Age", "date", ".metadata.creationTimestamp"),
     ("Reason", "string", ".status.reason"),
 )
@@ -56,7 +57,14 @@ OBJECT = {  # what every object has; the API server itself checks it
     "metadata": {"type": "object"},
 }
 TEMPLATE = "spec.podTemplate"  # Kubernetes' own
-ELSEWHERE = ("spec.serving.runtime",)  # spec.runtime says it
+ELSEWHERE = (
+    "spec.serving.runtime",  # spec.runtime says it
+    "spec.monitoring.engine",  # the monitor's own, as how often it looks
+    "spec.monitoring.interval",
+    "spec.monitoring.retention",  # the collector's
+    "spec.retraining.maxNewRows",  # the pipeline's
+    "spec.retraining.deploy",
+)
 UNEXPLAINED = {"spec.gateway.parentRefs[].name": "The Gateway's name."}
 # Lists that are merged by a key; the others are replaced whole. spec.strategy.guards has names too,
 # but a merge would add what server-side apply brings to the guards that came by default, and they

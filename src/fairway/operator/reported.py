@@ -32,7 +32,8 @@ class StatusCondition(sections.Section):
     """What holds at present, as kstatus and `kubectl wait` read it."""
 
     type: Annotated[str, Field(max_length=316)]
-    """Accepted, Available, Ready, RouteReady, Progressing, Degraded, Reconciling or Stalled."""
+    """Accepted, Available, Ready, RouteReady, Progressing, Degraded, Reconciling, Stalled or
+    Monitored."""
     status: Literal["True", "False", "Unknown"]
     """Whether it holds."""
     observed_generation: Annotated[int, Field(ge=0)] | None = None
@@ -85,8 +86,49 @@ class CommandReply(sections.Section):
     """What it did, or why it changed nothing."""
 
 
+class Ticket(sections.Section):
+    """What a person is told of a shift."""
+
+    opened_at: Time
+    """When it was opened."""
+    kind: Annotated[str, Field(max_length=32)]
+    """quality, covariate, prediction, or skew: never like the training data."""
+    summary: Text
+    """What moved, and how far."""
+
+
+class Trained(sections.Section):
+    """What became of retraining."""
+
+    reason: Text
+    """Why a run was started, or was not."""
+    run: Name | None = None
+    """The newest Job."""
+    started_at: Time | None = None
+    """When it was started."""
+    outcome: Literal["Running", "Succeeded", "Failed"] | None = None
+    """What became of it."""
+
+
+class Monitored(sections.Section):
+    """How what is served stands to what is usual; the monitor alone writes it."""
+
+    revision: Name
+    """The revision that is watched."""
+    drift: Literal["Unwatched", "Learning", "Usual", "Shifted", "Failing"]
+    """In a word: Learning what is usual, Usual, Shifted while a ticket is open."""
+    learnt: Annotated[str, Field(max_length=32)] | None = None
+    """Windows that were learnt from, of those that are wanted."""
+    last_window_time: Time | None = None
+    """When the newest window was tested, a few minutes late at most."""
+    ticket: Ticket | None = None
+    """The ticket that is open."""
+    retraining: Trained | None = None
+    """Whether a challenger is trained."""
+
+
 class Status(sections.Section):
-    """What was seen and decided; the operator alone writes it."""
+    """What was seen and decided; the operator writes it, and of `monitoring` the monitor."""
 
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """The generation of the spec that the rest speaks of."""
@@ -117,6 +159,8 @@ class Status(sections.Section):
     """The last verdicts and commands, oldest first."""
     guards: Annotated[tuple[GuardEvidence, ...], Field(max_length=16)] | None = None
     """The evidence of the rollout in progress."""
+    monitoring: Monitored | None = None
+    """How what is served stands to what is usual."""
     checkpoint: Annotated[str, Field(max_length=262144)] | None = None
     """The rollout's whole state as JSON, for the operator alone: a new operator goes on from it."""
     last_command: Annotated[str, Field(max_length=512)] | None = None

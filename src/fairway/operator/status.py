@@ -26,6 +26,7 @@ REFUSED, FAULT = REFUSALS = (
     "Fault",
 )  # reasons of Stalled: an object is not taken; a look failed by a fault of ours
 ROUTE_READY = "RouteReady"
+MONITORED = "Monitored"  # the monitor's
 MOVING = (
     Phase.STARTING,
     Phase.SHADOW,
@@ -79,12 +80,16 @@ def build(state: State, *, policy: sections.Strategy, told: Context) -> Json:
         verdict=verdict,
         reason=_cut(_reason(state, told)),
         rejected=state.rejected,
-        conditions=_timed(
-            _conditions(state, told),
-            generation=told.generation,
-            before=told.before.get("conditions", ()),
-            now=told.now,
+        conditions=(
+            *_timed(
+                _conditions(state, told),
+                generation=told.generation,
+                before=told.before.get("conditions", ()),
+                now=told.now,
+            ),
+            *_monitors(told.before),
         ),
+        monitoring=told.before.get("monitoring"),
         history=tuple(_row(row) for row in state.history),
         guards=_guards(state),
         last_command=told.last_command,
@@ -252,6 +257,29 @@ def _conditions(state: State, told: Context) -> list[tuple[str, bool, str, str]]
             problem or ("spec.paused is set" if paused else refusal or state.reason),
         ),
     ]
+
+
+def _monitors(before: Mapping[str, Any]) -> list[reported.StatusCondition]:
+    """Return what the monitor wrote: its condition is not ours."""
+    return [
+        reported.StatusCondition.model_validate(condition)
+        for condition in before.get("conditions", ())
+        if condition["type"] == MONITORED
+    ]
+
+
+def timed(
+    condition: tuple[str, bool, str, str],
+    *,
+    generation: int,
+    before: Mapping[str, Any],
+    now: float,
+) -> Json:
+    """Return a condition as a status has it, with the time at which it last changed."""
+    (found,) = _timed(
+        [condition], generation=generation, before=before.get("conditions", ()), now=now
+    )
+    return found.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _reason(state: State, told: Context) -> str:

@@ -9,6 +9,10 @@ from fairway.config import loader, resource, sections
 
 # objects are named after it and the revision, in 63; the CRD refuses a longer one
 LONGEST_NAME = 50
+# the monitor's own on a cluster: its engine, how often it looks, and what the collector keeps
+ELSEWHERE = {
+    name: getattr(sections.Monitoring(), name) for name in ("engine", "interval", "retention")
+}
 
 
 def spec(
@@ -27,6 +31,13 @@ def spec(
             runtime=config.serving.runtime,
             serving=config.serving,
             strategy=config.strategy,
+            monitoring=config.monitoring.model_copy(update=ELSEWHERE),
+            retraining=resource.Retraining(
+                **{
+                    name: getattr(config.retraining, name)
+                    for name in sections.Retraining.model_fields
+                }
+            ),
             gateway=resource.Gateway(
                 parent_refs=tuple(map(_parent, config.platform.gateways)),
                 hostnames=config.platform.hostnames,

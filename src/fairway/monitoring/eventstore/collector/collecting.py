@@ -40,8 +40,9 @@ MAX_ASKING = 64  # questions that wait for the reader
 class Collector:
     """The application around one store.
 
-    `packages`: servers are asked to show theirs, for a monitor that is elsewhere. `keep` is how long events are kept, by default for ever, and `max_bytes` how many. On a volume
-    of its own some room is held in `reserve`, to remove events with when it is full. `loopback`:
+    `packages`: servers are asked to show theirs, for a monitor that is elsewhere. `keep` is how
+    long events are kept, by default for ever, and `max_bytes` how many. On a volume of its own some
+    room is held in `reserve`, to remove events with when it is full. `loopback`:
     only this machine's callers are served; `proof` reads from a request what `gate` knows its
     caller by. When events came, and how long that is ago, is by a steady clock: whatever the
     machine's is set to, they are kept for nine tenths of it.

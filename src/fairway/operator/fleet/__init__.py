@@ -1,0 +1,13 @@
+"""The monitor of a cluster: holds what every ModelDeployment is asked and answers against what is
+usual, tells of it in their status, and starts retraining.
+
+    shards       which deployments are one monitor's: by a hash, and a Lease for each shard
+    packages     what a monitor knows of a model: the files that its servers showed
+    watching     one look at all deployments of the shard
+    telling      the status, its condition and the events
+    loop         the losses that labels tell of, and Jobs that train a challenger
+    receiver     what Alertmanager says
+    process      all of it as a process
+
+What must survive a monitor is the collector's to keep.
+"""

@@ -1,0 +1,367 @@
+"""The loop of a cluster: labels tell what answers lose, and a Job trains a challenger where that is
+too much.
+
+A Job is made of the CronJob that the ModelDeployment names, as `kubectl create job --from` makes
+one. Its name has the number of the run: a monitor that was killed in between makes none twice.
+"""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import prometheus_client
+
+from fairway.config import resource
+from fairway.monitoring.eventstore import distant
+from fairway.operator import posting
+from fairway.operator.fleet import jobs, telling
+from fairway.platforms.kubernetes import api
+from fairway.retraining import policy, trigger
+from fairway.rollout.states import Phase
+
+log = logging.getLogger("fairway.fleet")
+
+EVERY_SECONDS = 15.0  # between two looks at the labels of one deployment
+LABELS_A_LOOK = 50_000  # events of which labels are taken in at one look
+ASKED_SECONDS = 6 * 3600.0  # that an alert is remembered while a run may not begin yet
+SETTLED = (str(Phase.STABLE), str(Phase.ROLLED_BACK))
+QUALITY = "quality"  # of a drift ticket: data that is broken trains no model
+Key = tuple[str, str]
+Json = dict[str, Any]
+
+
+class Series:
+    """What is shown of retraining."""
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        owner = ("namespace", "deployment")
+        self.evidence = prometheus_client.Gauge(
+            "fairway_retraining_loss_evidence",
+            "Evidence that answers lose more than they may; at 1 a run may start.",
+            (*owner, "revision"),
+            registry=registry,
+        )
+        self.limit = prometheus_client.Gauge(
+            "fairway_retraining_loss_limit",
+            "The mean loss that is tolerated: the test split's bound and retraining.maxLossIncrease.",
+            (*owner, "revision"),
+            registry=registry,
+        )
+        self.runs = prometheus_client.Counter(
+            "fairway_retraining_runs",
+            "Runs by what became of them: started, succeeded or failed.",
+            (*owner, "outcome"),
+            registry=registry,
+        )
+        self.active = prometheus_client.Gauge(
+            "fairway_retraining_run_active",
+            "1 while a run trains a challenger.",
+            owner,
+            registry=registry,
+        )
+        self.last = prometheus_client.Gauge(
+            "fairway_retraining_last_run_timestamp_seconds",
+            "When the newest run was started.",
+            owner,
+            registry=registry,
+        )
+
+    def watch(self, key: Key) -> None:
+        """Let the counters begin at 0, so that the first is an increase."""
+        for outcome in ("started", "succeeded", "failed"):
+            self.runs.labels(*key, outcome)
+
+
+@dataclass
+class Remembered:
+    """What is known of one deployment between two looks; all of it can be read again."""
+
+    at: float
+    said: Json
+    running: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An alert that asked for a run."""
+
+    alert: str
+    at: float
+
+
+class Loops:
+    """The loops of the deployments of one monitor."""
+
+    def __init__(self, server: api.Api, *, series: Series) -> None:
+        self._api, self._series = server, series
+        self._known: dict[Key, Remembered] = {}
+        self._asked: dict[Key, Asked] = {}
+
+    def forget(self, keys: Collection[Key]) -> None:
+        """Let go of what is watched no longer."""
+        self._known = {key: known for key, known in self._known.items() if key in keys}
+        self._asked = {key: asked for key, asked in self._asked.items() if key in keys}
+
+    def ask(self, key: Key, section: resource.Retraining, *, alert: str, now: float) -> str:
+        """Remember that an alert asks for a run, and return what becomes of it; the same alert,
+        however often it comes, asks once."""
+        if alert not in section.alerts:
+            return f"{alert} starts no run (spec.retraining.alerts)"
+        if section.cron_job is None or not section.enabled:
+            return "nothing is started: spec.retraining names no cronJob, or is off"
+        self._asked.setdefault(key, Asked(alert, now))
+        return "a run is started where none is in progress and the last is long enough ago"
+
+    def look(
+        self,
+        owner: Mapping[str, Any],
+        section: resource.Retraining,
+        *,
+        store: distant.Distant,
+        revision: str,
+        facts: Mapping[str, Any],
+        ticket: Mapping[str, Any] | None,
+        now: float,
+    ) -> Json | None:
+        """Take in labels, start a run where that is due, and return what the status says of it."""
+        metadata = owner["metadata"]
+        key = metadata["namespace"], metadata["name"]
+        known = self._known.get(key)
+        if known is not None and now - known.at < EVERY_SECONDS and key not in self._asked:
+            return known.said
+        if known is None:
+            self._series.watch(key)
+        turn = Turn(
+            owner=owner,
+            section=section,
+            store=store,
+            revision=revision,
+            facts=facts,
+            quality=ticket is not None and ticket["kind"] == QUALITY,
+            asked=self._asked.get(key),
+            now=now,
+        )
+        said, running = self._take(turn, key)
+        self._known[key] = Remembered(now, said, running)
+        return said
+
+    def _take(self, turn: "Turn", key: Key) -> tuple[Json, str | None]:
+        found = jobs.newest(self._api, turn.owner)
+        kept = Kept.of(turn.store.conclusions.mark(turn.mark))
+        watching = turn.labels(kept)
+        decision = turn.decide(watching, kept, running=found.name if found.active else None)
+        self._show(turn, key, watching, found)
+        if decision.start and turn.section.cron_job is not None:
+            number = kept.runs + 1
+            name = jobs.start(
+                self._api,
+                turn.owner,
+                cron_job=turn.section.cron_job,
+                number=number,
+                revision=turn.revision,
+                reason=decision.reason,
+            )
+            rearmed = None if watching is None else trigger.rearmed(watching)
+            turn.keep(Kept(rearmed, runs=number, last_run_at=turn.now))
+            self._asked.pop(key, None)
+            self._series.runs.labels(*key, "started").inc()
+            self._series.last.labels(*key).set(turn.now)
+            posting.post(
+                self._api,
+                turn.owner,
+                at=turn.now,
+                type="RetrainingStarted",
+                message=f"Job {name}: {decision.reason}",
+            )
+            found = jobs.Run(name=name, started_at=turn.now, outcome="Running")
+        elif turn.moved(watching, kept):
+            turn.keep(Kept(watching, runs=kept.runs, last_run_at=kept.last_run_at))
+        self._count(key, found)
+        return _said(decision.reason, found, start=decision.start), found.name
+
+    def _show(
+        self, turn: "Turn", key: Key, watching: trigger.Trigger | None, found: jobs.Run
+    ) -> None:
+        bound = policy.reference_bound(turn.facts)
+        if bound is not None:
+            limit = policy.limit(turn.section, bound=bound)
+            self._series.limit.labels(*key, turn.revision).set(limit)
+        evidence = 0.0 if watching is None else min(watching.evidence, 1.0)
+        self._series.evidence.labels(*key, turn.revision).set(evidence)
+        self._series.active.labels(*key).set(found.active)
+        if found.started_at is not None:
+            self._series.last.labels(*key).set(found.started_at)
+
+    def _count(self, key: Key, found: jobs.Run) -> None:
+        """Count a run once that was seen to run and has ended."""
+        before = self._known.get(key)
+        if before is None or before.running != found.name or found.active:
+            return
+        was = (before.said or {}).get("outcome")
+        if was == "Running" and found.outcome is not None:
+            self._series.runs.labels(*key, found.outcome.lower()).inc()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of one deployment's loop."""
+
+    watching: trigger.Trigger | None
+    runs: int = 0
+    last_run_at: float | None = None
+    raw: Mapping[str, Any] | None = None  # of the trigger, as it was read
+
+    @classmethod
+    def of(cls, mark: Any) -> "Kept":
+        if not isinstance(mark, dict):
+            return cls(None)
+        return cls(
+            None,
+            runs=int(mark.get("runs", 0)),
+            last_run_at=mark.get("lastRunAt"),
+            raw=mark.get("trigger"),
+        )
+
+    def to_json(self) -> Json:
+        return {
+            "trigger": None if self.watching is None else self.watching.to_json(),
+            "runs": self.runs,
+            "lastRunAt": self.last_run_at,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One look at one deployment's labels."""
+
+    owner: Mapping[str, Any]
+    section: resource.Retraining
+    store: distant.Distant
+    revision: str
+    facts: Mapping[str, Any]
+    quality: bool  # a ticket says that its data is broken
+    asked: Asked | None
+    now: float
+
+    @property
+    def namespace(self) -> str:
+        return str(self.owner["metadata"]["namespace"])
+
+    @property
+    def name(self) -> str:
+        return str(self.owner["metadata"]["name"])
+
+    @property
+    def mark(self) -> str:
+        return f"retraining/{self.name}"
+
+    def labels(self, kept: Kept) -> trigger.Trigger | None:
+        """Return the evidence with the labels that came since the last look; None where the package
+        records no test loss."""
+        bound = policy.reference_bound(self.facts)
+        if bound is None:
+            return None
+        position = self.store.evidence.position()
+        found = trigger.read(kept.raw, revision=self.revision, store=position.store)
+        if found is None:
+            first = self.store.history.first(
+                self.name, namespace=self.namespace, revision=self.revision
+            )
+            found = trigger.begun(
+                revision=self.revision, store=position.store, after=first, now=self.now
+            )
+        after, joined = self.store.evidence.labelled(
+            self.name, after=found.after, until=found.after + LABELS_A_LOOK, gauge=self.revision
+        )
+        losses = [one.wrong / one.rows for one in joined if one.revision == self.revision]
+        return trigger.step(
+            found,
+            losses,
+            section=self.section,
+            limit=policy.limit(self.section, bound=bound),
+            after=after,
+            now=self.now,
+        )
+
+    def moved(self, watching: trigger.Trigger | None, kept: Kept) -> bool:
+        """Say whether there is news to keep: labels, or many events without one."""
+        if watching is None:
+            return False
+        before = kept.raw or {}
+        return (
+            watching.labels != before.get("labels")
+            or watching.after - int(before.get("after", 0)) >= LABELS_A_LOOK // 5
+        )
+
+    def decide(
+        self, watching: trigger.Trigger | None, kept: Kept, *, running: str | None
+    ) -> policy.Decision:
+        """Return whether to start a run now, and why."""
+        known = self.store.history.realised(
+            self.name,
+            self.revision,
+            namespace=self.namespace,
+            limit=self.section.min_labels,
+        )
+        signals = policy.Signals(
+            labelled=known.rows,
+            lost=known.lost,
+            reference_loss=policy.reference_loss(self.facts),
+            task=known.task,
+            evidence=0.0 if watching is None else watching.evidence,
+            bound=policy.reference_bound(self.facts),
+            running=running,
+            drifted=False,
+            last_run_at=kept.last_run_at,
+            settled=self.owner.get("status", {}).get("phase") in SETTLED,
+        )
+        decision = policy.decide(self.section, signals=signals, now=self.now)
+        return self._vetoed(self._answered(decision, signals))
+
+    def _answered(self, decision: policy.Decision, signals: policy.Signals) -> policy.Decision:
+        """Return the decision with an alert that asks for a run: what holds a run back holds it back
+        too."""
+        asked = self.asked
+        waits = (
+            signals.running is not None
+            or not signals.settled
+            or not self.section.enabled
+            or self._cooling(signals)
+        )
+        if asked is None or decision.start or waits or self.now - asked.at > ASKED_SECONDS:
+            return decision
+        return policy.Decision(start=True, reason=f"alert {asked.alert} fires", loss=decision.loss)
+
+    def _cooling(self, signals: policy.Signals) -> bool:
+        cool_down = self.section.cool_down.total_seconds()
+        return signals.last_run_at is not None and self.now - signals.last_run_at < cool_down
+
+    def _vetoed(self, decision: policy.Decision) -> policy.Decision:
+        if not decision.start:
+            return decision
+        why = None
+        if self.quality:
+            why = "a ticket says that its data is broken: a model that learns from it learns the fault"
+        elif self.section.cron_job is None:
+            why = "spec.retraining.cronJob names no CronJob, so nothing is started"
+        if why is None:
+            return decision
+        return policy.Decision(start=False, reason=f"{decision.reason}; {why}", loss=decision.loss)
+
+    def keep(self, kept: Kept) -> None:
+        """Write it down; raises Overtaken where another monitor was faster."""
+        if kept.watching is None and not kept.runs:
+            return
+        self.store.conclusions.set_mark(self.mark, kept.to_json())
+
+
+def _said(reason: str, found: jobs.Run, *, start: bool) -> Json:
+    said: Json = {"reason": telling.cut(found.reason if start and found.reason else reason)}
+    if found.name is not None:
+        said["run"] = found.name
+        if found.started_at is not None:
+            said["startedAt"] = telling.when(found.started_at)
+        if found.outcome is not None:
+            said["outcome"] = found.outcome
+    return said

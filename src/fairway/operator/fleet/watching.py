@@ -1,0 +1,207 @@
+"""One look at all deployments of a shard: windows are held against what is usual, labels against what
+may be lost, and the status says what came of it."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+
+from fairway import budget, errors
+from fairway.config import loader, resource, sections
+from fairway.monitoring import exporter, rounds
+from fairway.monitoring.eventstore import asking, distant
+from fairway.monitoring.keeper import Keeper, Watched
+from fairway.operator import posting
+from fairway.operator.fleet import loop, packages, shards, telling
+from fairway.platforms.kubernetes import api
+
+log = logging.getLogger("fairway.fleet")
+
+LOOK_SECONDS = 60.0  # that one deployment may take together
+Key = tuple[str, str]  # namespace and name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A deployment as its resource asks for it."""
+
+    object: Mapping[str, Any]
+    watched: Watched
+    digest: str
+    retraining: resource.Retraining
+
+    @property
+    def key(self) -> Key:
+        return self.watched.namespace, self.watched.deployment
+
+
+class Fleet:
+    """What one monitor watches; all that must survive it is kept by the collector."""
+
+    def __init__(
+        self,
+        server: api.Api,
+        line: asking.Asking,
+        *,
+        shard: shards.Shard,
+        engine: str,
+        namespaces: Collection[str],
+        series: exporter.Exporter,
+        losses: loop.Series,
+    ) -> None:
+        self._api, self._line, self._shard, self._engine = server, line, shard, engine
+        self._namespaces, self.series = namespaces, series
+        self._rounds = rounds.Rounds(make=self._keeper, series=series)
+        self._wanted: dict[Watched, Wanted] = {}
+        self._known: dict[Watched, packages.Known] = {}
+        self._stores: dict[Key, distant.Distant] = {}
+        self._loops = loop.Loops(server, series=losses)
+        self._posted: dict[Key, dict[str, Any]] = {}  # the open ticket that was told
+
+    def look(self, *, now: float, leads: Callable[[], bool]) -> int:
+        """Look at each deployment of the shard, while the monitor leads; return how many windows
+        were tested."""
+        found = self._found()
+        ours = {one.watched: one for one in found if self._shard.has(*one.key)}
+        self._forget(ours)
+        self._wanted = ours
+        tested = 0
+        for watched, one in ours.items():
+            if not leads():
+                return tested
+            with budget.within(LOOK_SECONDS):
+                tested += self._rounds.look_at(watched, fleet=len(found), now=now)
+                self._tell(one, now=now)
+        self.series.looked.set(now)
+        return tested
+
+    def ask(self, namespace: str, deployment: str, *, alert: str, now: float) -> str:
+        """Take an alert that fires, and return what becomes of it in a sentence."""
+        for one in self._wanted.values():
+            if one.key == (namespace, deployment):
+                return self._loops.ask(one.key, one.retraining, alert=alert, now=now)
+        return "it is none that this monitor watches"
+
+    def _found(self) -> list[Wanted]:
+        """Return the deployments that have a revision in service."""
+        places = self._namespaces or (None,)
+        objects = [one for place in places for one in self._api.find("ModelDeployment", place)]
+        return [one for one in map(self._read, objects) if one is not None]
+
+    def _read(self, found: Mapping[str, Any]) -> Wanted | None:
+        metadata, spec = found["metadata"], found.get("spec", {})
+        stable = found.get("status", {}).get("stable", {})
+        if not stable.get("digest") or metadata.get("deletionTimestamp"):
+            return None
+        try:
+            section = sections.Monitoring.model_validate(spec.get("monitoring", {}))
+            retraining = resource.Retraining.model_validate(spec.get("retraining", {}))
+        except pydantic.ValidationError as error:
+            log.warning("%s", loader.explain(error, where=metadata["name"], root=resource.Spec))
+            return None
+        watched = Watched(
+            deployment=metadata["name"],
+            namespace=metadata["namespace"],
+            revision=stable["revision"],
+            section=section.model_copy(update={"engine": self._engine}),
+        )
+        return Wanted(object=found, watched=watched, digest=stable["digest"], retraining=retraining)
+
+    def _forget(self, ours: Mapping[Watched, Wanted]) -> None:
+        self._rounds.forget(ours.keys())
+        self._known = {watched: known for watched, known in self._known.items() if watched in ours}
+        keys = {one.key for one in ours.values()}
+        self._stores = {key: store for key, store in self._stores.items() if key in keys}
+        self._loops.forget(keys)
+
+    def _keeper(self, watched: Watched) -> Keeper:
+        wanted = self._wanted[watched]
+        store = self._store(wanted.key)
+        self._known[watched] = packages.read(store, revision=watched.revision, digest=wanted.digest)
+        return Keeper(
+            watched,
+            package=self._known[watched].package,
+            events=store,
+            shelf=store.shelf,
+            series=self.series,
+        )
+
+    def _store(self, key: Key) -> distant.Distant:
+        if key not in self._stores:
+            namespace, deployment = key
+            self._stores[key] = distant.Distant(
+                self._line, namespace=namespace, deployment=deployment
+            )
+        return self._stores[key]
+
+    def _tell(self, one: Wanted, *, now: float) -> None:
+        """Take in labels and write the status; whatever fails is this deployment's, and this
+        look's."""
+        watched = one.watched
+        keeper = self._rounds.keeper(watched)
+        standing = keeper.standing if keeper is not None else None
+        try:
+            known = self._known.get(watched)
+            retraining = None
+            if known is not None:
+                retraining = self._loops.look(
+                    one.object,
+                    one.retraining,
+                    store=self._store(one.key),
+                    revision=watched.revision,
+                    facts=known.facts,
+                    ticket=None if standing is None else standing.ticket,
+                    now=now,
+                )
+            seen = telling.Seen(
+                revision=watched.revision,
+                standing=standing,
+                failure=self._rounds.failures.get(watched),
+                retraining=retraining,
+            )
+            self._write(one, seen, now=now)
+        except errors.FairwayError as error:
+            log.warning("%s/%s: %s", *one.key, error)
+            self.series.failed(error, namespace=one.key[0], deployment=one.key[1])
+
+    def _write(self, one: Wanted, seen: telling.Seen, *, now: float) -> None:
+        metadata = one.object["metadata"]
+        said = telling.changed(
+            one.object.get("status", {}),
+            seen,
+            generation=int(metadata.get("generation", 0)),
+            now=now,
+        )
+        if said is not None:
+            try:
+                self._api.replace_status({**one.object, "status": said})
+            except api.Conflict:
+                return  # the operator wrote in between: the next look sees it
+        self._post(one, seen, now=now)
+
+    def _post(self, one: Wanted, seen: telling.Seen, *, now: float) -> None:
+        """Post the event of a ticket that was opened or resolved; a name made of its content keeps
+        a monitor that begins anew from posting it twice."""
+        ticket = seen.standing.ticket if seen.standing is not None else None
+        before = self._posted.get(one.key)
+        if ticket is not None and (before is None or before["at"] != ticket["at"]):
+            posting.post(
+                self._api,
+                one.object,
+                at=ticket["at"],
+                type="DriftTicketOpened",
+                message=ticket["description"],
+                warning=True,
+            )
+            self._posted[one.key] = ticket
+        elif ticket is None and before is not None and seen.standing is not None:
+            posting.post(
+                self._api,
+                one.object,
+                at=now,
+                type="DriftTicketResolved",
+                message=f"resolved: {before['summary']}",
+            )
+            del self._posted[one.key]
