@@ -27,6 +27,8 @@ PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # file -> template, valu
     "operator/operator.yaml": ("operator.yaml", {}),
     "operator/collector.yaml": ("collector.yaml", {}),
     "operator/rbac-operator.yaml": ("rbac-operator.yaml", {}),
+    "operator/monitor.yaml": ("monitor.yaml", {}),
+    "operator/rbac-monitor.yaml": ("rbac-monitor.yaml", {}),
     "operator/rbac-users.yaml": ("rbac-users.yaml", {}),
     "operator/admission.yaml": ("admission.yaml", {}),
     "operator/rbac-evidence.yaml": ("rbac-evidence.yaml", {}),

@@ -20,6 +20,7 @@ from tests.cluster import binaries, places
 BASE = "localhost/fairway-base:bookworm"
 OWN = {
     "fairway/operator": "operator",
+    "fairway/monitor": "monitor",
     "fairway/server": "serve",
     "fairway/seldon": "seldon",
 }  # image -> target of components/Dockerfile
@@ -110,7 +111,8 @@ def chart_values() -> str:
     """Return what `helm --set` takes, so that the chart runs the project's own images as they are
     now."""
     return ",".join(
-        f"{image}.tag={tag()}" for image in ("operator.image", "server.image", "server.seldonImage")
+        f"{image}.tag={tag()}"
+        for image in ("operator.image", "monitor.image", "server.image", "server.seldonImage")
     )
 
 

@@ -169,6 +169,11 @@ REFUSED: dict[str, Refused] = {
         "bake.weight is above 50: the old revision would keep more than it gives up",
         "less than or equal to 50",
     ),
+    "odd scales": Refused(
+        {"spec.monitoring.scales": [50, 120]},
+        "monitoring.scales has one that is no multiple of the smallest",
+        "120 is no multiple of 50",
+    ),
     "inverted replicas": Refused(
         {"spec.scaling": {"minReplicas": 4, "maxReplicas": 3}},
         "scaling.maxReplicas is below scaling.minReplicas",

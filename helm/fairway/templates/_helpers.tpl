@@ -39,6 +39,9 @@ labels:
 {{- define "fairway.podMetadata" -}}
 labels:
   {{- include "fairway.selector" . | nindent 2 }}
+  {{- with .shard }}
+  {{ . }}
+  {{- end }}
   app.kubernetes.io/part-of: fairway
 {{- with .root.Values.podAnnotations }}
 annotations:
@@ -78,8 +81,12 @@ priorityClassName: {{ . }}
 
 {{/* HOME and the working directory are /tmp, the only place that may be written. */}}
 {{- define "fairway.container" -}}
-image: {{ include "fairway.image" (dict "root" . "image" .Values.operator.image) }}
-imagePullPolicy: {{ .Values.operator.image.pullPolicy }}
+{{ include "fairway.containerOf" (dict "root" . "image" .Values.operator.image) }}
+{{- end }}
+
+{{- define "fairway.containerOf" -}}
+image: {{ include "fairway.image" . }}
+imagePullPolicy: {{ .image.pullPolicy }}
 workingDir: /tmp
 securityContext:
   allowPrivilegeEscalation: false

@@ -295,7 +295,6 @@ class Keeper:
 
     def _ticket(self, ticket: watch.Ticket, *, now: float) -> dict[str, Any]:
         """Return the ticket that is open with what was found; it stays the one that was opened."""
-        before = self._marked.get("ticket")
         return windows.ticket(
             kind=ticket.kind,
             summary=windows.summary(ticket, deployment=self.watched.deployment),
@@ -308,7 +307,8 @@ class Keeper:
                 (f"{shift.stream} {shift.part}", shift.unit, shift.effect)
                 for shift in ticket.shifts
             ],
-            at=now if before is None else before["at"],
+            at=now,
+            before=self._marked.get("ticket"),
         )
 
     def _tell(self, *, now: float) -> None:

@@ -135,12 +135,14 @@ def ticket(
     description: str,
     shifts: Sequence[tuple[str, str, float]],
     at: float,
+    before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return an open ticket as it is kept: what moved in which unit how far, and since when it is
-    open."""
+    """Return an open ticket as it is kept: what moved in which unit how far, since when it is open,
+    and what was told then; `before` is the same ticket at the last look."""
     parts = [{"part": part, "unit": unit, "effect": float(effect)} for part, unit, effect in shifts]
     return {
-        "at": at,
+        "at": at if before is None else before["at"],
+        "told": description if before is None else before["told"],
         "kind": kind,
         "summary": summary,
         "description": description,

@@ -48,6 +48,12 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {
             ),
         ),
     ),
+    "spec.monitoring": (
+        (
+            "self.scales.all(one, one % self.scales.min() == 0)",
+            "monitoring.scales has one that is no multiple of the smallest: wanted multiples of it",
+        ),
+    ),
     "spec.runtime": (
         (
             "self == oldSelf",

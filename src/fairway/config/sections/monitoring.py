@@ -71,9 +71,9 @@ class Monitoring(Section):
     say what moved in a window; whether a person is told is the budget's."""
     budget: Budget = Budget()
     """What it may cost to be told: every shift is told under it."""
-    scales: Annotated[tuple[Annotated[int, Field(ge=10, le=100_000)], ...], Field(min_length=1)] = (
-        SCALES
-    )
+    scales: Annotated[
+        tuple[Annotated[int, Field(ge=10, le=100_000)], ...], Field(min_length=1, max_length=5)
+    ] = SCALES
     """Rows of a window. Small ones find large shifts soon, large ones small shifts; each a multiple
     of the smallest."""
     least_shift: LeastShift = LeastShift()

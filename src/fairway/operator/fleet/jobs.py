@@ -34,9 +34,8 @@ class Run:
 def newest(server: api.Api, owner: Mapping[str, Any]) -> Run:
     """Return the deployment's newest run; one without a name where there is none."""
     metadata = owner["metadata"]
-    found = server.find(
-        "Job", metadata["namespace"], labels=f"{DEPLOYMENT}={metadata['name']},{RUN}"
-    )
+    named = server.find("Job", metadata["namespace"], labels=f"{DEPLOYMENT}={metadata['name']}")
+    found = [one for one in named if RUN in one["metadata"]["labels"]]
     if not found:
         return Run()
     job = max(found, key=lambda one: int(one["metadata"]["labels"][RUN]))

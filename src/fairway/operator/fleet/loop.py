@@ -23,7 +23,7 @@ from fairway.rollout.states import Phase
 log = logging.getLogger("fairway.fleet")
 
 EVERY_SECONDS = 15.0  # between two looks at the labels of one deployment
-LABELS_A_LOOK = 50_000  # events of which labels are taken in at one look
+UNLABELLED = 10_000  # events without a label, after which it is written down how far was read
 ASKED_SECONDS = 6 * 3600.0  # that an alert is remembered while a run may not begin yet
 SETTLED = (str(Phase.STABLE), str(Phase.ROLLED_BACK))
 QUALITY = "quality"  # of a drift ticket: data that is broken trains no model
@@ -272,7 +272,7 @@ class Turn:
                 revision=self.revision, store=position.store, after=first, now=self.now
             )
         after, joined = self.store.evidence.labelled(
-            self.name, after=found.after, until=found.after + LABELS_A_LOOK, gauge=self.revision
+            self.name, after=found.after, gauge=self.revision
         )
         losses = [one.wrong / one.rows for one in joined if one.revision == self.revision]
         return trigger.step(
@@ -291,7 +291,7 @@ class Turn:
         before = kept.raw or {}
         return (
             watching.labels != before.get("labels")
-            or watching.after - int(before.get("after", 0)) >= LABELS_A_LOOK // 5
+            or watching.after - int(before.get("after", 0)) >= UNLABELLED
         )
 
     def decide(

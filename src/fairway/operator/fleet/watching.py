@@ -11,8 +11,8 @@ import pydantic
 from fairway import budget, errors
 from fairway.config import loader, resource, sections
 from fairway.monitoring import exporter, rounds
-from fairway.monitoring.eventstore import asking, distant
-from fairway.monitoring.keeper import Keeper, Watched
+from fairway.monitoring.eventstore import asking, batches, distant
+from fairway.monitoring.keeper import Keeper, Standing, Watched
 from fairway.operator import posting
 from fairway.operator.fleet import loop, packages, shards, telling
 from fairway.platforms.kubernetes import api
@@ -139,32 +139,45 @@ class Fleet:
     def _tell(self, one: Wanted, *, now: float) -> None:
         """Take in labels and write the status; whatever fails is this deployment's, and this
         look's."""
-        watched = one.watched
-        keeper = self._rounds.keeper(watched)
+        keeper = self._rounds.keeper(one.watched)
         standing = keeper.standing if keeper is not None else None
+        seen = telling.Seen(
+            revision=one.watched.revision,
+            standing=standing,
+            failure=self._rounds.failures.get(one.watched),
+            retraining=self._retrained(one, standing, now=now),
+        )
         try:
-            known = self._known.get(watched)
-            retraining = None
-            if known is not None:
-                retraining = self._loops.look(
-                    one.object,
-                    one.retraining,
-                    store=self._store(one.key),
-                    revision=watched.revision,
-                    facts=known.facts,
-                    ticket=None if standing is None else standing.ticket,
-                    now=now,
-                )
-            seen = telling.Seen(
-                revision=watched.revision,
-                standing=standing,
-                failure=self._rounds.failures.get(watched),
-                retraining=retraining,
-            )
             self._write(one, seen, now=now)
         except errors.FairwayError as error:
-            log.warning("%s/%s: %s", *one.key, error)
-            self.series.failed(error, namespace=one.key[0], deployment=one.key[1])
+            self._failed(one, error)
+
+    def _retrained(
+        self, one: Wanted, standing: Standing | None, *, now: float
+    ) -> dict[str, Any] | None:
+        """Return what the status says of retraining; nothing of a model that is not known yet."""
+        known = self._known.get(one.watched)
+        if known is None:
+            return None
+        try:
+            return self._loops.look(
+                one.object,
+                one.retraining,
+                store=self._store(one.key),
+                revision=one.watched.revision,
+                facts=known.facts,
+                ticket=None if standing is None else standing.ticket,
+                now=now,
+            )
+        except batches.Overtaken:
+            return None
+        except errors.FairwayError as error:
+            self._failed(one, error)
+            return {"reason": telling.cut(str(error))}
+
+    def _failed(self, one: Wanted, error: errors.FairwayError) -> None:
+        log.warning("%s/%s: %s", *one.key, error)
+        self.series.failed(error, namespace=one.key[0], deployment=one.key[1])
 
     def _write(self, one: Wanted, seen: telling.Seen, *, now: float) -> None:
         metadata = one.object["metadata"]
@@ -192,7 +205,7 @@ class Fleet:
                 one.object,
                 at=ticket["at"],
                 type="DriftTicketOpened",
-                message=ticket["description"],
+                message=ticket["told"],
                 warning=True,
             )
             self._posted[one.key] = ticket

@@ -130,6 +130,11 @@ def main(argv: list[str] | None = None) -> int:
         action="store_true",
         help="hold room on the volume, up to 128 MiB, to remove events with when it is full",
     )
+    parser.add_argument(
+        "--packages",
+        action="store_true",
+        help="ask servers to show what a monitor elsewhere needs of their packages",
+    )
     arguments = parser.parse_args(argv)
     try:
         gate = local_gate(arguments.auth, token_file=arguments.token_file)
@@ -141,6 +146,7 @@ def main(argv: list[str] | None = None) -> int:
             keep=arguments.retention,
             max_bytes=arguments.max_bytes,
             reserve=arguments.reserve,
+            packages=arguments.packages,
         )
     except errors.FairwayError as error:
         print(f"error: {error}", file=sys.stderr)
