@@ -143,7 +143,7 @@ def test_defaults_give_one_operator_and_one_collector_with_a_volume(binaries):
     assert sorted(
         (obj["metadata"]["name"], obj["spec"]["replicas"])
         for obj in rendering.of_kind(found, "Deployment")
-    ) == [("fairway-collector", 1), ("fairway-operator", 1)]
+    ) == [("fairway-collector", 1), ("fairway-monitor-0", 1), ("fairway-operator", 1)]
     assert [
         obj["metadata"]["annotations"] for obj in rendering.of_kind(found, "PersistentVolumeClaim")
     ] == [{"helm.sh/resource-policy": "keep"}]
@@ -207,10 +207,20 @@ def test_a_namespaced_release_has_nothing_cluster_wide_but_the_right_to_ask_whos
     }
     assert roles == {
         ("fairway-system", "fairway-operator-lease"),
+        ("fairway-system", "fairway-monitor-lease"),
         *(
             (namespace, f"fairway-{who}")
             for namespace in ("models", "research")
-            for who in ("operator", "editor", "viewer", "collector", "evidence-reader", "labeller")
+            for who in (
+                "operator",
+                "editor",
+                "viewer",
+                "collector",
+                "evidence-reader",
+                "labeller",
+                "monitor",
+                "retraining",
+            )
         ),
     }
     [container] = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"][
@@ -245,7 +255,7 @@ def test_admission_is_on_unless_nothing_cluster_wide_may_be_made(binaries):
     on = rendering.of_kind(rendering.render(binaries), *kinds)
     assert (
         sorted(obj["metadata"]["name"] for obj in on)
-        == ["fairway-modeldeployments"] * 2 + ["fairway-operator"] * 2
+        == ["fairway-modeldeployments"] * 2 + ["fairway-monitor"] * 2 + ["fairway-operator"] * 2
     )
     assert all(obj["spec"]["failurePolicy"] == "Fail" for obj in on if obj["kind"] == kinds[0])
     assert all(
@@ -396,7 +406,10 @@ def test_certificates_are_made_for_the_names_that_they_are_checked_by(binaries):
     made = {
         obj["spec"]["secretName"]: obj["spec"] for obj in rendering.of_kind(found, "Certificate")
     }
-    assert made.keys() == {"fairway-collector-tls", "fairway-operator-tls"}
+    assert made.keys() == {"fairway-collector-tls", "fairway-monitor-tls", "fairway-operator-tls"}
+    assert made["fairway-monitor-tls"]["uris"] == [
+        "spiffe://example.org/ns/fairway-system/sa/fairway-monitor"
+    ]
     assert "fairway-collector.fairway-system.svc" in made["fairway-collector-tls"]["dnsNames"]
     assert made["fairway-operator-tls"]["uris"] == [
         "spiffe://example.org/ns/fairway-system/sa/fairway-operator"
@@ -473,6 +486,7 @@ def test_only_who_speaks_to_the_api_server_has_a_token(rendered):
         ][0]["args"]
     )
     assert named - {"canary"} == {
+        "monitor",
         "operator",
         *(["collector"] if asked else []),
     }  # the canary's test asks the API server for a ModelDeployment
@@ -488,9 +502,10 @@ def test_selectors_of_one_part_do_not_match_the_other(rendered):
     ):
         selector = obj["spec"].get("selector") or obj["spec"]["podSelector"]
         wanted = selector.get("matchLabels", selector).items()
-        assert [name for name, has in labels.items() if wanted <= has.items()] == [
-            obj["metadata"]["name"]
-        ]
+        part = obj["metadata"]["name"]
+        assert {name for name, has in labels.items() if wanted <= has.items()} == {
+            name for name in labels if name == part or name.startswith(f"{part}-")
+        }, part  # the monitor's are one for each shard
 
 
 def test_options_reach_the_objects(binaries):
@@ -509,6 +524,7 @@ def test_options_reach_the_objects(binaries):
         ("PodDisruptionBudget", "fairway-operator"),
         ("ServiceMonitor", "fairway-operator"),
         ("ServiceMonitor", "fairway-collector"),
+        ("ServiceMonitor", "fairway-monitor"),
         ("PodMonitor", "fairway-gateway"),
     }
     assert {

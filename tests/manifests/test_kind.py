@@ -122,7 +122,7 @@ def test_every_image_is_named_by_what_it_is_made_of_and_loaded(tools):
         assert [line for line in ran(tools) if line.startswith("docker build") and name in line]
         assert f"kind load docker-image {name} --name fairway" in ran(tools)
     [chart] = [line for line in ran(tools) if line.startswith("helm upgrade fairway")]
-    assert f"operator.image.tag={images.tag()},server.image.tag={images.tag()}" in chart
+    assert f"monitor.image.tag={images.tag()},server.image.tag={images.tag()}" in chart
 
 
 def test_podmans_images_come_by_an_archive(tools):

@@ -270,7 +270,7 @@ def said(store: archive.EventStore, dialect: databases.Dialect, name: str) -> ob
             {"deployment": "income", "revision": "aaa", "at": at, "drifted": True}
         )
     store.conclusions.set_mark("here", 7)
-    kept = blobs.Place(
+    kept = blobs.BlobPlace(
         namespace="default", deployment="income", revision="aaa", name="MonitoringDrift"
     )
     store.blobs.put(kept, b"kept", at=1)

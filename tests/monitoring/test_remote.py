@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 
 from fairway import errors
-from fairway.monitoring.eventstore import answers, asking, remote
+from fairway.monitoring.eventstore import answers, remote, wire
 
 
 @contextlib.contextmanager
@@ -108,7 +108,7 @@ def test_pairs_in_another_form_are_no_evidence(pairs: object) -> None:
 
 
 def test_an_answer_is_read_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "LARGEST_ANSWER", 100)
+    monkeypatch.setattr(wire, "LARGEST_ANSWER", 100)
     with (
         answering(200, b" " * 101) as evidence,
         pytest.raises(errors.Unavailable, match="more than 100 bytes"),

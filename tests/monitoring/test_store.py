@@ -619,8 +619,10 @@ def test_a_verdict_and_the_mark_after_it_are_stored_together_or_not_at_all(
 
 
 def test_blobs_go_with_the_last_event_of_their_revision(events: archive.EventStore) -> None:
-    def place(revision: str, name: str = "reference.npz") -> blobs.Place:
-        return blobs.Place(namespace="default", deployment="income", revision=revision, name=name)
+    def place(revision: str, name: str = "reference.npz") -> blobs.BlobPlace:
+        return blobs.BlobPlace(
+            namespace="default", deployment="income", revision=revision, name=name
+        )
 
     events.add([made.prediction("r0")], at=100)  # of revision aaa
     digest = events.blobs.put(place("aaa"), b"one", at=1)

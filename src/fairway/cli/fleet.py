@@ -85,22 +85,22 @@ def run(
     from fairway import plugins
     from fairway.cli import operator
     from fairway.monitoring import exporter
-    from fairway.monitoring.eventstore import asking
-    from fairway.operator.fleet import answering, process, shards
+    from fairway.monitoring.eventstore import wire
+    from fairway.operator.fleet import listener, process, shards
     from fairway.platforms.kubernetes import api
 
     operator.log_to_stderr()
     known = plugins.found("detectors")
     if engine not in known:
         raise errors.UsageError(f"--engine {engine!r}: wanted {' or '.join(known)}")
-    settings = process.Settings(
+    settings = process.MonitorSettings(
         shard=shards.parse(shard),
         engine=engine,
         interval_seconds=operator.seconds(interval),
         namespace=monitor_namespace,
         namespaces=namespaces,
     )
-    line = asking.Asking(
+    line = wire.Wire(
         url=collector,
         timeout_seconds=process.ANSWER_SECONDS,
         token=collector_token,
@@ -110,9 +110,7 @@ def run(
     )
     server = api.connect(context)
     series = exporter.Exporter()
-    address = answering.Answering(
-        host=host, port=port, registry=series.registry, token=alerts_token
-    )
+    address = listener.Listener(host=host, port=port, registry=series.registry, token=alerts_token)
     print(f"monitor answers on http://{host}:{address.port}", file=sys.stderr, flush=True)
     if not process.run(server, line, settings, address=address, series=series):
         raise errors.PlatformError(

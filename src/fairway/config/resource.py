@@ -94,7 +94,7 @@ class Scaling(sections.Section):
         return self
 
 
-class Retraining(sections.Retraining):
+class JobRetraining(sections.Retraining):
     """When a challenger is trained: by a Job of the CronJob that is named."""
 
     cron_job: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=52)] | (
@@ -133,7 +133,7 @@ class Spec(sections.Section):
         default_factory=sections.Strategy, json_schema_extra={"default": {}}
     )
     monitoring: sections.Monitoring = sections.Monitoring()
-    retraining: Retraining = Retraining()
+    retraining: JobRetraining = JobRetraining()
     revision_history_limit: Annotated[int, Field(ge=1, le=10)] = 3
     """Revisions kept besides those in service: a late rollback needs the one before."""
     paused: bool = False

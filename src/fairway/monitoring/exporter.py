@@ -2,7 +2,7 @@
 many of the last ones drifted."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import prometheus_client
@@ -94,6 +94,21 @@ class Exporter:
             "When the monitor last looked for full windows.",
             registry=registry,
         )
+
+    def lead(self, number: int, *, of: int, leads: Callable[[], bool]) -> None:
+        """Show which shard of how many this monitor watches, and whether it does."""
+        leader = prometheus_client.Gauge(
+            "fairway_monitoring_shard_leader",
+            "1 while this monitor watches the shard.",
+            ("shard",),
+            registry=self.registry,
+        )
+        leader.labels(str(number)).set_function(lambda: float(leads()))
+        prometheus_client.Gauge(
+            "fairway_monitoring_shards",
+            "Shards that the fleet is divided into.",
+            registry=self.registry,
+        ).set(of)
 
     def serve(self, *, port: int, host: str = "127.0.0.1") -> int:
         """Answer scrapes in a thread of its own, and gives the port (a free one for 0)."""

@@ -16,7 +16,7 @@ import numpy as np
 from fairway import errors
 from fairway.config import sections
 from fairway.model.schema import Schema
-from fairway.monitoring import detectors, exporter, ports, references, windows
+from fairway.monitoring import detectors, exporter, references, stores, windows
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import learning, watch
 
@@ -37,7 +37,7 @@ class Watched:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Package:
+class Described:
     """What its windows must look like."""
 
     schema: Schema
@@ -45,7 +45,7 @@ class Package:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class DriftStanding:
     """How a deployment stands."""
 
     drift: Literal["Unwatched", "Learning", "Usual", "Shifted"]
@@ -65,8 +65,8 @@ class Keeper:
         self,
         watched: Watched,
         *,
-        package: Package,
-        events: ports.Events,
+        package: Described,
+        events: stores.MonitorStore,
         shelf: references.Shelf,
         series: exporter.Exporter,
     ) -> None:
@@ -83,12 +83,12 @@ class Keeper:
         self._saved = 0
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> DriftStanding:
         """Return how the deployment stands since the last look."""
         mark = self._mark or {}
         ticket = mark.get("ticket")
         watches = self._watch is not None
-        return Standing(
+        return DriftStanding(
             drift=(
                 "Unwatched"
                 if not self._trained

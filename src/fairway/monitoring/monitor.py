@@ -23,9 +23,9 @@ import pydantic
 from fairway import artifacts, clocks, errors
 from fairway.config import sections
 from fairway.model.schema import Schema
-from fairway.monitoring import detectors, exporter, references, rounds
+from fairway.monitoring import detectors, exporter, looks, references
 from fairway.monitoring.eventstore import archive, places
-from fairway.monitoring.keeper import P_VALUE, Keeper, Package, Watched
+from fairway.monitoring.keeper import P_VALUE, Described, Keeper, Watched
 from fairway.packaging import manifest
 
 log = logging.getLogger("fairway.monitoring.monitor")
@@ -43,7 +43,7 @@ class Monitor:
         self._file, self._events, self.series = home / "monitor.json", events, series
         self._read: tuple[int, int] | None = None
         self._watched: dict[Watched, Path] = {}  # with the package of each
-        self._rounds = rounds.Rounds(make=self._keeper, series=series)
+        self._rounds = looks.Rounds(make=self._keeper, series=series)
         self._pruned = -PRUNE_SECONDS
         self._clock: clocks.Steady | None = None  # once it has read when the newest event came
 
@@ -76,9 +76,9 @@ class Monitor:
         trained = references.trained(package.path, files=package.files, features=package.features)
         return Keeper(
             watched,
-            package=Package(schema=package.schema, trained=trained),
+            package=Described(schema=package.schema, trained=trained),
             events=self._events,
-            shelf=references.Folder(self._file.parent / "monitor", watched.deployment),
+            shelf=references.FolderShelf(self._file.parent / "monitor", watched.deployment),
             series=self.series,
         )
 

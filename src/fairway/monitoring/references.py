@@ -35,7 +35,7 @@ class Shelf(Protocol):
 
 
 @dataclass(frozen=True)
-class Folder:
+class FolderShelf:
     """A shelf that is a folder, for the files of all deployments."""
 
     path: Path

@@ -86,7 +86,7 @@ class CommandReply(sections.Section):
     """What it did, or why it changed nothing."""
 
 
-class Ticket(sections.Section):
+class OpenTicket(sections.Section):
     """What a person is told of a shift."""
 
     opened_at: Time
@@ -121,7 +121,7 @@ class Monitored(sections.Section):
     """Windows that were learnt from, of those that are wanted."""
     last_window_time: Time | None = None
     """When the newest window was tested, a few minutes late at most."""
-    ticket: Ticket | None = None
+    ticket: OpenTicket | None = None
     """The ticket that is open."""
     retraining: Trained | None = None
     """Whether a challenger is trained."""

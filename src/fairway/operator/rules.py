@@ -50,7 +50,7 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "spec.monitoring": (
         (
-            "self.scales.all(one, one % self.scales.min() == 0)",
+            "!has(self.scales) || self.scales.all(one, one % self.scales.min() == 0)",
             "monitoring.scales has one that is no multiple of the smallest: wanted multiples of it",
         ),
     ),

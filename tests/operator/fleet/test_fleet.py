@@ -14,10 +14,11 @@ import prometheus_client
 import pytest
 
 from fairway.monitoring import exporter
-from fairway.monitoring.eventstore import access, asking, batches, distant, places
+from fairway.monitoring.eventstore import access, batches, distant, places, wire
 from fairway.operator import reported
-from fairway.operator.fleet import jobs, loop, shards, watching
+from fairway.operator.fleet import challengers, jobs, shards, watching
 from fairway.packaging import manifest, package
+from fairway.retraining import shown
 from fairway.serving import delivery, showing
 from tests.monitoring import made, processes
 from tests.operator import world
@@ -57,7 +58,7 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> manifest.Manifest:
     return manifest.load(Path(found.path))
 
 
-def shown(url: str, package: Path, *, name: str = "income", revision: str = "aaa") -> list[str]:
+def showed(url: str, package: Path, *, name: str = "income", revision: str = "aaa") -> list[str]:
     """Show the package as a server of the revision does, and return what was sent."""
     sender = delivery.Sender(url)
     whose = {"namespace": NAMESPACE, "deployment": name, "revision": revision}
@@ -78,8 +79,8 @@ class Stage:
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
     @property
-    def line(self) -> asking.Asking:
-        return asking.Asking(url=self.url)
+    def line(self) -> wire.Wire:
+        return wire.Wire(url=self.url)
 
     def deploy(self, name: str = "income", *, revision: str = "aaa", **spec: Any) -> None:
         monitoring = {"scales": [WINDOW], "learn": {"rows": WINDOW * LEARNT, "duration": "0s"}}
@@ -104,7 +105,7 @@ class Stage:
         )
 
     def show(self, name: str = "income", *, revision: str = "aaa") -> list[str]:
-        return shown(self.url, self.packaged.path, name=name, revision=revision)
+        return showed(self.url, self.packaged.path, name=name, revision=revision)
 
     def serve(self, name: str = "income", *, shift: float = 0.0, **data: Any) -> list[str]:
         """Log a window of requests, and return their ids."""
@@ -139,7 +140,7 @@ class Stage:
             engine="native",
             namespaces=(),
             series=series,
-            losses=loop.Series(series.registry),
+            losses=shown.Shown(series.registry),
         )
 
     def play(self, fleet: watching.Fleet, windows: int, **data: Any) -> int:
@@ -296,7 +297,7 @@ def test_a_package_that_is_another_is_told_and_harms_no_other_deployment(
     other.mkdir()
     text = (stage.packaged.path / "manifest.json").read_text()
     (other / "manifest.json").write_text(text.replace('"income"', '"forged"'))
-    shown(stage.url, other)
+    showed(stage.url, other)
     stage.show("other")
     fleet = stage.monitor()
     stage.look(fleet)
@@ -310,7 +311,7 @@ def test_a_file_that_is_not_the_manifests_is_refused(stage: Stage, tmp_path: Pat
     for name in ("manifest.json", "reference.npz"):
         (tmp_path / name).write_bytes((stage.packaged.path / name).read_bytes())
     (tmp_path / "reference.npz").write_bytes(b"another")
-    shown(stage.url, tmp_path)
+    showed(stage.url, tmp_path)
     stage.look(stage.monitor())
     (found,) = [one for one in stage.status()["conditions"] if one["type"] == "Monitored"]
     assert "showed a reference.npz with the digest" in found["message"]
@@ -321,7 +322,7 @@ def test_a_collector_that_wants_no_packages_is_sent_none(
 ) -> None:
     whose = {"namespace": NAMESPACE, "deployment": "income", "revision": "aaa"}
     with processes.collector(tmp_path / "events.db") as running:
-        assert shown(running.url, packaged.path) == []
+        assert showed(running.url, packaged.path) == []
         answer = httpx.post(
             f"{running.url}/v1/packages", params={**whose, "name": "manifest.json"}, content=b"{}"
         )
@@ -401,7 +402,7 @@ def test_answers_that_lose_too_much_start_one_run_and_a_kill_makes_none_twice(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop.Turn, "keep", killed)  # after the Job was made
+        patched.setattr(challengers.LabelTurn, "keep", killed)  # after the Job was made
         with pytest.raises(KeyboardInterrupt):
             stage.look(fleet)
     assert jobs_of(stage) == ["income-retraining-1"]
@@ -493,6 +494,6 @@ def test_a_shard_is_a_number_of_so_many() -> None:
 
 def test_the_series_of_a_loop_are_there(stage: Stage) -> None:
     registry = prometheus_client.CollectorRegistry()
-    loop.Series(registry).watch((NAMESPACE, "income"))
+    shown.Shown(registry).watch((NAMESPACE, "income"))
     names = {metric.name for metric in registry.collect()}
     assert {"fairway_retraining_runs", "fairway_retraining_loss_evidence"} <= names

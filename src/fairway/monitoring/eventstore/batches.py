@@ -21,7 +21,7 @@ class Overtaken(errors.Temporary):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Owner:
+class About:
     """The deployment that is concluded about."""
 
     namespace: str
@@ -42,12 +42,12 @@ class Owner:
         return f"{self.namespace}/{key}"
 
 
-def turn(store: archive.EventStore, owner: Owner) -> int:
+def turn(store: archive.EventStore, owner: About) -> int:
     """Return the number of batches that were stored of the deployment."""
     return int(store.conclusions.mark(_turns(owner)) or 0)
 
 
-def need_turn(store: archive.EventStore, owner: Owner, known: int) -> None:
+def need_turn(store: archive.EventStore, owner: About, known: int) -> None:
     """Raise Overtaken unless `known` is the last turn."""
     now = turn(store, owner)
     if now != known:
@@ -56,7 +56,7 @@ def need_turn(store: archive.EventStore, owner: Owner, known: int) -> None:
         )
 
 
-def store_batch(store: archive.EventStore, owner: Owner, batch: object) -> int:
+def store_batch(store: archive.EventStore, owner: About, batch: object) -> int:
     """Store all steps or none, and return the new turn; raises DataError for what is no batch."""
     known, steps = _parsed(batch)
     with store.writing():
@@ -93,23 +93,23 @@ def _is_pair(step: object) -> bool:
     return isinstance(step, list) and len(step) == 2 and isinstance(step[0], str)
 
 
-def _mark(store: archive.EventStore, owner: Owner, given: Mapping[str, Any]) -> None:
+def _mark(store: archive.EventStore, owner: About, given: Mapping[str, Any]) -> None:
     store.conclusions.set_mark(owner.key(str(given["key"])), given["value"])
 
 
-def _drift(store: archive.EventStore, owner: Owner, given: Mapping[str, Any]) -> None:
+def _drift(store: archive.EventStore, owner: About, given: Mapping[str, Any]) -> None:
     store.conclusions.add_drift({**given, "deployment": owner.named})
 
 
-def _open(store: archive.EventStore, owner: Owner, given: Mapping[str, Any]) -> None:
+def _open(store: archive.EventStore, owner: About, given: Mapping[str, Any]) -> None:
     store.conclusions.open_alert(**{**given, "deployment": owner.named})
 
 
-def _resolve(store: archive.EventStore, owner: Owner, given: Mapping[str, Any]) -> None:
+def _resolve(store: archive.EventStore, owner: About, given: Mapping[str, Any]) -> None:
     store.conclusions.resolve_alert(**{**given, "deployment": owner.named})
 
 
-STEPS: Mapping[str, Callable[[archive.EventStore, Owner, Mapping[str, Any]], None]] = {
+STEPS: Mapping[str, Callable[[archive.EventStore, About, Mapping[str, Any]], None]] = {
     "mark": _mark,
     "drift": _drift,
     "open": _open,
@@ -117,5 +117,5 @@ STEPS: Mapping[str, Callable[[archive.EventStore, Owner, Mapping[str, Any]], Non
 }
 
 
-def _turns(owner: Owner) -> str:
+def _turns(owner: About) -> str:
     return owner.key(f"turn/{owner.deployment}")

@@ -8,7 +8,7 @@ from fairway.monitoring.eventstore import databases
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class BlobPlace:
     """Where a blob is kept; without a revision it is the deployment's own."""
 
     namespace: str
@@ -23,18 +23,18 @@ class Blobs:
     def __init__(self, backend: databases.Backend) -> None:
         self._backend, self._sql = backend, backend.sql
 
-    def get(self, place: Place) -> bytes | None:
+    def get(self, place: BlobPlace) -> bytes | None:
         """Return the content, None where there is none."""
         with self._backend.reading() as connection:
             row = connection.execute(self._sql.BLOB, asdict(place)).fetchone()
         return None if row is None else bytes(row[1])
 
-    def digests(self, place: Place) -> dict[str, str]:
+    def digests(self, place: BlobPlace) -> dict[str, str]:
         """Return the SHA-256 of what is kept, by name; the place's own name says nothing."""
         with self._backend.reading() as connection:
             return dict(connection.execute(self._sql.BLOB_DIGESTS, asdict(place)).fetchall())
 
-    def put(self, place: Place, content: bytes, *, at: float) -> str:
+    def put(self, place: BlobPlace, content: bytes, *, at: float) -> str:
         """Keep the content in the place of what was there, and return its digest."""
         digest = hashlib.sha256(content).hexdigest()
         values = {**asdict(place), "digest": digest, "at": at, "content": content}
@@ -42,7 +42,7 @@ class Blobs:
             connection.execute(self._sql.SET_BLOB, values)
         return digest
 
-    def remove(self, place: Place) -> None:
+    def remove(self, place: BlobPlace) -> None:
         with self._backend.writing() as connection:
             connection.execute(self._sql.REMOVE_BLOB, asdict(place))
 

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from fairway import errors
-from fairway.monitoring.eventstore import answers, asking, batches, history, remote
+from fairway.monitoring.eventstore import answers, batches, history, remote, wire
 
 
 class Distant:
-    """What a monitor reads and writes of one deployment. Raises as `asking.Asking` does, and
+    """What a monitor reads and writes of one deployment. Raises as `wire.Wire` does, and
     Overtaken where another monitor has concluded since this one read."""
 
-    def __init__(self, line: asking.Asking, *, namespace: str, deployment: str) -> None:
-        self._turns = Turns(line, {"namespace": namespace, "deployment": deployment})
+    def __init__(self, line: wire.Wire, *, namespace: str, deployment: str) -> None:
+        self._turns = Batching(line, {"namespace": namespace, "deployment": deployment})
         self.evidence = remote.RemoteEvidence(
             line.url,
             namespace=namespace,
@@ -42,10 +42,10 @@ class Distant:
         )
 
 
-class Turns:
+class Batching:
     """The batches of one monitor about one deployment."""
 
-    def __init__(self, line: asking.Asking, owner: dict[str, object]) -> None:
+    def __init__(self, line: wire.Wire, owner: dict[str, object]) -> None:
         self.line, self.owner = line, owner
         self.known: int | None = None  # the last turn that was read, or taken
         self._steps: list[tuple[str, dict[str, Any]]] = []
@@ -92,7 +92,7 @@ class Turns:
 class DistantHistory:
     """The past of the deployment; see `history.History`."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Batching) -> None:
         self._turns = turns
 
     def newest(
@@ -138,7 +138,7 @@ class DistantHistory:
 class DistantConclusions:
     """What was concluded about the deployment; see `conclusions.Conclusions`."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Batching) -> None:
         self._turns = turns
 
     def mark(self, key: str) -> Any:
@@ -166,9 +166,9 @@ class DistantConclusions:
 class DistantShelf:
     """What was learnt of the deployment, as files that the collector keeps."""
 
-    largest = asking.LARGEST_ANSWER
+    largest = wire.LARGEST_ANSWER
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Batching) -> None:
         self._turns = turns
 
     def read(self, name: str) -> bytes | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from fairway import errors, tls
-from fairway.monitoring.eventstore import answers, asking
+from fairway.monitoring.eventstore import answers, wire
 
 Row = TypeVar("Row", bound=NamedTuple)
 
@@ -94,11 +94,11 @@ class RemoteEvidence:
 
     def _ask(self, question: str, **query: object) -> dict[str, Any]:
         asked = {"namespace": self.namespace, "store": self.identity or None, **query}
-        return self._asking.document("GET", question, asked)
+        return self._wire.document("GET", question, asked)
 
     @property
-    def _asking(self) -> asking.Asking:
-        return asking.Asking(
+    def _wire(self) -> wire.Wire:
+        return wire.Wire(
             url=self.url,
             timeout_seconds=self.timeout_seconds,
             token=self.token,
@@ -123,4 +123,4 @@ def _rows(question: str, kind: type[Row], answer: dict[str, Any], *, at: str) ->
 
 
 def _strange(at: str, what: str) -> errors.Unavailable:
-    return asking.Asking(url=at).strange(what)
+    return wire.Wire(url=at).strange(what)

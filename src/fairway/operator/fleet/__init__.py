@@ -5,8 +5,8 @@ usual, tells of it in their status, and starts retraining.
     packages     what a monitor knows of a model: the files that its servers showed
     watching     one look at all deployments of the shard
     telling      the status, its condition and the events
-    loop         the losses that labels tell of, and Jobs that train a challenger
-    receiver     what Alertmanager says
+    challengers  the losses that labels tell of, and Jobs that train a challenger
+    receiver     what Alertmanager says; the listener hears it
     process      all of it as a process
 
 What must survive a monitor is the collector's to keep.

@@ -18,7 +18,7 @@ LONGEST_NAME = 40  # of the deployment's part in a Job's name, whose pods have 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class TrainingJob:
     """A run of the training pipeline."""
 
     name: str | None = None
@@ -31,15 +31,15 @@ class Run:
         return self.outcome == "Running"
 
 
-def newest(server: api.Api, owner: Mapping[str, Any]) -> Run:
+def newest(server: api.Api, owner: Mapping[str, Any]) -> TrainingJob:
     """Return the deployment's newest run; one without a name where there is none."""
     metadata = owner["metadata"]
     named = server.find("Job", metadata["namespace"], labels=f"{DEPLOYMENT}={metadata['name']}")
     found = [one for one in named if RUN in one["metadata"]["labels"]]
     if not found:
-        return Run()
+        return TrainingJob()
     job = max(found, key=lambda one: int(one["metadata"]["labels"][RUN]))
-    return Run(
+    return TrainingJob(
         name=job["metadata"]["name"],
         started_at=_seconds(job["metadata"]["creationTimestamp"]),
         outcome=_outcome(job),

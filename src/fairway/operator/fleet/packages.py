@@ -9,7 +9,7 @@ from typing import Any
 from fairway import errors, files
 from fairway.monitoring import references
 from fairway.monitoring.eventstore import distant
-from fairway.monitoring.keeper import Package
+from fairway.monitoring.keeper import Described
 from fairway.packaging import manifest
 
 NEEDED, WANTED = manifest.NAME, ("evaluation.json", "reference.npz")
@@ -23,7 +23,7 @@ class Missing(errors.Unavailable):
 class Known:
     """One package."""
 
-    package: Package
+    package: Described
     facts: dict[str, Any]
 
 
@@ -43,7 +43,7 @@ def read(store: distant.Distant, *, revision: str, digest: str) -> Known:
         here = {name: digest for name, digest in shown.items() if digest}
         trained = references.trained(path, files=here, features=found.features)
         return Known(
-            package=Package(schema=found.schema, trained=trained), facts=dict(found.facts())
+            package=Described(schema=found.schema, trained=trained), facts=dict(found.facts())
         )
 
 

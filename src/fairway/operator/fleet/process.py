@@ -10,15 +10,14 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import prometheus_client
-
 from fairway import errors
 from fairway.model.schema import Schema
 from fairway.monitoring import detectors, exporter
-from fairway.monitoring.eventstore import asking
+from fairway.monitoring.eventstore import wire
 from fairway.monitoring.keeper import P_VALUE
-from fairway.operator.fleet import answering, loop, receiver, shards, watching
+from fairway.operator.fleet import listener, receiver, shards, watching
 from fairway.platforms.kubernetes import api, lease
+from fairway.retraining import shown
 
 log = logging.getLogger("fairway.fleet")
 
@@ -27,7 +26,7 @@ HANGING_SECONDS = 600.0  # without the end of a look, after which the process ha
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class MonitorSettings:
     """What a monitor is told."""
 
     shard: shards.Shard
@@ -52,10 +51,10 @@ class Pulse:
 
 def run(
     server: api.Api,
-    line: asking.Asking,
-    settings: Settings,
+    line: wire.Wire,
+    settings: MonitorSettings,
     *,
-    address: answering.Answering,
+    address: listener.Listener,
     series: exporter.Exporter,
 ) -> bool:
     """Watch until SIGTERM (True) or until leadership is lost (False): then the process must end, for
@@ -67,7 +66,7 @@ def run(
         engine=settings.engine,
         namespaces=settings.namespaces,
         series=series,
-        losses=loop.Series(series.registry),
+        losses=shown.Shown(series.registry),
     )
     held = lease.Lease(
         server,
@@ -76,7 +75,7 @@ def run(
         me=f"{socket.gethostname()}-{os.getpid()}",
         clock=time.monotonic,
     )
-    _show_shard(series.registry, settings.shard, held)
+    series.lead(settings.shard.number, of=settings.shard.of, leads=held.leads)
     stop, leads, over = threading.Event(), threading.Event(), threading.Event()
 
     def end(*_: object) -> None:
@@ -129,18 +128,3 @@ def _look(fleet: watching.Fleet, held: lease.Lease) -> None:
         log.warning("a look is taken again: %s", error)
     except Exception:  # of all deployments: the next look is taken all the same
         log.exception("a look failed")
-
-
-def _show_shard(
-    registry: prometheus_client.CollectorRegistry, shard: shards.Shard, held: lease.Lease
-) -> None:
-    leader = prometheus_client.Gauge(
-        "fairway_monitoring_shard_leader",
-        "1 while this monitor watches the shard.",
-        ("shard",),
-        registry=registry,
-    )
-    leader.labels(str(shard.number)).set_function(lambda: float(held.leads()))
-    prometheus_client.Gauge(
-        "fairway_monitoring_shards", "Shards that the fleet is divided into.", registry=registry
-    ).set(shard.of)

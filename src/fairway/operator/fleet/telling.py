@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairway.monitoring.eventstore import batches
-from fairway.monitoring.keeper import Standing
+from fairway.monitoring.keeper import DriftStanding
 from fairway.operator import status
 from fairway.operator.fleet import packages
 
@@ -19,16 +19,16 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Sighting:
     """What one look at a deployment came to."""
 
     revision: str
-    standing: Standing | None  # None: it could not be watched at all
+    standing: DriftStanding | None  # None: it could not be watched at all
     failure: Exception | None = None
     retraining: Json | None = None  # as `reported.Trained` has it
 
 
-def monitored(seen: Seen) -> Json:
+def monitored(seen: Sighting) -> Json:
     """Return `status.monitoring`."""
     standing = seen.standing
     failing = seen.failure is not None and not _passes(seen.failure)
@@ -51,13 +51,13 @@ def monitored(seen: Seen) -> Json:
     return said
 
 
-def condition(seen: Seen) -> tuple[str, bool, str, str]:
+def condition(seen: Sighting) -> tuple[str, bool, str, str]:
     """Return the condition Monitored: type, whether it holds, reason, message."""
     holds, reason, message = _condition(seen)
     return status.MONITORED, holds, reason, message
 
 
-def _condition(seen: Seen) -> tuple[bool, str, str]:
+def _condition(seen: Sighting) -> tuple[bool, str, str]:
     standing, failure = seen.standing, seen.failure
     if isinstance(failure, packages.Missing):
         return False, "NoPackage", str(failure)
@@ -90,7 +90,9 @@ def _passes(failure: Exception) -> bool:
     return isinstance(failure, batches.Overtaken | packages.Missing)
 
 
-def changed(before: Mapping[str, Any], seen: Seen, *, generation: int, now: float) -> Json | None:
+def changed(
+    before: Mapping[str, Any], seen: Sighting, *, generation: int, now: float
+) -> Json | None:
     """Return the status with what was seen, None where it says so already."""
     said = monitored(seen)
     fresh = status.timed(condition(seen), generation=generation, before=before, now=now)

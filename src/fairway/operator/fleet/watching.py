@@ -10,12 +10,13 @@ import pydantic
 
 from fairway import budget, errors
 from fairway.config import loader, resource, sections
-from fairway.monitoring import exporter, rounds
-from fairway.monitoring.eventstore import asking, batches, distant
-from fairway.monitoring.keeper import Keeper, Standing, Watched
+from fairway.monitoring import exporter, looks
+from fairway.monitoring.eventstore import batches, distant, wire
+from fairway.monitoring.keeper import DriftStanding, Keeper, Watched
 from fairway.operator import posting
-from fairway.operator.fleet import loop, packages, shards, telling
+from fairway.operator.fleet import challengers, packages, shards, telling
 from fairway.platforms.kubernetes import api
+from fairway.retraining import shown
 
 log = logging.getLogger("fairway.fleet")
 
@@ -30,7 +31,7 @@ class Wanted:
     object: Mapping[str, Any]
     watched: Watched
     digest: str
-    retraining: resource.Retraining
+    retraining: resource.JobRetraining
 
     @property
     def key(self) -> Key:
@@ -43,21 +44,21 @@ class Fleet:
     def __init__(
         self,
         server: api.Api,
-        line: asking.Asking,
+        line: wire.Wire,
         *,
         shard: shards.Shard,
         engine: str,
         namespaces: Collection[str],
         series: exporter.Exporter,
-        losses: loop.Series,
+        losses: shown.Shown,
     ) -> None:
         self._api, self._line, self._shard, self._engine = server, line, shard, engine
         self._namespaces, self.series = namespaces, series
-        self._rounds = rounds.Rounds(make=self._keeper, series=series)
+        self._rounds = looks.Rounds(make=self._keeper, series=series)
         self._wanted: dict[Watched, Wanted] = {}
         self._known: dict[Watched, packages.Known] = {}
         self._stores: dict[Key, distant.Distant] = {}
-        self._loops = loop.Loops(server, series=losses)
+        self._loops = challengers.Challengers(server, series=losses)
         self._posted: dict[Key, dict[str, Any]] = {}  # the open ticket that was told
 
     def look(self, *, now: float, leads: Callable[[], bool]) -> int:
@@ -97,7 +98,7 @@ class Fleet:
             return None
         try:
             section = sections.Monitoring.model_validate(spec.get("monitoring", {}))
-            retraining = resource.Retraining.model_validate(spec.get("retraining", {}))
+            retraining = resource.JobRetraining.model_validate(spec.get("retraining", {}))
         except pydantic.ValidationError as error:
             log.warning("%s", loader.explain(error, where=metadata["name"], root=resource.Spec))
             return None
@@ -141,7 +142,7 @@ class Fleet:
         look's."""
         keeper = self._rounds.keeper(one.watched)
         standing = keeper.standing if keeper is not None else None
-        seen = telling.Seen(
+        seen = telling.Sighting(
             revision=one.watched.revision,
             standing=standing,
             failure=self._rounds.failures.get(one.watched),
@@ -153,7 +154,7 @@ class Fleet:
             self._failed(one, error)
 
     def _retrained(
-        self, one: Wanted, standing: Standing | None, *, now: float
+        self, one: Wanted, standing: DriftStanding | None, *, now: float
     ) -> dict[str, Any] | None:
         """Return what the status says of retraining; nothing of a model that is not known yet."""
         known = self._known.get(one.watched)
@@ -179,7 +180,7 @@ class Fleet:
         log.warning("%s/%s: %s", *one.key, error)
         self.series.failed(error, namespace=one.key[0], deployment=one.key[1])
 
-    def _write(self, one: Wanted, seen: telling.Seen, *, now: float) -> None:
+    def _write(self, one: Wanted, seen: telling.Sighting, *, now: float) -> None:
         metadata = one.object["metadata"]
         said = telling.changed(
             one.object.get("status", {}),
@@ -194,7 +195,7 @@ class Fleet:
                 return  # the operator wrote in between: the next look sees it
         self._post(one, seen, now=now)
 
-    def _post(self, one: Wanted, seen: telling.Seen, *, now: float) -> None:
+    def _post(self, one: Wanted, seen: telling.Sighting, *, now: float) -> None:
         """Post the event of a ticket that was opened or resolved; a name made of its content keeps
         a monitor that begins anew from posting it twice."""
         ticket = seen.standing.ticket if seen.standing is not None else None

@@ -32,7 +32,7 @@ def spec(
             serving=config.serving,
             strategy=config.strategy,
             monitoring=config.monitoring.model_copy(update=ELSEWHERE),
-            retraining=resource.Retraining(
+            retraining=resource.JobRetraining(
                 **{
                     name: getattr(config.retraining, name)
                     for name in sections.Retraining.model_fields

@@ -96,7 +96,7 @@ class Keeping:
     async def _put(
         self,
         request: Request,
-        place: blobs.Place,
+        place: blobs.BlobPlace,
         *,
         caller: access.Principal,
         known: int | None = None,
@@ -105,10 +105,10 @@ class Keeping:
         digest = await asyncio.shield(_in(self._writer, self._write, place, body, known))
         return JSONResponse({"digest": digest}, status_code=202)
 
-    def _write(self, place: blobs.Place, body: bytes | None, known: int | None) -> str | None:
+    def _write(self, place: blobs.BlobPlace, body: bytes | None, known: int | None) -> str | None:
         with self._store.writing():
             if known is not None:
-                owner = batches.Owner(namespace=place.namespace, deployment=place.deployment)
+                owner = batches.About(namespace=place.namespace, deployment=place.deployment)
                 batches.need_turn(self._store, owner, known)
             if body is None:
                 self._store.blobs.remove(place)
@@ -116,7 +116,7 @@ class Keeping:
             return self._store.blobs.put(place, body, at=self._clock.now())
 
     async def _permit(
-        self, caller: access.Principal, kind: access.Kind, place: blobs.Place
+        self, caller: access.Principal, kind: access.Kind, place: blobs.BlobPlace
     ) -> None:
         await self._callers.permit(caller, [access.Act(kind, place.namespace, place.deployment)])
 
@@ -129,7 +129,7 @@ class Keeping:
         )
 
 
-def _stored(store: archive.EventStore, owner: batches.Owner, body: bytes) -> int:
+def _stored(store: archive.EventStore, owner: batches.About, body: bytes) -> int:
     try:
         batch = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -137,13 +137,13 @@ def _stored(store: archive.EventStore, owner: batches.Owner, body: bytes) -> int
     return batches.store_batch(store, owner, batch)
 
 
-def _owner(request: Request) -> batches.Owner:
-    return batches.Owner(
+def _owner(request: Request) -> batches.About:
+    return batches.About(
         namespace=_name(request, "namespace"), deployment=_name(request, "deployment")
     )
 
 
-def _place(request: Request, *, names: tuple[str, ...]) -> blobs.Place:
+def _place(request: Request, *, names: tuple[str, ...]) -> blobs.BlobPlace:
     """Return what the query names; one of `names` where there are any."""
     owner = _owner(request)
     name = request.query_params.get("name", "")
@@ -152,7 +152,7 @@ def _place(request: Request, *, names: tuple[str, ...]) -> blobs.Place:
             f"the query's name is {cloudevents.shown(name or None)}: wanted one of {', '.join(names)}"
         )
     revision = "" if name in LEARNT else _name(request, "revision")
-    return blobs.Place(
+    return blobs.BlobPlace(
         namespace=owner.namespace, deployment=owner.deployment, revision=revision, name=name
     )
 

@@ -112,7 +112,7 @@ def _realised(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
 
 
 def _mark(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
-    owner = batches.Owner(
+    owner = batches.About(
         namespace=_name(query, "namespace"), deployment=_name(query, "deployment")
     )
     key = owner.key(_name(query, "key"))

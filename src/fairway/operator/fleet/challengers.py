@@ -10,14 +10,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import prometheus_client
-
 from fairway.config import resource
 from fairway.monitoring.eventstore import distant
 from fairway.operator import posting
 from fairway.operator.fleet import jobs, telling
 from fairway.platforms.kubernetes import api
-from fairway.retraining import policy, trigger
+from fairway.retraining import policy, shown, trigger
 from fairway.rollout.states import Phase
 
 log = logging.getLogger("fairway.fleet")
@@ -31,50 +29,8 @@ Key = tuple[str, str]
 Json = dict[str, Any]
 
 
-class Series:
-    """What is shown of retraining."""
-
-    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
-        owner = ("namespace", "deployment")
-        self.evidence = prometheus_client.Gauge(
-            "fairway_retraining_loss_evidence",
-            "Evidence that answers lose more than they may; at 1 a run may start.",
-            (*owner, "revision"),
-            registry=registry,
-        )
-        self.limit = prometheus_client.Gauge(
-            "fairway_retraining_loss_limit",
-            "The mean loss that is tolerated: the test split's bound and retraining.maxLossIncrease.",
-            (*owner, "revision"),
-            registry=registry,
-        )
-        self.runs = prometheus_client.Counter(
-            "fairway_retraining_runs",
-            "Runs by what became of them: started, succeeded or failed.",
-            (*owner, "outcome"),
-            registry=registry,
-        )
-        self.active = prometheus_client.Gauge(
-            "fairway_retraining_run_active",
-            "1 while a run trains a challenger.",
-            owner,
-            registry=registry,
-        )
-        self.last = prometheus_client.Gauge(
-            "fairway_retraining_last_run_timestamp_seconds",
-            "When the newest run was started.",
-            owner,
-            registry=registry,
-        )
-
-    def watch(self, key: Key) -> None:
-        """Let the counters begin at 0, so that the first is an increase."""
-        for outcome in ("started", "succeeded", "failed"):
-            self.runs.labels(*key, outcome)
-
-
 @dataclass
-class Remembered:
+class LastLook:
     """What is known of one deployment between two looks; all of it can be read again."""
 
     at: float
@@ -83,40 +39,40 @@ class Remembered:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedByAlert:
     """An alert that asked for a run."""
 
     alert: str
     at: float
 
 
-class Loops:
+class Challengers:
     """The loops of the deployments of one monitor."""
 
-    def __init__(self, server: api.Api, *, series: Series) -> None:
+    def __init__(self, server: api.Api, *, series: shown.Shown) -> None:
         self._api, self._series = server, series
-        self._known: dict[Key, Remembered] = {}
-        self._asked: dict[Key, Asked] = {}
+        self._known: dict[Key, LastLook] = {}
+        self._asked: dict[Key, AskedByAlert] = {}
 
     def forget(self, keys: Collection[Key]) -> None:
         """Let go of what is watched no longer."""
         self._known = {key: known for key, known in self._known.items() if key in keys}
         self._asked = {key: asked for key, asked in self._asked.items() if key in keys}
 
-    def ask(self, key: Key, section: resource.Retraining, *, alert: str, now: float) -> str:
+    def ask(self, key: Key, section: resource.JobRetraining, *, alert: str, now: float) -> str:
         """Remember that an alert asks for a run, and return what becomes of it; the same alert,
         however often it comes, asks once."""
         if alert not in section.alerts:
             return f"{alert} starts no run (spec.retraining.alerts)"
         if section.cron_job is None or not section.enabled:
             return "nothing is started: spec.retraining names no cronJob, or is off"
-        self._asked.setdefault(key, Asked(alert, now))
+        self._asked.setdefault(key, AskedByAlert(alert, now))
         return "a run is started where none is in progress and the last is long enough ago"
 
     def look(
         self,
         owner: Mapping[str, Any],
-        section: resource.Retraining,
+        section: resource.JobRetraining,
         *,
         store: distant.Distant,
         revision: str,
@@ -132,7 +88,7 @@ class Loops:
             return known.said
         if known is None:
             self._series.watch(key)
-        turn = Turn(
+        turn = LabelTurn(
             owner=owner,
             section=section,
             store=store,
@@ -143,12 +99,12 @@ class Loops:
             now=now,
         )
         said, running = self._take(turn, key)
-        self._known[key] = Remembered(now, said, running)
+        self._known[key] = LastLook(now, said, running)
         return said
 
-    def _take(self, turn: "Turn", key: Key) -> tuple[Json, str | None]:
+    def _take(self, turn: "LabelTurn", key: Key) -> tuple[Json, str | None]:
         found = jobs.newest(self._api, turn.owner)
-        kept = Kept.of(turn.store.conclusions.mark(turn.mark))
+        kept = LoopState.of(turn.store.conclusions.mark(turn.mark))
         watching = turn.labels(kept)
         decision = turn.decide(watching, kept, running=found.name if found.active else None)
         self._show(turn, key, watching, found)
@@ -163,7 +119,7 @@ class Loops:
                 reason=decision.reason,
             )
             rearmed = None if watching is None else trigger.rearmed(watching)
-            turn.keep(Kept(rearmed, runs=number, last_run_at=turn.now))
+            turn.keep(LoopState(rearmed, runs=number, last_run_at=turn.now))
             self._asked.pop(key, None)
             self._series.runs.labels(*key, "started").inc()
             self._series.last.labels(*key).set(turn.now)
@@ -174,14 +130,14 @@ class Loops:
                 type="RetrainingStarted",
                 message=f"Job {name}: {decision.reason}",
             )
-            found = jobs.Run(name=name, started_at=turn.now, outcome="Running")
+            found = jobs.TrainingJob(name=name, started_at=turn.now, outcome="Running")
         elif turn.moved(watching, kept):
-            turn.keep(Kept(watching, runs=kept.runs, last_run_at=kept.last_run_at))
+            turn.keep(LoopState(watching, runs=kept.runs, last_run_at=kept.last_run_at))
         self._count(key, found)
         return _said(decision.reason, found, start=decision.start), found.name
 
     def _show(
-        self, turn: "Turn", key: Key, watching: trigger.Trigger | None, found: jobs.Run
+        self, turn: "LabelTurn", key: Key, watching: trigger.Trigger | None, found: jobs.TrainingJob
     ) -> None:
         bound = policy.reference_bound(turn.facts)
         if bound is not None:
@@ -193,7 +149,7 @@ class Loops:
         if found.started_at is not None:
             self._series.last.labels(*key).set(found.started_at)
 
-    def _count(self, key: Key, found: jobs.Run) -> None:
+    def _count(self, key: Key, found: jobs.TrainingJob) -> None:
         """Count a run once that was seen to run and has ended."""
         before = self._known.get(key)
         if before is None or before.running != found.name or found.active:
@@ -204,7 +160,7 @@ class Loops:
 
 
 @dataclass(frozen=True)
-class Kept:
+class LoopState:
     """What is kept of one deployment's loop."""
 
     watching: trigger.Trigger | None
@@ -213,7 +169,7 @@ class Kept:
     raw: Mapping[str, Any] | None = None  # of the trigger, as it was read
 
     @classmethod
-    def of(cls, mark: Any) -> "Kept":
+    def of(cls, mark: Any) -> "LoopState":
         if not isinstance(mark, dict):
             return cls(None)
         return cls(
@@ -232,16 +188,16 @@ class Kept:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class LabelTurn:
     """One look at one deployment's labels."""
 
     owner: Mapping[str, Any]
-    section: resource.Retraining
+    section: resource.JobRetraining
     store: distant.Distant
     revision: str
     facts: Mapping[str, Any]
     quality: bool  # a ticket says that its data is broken
-    asked: Asked | None
+    asked: AskedByAlert | None
     now: float
 
     @property
@@ -256,7 +212,7 @@ class Turn:
     def mark(self) -> str:
         return f"retraining/{self.name}"
 
-    def labels(self, kept: Kept) -> trigger.Trigger | None:
+    def labels(self, kept: LoopState) -> trigger.Trigger | None:
         """Return the evidence with the labels that came since the last look; None where the package
         records no test loss."""
         bound = policy.reference_bound(self.facts)
@@ -284,7 +240,7 @@ class Turn:
             now=self.now,
         )
 
-    def moved(self, watching: trigger.Trigger | None, kept: Kept) -> bool:
+    def moved(self, watching: trigger.Trigger | None, kept: LoopState) -> bool:
         """Say whether there is news to keep: labels, or many events without one."""
         if watching is None:
             return False
@@ -295,7 +251,7 @@ class Turn:
         )
 
     def decide(
-        self, watching: trigger.Trigger | None, kept: Kept, *, running: str | None
+        self, watching: trigger.Trigger | None, kept: LoopState, *, running: str | None
     ) -> policy.Decision:
         """Return whether to start a run now, and why."""
         known = self.store.history.realised(
@@ -349,14 +305,14 @@ class Turn:
             return decision
         return policy.Decision(start=False, reason=f"{decision.reason}; {why}", loss=decision.loss)
 
-    def keep(self, kept: Kept) -> None:
+    def keep(self, kept: LoopState) -> None:
         """Write it down; raises Overtaken where another monitor was faster."""
         if kept.watching is None and not kept.runs:
             return
         self.store.conclusions.set_mark(self.mark, kept.to_json())
 
 
-def _said(reason: str, found: jobs.Run, *, start: bool) -> Json:
+def _said(reason: str, found: jobs.TrainingJob, *, start: bool) -> Json:
     said: Json = {"reason": telling.cut(found.reason if start and found.reason else reason)}
     if found.name is not None:
         said["run"] = found.name

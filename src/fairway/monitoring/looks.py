@@ -8,7 +8,7 @@ from fairway import errors
 from fairway.monitoring import exporter
 from fairway.monitoring.keeper import Keeper, Watched
 
-log = logging.getLogger("fairway.monitoring.rounds")
+log = logging.getLogger("fairway.monitoring.looks")
 
 
 class Rounds:

@@ -14,7 +14,7 @@ LARGEST_ANSWER = 64 * 2**20  # some five times what a full answer takes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking:
+class Wire:
     """The way to a collector. Keeps no connection: any number of threads may ask, and a collector
     that was moved is found again.
 

@@ -22,13 +22,13 @@ LARGEST_BODY = 1 << 20  # bytes of a message: Alertmanager's are some kilobytes
 Ask = Callable[[receiver.Firing], str]
 
 
-class Answer(NamedTuple):
+class Said(NamedTuple):
     status: int
     content: str
     body: bytes
 
 
-class Answering:
+class Listener:
     """The address of one monitor; `token` is the file with what Alertmanager shows, without which
     no alert is taken."""
 
@@ -51,17 +51,17 @@ class Answering:
                 f"cannot listen on {host}:{port} ({error}): name another --port, 0 for a free one"
             ) from error
         self.port = int(self._server.server_address[1])
-        threading.Thread(target=self._server.serve_forever, name="answering", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, name="listener", daemon=True).start()
 
     def watch(self, *, alive: Callable[[], bool], ask: Ask) -> None:
         """Say whom to ask; from now on it is ready."""
         self._alive, self._ask, self._is_ready = alive, ask, True
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> Said:
         match path:
             case "/metrics":
                 text = exposition.generate_latest(self._registry)
-                return Answer(200, exposition.CONTENT_TYPE_LATEST, text)
+                return Said(200, exposition.CONTENT_TYPE_LATEST, text)
             case "/healthz" if self._alive():
                 return _plain(200, "ok")
             case "/healthz":
@@ -70,7 +70,7 @@ class Answering:
                 return _plain(200, "ok") if self._is_ready else _plain(503, "starting")
         return _plain(404, "there is /healthz, /readyz, /metrics and POST /v1/alerts")
 
-    def post(self, path: str, *, authorization: str, body: bytes) -> Answer:
+    def post(self, path: str, *, authorization: str, body: bytes) -> Said:
         """Take a message of Alertmanager's."""
         if path != "/v1/alerts":
             return _plain(404, "there is POST /v1/alerts")
@@ -99,13 +99,13 @@ class Answering:
         return bool(token) and hmac.compare_digest(authorization.encode(), given)
 
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
-        answering = self
+        listener = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             timeout = 5
 
             def do_GET(self) -> None:
-                self._send(answering.get(self.path.partition("?")[0]))
+                self._send(listener.get(self.path.partition("?")[0]))
 
             def do_POST(self) -> None:
                 length = self.headers.get("content-length", "")
@@ -115,14 +115,14 @@ class Answering:
                     return
                 body = self.rfile.read(int(length))
                 self._send(
-                    answering.post(
+                    listener.post(
                         self.path.partition("?")[0],
                         authorization=self.headers.get("authorization", ""),
                         body=body,
                     )
                 )
 
-            def _send(self, answer: Answer) -> None:
+            def _send(self, answer: Said) -> None:
                 self.send_response(answer.status)
                 self.send_header("Content-Type", answer.content)
                 self.send_header("Content-Length", str(len(answer.body)))
@@ -135,5 +135,5 @@ class Answering:
         return Handler
 
 
-def _plain(status: int, text: str) -> Answer:
-    return Answer(status, "text/plain", f"{text}\n".encode())
+def _plain(status: int, text: str) -> Said:
+    return Said(status, "text/plain", f"{text}\n".encode())

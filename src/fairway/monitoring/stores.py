@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from fairway.monitoring.eventstore import answers
 
 
-class History(Protocol):
+class PastReader(Protocol):
     """The past of deployments."""
 
     def newest(
@@ -26,7 +26,7 @@ class History(Protocol):
         """Return the number of the revision's newest event, `after` where it has none since."""
 
 
-class Conclusions(Protocol):
+class Concluder(Protocol):
     """What was concluded."""
 
     def mark(self, key: str) -> Any:
@@ -56,14 +56,14 @@ class Conclusions(Protocol):
         """Resolve the alert where it is open."""
 
 
-class Events(Protocol):
+class MonitorStore(Protocol):
     """One event store."""
 
     @property
-    def history(self) -> History: ...
+    def history(self) -> PastReader: ...
 
     @property
-    def conclusions(self) -> Conclusions: ...
+    def conclusions(self) -> Concluder: ...
 
     def writing(self) -> AbstractContextManager[Any]:
         """Return a transaction: all of the block is stored, or nothing. Blocks may nest."""

@@ -1,0 +1,45 @@
+"""The series of retraining, for whatever monitor starts it."""
+
+import prometheus_client
+
+
+class Shown:
+    """What is shown of retraining."""
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        owner = ("namespace", "deployment")
+        self.evidence = prometheus_client.Gauge(
+            "fairway_retraining_loss_evidence",
+            "Evidence that answers lose more than they may; at 1 a run may start.",
+            (*owner, "revision"),
+            registry=registry,
+        )
+        self.limit = prometheus_client.Gauge(
+            "fairway_retraining_loss_limit",
+            "The mean loss that is tolerated: the test split's bound and retraining.maxLossIncrease.",
+            (*owner, "revision"),
+            registry=registry,
+        )
+        self.runs = prometheus_client.Counter(
+            "fairway_retraining_runs",
+            "Runs by what became of them: started, succeeded or failed.",
+            (*owner, "outcome"),
+            registry=registry,
+        )
+        self.active = prometheus_client.Gauge(
+            "fairway_retraining_run_active",
+            "1 while a run trains a challenger.",
+            owner,
+            registry=registry,
+        )
+        self.last = prometheus_client.Gauge(
+            "fairway_retraining_last_run_timestamp_seconds",
+            "When the newest run was started.",
+            owner,
+            registry=registry,
+        )
+
+    def watch(self, key: tuple[str, str]) -> None:
+        """Let the counters begin at 0, so that the first is an increase."""
+        for outcome in ("started", "succeeded", "failed"):
+            self.runs.labels(*key, outcome)
