@@ -23,13 +23,13 @@ def events(tmp_path: Path):
     opened.close()
 
 
-def told(events: archive.EventStore, *, before: float = 1e12) -> tally.Tally:
+def told(events: archive.EventStore, *, before: float = 1e12) -> tally.Joins:
     found = events.tally(before=before)
     assert found is not None
     return found
 
 
-def counted(*found: tally.Tally) -> set[str]:
+def counted(*found: tally.Joins) -> set[str]:
     """Return the lines of the series that are above 0."""
     registry = prometheus_client.CollectorRegistry()
     quality = realising.Quality(registry)
@@ -76,7 +76,7 @@ def test_losses_of_other_tasks_are_counted_as_their_task_measures_them(events):
     [joined] = told(events).joined
     assert [label for label, _ in joined.rows] == [None, None]
     assert sum(loss for _, loss in joined.rows) > 0
-    assert not any(line.startswith("labelled_class") for line in counted(tally.Tally([joined], [])))
+    assert not any(line.startswith("labelled_class") for line in counted(tally.Joins([joined], [])))
 
 
 def test_of_a_store_that_nobody_told_the_newest_are_told(events, monkeypatch):
@@ -137,7 +137,7 @@ def test_classes_have_fifty_series_a_deployment_and_a_long_name_is_cut():
         return tally.Joined("models", deployment, "aaa", "stable", 1.0, [(n, 0.5) for n in names])
 
     names = ["x" * 1000, *(f"class{i}" for i in range(80))]
-    found = tally.Tally([joined(names, "wide"), joined(["rare"], "narrow")], [])
+    found = tally.Joins([joined(names, "wide"), joined(["rare"], "narrow")], [])
     rows = {line for line in counted(found, found) if line.startswith("labelled_class_rows")}
     assert len(rows) == realising.MOST_CLASSES + 1 + 1
     assert any(f'class="{"x" * 64}"' in line for line in rows)

@@ -270,7 +270,7 @@ class EventStore:
             self.conclusions.set_mark(UNPAIRED_MARK, cursor)
         return [answers.Unpaired(*row) for row in found]
 
-    def tally(self, *, before: float) -> tally.Tally | None:
+    def tally(self, *, before: float) -> tally.Joins | None:
         """Return what labels and answers from before the time say of quality, each pair once; None
         where all is told.
 
@@ -287,7 +287,7 @@ class EventStore:
             found = tally.read(connection, after=after, cursor=cursor, sql=self._sql)
         with self.writing():
             if self.conclusions.mark(tally.MARK) != known:
-                return tally.Tally([], [])
+                return tally.Joins([], [])
             self.conclusions.set_mark(tally.MARK, cursor)
         return found
 

@@ -60,7 +60,7 @@ class Quality:
         )
         self._classes: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
 
-    def count(self, found: tally.Tally) -> None:
+    def count(self, found: tally.Joins) -> None:
         """Count a stretch of the store, once."""
         for one in found.joined:
             self._delay.labels(one.namespace, one.deployment).observe(one.delay_seconds)
