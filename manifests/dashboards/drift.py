@@ -1,6 +1,6 @@
 """Whether what a deployment is asked has moved, and whether anybody looks."""
 
-from manifests.dashboards.panels import Dashboard, Panel, Row
+from manifests.dashboards.panels import Dashboard, Panel, Row, increase, rate, worst
 
 DASHBOARD = Dashboard(
     name="drift",
@@ -40,21 +40,31 @@ DASHBOARD = Dashboard(
                     "Rows tested",
                     "Windows share no row.",
                     {
-                        "{{revision}} {{role}}": "sum by (revision, role) (rate(fairway_monitoring_window_rows_total{@}[rate]))"
+                        "{{revision}} {{role}}": rate(
+                            "fairway_monitoring_window_rows_total", by="revision, role"
+                        )
                     },
                 ),
                 Panel(
                     "Windows",
                     "Within an hour, by what the test of each said alone; a ticket needs more.",
                     {
-                        "drifted: {{drifted}}": "sum by (drifted) (increase(fairway_monitoring_windows_total{@}[1h]))"
+                        "drifted: {{drifted}}": increase(
+                            "fairway_monitoring_windows_total", by="drifted", over="1h"
+                        )
                     },
                 ),
                 Panel(
                     "Features that moved",
                     "Windows of the last day in which a feature did.",
                     {
-                        "{{feature}}": "topk(10, sum by (feature) (increase(fairway_monitoring_feature_windows_drifted_total{@}[1d])))"
+                        "{{feature}}": worst(
+                            increase(
+                                "fairway_monitoring_feature_windows_drifted_total",
+                                by="feature",
+                                over="1d",
+                            )
+                        )
                     },
                 ),
                 Panel(
@@ -72,29 +82,32 @@ DASHBOARD = Dashboard(
                     "Windows that failed",
                     "Passed over without a verdict, within an hour.",
                     {
-                        "{{revision}}": "sum by (revision) (increase(fairway_monitoring_windows_failed_total{@}[1h]))"
+                        "{{revision}}": increase(
+                            "fairway_monitoring_windows_failed_total", by="revision", over="1h"
+                        )
                     },
                 ),
                 Panel(
                     "Requests left out",
                     "Their inputs do not fit the reference.",
-                    {
-                        "{{revision}}": "sum by (revision) (rate(fairway_monitoring_unreadable_total{@}[rate]))"
-                    },
+                    {"{{revision}}": rate("fairway_monitoring_unreadable_total", by="revision")},
                     unit="reqps",
                 ),
                 Panel(
                     "Looks that failed",
                     "At this deployment, within half an hour.",
                     {
-                        "{{error}}": "sum by (error) (increase(fairway_monitoring_errors_total{@}[30m]))"
+                        "{{error}}": increase(
+                            "fairway_monitoring_errors_total", by="error", over="30m"
+                        )
                     },
                 ),
                 Panel(
                     "Since the newest window",
                     "A window comes when its rows have come.",
                     {
-                        "{{revision}}": "time() - max by (revision) (fairway_monitoring_last_window_timestamp_seconds{@})"
+                        "{{revision}}": "time() - max by (revision) "
+                        "(fairway_monitoring_last_window_timestamp_seconds{@})"
                     },
                     unit="s",
                     kind="stat",

@@ -1,6 +1,6 @@
 """All deployments at once: what needs somebody, and what holds them together."""
 
-from manifests.dashboards.panels import Dashboard, Panel, Row
+from manifests.dashboards.panels import Dashboard, Panel, Row, increase, rate, worst
 
 EACH = "{{namespace}}/{{deployment}}"
 DASHBOARD = Dashboard(
@@ -15,7 +15,8 @@ DASHBOARD = Dashboard(
                     "Pages and tickets",
                     "That fire now.",
                     {
-                        "{{alertname}}": 'sum by (severity, alertname, namespace, deployment) (ALERTS{alertstate="firing", severity=~"page|ticket"})'
+                        "{{alertname}}": "sum by (severity, alertname, namespace, deployment) "
+                        '(ALERTS{alertstate="firing", severity=~"page|ticket"})'
                     },
                     kind="table",
                 ),
@@ -31,7 +32,9 @@ DASHBOARD = Dashboard(
                     "Above the limit",
                     "Evidence that answers lose more than they may, the ten strongest; 1 is beyond chance.",
                     {
-                        EACH: "topk(10, max by (namespace, deployment) (fairway_retraining_loss_evidence))"
+                        EACH: worst(
+                            "max by (namespace, deployment) (fairway_retraining_loss_evidence)"
+                        )
                     },
                 ),
             ),
@@ -43,27 +46,35 @@ DASHBOARD = Dashboard(
                     "Requests",
                     "The ten busiest.",
                     {
-                        EACH: 'topk(10, sum by (namespace, deployment) (rate(fairway_serving_requests_total{role!="shadow"}[rate])))'
+                        EACH: worst(
+                            rate(
+                                "fairway_serving_requests_total",
+                                by="namespace, deployment",
+                                of='role!="shadow"',
+                            )
+                        )
                     },
                     unit="reqps",
                 ),
                 Panel(
                     "Errors",
                     "The ten worst within an hour.",
-                    {EACH: "topk(10, fairway:serving_errors:ratio_rate1h)"},
+                    {EACH: worst("fairway:serving_errors:ratio_rate1h")},
                     unit="percentunit",
                 ),
                 Panel(
                     "Slow answers",
                     "The ten worst within an hour.",
-                    {EACH: "topk(10, fairway:serving_slow:ratio_rate1h)"},
+                    {EACH: worst("fairway:serving_slow:ratio_rate1h")},
                     unit="percentunit",
                 ),
                 Panel(
                     "Mean loss",
                     "The ten worst within 3 days.",
                     {
-                        EACH: "topk(10, max by (namespace, deployment) (fairway:realised_loss:ratio_rate3d))"
+                        EACH: worst(
+                            "max by (namespace, deployment) (fairway:realised_loss:ratio_rate3d)"
+                        )
                     },
                     unit="percentunit",
                 ),
@@ -81,7 +92,9 @@ DASHBOARD = Dashboard(
                     "Runs of retraining",
                     "Within a day.",
                     {
-                        "{{outcome}}": "sum by (outcome) (increase(fairway_retraining_runs_total[1d]))"
+                        "{{outcome}}": increase(
+                            "fairway_retraining_runs_total", by="outcome", of="", over="1d"
+                        )
                     },
                 ),
                 Panel(
@@ -111,7 +124,8 @@ DASHBOARD = Dashboard(
                     "Shards with a leader",
                     "Of the drift monitor.",
                     {
-                        "{{namespace}}": "sum by (namespace) (max by (namespace, shard) (fairway_monitoring_shard_leader))"
+                        "{{namespace}}": "sum by (namespace) "
+                        "(max by (namespace, shard) (fairway_monitoring_shard_leader))"
                     },
                 ),
                 Panel(

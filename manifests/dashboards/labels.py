@@ -1,6 +1,6 @@
 """How good answers turned out to be, how their labels come, and the runs that followed."""
 
-from manifests.dashboards.panels import Dashboard, Panel, Row
+from manifests.dashboards.panels import Dashboard, Panel, Row, increase, quantile, rate, worst
 
 DASHBOARD = Dashboard(
     name="labels",
@@ -43,7 +43,13 @@ DASHBOARD = Dashboard(
                     "Loss by arm",
                     "Stable and canary, within a day.",
                     {
-                        "{{revision}} {{role}}": "sum by (revision, role) (increase(fairway_monitoring_labelled_loss_total{@}[1d])) / sum by (revision, role) (increase(fairway_monitoring_labelled_rows_total{@}[1d]))"
+                        "{{revision}} {{role}}": increase(
+                            "fairway_monitoring_labelled_loss_total", by="revision, role", over="1d"
+                        )
+                        + " / "
+                        + increase(
+                            "fairway_monitoring_labelled_rows_total", by="revision, role", over="1d"
+                        )
                     },
                     unit="percentunit",
                 ),
@@ -51,7 +57,19 @@ DASHBOARD = Dashboard(
                     "Wrong by true class",
                     "The ten worst within a day; a rare class is not hidden by the others.",
                     {
-                        "{{class}}": "topk(10, sum by (class) (increase(fairway_monitoring_labelled_class_loss_total{@}[1d])) / sum by (class) (increase(fairway_monitoring_labelled_class_rows_total{@}[1d])))"
+                        "{{class}}": worst(
+                            increase(
+                                "fairway_monitoring_labelled_class_loss_total",
+                                by="class",
+                                over="1d",
+                            )
+                            + " / "
+                            + increase(
+                                "fairway_monitoring_labelled_class_rows_total",
+                                by="class",
+                                over="1d",
+                            )
+                        )
                     },
                     unit="percentunit",
                 ),
@@ -59,7 +77,13 @@ DASHBOARD = Dashboard(
                     "Labels by true class",
                     "Rows within a day.",
                     {
-                        "{{class}}": "topk(10, sum by (class) (increase(fairway_monitoring_labelled_class_rows_total{@}[1d])))"
+                        "{{class}}": worst(
+                            increase(
+                                "fairway_monitoring_labelled_class_rows_total",
+                                by="class",
+                                over="1d",
+                            )
+                        )
                     },
                 ),
             ),
@@ -71,9 +95,9 @@ DASHBOARD = Dashboard(
                     "Labels",
                     "As the collector stored them, and rows that were compared.",
                     {
-                        "labels": 'sum(rate(fairway_monitoring_events_total{@, type="label"}[rate]))',
-                        "rows compared": "sum(rate(fairway_monitoring_labelled_rows_total{@}[rate]))",
-                        "of no request": "sum(rate(fairway_monitoring_labels_unjoined_total{@}[rate]))",
+                        "labels": rate("fairway_monitoring_events_total", of='@, type="label"'),
+                        "rows compared": rate("fairway_monitoring_labelled_rows_total"),
+                        "of no request": rate("fairway_monitoring_labels_unjoined_total"),
                     },
                 ),
                 Panel(
@@ -88,8 +112,8 @@ DASHBOARD = Dashboard(
                     "Delay",
                     "From an answer until its label came, of the labels of a day.",
                     {
-                        "p50": "histogram_quantile(0.5, sum by (le) (rate(fairway_monitoring_label_delay_seconds_bucket{@}[1d])))",
-                        "p90": "histogram_quantile(0.9, sum by (le) (rate(fairway_monitoring_label_delay_seconds_bucket{@}[1d])))",
+                        "p50": quantile(0.5, "fairway_monitoring_label_delay_seconds", over="1d"),
+                        "p90": quantile(0.9, "fairway_monitoring_label_delay_seconds", over="1d"),
                     },
                     unit="s",
                 ),
@@ -102,7 +126,9 @@ DASHBOARD = Dashboard(
                     "Runs",
                     "By what became of them, within a week.",
                     {
-                        "{{outcome}}": "sum by (outcome) (increase(fairway_retraining_runs_total{@}[7d]))"
+                        "{{outcome}}": increase(
+                            "fairway_retraining_runs_total", by="outcome", over="7d"
+                        )
                     },
                 ),
                 Panel(

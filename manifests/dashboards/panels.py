@@ -20,6 +20,35 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def rate(name: str, *, by: str = "", of: str = "@", over: str = "rate") -> str:
+    """Return the query of a counter's rate, summed by labels."""
+    return f"{_sum(by)}(rate({name}{_of(of)}[{over}]))"
+
+
+def increase(name: str, *, by: str = "", of: str = "@", over: str) -> str:
+    """Return the query of a counter's increase, summed by labels."""
+    return f"{_sum(by)}(increase({name}{_of(of)}[{over}]))"
+
+
+def quantile(part: float, name: str, *, by: str = "", of: str = "@", over: str = "rate") -> str:
+    """Return the query of a histogram's quantile by labels."""
+    labels = f"{by}, le" if by else "le"
+    return f"histogram_quantile({part}, {rate(f'{name}_bucket', by=labels, of=of, over=over)})"
+
+
+def worst(query: str) -> str:
+    """Return the query of the ten largest."""
+    return f"topk(10, {query})"
+
+
+def _sum(by: str) -> str:
+    return f"sum by ({by}) " if by else "sum"
+
+
+def _of(of: str) -> str:
+    return f"{{{of}}}" if of else ""
+
+
 @dataclass(frozen=True)
 class Panel:
     """One picture: queries by their legend."""

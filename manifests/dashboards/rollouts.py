@@ -1,7 +1,8 @@
 """Where rollouts stand, and why."""
 
-from manifests.dashboards.panels import Dashboard, Panel, Row
+from manifests.dashboards.panels import Dashboard, Panel, Row, increase, quantile, rate
 
+OURS = 'envoy_cluster_name=~"httproute/$namespace/$deployment/.*"'
 DASHBOARD = Dashboard(
     name="rollouts",
     title="Rollouts",
@@ -27,8 +28,10 @@ DASHBOARD = Dashboard(
                     "Ended within a day",
                     "Promotions and rollbacks, as the operator counted them.",
                     {
-                        "promoted": "sum(increase(fairway_rollout_promotions_total[1d]))",
-                        "rolled back: {{cause}}": "sum by (cause) (increase(fairway_rollout_rollbacks_total[1d]))",
+                        "promoted": increase("fairway_rollout_promotions_total", of="", over="1d"),
+                        "rolled back: {{cause}}": increase(
+                            "fairway_rollout_rollbacks_total", by="cause", of="", over="1d"
+                        ),
                     },
                 ),
             ),
@@ -98,14 +101,18 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Requests",
                     "",
-                    {"{{role}}": "sum by (role) (rate(fairway_serving_requests_total{@}[rate]))"},
+                    {"{{role}}": rate("fairway_serving_requests_total", by="role")},
                     unit="reqps",
                 ),
                 Panel(
                     "Answers of 5xx",
                     "Share of the requests of each arm.",
                     {
-                        "{{role}}": 'sum by (role) (rate(fairway_serving_requests_total{@, code=~"5.."}[rate])) / sum by (role) (rate(fairway_serving_requests_total{@}[rate]))'
+                        "{{role}}": rate(
+                            "fairway_serving_requests_total", by="role", of='@, code=~"5.."'
+                        )
+                        + " / "
+                        + rate("fairway_serving_requests_total", by="role")
                     },
                     unit="percentunit",
                 ),
@@ -113,8 +120,10 @@ DASHBOARD = Dashboard(
                     "Latency",
                     "From a request's headers to its answer.",
                     {
-                        "{{role}} p50": "histogram_quantile(0.5, sum by (role, le) (rate(fairway_serving_request_seconds_bucket{@}[rate])))",
-                        "{{role}} p99": "histogram_quantile(0.99, sum by (role, le) (rate(fairway_serving_request_seconds_bucket{@}[rate])))",
+                        "{{role}} p50": quantile(0.5, "fairway_serving_request_seconds", by="role"),
+                        "{{role}} p99": quantile(
+                            0.99, "fairway_serving_request_seconds", by="role"
+                        ),
                     },
                     unit="s",
                 ),
@@ -127,7 +136,11 @@ DASHBOARD = Dashboard(
                     "Requests",
                     "One cluster an arm; its index is the arm's place in the HTTPRoute.",
                     {
-                        "{{envoy_cluster_name}}": 'sum by (envoy_cluster_name) (rate(envoy_cluster_upstream_rq_completed{envoy_cluster_name=~"httproute/$namespace/$deployment/.*"}[rate]))'
+                        "{{envoy_cluster_name}}": rate(
+                            "envoy_cluster_upstream_rq_completed",
+                            by="envoy_cluster_name",
+                            of=OURS,
+                        )
                     },
                     unit="reqps",
                 ),
@@ -135,7 +148,11 @@ DASHBOARD = Dashboard(
                     "Answers of 5xx",
                     "With those that a server broke off and those that timed out.",
                     {
-                        "{{envoy_cluster_name}}": 'sum by (envoy_cluster_name) (rate(envoy_cluster_upstream_rq_xx{envoy_cluster_name=~"httproute/$namespace/$deployment/.*", envoy_response_code_class="5"}[rate]))'
+                        "{{envoy_cluster_name}}": rate(
+                            "envoy_cluster_upstream_rq_xx",
+                            by="envoy_cluster_name",
+                            of=f'{OURS}, envoy_response_code_class="5"',
+                        )
                     },
                     unit="reqps",
                 ),
@@ -143,7 +160,12 @@ DASHBOARD = Dashboard(
                     "Latency p99",
                     "By Envoy's own buckets.",
                     {
-                        "{{envoy_cluster_name}}": 'histogram_quantile(0.99, sum by (envoy_cluster_name, le) (rate(envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=~"httproute/$namespace/$deployment/.*"}[rate])))'
+                        "{{envoy_cluster_name}}": quantile(
+                            0.99,
+                            "envoy_cluster_upstream_rq_time",
+                            by="envoy_cluster_name",
+                            of=OURS,
+                        )
                     },
                     unit="ms",
                 ),
@@ -165,17 +187,13 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Time of a look, p99",
                     "",
-                    {
-                        "p99": "histogram_quantile(0.99, sum by (le) (rate(fairway_operator_look_seconds_bucket[rate])))"
-                    },
+                    {"p99": quantile(0.99, "fairway_operator_look_seconds", of="")},
                     unit="s",
                 ),
                 Panel(
                     "Looks that failed",
                     "Each is taken again.",
-                    {
-                        "{{reason}}": "sum by (reason) (rate(fairway_operator_looks_failed_total[rate]))"
-                    },
+                    {"{{reason}}": rate("fairway_operator_looks_failed_total", by="reason", of="")},
                     unit="ops",
                 ),
             ),

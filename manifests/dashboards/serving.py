@@ -1,6 +1,6 @@
 """What users of one deployment meet, and what becomes of the record of it."""
 
-from manifests.dashboards.panels import Dashboard, Panel, Row
+from manifests.dashboards.panels import Dashboard, Panel, Row, quantile, rate, worst
 
 DASHBOARD = Dashboard(
     name="serving",
@@ -14,7 +14,9 @@ DASHBOARD = Dashboard(
                     "Requests by answer",
                     "Shadow answers nobody sees; they are left out.",
                     {
-                        "{{code}}": 'sum by (code) (rate(fairway_serving_requests_total{@, role!="shadow"}[rate]))'
+                        "{{code}}": rate(
+                            "fairway_serving_requests_total", by="code", of='@, role!="shadow"'
+                        )
                     },
                     unit="reqps",
                 ),
@@ -33,9 +35,15 @@ DASHBOARD = Dashboard(
                     "Latency",
                     "From a request's headers to its answer.",
                     {
-                        "p50": 'histogram_quantile(0.5, sum by (le) (rate(fairway_serving_request_seconds_bucket{@, role!="shadow"}[rate])))',
-                        "p90": 'histogram_quantile(0.9, sum by (le) (rate(fairway_serving_request_seconds_bucket{@, role!="shadow"}[rate])))',
-                        "p99": 'histogram_quantile(0.99, sum by (le) (rate(fairway_serving_request_seconds_bucket{@, role!="shadow"}[rate])))',
+                        "p50": quantile(
+                            0.5, "fairway_serving_request_seconds", of='@, role!="shadow"'
+                        ),
+                        "p90": quantile(
+                            0.9, "fairway_serving_request_seconds", of='@, role!="shadow"'
+                        ),
+                        "p99": quantile(
+                            0.99, "fairway_serving_request_seconds", of='@, role!="shadow"'
+                        ),
                     },
                     unit="s",
                 ),
@@ -78,7 +86,9 @@ DASHBOARD = Dashboard(
                     "Requests",
                     "",
                     {
-                        "{{revision}} {{role}}": "sum by (revision, role) (rate(fairway_serving_requests_total{@}[rate]))"
+                        "{{revision}} {{role}}": rate(
+                            "fairway_serving_requests_total", by="revision, role"
+                        )
                     },
                     unit="reqps",
                 ),
@@ -86,14 +96,18 @@ DASHBOARD = Dashboard(
                     "Rows",
                     "Rows a second.",
                     {
-                        "{{revision}} {{role}}": "sum by (revision, role) (rate(fairway_serving_rows_total{@}[rate]))"
+                        "{{revision}} {{role}}": rate(
+                            "fairway_serving_rows_total", by="revision, role"
+                        )
                     },
                 ),
                 Panel(
                     "Rows beyond the training range",
                     "Or of an unseen category; rows a second, the ten features with most.",
                     {
-                        "{{feature}}": "topk(10, sum by (feature) (rate(fairway_serving_out_of_range_total{@}[rate])))"
+                        "{{feature}}": worst(
+                            rate("fairway_serving_out_of_range_total", by="feature")
+                        )
                     },
                 ),
                 Panel(
@@ -110,9 +124,11 @@ DASHBOARD = Dashboard(
                     "Sent, spooled, dropped",
                     "Events a second. Dropped ones are lost to shadow pairs, labels and drift.",
                     {
-                        "sent": "sum(rate(fairway_serving_events_sent_total{@}[rate]))",
-                        "spooled": "sum(rate(fairway_serving_events_spooled_total{@}[rate]))",
-                        "dropped: {{reason}}": "sum by (reason) (rate(fairway_serving_events_dropped_total{@}[rate]))",
+                        "sent": rate("fairway_serving_events_sent_total"),
+                        "spooled": rate("fairway_serving_events_spooled_total"),
+                        "dropped: {{reason}}": rate(
+                            "fairway_serving_events_dropped_total", by="reason"
+                        ),
                     },
                 ),
                 Panel(
@@ -134,21 +150,21 @@ DASHBOARD = Dashboard(
                 Panel(
                     "Events stored",
                     "Each counted once.",
-                    {"{{type}}": "sum by (type) (rate(fairway_monitoring_events_total{@}[rate]))"},
+                    {"{{type}}": rate("fairway_monitoring_events_total", by="type")},
                 ),
                 Panel(
                     "Time to store a batch, p99",
                     "",
-                    {
-                        "p99": "histogram_quantile(0.99, sum by (le) (rate(fairway_monitoring_store_seconds_bucket[rate])))"
-                    },
+                    {"p99": quantile(0.99, "fairway_monitoring_store_seconds", of="")},
                     unit="s",
                 ),
                 Panel(
                     "Batches refused",
                     "",
                     {
-                        "{{reason}}": "sum by (reason) (rate(fairway_monitoring_batches_rejected_total[rate]))"
+                        "{{reason}}": rate(
+                            "fairway_monitoring_batches_rejected_total", by="reason", of=""
+                        )
                     },
                 ),
                 Panel(
