@@ -3,7 +3,9 @@
 
 manifests/operator/, manifests/monitoring/monitors.yaml, ...    from helm/fairway, rendered by `helm` (or --helm FILE)
 helm/fairway/crds/                                              from manifests/crds/
-helm/fairway/files/rules/, helm/fairway/files/dashboards/       from manifests/monitoring/
+manifests/monitoring/dashboards/                                from manifests/dashboards/
+manifests/monitoring/alertmanager.yml                           from manifests/alerting.py
+helm/fairway/files/                                             from manifests/monitoring/
 """
 
 import argparse
@@ -14,7 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from manifests import alerting, dashboards  # noqa: E402 - found there
+
 CHART = ROOT / "helm" / "fairway"
+MONITORING = alerting.MONITORING
 NAMESPACE = "fairway-system"
 NOTE = "# Written by manifests/generate.py from helm/fairway/templates/{template}: change that, not this file.\n"
 BASE = {
@@ -38,6 +46,10 @@ PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # file -> template, valu
         {"monitoring.serviceMonitors": "true", "monitoring.gatewayProxies": "true"},
     ),
     "monitoring/prometheusrules.yaml": ("rules.yaml", {"monitoring.rules": "true"}),
+    "monitoring/alertmanagerconfig.yaml": (
+        "alertmanager.yaml",
+        {"monitoring.alertmanager.enabled": "true"},
+    ),
     "monitoring/grafana.yaml": ("dashboards.yaml", {"monitoring.dashboards": "true"}),
     "overlays/production/operator-budget.yaml": (
         "operator-budget.yaml",
@@ -60,6 +72,10 @@ def main(arguments: list[str]) -> int:
         )
         return 2
     stale = [
+        *write(dashboards.files(MONITORING / "dashboards"), check=options.check),
+        *write(
+            [(MONITORING / "alertmanager.yml", alerting.file_text(MONITORING))], check=options.check
+        ),
         *write(copies(), check=options.check),
         *write(rendered(options.helm), check=options.check),
     ]  # what is copied is rendered, too
@@ -94,8 +110,9 @@ def copies() -> Iterator[tuple[Path, str]]:
         if crd.name != "kustomization.yaml":
             yield CHART / "crds" / crd.name, crd.read_text(encoding="utf-8")
     for folder in ("rules", "dashboards"):
-        for file in sorted((ROOT / "manifests" / "monitoring" / folder).iterdir()):
+        for file in sorted((MONITORING / folder).iterdir()):
             yield CHART / "files" / folder / file.name, file.read_text(encoding="utf-8")
+    yield CHART / "files" / "alertmanagerconfig.yaml", alerting.config_text(MONITORING)
 
 
 def rendered(helm: str) -> Iterator[tuple[Path, str]]:

@@ -14,6 +14,7 @@ from fairway.platforms.kubernetes import scrapes
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "manifests" / "monitoring"
 RULES = sorted((MONITORING / "rules").glob("*.yaml"))
+SOURCES = sorted((ROOT / "src" / "fairway").rglob("*.py"))
 DASHBOARDS = sorted((MONITORING / "dashboards").glob("*.json"))
 
 ENVOY = {
@@ -22,13 +23,29 @@ ENVOY = {
     scrapes.TIMES: {"envoy_cluster_name", "le"},
 }
 TARGET = {"namespace", "pod", "job", "instance"}  # what a scrape adds to every series
-RECORDED = {"namespace", "deployment"}
-NAME = re.compile(r"\b(?:fairway|envoy)[_:][a-z0-9_:]*[a-z0-9]|\bup\b")
+ALERTS = {"alertname", "alertstate", "severity", "namespace", "deployment"}  # Prometheus' own
+NAME = re.compile(r"\b(?:fairway|envoy)[_:][a-z0-9_:]*[a-z0-9]|\bup\b|\bALERTS\b")
+GROUPED_BY = re.compile(r"\bby\s*\(([^)]*)\)")
 GROUPED = re.compile(r"\b(?:by|on|without|ignoring)\s*\([^)]*\)")
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-SELECTED = re.compile(r"((?:fairway|envoy)[_:][a-z0-9_:]*[a-z0-9]|\bup)\{([^}]*)\}")
+SELECTED = re.compile(r"((?:fairway|envoy)[_:][a-z0-9_:]*[a-z0-9]|\bup|\bALERTS)\{([^}]*)\}")
 MATCHERS = re.compile(r"\{[^}]*\}")
 MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
+
+
+# of the monitor on the cluster; each goes from here as soon as the code declares it
+REVISION = {"namespace", "deployment", "revision"}
+PROMISED = {
+    "fairway_monitoring_ticket_shift": REVISION | {"role", "kind", "part", "unit"},
+    "fairway_monitoring_shard_leader": {"shard"},
+    "fairway_monitoring_shards": set(),
+    "fairway_retraining_loss_limit": REVISION,
+    "fairway_retraining_loss_evidence": REVISION,
+    "fairway_retraining_runs_total": {"namespace", "deployment", "outcome"},
+    "fairway_retraining_run_active": {"namespace", "deployment"},
+    "fairway_retraining_last_run_timestamp_seconds": {"namespace", "deployment"},
+    "fairway_retraining_challenger_waiting": {"namespace", "deployment"},
+}
 
 
 def groups() -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -42,14 +59,23 @@ def alerts() -> dict[str, tuple[Path, dict[str, Any]]]:
     return {rule["alert"]: (path, rule) for path, rule in groups() if "alert" in rule}
 
 
+def recorded(rule: dict[str, Any]) -> set[str]:
+    """Return the labels of what a rule records: those that its first sum is by."""
+    by = GROUPED_BY.search(rule["expr"])
+    assert by is not None, rule["record"]
+    return {label.strip() for label in by[1].split(",")}
+
+
 def exported() -> dict[str, set[str]]:
     """Return the labels of every series by its name, as docs/pages/metrics.py reads them from the code."""
     found = {
         "up": set(),
+        "ALERTS": ALERTS,
         **ENVOY,
-        **{rule["record"]: RECORDED for _, rule in groups() if "record" in rule},
+        **PROMISED,
+        **{rule["record"]: recorded(rule) for _, rule in groups() if "record" in rule},
     }
-    for file in sorted((ROOT / "src" / "fairway").rglob("*.py")):
+    for file in SOURCES:
         for one in metrics.declared(file):
             labels = set(one.labels)
             found |= (

@@ -16,7 +16,7 @@ from tests.cluster import binaries, certificates, images, places
 READY_SECONDS = 120.0
 PACKAGES = (
     "etcd-server containerd runc buildah containernetworking-plugins "
-    "iptables iproute2 debootstrap prometheus postgresql"
+    "iptables iproute2 debootstrap prometheus prometheus-alertmanager postgresql"
 )
 SUBSYSTEMS = Path("/sys/fs/cgroup")
 COMPONENT_CERTIFICATES = {  # file: common name, organisation

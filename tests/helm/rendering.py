@@ -41,6 +41,12 @@ ALL_ON: Mapping[str, Any] = {  # every option that brings objects or fields
         "dashboards": True,
         "labels": {"release": "prometheus"},
         "runbooks": "https://runbooks.example/fairway/",
+        "grafana": "https://grafana.example/",
+        "alertmanager": {
+            "enabled": True,
+            "url": "https://alerts.example/",
+            "receivers": {"page": {"pagerdutyConfigs": [{"sendResolved": True}]}},
+        },
     },
     "tests": {"canary": CANARY},
     "nodeSelector": {"kubernetes.io/os": "linux"},

@@ -12,12 +12,18 @@ import yaml
 
 from fairway.cli import collector, operator, trial
 from fairway.platforms.kubernetes import counts
+from manifests import alerting
 from tests.cluster import stack, world
 from tests.helm import rendering
 from tests.helm.rendering import CHART, PROMETHEUS, ROOT, VARIANTS
 
 pytestmark = pytest.mark.cluster
 
+WHERE = {  # canonical: asked for
+    "https://github.com/fairway-ml/fairway/blob/main/manifests/monitoring/runbooks": "https://runbooks.example/fairway",
+    "http://localhost:3000": "https://grafana.example",
+    "http://localhost:9093": "https://alerts.example",
+}
 OTHERS = ("monitoring.coreos.com", "cert-manager.io")  # kinds that a cluster may not have
 
 REFUSED = {
@@ -576,12 +582,34 @@ def test_rules_are_the_canonical_ones_and_name_the_runbooks_that_are_asked_for(b
             encoding="utf-8"
         )
         assert text.count("/manifests/monitoring/runbooks/") == text.count("runbook_url") > 0
-        wanted = text.replace(
-            "https://github.com/fairway-ml/fairway/blob/main/manifests/monitoring/runbooks",
-            "https://runbooks.example/fairway",
-        )
-        assert obj["spec"] == yaml.safe_load(wanted)
-    assert {obj["metadata"]["name"] for obj in found} == {"fairway-rollout", "fairway-serving"}
+        for canonical, asked in WHERE.items():
+            assert text.count(canonical) > 0
+            text = text.replace(canonical, asked)
+        assert obj["spec"] == yaml.safe_load(text)
+    rules = (ROOT / "manifests" / "monitoring" / "rules").glob("*.yaml")
+    assert {obj["metadata"]["name"] for obj in found} == {f"fairway-{file.stem}" for file in rules}
+
+
+def test_the_values_say_how_many_alerts_and_dashboards_there_are():
+    text = (ROOT / "helm" / "fairway" / "values.yaml").read_text(encoding="utf-8")
+    dashboards = list((ROOT / "manifests" / "monitoring" / "dashboards").glob("*.json"))
+    assert f"# PrometheusRules: {len(alerting.names(alerting.MONITORING))} alerts" in text
+    assert len(dashboards) == 5
+    assert "# ConfigMaps with five Grafana dashboards" in text
+
+
+def test_routes_and_inhibitions_are_the_canonical_ones_with_the_receivers_that_are_asked_for(
+    binaries,
+):
+    found = rendering.render(binaries, VARIANTS["all on"])
+    spec = rendering.one(found, "AlertmanagerConfig", "fairway")["spec"]
+    assert spec.pop("receivers") == [
+        {"name": "fairway-ticket"},
+        {"name": "fairway-page", "pagerdutyConfigs": [{"sendResolved": True}]},
+        {"name": "fairway-retraining"},
+    ]
+    assert spec == yaml.safe_load(alerting.config_text(alerting.MONITORING))
+    assert not rendering.of_kind(rendering.render(binaries), "AlertmanagerConfig")
 
 
 def test_dashboards_are_the_canonical_ones_and_found_by_grafana(binaries):

@@ -9,9 +9,22 @@ import subprocess
 import pytest
 import yaml
 
+from manifests import dashboards
 from tests.alerts import series
 
 DASHBOARDS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in series.DASHBOARDS}
+WATCHED = (
+    "fairway_monitoring_label",
+    "fairway_monitoring_ticket",
+    "fairway_retraining_",
+    "fairway:",
+)
+UNSHOWN = {  # in a recorded series that is shown, or a part of a histogram that is
+    "fairway_monitoring_ticket_shift",
+    "fairway_retraining_loss_limit",
+    "fairway_monitoring_label_delay_seconds_sum",
+    "fairway_monitoring_label_delay_seconds_count",
+}
 VARIABLES = {"$__rate_interval": "5m", "$namespace": "models", "$deployment": "income"}
 
 
@@ -28,11 +41,10 @@ def queries(dashboard):
     return [target["expr"] for panel in panels(dashboard) for target in panel["targets"]]
 
 
-def test_there_is_one_of_rollouts_and_one_of_serving():
-    assert {dashboard["uid"] for dashboard in DASHBOARDS.values()} == {
-        "fairway-rollouts",
-        "fairway-serving",
-    }
+def test_there_is_one_of_each_and_it_is_what_the_code_writes():
+    assert DASHBOARDS.keys() == {"serving", "rollouts", "drift", "labels", "fleet"}
+    for path, text in dashboards.files(series.MONITORING / "dashboards"):
+        assert path.read_text(encoding="utf-8") == text
 
 
 def test_every_query_reads_what_is_exported(dashboard):
@@ -57,6 +69,12 @@ def test_every_series_of_rollouts_is_on_the_dashboard_of_rollouts():
         for name in series.exported()
         if name.startswith("fairway_rollout_") and name not in shown
     ] == []
+
+
+def test_every_series_of_the_monitor_of_labels_and_of_retraining_is_on_a_dashboard():
+    shown = " ".join(query for dashboard in DASHBOARDS.values() for query in queries(dashboard))
+    names = [name for name in series.exported() if name.startswith(WATCHED)]
+    assert [name for name in names if name not in shown and name not in UNSHOWN] == []
 
 
 def test_variables_are_those_that_the_dashboard_has(dashboard):

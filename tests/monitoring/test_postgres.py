@@ -170,6 +170,14 @@ def events(server: Server) -> Iterator[archive.EventStore]:
     opened.close()
 
 
+def tallied(events: archive.EventStore) -> list[object]:
+    """What labels say of the answers, without how long they took: the clock is another by then."""
+    found = events.tally(before=1e12)
+    if found is None:
+        return []
+    return [sorted((*one[:4], one.rows) for one in found.joined), found.unjoined]
+
+
 def answers(events: archive.EventStore) -> list[object]:
     """Everything that a store can be asked, with numbers left out: PostgreSQL counts on where
     SQLite had a duplicate."""
@@ -177,6 +185,7 @@ def answers(events: archive.EventStore) -> list[object]:
     return [
         events.pairs("income", **asked)[1],
         events.count_unpaired(before=1e12),
+        tallied(events),
         events.labelled("income", after=0)[1],
         events.exposure("income", after=0)[1],
         [p[1:] for p in events.history.window("income", revision="aaa", limit=7)],
@@ -216,7 +225,7 @@ VALUES = {
     "stable": "aaa",
     "candidate": "bbb",
     "after": 1,
-    "cursor": 9,
+    "cursor": 10,
     "before": 150.0,
     "sliced": True,
     "requests": '["r0", "r1", "unknown"]',
@@ -251,6 +260,7 @@ def said(store: archive.EventStore, dialect: databases.Dialect, name: str) -> ob
             *answered,
             made.prediction("lost", role="shadow", revision="bbb"),
             made.outcome("r1", 2.5),
+            made.label("nobodys", "cat"),
         ],
         at=100,
     )

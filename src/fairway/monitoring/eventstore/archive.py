@@ -23,6 +23,7 @@ from fairway.monitoring.eventstore import (
     gauges,
     history,
     namespaced,
+    tally,
     versions,
     vocabulary,
 )
@@ -271,6 +272,27 @@ class EventStore:
             self.conclusions.set_mark(UNPAIRED_MARK, cursor)
         return [answers.Unpaired(*row) for row in found]
 
+    def tally(self, *, before: float) -> tally.Joins | None:
+        """Return what labels and answers from before the time say of quality, each pair once; None
+        where all is told.
+
+        As with `count_unpaired`, where the last tally ended is a mark of the store. No writer waits
+        while the events are read: a reader that finds that another was faster has nothing to tell.
+        """
+        with self.reading() as connection:
+            known = self.conclusions.mark(tally.MARK)
+            after = max(0, self._newest(connection) - tally.BEGIN_WITHIN)
+            after = after if known is None else int(known)
+            cursor = self._settled(connection, after=after, before=before)
+            if cursor <= after:
+                return None
+            found = tally.read(connection, after=after, cursor=cursor, sql=self._sql)
+        with self.writing():
+            if self.conclusions.mark(tally.MARK) != known:
+                return tally.Joins([], [])
+            self.conclusions.set_mark(tally.MARK, cursor)
+        return found
+
     # -- events go ---------------------------------------------------------------------------------
 
     def prune(self, before: float) -> int:
@@ -311,6 +333,15 @@ class EventStore:
         connection.execute(self._sql.REMOVE_EVENTS, {"last": last, "before": before})
         connection.execute(self._sql.REMOVE_PAYLOADS, {"last": last})
         return len(old)
+
+    def _settled(self, connection: databases.Connection, *, after: int, before: float) -> int:
+        """Return the number of the last event of one step that came before the time."""
+        oldest = connection.execute(self._sql.OLDEST).fetchone()[0]
+        start = max(after, (oldest or 1) - 1)  # what was pruned is no event to look at
+        cursor = min(self._newest(connection), start + tally.STEP_EVENTS)
+        span = {"after": after, "cursor": cursor, "before": before}
+        young = connection.execute(self._sql.FIRST_YOUNG, span).fetchone()[0]
+        return cursor if young is None else int(young) - 1
 
     def _newest(self, connection: databases.Connection) -> int:
         row = connection.execute(self._sql.NEWEST).fetchone()

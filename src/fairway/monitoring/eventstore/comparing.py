@@ -30,6 +30,17 @@ def compare(predicted: str, truth: str, task: str | None) -> Lost:
     return len(known), sum(known)
 
 
+def by_class(predicted: str, truth: str, task: str | None) -> list[tuple[str | None, float]]:
+    """Return of each row whose label is known its true class, None where answers are no classes, and
+    its loss; no row where the two differ in length."""
+    losses = _losses(predicted, truth, task)
+    return [
+        (label if task is None else None, loss)
+        for label, loss in zip(json.loads(truth), losses, strict=False)
+        if loss is not None
+    ]
+
+
 def sliced(
     predicted: str, truth: str, inputs: str | None, *, by: str | None, task: str | None
 ) -> dict[str | None, Lost]:

@@ -54,6 +54,9 @@ class Dialect(Protocol):
     LABELLED: str
     OUTCOMES: str
     EXPOSURE: str
+    # what the collector counts, of all deployments at once
+    TALLIED: str
+    UNJOINED: str
     # what the monitor and retraining read, the newest first
     WINDOW: str
     LAST: str

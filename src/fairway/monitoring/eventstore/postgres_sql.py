@@ -178,6 +178,24 @@ UNION ALL
 SELECT p.seq, {_LABELLED} {_joined("p", "l")} AND {_FIRST} AND {_ANSWERED}
 ORDER BY 1, 2, 4, 5"""
 
+
+def _pairs_of_all(new: str, old: str, kind: str) -> str:
+    """Return what joins labels and answers of all deployments, where the one of that kind is new."""
+    return f"""
+SELECT p.namespace, p.deployment, p.revision, p.role, l.received - p.time, p.labels, p.task, {_NOW}
+FROM {_NEW} AS {new} {_OF.format(new=new, old=old)}
+WHERE {new}.type = '{kind}' AND {_SAME.format(new=new, old=old)} AND {old}.seq < {new}.seq
+  AND {_FIRST} AND {_ANSWERED}"""
+
+
+TALLIED = f"{_pairs_of_all('l', 'p', 'label')} UNION ALL {_pairs_of_all('p', 'l', 'prediction')}"
+
+UNJOINED = f"""
+SELECT namespace, deployment, count(*) FROM {_NEW} AS l
+WHERE {_FIRST}
+  AND NOT EXISTS (SELECT 1 FROM events AS p WHERE {_SAME.format(new="l", old="p")} AND {_SERVED})
+GROUP BY namespace, deployment ORDER BY 1, 2"""
+
 _OUTCOME = f"l.revision, p.unit, p.revision, {_BEGAN}, l.labels"
 OUTCOMES = f"""
 SELECT l.seq, {_OUTCOME} {_joined("l", "p")} AND l.type = 'outcome' AND {_SERVED}

@@ -3,6 +3,7 @@
 import prometheus_client
 
 from fairway.monitoring.eventstore import cloudevents
+from fairway.monitoring.eventstore.collector import realising
 
 
 class Series:
@@ -65,6 +66,7 @@ class Series:
         )
         for loop in ("upkeep", "check"):
             self.failed.labels(loop)
+        self.quality = realising.Quality(registry)
 
     def count(self, rows: list[cloudevents.EventRow], *, new: list[cloudevents.EventRow]) -> None:
         fresh = {id(row) for row in new}

@@ -23,7 +23,7 @@ log = logging.getLogger("fairway.monitoring.eventstore.collector")
 UPKEEP_SECONDS = 10.0
 # between two readings of the whole file: a damaged one must not take what it may lose
 CHECK_SECONDS = 6 * 3600.0
-# for the other half of a pair to come: a server delivers within a second, or spools
+# for the other half of a pair, or a label's answer, to come: a server delivers within a second, or spools
 UNPAIRED_SECONDS = 60.0
 
 
@@ -85,6 +85,7 @@ class Tending:
         self._series.bytes.set(await _in(self._reader, self._store.used_bytes))
         await _in(self._writer, self._probe)
         await self._count_unpaired()
+        await self._tally()
 
     async def _count_unpaired(self) -> None:
         count = partial(self._store.count_unpaired, before=self._clock.now() - UNPAIRED_SECONDS)
@@ -93,6 +94,12 @@ class Tending:
                 self._series.unpaired.labels(alone.namespace, alone.deployment, alone.revision).inc(
                     alone.answers
                 )
+
+    async def _tally(self) -> None:
+        """Count what the labels that came say of the answers."""
+        step = partial(self._store.tally, before=self._clock.now() - UNPAIRED_SECONDS)
+        while (found := await _in(self._reader, step)) is not None:
+            self._series.quality.count(found)
 
     def _probe(self) -> None:
         """Write something: whether that works is what a sender wants to know."""
