@@ -33,21 +33,6 @@ MATCHERS = re.compile(r"\{[^}]*\}")
 MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
 
 
-# of the monitor on the cluster; each goes from here as soon as the code declares it
-REVISION = {"namespace", "deployment", "revision"}
-PROMISED = {
-    "fairway_monitoring_ticket_shift": REVISION | {"role", "kind", "part", "unit"},
-    "fairway_monitoring_shard_leader": {"shard"},
-    "fairway_monitoring_shards": set(),
-    "fairway_retraining_loss_limit": REVISION,
-    "fairway_retraining_loss_evidence": REVISION,
-    "fairway_retraining_runs_total": {"namespace", "deployment", "outcome"},
-    "fairway_retraining_run_active": {"namespace", "deployment"},
-    "fairway_retraining_last_run_timestamp_seconds": {"namespace", "deployment"},
-    "fairway_retraining_challenger_waiting": {"namespace", "deployment"},
-}
-
-
 def groups() -> Iterator[tuple[Path, dict[str, Any]]]:
     """Return each rule with its file."""
     for path in RULES:
@@ -72,7 +57,6 @@ def exported() -> dict[str, set[str]]:
         "up": set(),
         "ALERTS": ALERTS,
         **ENVOY,
-        **PROMISED,
         **{rule["record"]: recorded(rule) for _, rule in groups() if "record" in rule},
     }
     for file in SOURCES:

@@ -32,6 +32,12 @@ class Shown:
             owner,
             registry=registry,
         )
+        self.waiting = prometheus_client.Gauge(
+            "fairway_retraining_challenger_waiting",
+            "1 while a run has succeeded and the deployment asks for the package of before.",
+            owner,
+            registry=registry,
+        )
         self.last = prometheus_client.Gauge(
             "fairway_retraining_last_run_timestamp_seconds",
             "When the newest run was started.",

@@ -95,7 +95,11 @@ class Stage:
                     "uid": f"uid-{name}",
                     "generation": 1,
                 },
-                "spec": {"monitoring": monitoring, **spec},
+                "spec": {
+                    "model": {"digest": self.packaged.digest},
+                    "monitoring": monitoring,
+                    **spec,
+                },
                 "status": {
                     "phase": "Stable",
                     "stable": {"revision": revision, "digest": self.packaged.digest},
@@ -449,6 +453,7 @@ def test_an_alert_starts_one_run_however_often_it_comes(stage: Stage) -> None:
     job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
     fleet.ask(NAMESPACE, "income", alert="RealisedQualityBurn", now=stage.now)
     stage.look(fleet)
+    assert 'challenger_waiting{deployment="income",namespace="models"} 1.0' in fleet.series.text()
     assert jobs_of(stage) == ["income-retraining-1"]  # the last is not long enough ago
     stage.look(fleet, seconds=3700)
     assert jobs_of(stage) == ["income-retraining-1", "income-retraining-2"]

@@ -146,6 +146,7 @@ class Challengers:
         evidence = 0.0 if watching is None else min(watching.evidence, 1.0)
         self._series.evidence.labels(*key, turn.revision).set(evidence)
         self._series.active.labels(*key).set(found.active)
+        self._series.waiting.labels(*key).set(_waits(turn.owner, found))
         if found.started_at is not None:
             self._series.last.labels(*key).set(found.started_at)
 
@@ -310,6 +311,11 @@ class LabelTurn:
         if kept.watching is None and not kept.runs:
             return
         self.store.conclusions.set_mark(self.mark, kept.to_json())
+
+
+def _waits(owner: Mapping[str, Any], found: jobs.TrainingJob) -> bool:
+    """Say whether a challenger was made and nothing else is asked for since."""
+    return found.outcome == "Succeeded" and found.digest == owner["spec"]["model"]["digest"]
 
 
 def _said(reason: str, found: jobs.TrainingJob, *, start: bool) -> Json:

@@ -11,7 +11,7 @@ from fairway.config import resource
 from fairway.platforms.kubernetes import api
 
 DEPLOYMENT, RUN = f"{resource.GROUP}/deployment", f"{resource.GROUP}/retraining"
-REASON = f"{resource.GROUP}/reason"
+REASON, DIGEST = f"{resource.GROUP}/reason", f"{resource.GROUP}/digest"
 MANUAL = {"cronjob.kubernetes.io/instantiate": "manual"}  # as kubectl says it
 LONGEST_REASON = 1024
 LONGEST_NAME = 40  # of the deployment's part in a Job's name, whose pods have 63 characters
@@ -25,6 +25,7 @@ class TrainingJob:
     started_at: float | None = None
     outcome: str | None = None  # Running, Succeeded or Failed
     reason: str | None = None
+    digest: str | None = None  # of the package that was asked for when it began
 
     @property
     def active(self) -> bool:
@@ -44,6 +45,7 @@ def newest(server: api.Api, owner: Mapping[str, Any]) -> TrainingJob:
         started_at=_seconds(job["metadata"]["creationTimestamp"]),
         outcome=_outcome(job),
         reason=job["metadata"].get("annotations", {}).get(REASON),
+        digest=job["metadata"].get("annotations", {}).get(DIGEST),
     )
 
 
@@ -87,7 +89,12 @@ def job(
         DEPLOYMENT: metadata["name"],
         RUN: str(number),
     }
-    annotations = {**asked.get("annotations", {}), **MANUAL, REASON: reason[:LONGEST_REASON]}
+    annotations = {
+        **asked.get("annotations", {}),
+        **MANUAL,
+        REASON: reason[:LONGEST_REASON],
+        DIGEST: owner["spec"]["model"]["digest"],
+    }
     told = {
         "FAIRWAY_NAMESPACE": metadata["namespace"],
         "FAIRWAY_DEPLOYMENT": metadata["name"],
