@@ -47,7 +47,7 @@ class People:
         with self._lock:
             age, hours = self._rng.normal([40 + 10 * self.shift, 40], 8)
             sector = str(self._rng.choice(["private", "state"]))
-        return support.tensors([float(age)], [float(hours)], [sector])
+        return support.tensors([float(age)], [round(float(hours))], [sector])
 
 
 def packaged(folder: Path, *, seed: int = 0) -> Any:

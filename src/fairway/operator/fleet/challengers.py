@@ -5,11 +5,13 @@ A Job is made of the CronJob that the ModelDeployment names, as `kubectl create 
 one. Its name has the number of the run: a monitor that was killed in between makes none twice.
 """
 
+import dataclasses
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fairway import errors
 from fairway.config import resource
 from fairway.monitoring.eventstore import distant
 from fairway.operator import posting
@@ -98,12 +100,17 @@ class Challengers:
             asked=self._asked.get(key),
             now=now,
         )
-        said, running = self._take(turn, key)
+        try:
+            said, running = self._take(turn, key)
+        except errors.FairwayError as error:  # it is tried again, but not at every look
+            self._known[key] = LastLook(now, {"reason": telling.cut(str(error))})
+            raise
         self._known[key] = LastLook(now, said, running)
         return said
 
     def _take(self, turn: "LabelTurn", key: Key) -> tuple[Json, str | None]:
-        found = jobs.newest(self._api, turn.owner)
+        found, forbidden = self._newest(turn)
+        turn = dataclasses.replace(turn, forbidden=forbidden)
         kept = LoopState.of(turn.store.conclusions.mark(turn.mark))
         watching = turn.labels(kept)
         decision = turn.decide(watching, kept, running=found.name if found.active else None)
@@ -135,6 +142,15 @@ class Challengers:
             turn.keep(LoopState(watching, runs=kept.runs, last_run_at=kept.last_run_at))
         self._count(key, found)
         return _said(decision.reason, found, start=decision.start), found.name
+
+    def _newest(self, turn: "LabelTurn") -> tuple[jobs.TrainingJob, bool]:
+        """Return the newest run, and whether the monitor may not even ask."""
+        if turn.section.cron_job is None:
+            return jobs.TrainingJob(), False
+        try:
+            return jobs.newest(self._api, turn.owner), False
+        except api.Forbidden:
+            return jobs.TrainingJob(), True
 
     def _show(
         self, turn: "LabelTurn", key: Key, watching: trigger.Trigger | None, found: jobs.TrainingJob
@@ -200,6 +216,7 @@ class LabelTurn:
     quality: bool  # a ticket says that its data is broken
     asked: AskedByAlert | None
     now: float
+    forbidden: bool = False  # the monitor may make no Jobs here
 
     @property
     def namespace(self) -> str:
@@ -302,6 +319,11 @@ class LabelTurn:
             why = "a ticket says that its data is broken: a model that learns from it learns the fault"
         elif self.section.cron_job is None:
             why = "spec.retraining.cronJob names no CronJob, so nothing is started"
+        elif self.forbidden:
+            why = (
+                f"the monitor may make no Jobs in namespace {self.namespace}: bind the role "
+                "fairway-retraining there to its service account (docs/kubernetes.md)"
+            )
         if why is None:
             return decision
         return policy.Decision(start=False, reason=f"{decision.reason}; {why}", loss=decision.loss)
