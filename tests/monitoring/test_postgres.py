@@ -3,16 +3,9 @@ answers as SQLite does."""
 
 import contextlib
 import itertools
-import os
-import pwd
 import re
-import shutil
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
@@ -28,8 +21,9 @@ from fairway.monitoring.eventstore import (
     postgres_sql,
     sqlite_sql,
 )
-from tests.monitoring import made, processes
+from tests.monitoring import made, postgres, processes
 from tests.monitoring import test_store as sqlite
+from tests.monitoring.postgres import Server
 from tests.monitoring.test_gauges import (  # noqa: F401 - as are these
     test_a_label_of_words_loses_what_its_task_says,
     test_a_label_that_the_task_cannot_read_is_refused_once_its_answer_is_there,
@@ -68,95 +62,12 @@ pytestmark = pytest.mark.cluster
 QUICK = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-DEBIAN = "/usr/lib/postgresql"
-
-
-@dataclass
-class Server:
-    """A server on a socket in a folder of its own."""
-
-    folder: Path
-    binaries: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"postgresql:///postgres?host={self.folder}&user=fairway"
-
-    def run(self, *command: str) -> subprocess.Popen[bytes]:
-        # It refuses to run as root.
-        user = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
-        log = (self.folder / "log").open("ab")
-        with log:
-            return subprocess.Popen(
-                [self.binaries / command[0], *command[1:]],
-                user=user,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-            )
-
-    def start(self) -> None:
-        data = str(self.folder / "data")
-        self.process = self.run(
-            "postgres",
-            "-D",
-            data,
-            "-k",
-            str(self.folder),
-            "-c",
-            "listen_addresses=",
-            "-c",
-            "fsync=off",
-        )
-        processes.eventually(self.answers)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(2)  # "fast": ends the connections
-            self.process.wait(30)
-            self.process = None
-
-    def answers(self) -> bool:
-        with contextlib.suppress(errors.StoreBusy), contextlib.closing(self.open()):
-            return True
-        return False
-
-    def open(self) -> archive.EventStore:
-        return places.opened(self.url, timeout_seconds=1)
-
-    def empty(self) -> None:
-        import psycopg
-
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute("DROP SCHEMA IF EXISTS fairway CASCADE")
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    found = shutil.which("initdb") or next(
-        map(str, sorted(Path(DEBIAN).glob("*/bin/initdb"), reverse=True)), None
-    )
-    assert found, "no initdb: install PostgreSQL (Debian: apt-get install postgresql)"
-    # short: a socket's path has 107 characters at most
-    with tempfile.TemporaryDirectory(prefix="fairway-pg-") as name:
-        running = Server(Path(name), Path(found).parent)
-        if os.getuid() == 0:
-            os.chown(name, pwd.getpwnam("nobody").pw_uid, -1)
-        made = running.run(
-            "initdb",
-            "-D",
-            str(running.folder / "data"),
-            "-U",
-            "fairway",
-            "--auth=trust",
-            "--no-sync",
-            "--encoding=UTF8",
-        ).wait(120)
-        assert made == 0, (running.folder / "log").read_text()
-        running.start()
+    with postgres.running() as running:
         yield running
-        running.stop()
 
 
 @pytest.fixture

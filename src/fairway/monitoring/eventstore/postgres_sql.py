@@ -50,25 +50,36 @@ MIGRATIONS = (
 # Any number that nobody else takes: two processes may open a new store at once.
 LOCK = "SELECT pg_advisory_xact_lock(7142389)"
 LOCK_WRITERS = "SELECT seq FROM progress FOR UPDATE"
-ADVANCE = "UPDATE progress SET seq = %(newest)s"
 
-# The columns of a row that stand in `events`; of the last three two are its payload's.
+# The columns of a row: those that stand in `events`, and those of its payload.
 COLUMNS = cloudevents.EventRow._fields[:-3]
-_NUMBERS = {
+PAYLOAD = ("inputs", "probabilities")
+NUMBERS = {
+    "seq": "bigint",
+    "logged": "integer",
+    "version": "integer",
     "time": "double precision",
     "latency": "double precision",
     "status": "integer",
     "rows": "integer",
 }
-_TYPES = tuple(_NUMBERS.get(column, "text") for column in COLUMNS)
+_GIVEN = ("seq", "logged", "version", *COLUMNS)
 
+# One statement a batch: each is a way to the server and back, with the lock held.
 INSERT = f"""
-INSERT INTO events (seq, received, logged, version, {", ".join(COLUMNS)})
-SELECT seq, %s, logged, version, {", ".join(COLUMNS)}
-FROM unnest(%s::bigint[], %s::integer[], %s::integer[], {", ".join(f"%s::{type}[]" for type in _TYPES)})
-  AS new (seq, logged, version, {", ".join(COLUMNS)})
-ORDER BY seq ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING RETURNING seq"""
-INSERT_PAYLOADS = "INSERT INTO payloads SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[])"
+WITH new AS MATERIALIZED (
+  SELECT * FROM unnest({", ".join(f"%s::{NUMBERS.get(name, 'text')}[]" for name in (*_GIVEN, *PAYLOAD))})
+    AS given ({", ".join((*_GIVEN, *PAYLOAD))})),
+stored AS (
+  INSERT INTO events (received, {", ".join(_GIVEN)})
+  SELECT %s, {", ".join(_GIVEN)} FROM new ORDER BY seq
+  ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING RETURNING seq),
+kept AS (
+  INSERT INTO payloads SELECT seq, {", ".join(PAYLOAD)} FROM new
+  WHERE (inputs <> '' OR probabilities <> '') AND seq IN (SELECT seq FROM stored)),
+advanced AS (
+  UPDATE progress SET seq = (SELECT max(seq) FROM stored) WHERE EXISTS (SELECT FROM stored))
+SELECT seq FROM stored"""
 
 # -- what is known of requests as their labels come ------------------------------------------------
 

@@ -62,10 +62,11 @@ MIGRATIONS = (
 )
 
 INSERT = """
-INSERT INTO events (received, logged, type, deployment, request_id, revision, role, namespace, unit, time, status, rows,
+INSERT INTO events (seq, received, logged, type, deployment, request_id, revision, role, namespace, unit, time, status, rows,
                     input_digest, latency, client, labels, task, version)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING RETURNING seq"""
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING"""
+INSERTED = "SELECT seq FROM events WHERE seq >= ?"
 INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?)"
 
 # -- what is known of requests as their labels come ------------------------------------------------

@@ -51,9 +51,12 @@ class Taking:
         self._bodies = bodies.Bodies(most_bytes=MAX_BYTES_COMING)
         self._parser = parsing.Parser()
         self._parsing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-parser")
+        # one batch is read while the one before it waits for the database
+        self._inline = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-inline")
         self._waiting = self._bytes = 0
 
     def close(self) -> None:
+        self._inline.shutdown(wait=True)
         self._parsing.shutdown(wait=True)
         self._parser.close()
 
@@ -106,7 +109,7 @@ class Taking:
         with self._in_work(len(body)):
             plain = form.encoding.strip().lower() in decoding.IDENTITY
             if plain and len(body) <= parsing.INLINE_BYTES:
-                found = await _in(self._writer, parsing.parsed, body, form)
+                found = await _in(self._inline, parsing.parsed, body, form)
             else:
                 found = await _in(self._parsing, self._parser.parsed, body, form)
         rows: list[cloudevents.EventRow] = found

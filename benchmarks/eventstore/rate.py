@@ -1,0 +1,151 @@
+"""Events a second: servers' logs encode and send batches to a real collector, into SQLite and into
+a real PostgreSQL, whose commits reach the disk as an administrator would have them."""
+
+import contextlib
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fairway.config import sections
+from fairway.serving import delivery, eventlog
+from tests.monitoring import postgres, processes
+
+FEATURES = 10  # of a row; a request has one row
+SENDERS = 2  # servers that send at once
+TICKS = os.sysconf("SC_CLK_TCK")
+COLLECTOR = "fairway.monitoring.eventstore.collector"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """What was sent and acknowledged, and the seconds of a processor that each side took."""
+
+    events: int
+    seconds: float
+    collector: float
+    senders: float
+    database: float
+
+    @property
+    def a_second(self) -> float:
+        return self.events / self.seconds
+
+    @property
+    def a_processor_second(self) -> float:
+        """Return the events for each second of a processor that collector and database took."""
+        return self.events / (self.collector + self.database)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What one sender got acknowledged, and the seconds of a processor that it took."""
+
+    events: int
+    processor: float
+
+
+def measure(database: str, *, seconds: float, source: Path) -> Rate:
+    """Return the rate of the version whose package lies in `source`, into an empty store."""
+    with _store(database) as (place, server), _collector(place, source=source) as running:
+        watched = [running.process.pid, *([server] if server else [])]
+        before = [_processor(pid) for pid in watched]
+        began = time.monotonic()
+        with multiprocessing.get_context("spawn").Pool(SENDERS) as pool:
+            sent = pool.starmap(
+                send, [(running.url, number, began, seconds) for number in range(SENDERS)]
+            )
+        taken = [_processor(pid) - spent for pid, spent in zip(watched, before, strict=True)]
+        events = sum(one.events for one in sent)
+        return Rate(
+            events=events,
+            seconds=seconds,
+            collector=taken[0],
+            senders=sum(one.processor for one in sent),
+            database=taken[1] if server else 0.0,
+        )
+
+
+def send(url: str, number: int, _: float, seconds: float) -> Sent:
+    """Send batches as a server's log does, one after the other, for so long."""
+    sender = delivery.Sender(url)
+    origin = eventlog.Origin(namespace="default", deployment="income", revision=f"{number:012x}")
+    records = Records(number)
+    size = sections.Events().batch_size
+    began, spent, events = time.monotonic(), time.process_time(), 0
+    while time.monotonic() - began < seconds:
+        sender.post(
+            [eventlog.encode(records.drawn(), origin=origin, sample=1.0) for _ in range(size)]
+        )
+        events += size
+    sender.close()
+    return Sent(events=events, processor=time.process_time() - spent)
+
+
+class Records:
+    """Records as the hot path leaves them, with random ids."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def drawn(self, at: float | None = None) -> eventlog.Record:
+        row = self._rng.normal(size=FEATURES).round(4)
+        yes = float(self._rng.random())
+        return eventlog.Record(
+            request_id=self._rng.bytes(16).hex(),
+            unit=None,
+            role="stable",
+            status=200,
+            at=time.time() if at is None else at,
+            seconds=0.002,
+            digest=self._rng.bytes(8).hex(),
+            rows=1,
+            inputs={f"feature_{i}": row[i : i + 1] for i in range(FEATURES)},
+            labels=["yes" if yes > 0.5 else "no"],
+            probabilities=np.array([[1 - yes, yes]], dtype=np.float32),
+            size=250,
+        )
+
+
+@contextlib.contextmanager
+def _store(database: str) -> Iterator[tuple[str, int | None]]:
+    """Give the place of an empty store, and the process that is its server."""
+    if database == "PostgreSQL":
+        with postgres.running("-c", "max_wal_size=4GB") as server:
+            server.empty()
+            assert server.process is not None
+            yield server.url, server.process.pid
+        return
+    with tempfile.TemporaryDirectory(prefix="fairway-bench-") as folder:
+        yield str(Path(folder) / "events.db"), None
+
+
+@contextlib.contextmanager
+def _collector(place: str, *, source: Path) -> Iterator[processes.Running]:
+    arguments = ("--store", place, "--auth", "none")
+    with processes.started(COLLECTOR, *arguments, PYTHONPATH=str(source)) as running:
+        yield running
+
+
+def _processor(pid: int) -> float:
+    """Return the seconds of a processor that the process and all below it took."""
+    family = [pid]
+    for one in family:
+        for task in Path(f"/proc/{one}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                family += [int(child) for child in task.read_text().split()]
+    return sum(map(_own_processor, family))
+
+
+def _own_processor(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    # utime, stime, and those of children that have ended
+    return sum(int(field) for field in fields[11:15]) / TICKS
