@@ -115,7 +115,7 @@ def test_it_answers_as_sqlite_does(
         assert answers(one) == answers(two)
 
 
-WRITES = ("REMOVE_", "REFRESH_", "OPEN_", "RESOLVE_", "SET_")
+WRITES = ("REMOVE_", "REFRESH_", "OPEN_", "RESOLVE_", "SET_", "KEEP_")
 VALUES = {
     "namespace": "default",
     "deployment": "income",
@@ -127,6 +127,7 @@ VALUES = {
     "cursor": 9,
     "before": 150.0,
     "sliced": True,
+    "most": 3,
     "requests": '["r0", "r1", "unknown"]',
     "rows": 3,
     "last": 2,
@@ -142,6 +143,8 @@ VALUES = {
     "record": "{}",
     "key": "here",
     "value": "8",
+    **made.half("r7", "response")._asdict(),
+    "received": 120.0,
 }
 
 
@@ -176,6 +179,8 @@ def said(store: archive.EventStore, dialect: databases.Dialect, name: str) -> ob
             {"deployment": "income", "revision": "aaa", "at": at, "drifted": True}
         )
     store.conclusions.set_mark("here", 7)
+    if name != "KEEP_HALF":
+        store.add_halves([made.half("r7", "response"), made.half("r8", "request")], at=120)
     with store.writing() as connection:
         if name == "REMOVE_PAYLOADS":
             connection.execute(dialect.REMOVE_EVENTS, VALUES)
@@ -350,6 +355,7 @@ def test_only_new_rows_and_their_other_halves_are_read(
         "revision": "aaa",
         "after": 19_900,
         "cursor": 20_000,
+        "most": 500,
         "sliced": True,
     }
     for query in (

@@ -20,7 +20,9 @@ from fairway.monitoring.eventstore import (
     conclusions,
     databases,
     gauges,
+    halves,
     history,
+    loggers,
     namespaced,
     versions,
     vocabulary,
@@ -99,6 +101,15 @@ class EventStore:
             # the answers that came beside them are there by now
             readable = versions.readable(connection, labels, sql=self._sql)
             return [*new, *self._backend.insert(connection, readable, received=received)]
+
+    def add_halves(
+        self, given: Sequence[loggers.Half], *, at: float
+    ) -> tuple[halves.Met, list[cloudevents.EventRow]]:
+        """Store the predictions that the halves make whole, and keep the others for their other
+        half; return what became of them, and the predictions that are new."""
+        with self.writing() as connection:
+            met = halves.meet(connection, given, received=at, sql=self._sql)
+            return met, self.add_new(met.rows, at=at)
 
     def unanswered(self, rows: Sequence[cloudevents.EventRow]) -> int:
         """Return how many labels and outcomes are of requests that no server has told of: they wait
@@ -268,6 +279,11 @@ class EventStore:
             ).fetchall()
             self.conclusions.set_mark(UNPAIRED_MARK, cursor)
         return [answers.Unpaired(*row) for row in found]
+
+    def let_halves_go(self, *, before: float) -> list[halves.Alone]:
+        """Remove the halves that wait since before the time, and return how many of each deployment."""
+        with self.writing() as connection:
+            return halves.let_go(connection, before=before, sql=self._sql)
 
     # -- events go ---------------------------------------------------------------------------------
 

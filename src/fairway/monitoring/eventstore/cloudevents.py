@@ -323,14 +323,14 @@ class _Reader:
         value = self.mapping.get(key)
         if value is None:
             return None
-        if not isinstance(value, Mapping) or not all(map(_is_feature, value.values())):
+        if not isinstance(value, Mapping) or not all(map(is_feature, value.values())):
             self.refuse(
                 key,
                 value,
                 f"an object with a list for each feature, of values or of at most {MOST_LEVELS} levels of lists, or "
                 f"null",
             )
-        return written({name: _cut(values) for name, values in value.items()})
+        return written({name: cut(values) for name, values in value.items()})
 
 
 def _words(value: Any) -> str | list[str] | None:
@@ -365,11 +365,12 @@ def _are_facts(value: Any, *, levels: int) -> bool:
     return all(_are_facts(one, levels=levels - 1) for one in inner)
 
 
-def _is_feature(values: Any) -> bool:
+def is_feature(values: Any) -> bool:
+    """Say whether it is a list of values, or of lists of values in as many levels as are kept."""
     return isinstance(values, list) and artifacts.is_plain(values, kinds=PLAIN, levels=MOST_LEVELS)
 
 
-def _cut(values: list[Any]) -> list[Any]:
+def cut(values: list[Any]) -> list[Any]:
     """Return the feature's values with words of at most LONGEST_WORD characters."""
     if str not in map(type, values):
         return values

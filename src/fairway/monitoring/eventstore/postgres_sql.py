@@ -46,6 +46,15 @@ MIGRATIONS = (
         "CREATE UNIQUE INDEX event_once ON events (request_id, namespace, deployment, type, revision, role, version)",
     ),
     ("ALTER TABLE events ADD COLUMN task TEXT",),
+    (
+        # Requests and responses of other servers, each until its other half comes.
+        """CREATE TABLE halves (
+            namespace TEXT NOT NULL, deployment TEXT NOT NULL, request_id TEXT NOT NULL, revision TEXT NOT NULL,
+            role TEXT NOT NULL, side TEXT NOT NULL, received DOUBLE PRECISION NOT NULL, time DOUBLE PRECISION NOT NULL,
+            rows INTEGER NOT NULL, inputs TEXT, labels TEXT, probabilities TEXT, task TEXT,
+            PRIMARY KEY (request_id, namespace, deployment, revision, role, side))""",
+        "CREATE INDEX half_waits ON halves (received)",
+    ),
 )
 # Any number that nobody else takes: two processes may open a new store at once.
 LOCK = "SELECT pg_advisory_xact_lock(7142389)"
@@ -229,8 +238,9 @@ WHERE l.namespace = %(namespace)s AND l.deployment = %(deployment)s AND l.revisi
 _NEWEST = f"""l.version = (SELECT max(n.version) FROM {_OTHERS} AND n.type = 'label')"""
 
 REALISED = f"""
-SELECT p.time, p.labels, l.labels, p.task FROM events AS l {_OF.format(new="l", old="p")}
-{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = %(revision)s
+SELECT p.time, p.labels, l.labels, p.task
+FROM (SELECT * FROM events AS l {_LABELS} ORDER BY l.seq DESC LIMIT %(most)s) AS l {_OF.format(new="l", old="p")}
+WHERE {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = %(revision)s
 ORDER BY l.seq DESC"""
 
 TRAINING = f"""
@@ -239,6 +249,23 @@ FROM events AS l {_OF.format(new="l", old="p")} JOIN payloads AS payload ON payl
 {_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_SERVED} AND p.status < 400
   AND payload.inputs IS NOT NULL
 ORDER BY l.seq DESC"""
+
+# -- halves of other servers' predictions ----------------------------------------------------------
+
+TAKE_HALF = """
+DELETE FROM halves WHERE namespace = %(namespace)s AND deployment = %(deployment)s AND request_id = %(request_id)s
+  AND revision = %(revision)s AND role = %(role)s AND side = %(side)s
+RETURNING time, rows, inputs, labels, probabilities, task"""
+KEEP_HALF = """
+INSERT INTO halves (namespace, deployment, request_id, revision, role, side, received, time, rows, inputs, labels,
+                    probabilities, task)
+VALUES (%(namespace)s, %(deployment)s, %(request_id)s, %(revision)s, %(role)s, %(side)s, %(received)s, %(time)s,
+        %(rows)s, %(inputs)s, %(labels)s, %(probabilities)s, %(task)s)
+ON CONFLICT (request_id, namespace, deployment, revision, role, side) DO NOTHING"""
+DROP_HALVES = """
+DELETE FROM halves WHERE received < %(before)s
+  OR received <= (SELECT received FROM halves ORDER BY received DESC LIMIT 1 OFFSET %(most)s)
+RETURNING namespace, deployment, side"""
 
 # -- what is let go --------------------------------------------------------------------------------
 

@@ -59,11 +59,20 @@ MIGRATIONS = (
         "CREATE UNIQUE INDEX event_once ON events (namespace, deployment, request_id, type, revision, role, version)",
     ),
     ("ALTER TABLE events ADD COLUMN task TEXT",),
+    (
+        # Requests and responses of other servers, each until its other half comes.
+        """CREATE TABLE halves (
+            namespace TEXT NOT NULL, deployment TEXT NOT NULL, request_id TEXT NOT NULL, revision TEXT NOT NULL,
+            role TEXT NOT NULL, side TEXT NOT NULL, received REAL NOT NULL, time REAL NOT NULL,
+            rows INTEGER NOT NULL, inputs TEXT, labels TEXT, probabilities TEXT, task TEXT,
+            PRIMARY KEY (request_id, namespace, deployment, revision, role, side))""",
+        "CREATE INDEX half_waits ON halves (received)",
+    ),
 )
 
 INSERT = """
-INSERT INTO events (seq, received, logged, type, deployment, request_id, revision, role, namespace, unit, time, status, rows,
-                    input_digest, latency, client, labels, task, version)
+INSERT INTO events (seq, received, logged, type, deployment, request_id, revision, role, namespace, unit, time, status,
+                    rows, input_digest, latency, client, labels, task, version)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING"""
 INSERTED = "SELECT seq FROM events WHERE seq >= ?"
@@ -214,8 +223,9 @@ _NEWEST = f"""NOT EXISTS (SELECT 1 FROM events AS n WHERE {_SAME.format(new="l",
   AND n.version > l.version)"""
 
 REALISED = f"""
-SELECT p.time, p.labels, l.labels, p.task FROM events AS l CROSS JOIN events AS p
-{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = :revision
+SELECT p.time, p.labels, l.labels, p.task
+FROM (SELECT * FROM events AS l {_LABELS} ORDER BY l.seq DESC LIMIT :most) AS l CROSS JOIN events AS p
+WHERE {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = :revision
 ORDER BY l.seq DESC"""
 
 TRAINING = f"""
@@ -224,6 +234,23 @@ FROM events AS l CROSS JOIN events AS p CROSS JOIN payloads AS payload
 {_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_SERVED} AND p.status < 400
   AND payload.seq = p.seq AND payload.inputs IS NOT NULL
 ORDER BY l.seq DESC"""
+
+# -- halves of other servers' predictions ----------------------------------------------------------
+
+TAKE_HALF = """
+DELETE FROM halves WHERE namespace = :namespace AND deployment = :deployment AND request_id = :request_id
+  AND revision = :revision AND role = :role AND side = :side
+RETURNING time, rows, inputs, labels, probabilities, task"""
+KEEP_HALF = """
+INSERT INTO halves (namespace, deployment, request_id, revision, role, side, received, time, rows, inputs, labels,
+                    probabilities, task)
+VALUES (:namespace, :deployment, :request_id, :revision, :role, :side,
+        :received, :time, :rows, :inputs, :labels, :probabilities, :task)
+ON CONFLICT (request_id, namespace, deployment, revision, role, side) DO NOTHING"""
+DROP_HALVES = """
+DELETE FROM halves WHERE received < :before
+  OR received <= (SELECT received FROM halves ORDER BY received DESC LIMIT 1 OFFSET :most)
+RETURNING namespace, deployment, side"""
 
 # -- what is let go --------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ UPKEEP_SECONDS = 10.0
 CHECK_SECONDS = 6 * 3600.0
 # for the other half of a pair to come: a server delivers within a second, or spools
 UNPAIRED_SECONDS = 60.0
+# for the other half of another server's prediction: an answer takes no longer than a gateway waits
+UNJOINED_SECONDS = 300.0
 
 
 class Tending:
@@ -85,6 +87,7 @@ class Tending:
         self._series.bytes.set(await _in(self._reader, self._store.used_bytes))
         await _in(self._writer, self._probe)
         await self._count_unpaired()
+        await self._count_unjoined()
 
     async def _count_unpaired(self) -> None:
         count = partial(self._store.count_unpaired, before=self._clock.now() - UNPAIRED_SECONDS)
@@ -93,6 +96,13 @@ class Tending:
                 self._series.unpaired.labels(alone.namespace, alone.deployment, alone.revision).inc(
                     alone.answers
                 )
+
+    async def _count_unjoined(self) -> None:
+        let_go = partial(self._store.let_halves_go, before=self._clock.now() - UNJOINED_SECONDS)
+        for alone in await _in(self._reader, let_go):
+            self._series.unjoined.labels(alone.namespace, alone.deployment, alone.side).inc(
+                alone.halves
+            )
 
     def _probe(self) -> None:
         """Write something: whether that works is what a sender wants to know."""
