@@ -9,7 +9,6 @@ for its realised loss looks at others' in vain.
 """
 
 import hashlib
-import itertools
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +20,8 @@ from fairway.monitoring.eventstore import archive, databases, places
 START, APART = 1_800_000_000.0, 0.1  # seconds; ten million events are eleven days
 LATE = 10_000  # events from an answer to its label
 CHUNK = 500_000  # in one transaction
-AT_ONCE = 200  # in a batch
 REPEATS = 5
+PRUNING = 10.0  # seconds
 INPUTS = (
     '{"feature_0":['
     + "' || ((n % 1000) / 1000.0) || '"
@@ -120,7 +119,11 @@ def _md5(text: object) -> str:
 
 def questions(events: int) -> dict[str, Callable[[archive.EventStore], object]]:
     """Return what status, monitor, trainer and rollout ask, the worst cases among them."""
-    where: dict[str, Any] = {"stable": "bbb", "candidate": "ccc", "after": events - 50_000}
+    where: dict[str, Any] = {
+        "stable": "bbb",
+        "candidate": "ccc",
+        "after": events - archive.EVENTS_AT_ONCE,
+    }
     return {
         "newest event, position": lambda s: (s.newest_at(), s.position()),
         "newest window, 200 rows": lambda s: s.history.window("income", revision="bbb", limit=200),
@@ -143,15 +146,17 @@ def questions(events: int) -> dict[str, Callable[[archive.EventStore], object]]:
             "income", "aaa", limit=500
         ),
         "training rows, 5,000": lambda s: s.history.training_rows("income", limit=5000),
-        "labelled span of 50,000 events": lambda s: s.labelled("income", after=events - 50_000),
-        "exposure of 50,000 events": lambda s: s.exposure("income", after=events - 50_000),
-        "pairs of 50,000 events": lambda s: s.pairs("income", **where),
+        "labelled span of 25,000 events": lambda s: s.labelled(
+            "income", after=events - archive.EVENTS_AT_ONCE
+        ),
+        "exposure of 25,000 events": lambda s: s.exposure(
+            "income", after=events - archive.EVENTS_AT_ONCE
+        ),
+        "pairs of 25,000 events": lambda s: s.pairs("income", **where),
         "alerts and drift records": lambda s: (
             s.conclusions.alerts(deployment="income"),
             s.conclusions.drift("income"),
         ),
-        "events of each arm": lambda s: s.counts(),
-        "events of each arm of a deployment": lambda s: s.counts("income"),
     }
 
 
@@ -173,18 +178,19 @@ def measure(place: str | Path, *, events: int) -> Iterator[tuple[str, float, flo
 
 
 def prune(place: str | Path, *, events: int) -> tuple[int, float, float]:
-    """Return how many events of the oldest day went, the seconds of the longest step, and of all."""
+    """Let the oldest tenth go for up to PRUNING seconds; return how many went, the longest step and
+    all of it in seconds."""
     store = places.opened(place, timeout_seconds=60)
     removed, longest, began = 0, 0.0, time.perf_counter()
-    before = START + min(86_400.0, events * APART / 10)
+    before = START + events / 10 * APART
     try:
-        for _ in itertools.count():
+        while time.perf_counter() - began < PRUNING:
             at = time.perf_counter()
             number = store.prune_some(before)
             longest = max(longest, time.perf_counter() - at)
             removed += number
             if not number:
-                return removed, longest, time.perf_counter() - began
+                break
+        return removed, longest, time.perf_counter() - began
     finally:
         store.close()
-    raise AssertionError("unreachable")

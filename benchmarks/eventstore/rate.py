@@ -47,35 +47,42 @@ class Sent:
     """What one sender got acknowledged, and the seconds of a processor that it took."""
 
     events: int
+    seconds: float
     processor: float
 
 
-def measure(database: str, *, seconds: float, source: Path) -> Rate:
-    """Return the rate of the version whose package lies in `source`, into an empty store."""
-    with _store(database) as (place, server), _collector(place, source=source) as running:
-        watched = [running.process.pid, *([server] if server else [])]
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a store is, and the process that is its server."""
+
+    database: str
+    place: str
+    server: int | None = None
+
+
+def measure(place: Place, *, seconds: float, source: Path) -> Rate:
+    """Return the rate of the version whose package lies in `source`, into the store."""
+    arguments = ("--store", place.place, "--auth", "none")
+    with processes.started(COLLECTOR, *arguments, PYTHONPATH=str(source)) as running:
+        watched = [running.process.pid, *([place.server] if place.server else [])]
         before = [_processor(pid) for pid in watched]
-        began = time.monotonic()
         with multiprocessing.get_context("spawn").Pool(SENDERS) as pool:
-            sent = pool.starmap(
-                send, [(running.url, number, began, seconds) for number in range(SENDERS)]
-            )
+            sent = pool.starmap(send, [(running.url, seconds)] * SENDERS)
         taken = [_processor(pid) - spent for pid, spent in zip(watched, before, strict=True)]
-        events = sum(one.events for one in sent)
         return Rate(
-            events=events,
-            seconds=seconds,
+            events=sum(one.events for one in sent),
+            seconds=max(one.seconds for one in sent),
             collector=taken[0],
             senders=sum(one.processor for one in sent),
-            database=taken[1] if server else 0.0,
+            database=taken[1] if place.server else 0.0,
         )
 
 
-def send(url: str, number: int, _: float, seconds: float) -> Sent:
+def send(url: str, seconds: float) -> Sent:
     """Send batches as a server's log does, one after the other, for so long."""
     sender = delivery.Sender(url)
-    origin = eventlog.Origin(namespace="default", deployment="income", revision=f"{number:012x}")
-    records = Records(number)
+    origin = eventlog.Origin(namespace="default", deployment="income", revision="0123456789ab")
+    records = Records()
     size = sections.Events().batch_size
     began, spent, events = time.monotonic(), time.process_time(), 0
     while time.monotonic() - began < seconds:
@@ -84,16 +91,18 @@ def send(url: str, number: int, _: float, seconds: float) -> Sent:
         )
         events += size
     sender.close()
-    return Sent(events=events, processor=time.process_time() - spent)
+    return Sent(
+        events=events, seconds=time.monotonic() - began, processor=time.process_time() - spent
+    )
 
 
 class Records:
-    """Records as the hot path leaves them, with random ids."""
+    """Records as the hot path leaves them; unseeded, for no two events may have one id."""
 
-    def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng()
 
-    def drawn(self, at: float | None = None) -> eventlog.Record:
+    def drawn(self) -> eventlog.Record:
         row = self._rng.normal(size=FEATURES).round(4)
         yes = float(self._rng.random())
         return eventlog.Record(
@@ -101,7 +110,7 @@ class Records:
             unit=None,
             role="stable",
             status=200,
-            at=time.time() if at is None else at,
+            at=time.time(),
             seconds=0.002,
             digest=self._rng.bytes(8).hex(),
             rows=1,
@@ -113,23 +122,16 @@ class Records:
 
 
 @contextlib.contextmanager
-def _store(database: str) -> Iterator[tuple[str, int | None]]:
-    """Give the place of an empty store, and the process that is its server."""
+def opened(database: str) -> Iterator[Place]:
+    """Give an empty store, with PostgreSQL's commits on the disk before they are acknowledged."""
     if database == "PostgreSQL":
-        with postgres.running("-c", "max_wal_size=4GB") as server:
+        with postgres.running("-c", "max_wal_size=8GB") as server:
             server.empty()
             assert server.process is not None
-            yield server.url, server.process.pid
+            yield Place(database=database, place=server.url, server=server.process.pid)
         return
     with tempfile.TemporaryDirectory(prefix="fairway-bench-") as folder:
-        yield str(Path(folder) / "events.db"), None
-
-
-@contextlib.contextmanager
-def _collector(place: str, *, source: Path) -> Iterator[processes.Running]:
-    arguments = ("--store", place, "--auth", "none")
-    with processes.started(COLLECTOR, *arguments, PYTHONPATH=str(source)) as running:
-        yield running
+        yield Place(database=database, place=str(Path(folder) / "events.db"))
 
 
 def _processor(pid: int) -> float:

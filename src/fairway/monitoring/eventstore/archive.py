@@ -28,8 +28,9 @@ from fairway.monitoring.eventstore import (
     vocabulary,
 )
 
-# looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
-EVENTS_AT_ONCE = 50_000
+# looked at in one answer: bounds its time and its size, whatever came since the reader's cursor (half
+# a second of ten million events, where each is looked up in an index that is not in memory)
+EVENTS_AT_ONCE = 25_000
 UNPAIRED_MARK = "collector/unpaired"  # how far shadow answers were looked at for their other half
 _PRUNE_ROWS = 2000  # in one transaction: keeps the write lock for a few milliseconds
 

@@ -206,6 +206,8 @@ class PostgresServer:
             self._session.execute(f"SET search_path TO {postgres_sql.SCHEMA}")
             # of a history, the newest rows are read
             self._session.execute("SET cursor_tuple_fraction = 0.001")
+            # compiling takes longer than what is asked: a window's first rows are a look into an index
+            self._session.execute("SET jit = off")
         return self._session
 
     @contextmanager

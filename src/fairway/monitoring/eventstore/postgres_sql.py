@@ -123,13 +123,21 @@ _SAME = (
     "{old}.namespace = {new}.namespace AND {old}.deployment = {new}.deployment "
     "AND {old}.request_id = {new}.request_id"
 )
-_OF = "CROSS JOIN LATERAL (SELECT * FROM events WHERE request_id = {new}.request_id OFFSET 0) AS {old}"
+# The whole beginning of the index: what a request has of other types is not fetched.
+_OF = """CROSS JOIN LATERAL (SELECT * FROM events AS same WHERE same.request_id = {new}.request_id
+  AND same.namespace = {new}.namespace AND same.deployment = {new}.deployment AND same.type = '{type}' OFFSET 0) AS {old}"""
+_TYPES = {"s": "prediction", "c": "prediction", "p": "prediction", "l": "label", "o": "outcome"}
+
+
+def _of(new: str, old: str) -> str:
+    """Return what joins rows with the others of the same requests that `old` stands for."""
+    return _OF.format(new=new, old=old, type=_TYPES[old])
 
 
 def _joined(new: str, old: str) -> str:
     """Return what joins new rows with the older rows of the same requests."""
     return f"""
-FROM {_NEW} AS {new} {_OF.format(new=new, old=old)}
+FROM {_NEW} AS {new} {_of(new, old)}
 WHERE {_OURS.format(new=new)} AND {_SAME.format(new=new, old=old)} AND {old}.seq < {new}.seq"""
 
 
@@ -178,10 +186,10 @@ _INPUTS = "CASE WHEN %(sliced)s THEN (SELECT inputs FROM payloads WHERE payloads
 
 # A request is joined once, with its first label, and by what the newest one said when it is read.
 _FIRST = "l.type = 'label' AND l.version = 0"
-_OTHERS = f"""(SELECT * FROM events WHERE request_id = l.request_id OFFSET 0) AS n
-  WHERE {_SAME.format(new="l", old="n")}"""
-_NOW = f"""(SELECT n.labels FROM {_OTHERS} AND n.type = 'label'
-  AND n.seq <= %(cursor)s ORDER BY n.version DESC LIMIT 1)"""
+_OTHERS = """(SELECT * FROM events AS same WHERE same.request_id = l.request_id
+  AND same.namespace = l.namespace AND same.deployment = l.deployment AND same.type = 'label' OFFSET 0) AS n"""
+_NOW = f"""(SELECT n.labels FROM {_OTHERS}
+  WHERE n.seq <= %(cursor)s ORDER BY n.version DESC LIMIT 1)"""
 _LABELLED = (
     f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, p.task, {_NOW}, {_INPUTS}"
 )
@@ -191,11 +199,11 @@ UNION ALL
 SELECT p.seq, {_LABELLED} {_joined("p", "l")} AND {_FIRST} AND {_ANSWERED}
 ORDER BY 1, 2, 4, 5"""
 
-_OUTCOME = f"l.revision, p.unit, p.revision, {_BEGAN}, l.labels"
+_OUTCOME = f"o.revision, p.unit, p.revision, {_BEGAN}, o.labels"
 OUTCOMES = f"""
-SELECT l.seq, {_OUTCOME} {_joined("l", "p")} AND l.type = 'outcome' AND {_SERVED}
+SELECT o.seq, {_OUTCOME} {_joined("o", "p")} AND o.type = 'outcome' AND {_SERVED}
 UNION ALL
-SELECT p.seq, {_OUTCOME} {_joined("p", "l")} AND l.type = 'outcome' AND {_SERVED}
+SELECT p.seq, {_OUTCOME} {_joined("p", "o")} AND o.type = 'outcome' AND {_SERVED}
 ORDER BY 1, 2, 4"""
 
 EXPOSURE = f"""
@@ -206,10 +214,13 @@ ORDER BY seq"""
 # -- what the monitor and retraining read ----------------------------------------------------------
 
 WINDOW = """
-SELECT e.seq, e.request_id, e.time, e.rows, p.inputs, e.labels, p.probabilities
-FROM events AS e JOIN payloads AS p USING (seq)
-WHERE e.namespace = %(namespace)s AND e.deployment = %(deployment)s AND e.revision = %(revision)s AND e.role = %(role)s
-  AND e.logged = 1 AND e.seq > %(after)s AND e.seq < %(before)s AND e.status < 400 AND e.rows > 0
+SELECT e.seq, e.request_id, e.time, e.rows, payload.inputs, e.labels, payload.probabilities
+FROM (SELECT * FROM events
+  WHERE namespace = %(namespace)s AND deployment = %(deployment)s AND revision = %(revision)s AND role = %(role)s
+    AND logged = 1 AND seq > %(after)s AND seq < %(before)s
+  ORDER BY seq DESC OFFSET 0) AS e
+CROSS JOIN LATERAL (SELECT * FROM payloads WHERE payloads.seq = e.seq OFFSET 0) AS payload
+WHERE e.status < 400 AND e.rows > 0
 ORDER BY e.seq DESC"""
 
 LAST = """
@@ -235,17 +246,18 @@ _LABELS = """
 WHERE l.namespace = %(namespace)s AND l.deployment = %(deployment)s AND l.revision = '' AND l.role = '' AND l.logged = 0
   AND l.seq > %(after)s"""
 
-_NEWEST = f"""l.version = (SELECT max(n.version) FROM {_OTHERS} AND n.type = 'label')"""
+_NEWEST = f"""l.version = (SELECT max(n.version) FROM {_OTHERS})"""
 
 REALISED = f"""
 SELECT p.time, p.labels, l.labels, p.task
-FROM (SELECT * FROM events AS l {_LABELS} ORDER BY l.seq DESC LIMIT %(most)s) AS l {_OF.format(new="l", old="p")}
+FROM (SELECT * FROM events AS l {_LABELS} ORDER BY l.seq DESC LIMIT %(most)s) AS l {_of("l", "p")}
 WHERE {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = %(revision)s
 ORDER BY l.seq DESC"""
 
 TRAINING = f"""
 SELECT greatest(l.seq, p.seq), p.request_id, payload.inputs, l.labels
-FROM events AS l {_OF.format(new="l", old="p")} JOIN payloads AS payload ON payload.seq = p.seq
+FROM events AS l {_of("l", "p")}
+CROSS JOIN LATERAL (SELECT * FROM payloads WHERE payloads.seq = p.seq OFFSET 0) AS payload
 {_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_SERVED} AND p.status < 400
   AND payload.inputs IS NOT NULL
 ORDER BY l.seq DESC"""
