@@ -64,11 +64,13 @@ class Keeper:
         self._learnt: dict[str, Any] | None = None
         self._watch: watch.Watch | None = None
         self._saved = 0
+        self._redacted: frozenset[str] | None = None  # features; None while no event told them
 
     def look(self, *, tickets_per_month: float, now: float) -> int:
         """Take in every window that is full, and return their number."""
         if not self._trained:
             return 0
+        self._leave_redacted()
         if self._mark is None:
             self._resume(now=now)
         self._show()
@@ -78,6 +80,21 @@ class Keeper:
         except BaseException:
             self._forget()  # what is in the store counts
             raise
+
+    def _leave_redacted(self) -> None:
+        """Watch no feature that the revision's servers keep to themselves, once an event tells them:
+        they are redacted, and not missing."""
+        watched = self.watched
+        if self._redacted is not None:
+            return
+        self._redacted = self._events.history.redacted(
+            watched.deployment, namespace=watched.namespace, revision=watched.revision
+        )
+        if self._redacted and self._redacted & self._trained.keys():
+            self._trained = {
+                name: values for name, values in self._trained.items() if name not in self._redacted
+            }
+            self._forget()
 
     # Where it goes on
 
@@ -322,6 +339,7 @@ class Keeper:
             "learning": look is None,
             "evidence": 0.0 if look is None else min(look.evidence, watch.FULL),
             "open": self._watch is not None and self._watch.standing.open,
+            "redacted": sorted(self._redacted or ()),
             **windows.record(window, found),
         }
 

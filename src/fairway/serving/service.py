@@ -89,6 +89,11 @@ class Service:
             predictor.Predictor.load, settings.package, threads=settings.serving.threads
         )
         _or_exit(model.check_golden)
+        _or_exit(
+            eventlog.need_known,
+            settings.serving.events,
+            features=[feature.name for feature in model.schema.features],
+        )
         origin = eventlog.Origin(
             namespace=settings.namespace,
             deployment=settings.deployment,

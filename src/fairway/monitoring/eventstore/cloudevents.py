@@ -189,7 +189,7 @@ def _prediction(data: "_Reader", *, time: float) -> EventRow:
         if task is None
         else data.answers("labels", rows=rows),
         task=task,
-        inputs=data.inputs("inputs"),
+        inputs=data.inputs("inputs", redacted="redacted"),
         probabilities=data.probabilities("probabilities", rows=rows),
         classes=data.classes("classes"),
     )
@@ -319,7 +319,8 @@ class _Reader:
             self.refuse(key, value, f"a list of {rows} lists of numbers, one a row, or null")
         return written(value)
 
-    def inputs(self, key: str) -> str | None:
+    def inputs(self, key: str, *, redacted: str) -> str | None:
+        """Return the features' values; null instead of a list where a server keeps them to itself."""
         value = self.mapping.get(key)
         if value is None:
             return None
@@ -330,7 +331,13 @@ class _Reader:
                 f"an object with a list for each feature, of values or of at most {MOST_LEVELS} levels of lists, or "
                 f"null",
             )
-        return written({name: cut(values) for name, values in value.items()})
+        kept: dict[str, Any] = {name: cut(values) for name, values in value.items()}
+        hidden = self.mapping.get(redacted) or ()
+        if hidden and not (
+            isinstance(hidden, list) and all(isinstance(name, str) for name in hidden)
+        ):
+            self.refuse(redacted, hidden, "a list of features' names, or none")
+        return written({**kept, **dict.fromkeys(hidden)})
 
 
 def _words(value: Any) -> str | list[str] | None:

@@ -82,6 +82,16 @@ class History:
         with self._backend.reading() as connection:
             yield from map(_prediction, connection.stream(self._sql.WINDOW, values))
 
+    def redacted(
+        self, deployment: str, *, namespace: str = answers.NAMESPACE, revision: str
+    ) -> frozenset[str] | None:
+        """Return the features whose values the revision's servers keep to themselves, by its newest
+        logged answer; None where it has none yet."""
+        newest = self.window(deployment, namespace=namespace, revision=revision, limit=1)
+        if not newest:
+            return None
+        return frozenset(name for name, values in newest[-1].inputs.items() if values is None)
+
     def last(
         self, deployment: str, *, namespace: str = answers.NAMESPACE, revision: str, after: int
     ) -> int:

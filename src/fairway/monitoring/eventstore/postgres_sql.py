@@ -125,7 +125,8 @@ _SAME = (
 )
 # The whole beginning of the index: what a request has of other types is not fetched.
 _OF = """CROSS JOIN LATERAL (SELECT * FROM events AS same WHERE same.request_id = {new}.request_id
-  AND same.namespace = {new}.namespace AND same.deployment = {new}.deployment AND same.type = '{type}' OFFSET 0) AS {old}"""
+  AND same.namespace = {new}.namespace AND same.deployment = {new}.deployment AND same.type = '{type}'
+  OFFSET 0) AS {old}"""
 _TYPES = {"s": "prediction", "c": "prediction", "p": "prediction", "l": "label", "o": "outcome"}
 
 
