@@ -56,6 +56,15 @@ class Server:
             self.process.wait(30)
             self.process = None
 
+    def kill(self) -> None:
+        """End it as the machine's memory manager does, and wait until its backends have noticed."""
+        assert self.process is not None
+        backends = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        left = [Path("/proc") / pid for pid in backends.read_text().split()]
+        self.process.kill()
+        self.process.wait(30)
+        processes.eventually(lambda: not any(one.exists() for one in left))
+
     def answers(self) -> bool:
         with contextlib.suppress(errors.StoreBusy), contextlib.closing(self.open()):
             return True
