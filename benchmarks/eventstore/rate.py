@@ -86,14 +86,25 @@ def send(url: str, seconds: float) -> Sent:
     size = sections.Events().batch_size
     began, spent, events = time.monotonic(), time.process_time(), 0
     while time.monotonic() - began < seconds:
-        sender.post(
-            [eventlog.encode(records.drawn(), origin=origin, sample=1.0) for _ in range(size)]
-        )
+        lines = [eventlog.encode(records.drawn(), origin=origin, sample=1.0) for _ in range(size)]
+        while not _posted(sender, lines):
+            pass
         events += size
     sender.close()
     return Sent(
         events=events, seconds=time.monotonic() - began, processor=time.process_time() - spent
     )
+
+
+def _posted(sender: delivery.Sender, lines: list[bytes]) -> bool:
+    """Say whether the batch is acknowledged; where the machine was too busy it is sent again."""
+    try:
+        sender.post(lines)
+    except delivery.Undelivered as error:
+        if error.permanent:
+            raise
+        return False
+    return True
 
 
 class Records:

@@ -415,15 +415,17 @@ def test_a_half_survives_the_collector_that_took_it(tmp_path: Path) -> None:
 def test_an_event_may_hold_its_data_as_text_and_has_a_time_although_it_says_none() -> None:
     event = structured(KSERVE, json.dumps({"instances": ROWS}))
     del event["time"]
-    found = loggers.half(event, told=loggers.Told(), now=42.0)
+    found = loggers.half(event, told=loggers.LoggerUrl(), now=42.0)
     assert (found.time, found.rows) == (42.0, 2)
     assert json.loads(found.inputs or "") == BY_NUMBER
     encoded = base64.b64encode(json.dumps({"instances": ROWS}).encode()).decode()
     del event["data"]
-    assert loggers.half({**event, "data_base64": encoded}, told=loggers.Told(), now=0).rows == 2
+    assert (
+        loggers.half({**event, "data_base64": encoded}, told=loggers.LoggerUrl(), now=0).rows == 2
+    )
 
 
 def test_long_words_are_cut_as_those_of_our_own_servers() -> None:
     event = structured(KSERVE, {"instances": ["x" * 10_000]})
-    found = loggers.half(event, told=loggers.Told(), now=0)
+    found = loggers.half(event, told=loggers.LoggerUrl(), now=0)
     assert len(json.loads(found.inputs or "")["feature_0"][0]) == cloudevents.LONGEST_WORD

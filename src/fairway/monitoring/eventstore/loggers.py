@@ -52,7 +52,7 @@ class Half(NamedTuple):
         return self.namespace, self.deployment, self.request_id, self.revision, self.role
 
 
-class Told(NamedTuple):
+class LoggerUrl(NamedTuple):
     """What the logger's URL says of all that it sends."""
 
     namespace: str | None = None
@@ -69,7 +69,7 @@ def attributes(headers: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def told(query: Mapping[str, str]) -> Told:
+def told(query: Mapping[str, str]) -> LoggerUrl:
     """Return what the logger's URL says; raise DataError for what cannot be."""
     role = query.get("role")
     if role is not None and role not in cloudevents.ROLES:
@@ -77,10 +77,10 @@ def told(query: Mapping[str, str]) -> Told:
     said = {key: query[key] for key in ("namespace", "revision") if key in query}
     for key in said:
         _name(said, key, where="the query")
-    return Told(said.get("namespace"), said.get("revision"), role)
+    return LoggerUrl(said.get("namespace"), said.get("revision"), role)
 
 
-def half(event: Any, *, told: Told, now: float, position: int = 0) -> Half:
+def half(event: Any, *, told: LoggerUrl, now: float, position: int = 0) -> Half:
     """Return the half of a prediction that the event is; raise DataError with what is wrong."""
     where = f"event {position}"
     if not isinstance(event, Mapping):

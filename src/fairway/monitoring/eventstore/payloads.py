@@ -30,7 +30,7 @@ Values = list[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Columns:
+class Payload:
     """The columns of one body; `named`: their names came with them."""
 
     values: Mapping[str, Values]
@@ -51,7 +51,7 @@ class Answers:
     task: Mapping[str, Any] | None
 
 
-def inputs(body: Any) -> Columns:
+def inputs(body: Any) -> Payload:
     """Return the columns of a request; raise DataError for what is none that is known here."""
     return _columns(body, REQUESTS)
 
@@ -95,7 +95,7 @@ def _shares(numbers: Mapping[str, Values]) -> list[Values] | None:
     return rows
 
 
-def _columns(body: Any, keys: Sequence[str]) -> Columns:
+def _columns(body: Any, keys: Sequence[str]) -> Payload:
     if not isinstance(body, Mapping):
         _refuse("the payload", body, "a JSON object")
     key = next((key for key in keys if key in body), None)
@@ -118,7 +118,7 @@ def _columns(body: Any, keys: Sequence[str]) -> Columns:
     return _checked(found)
 
 
-def _checked(found: Columns) -> Columns:
+def _checked(found: Payload) -> Payload:
     """Raise DataError for columns without rows, of several lengths, or of more than the store keeps."""
     sizes = {len(column) for column in found.values.values()}
     if not sizes or sizes == {0}:
@@ -136,7 +136,7 @@ def _checked(found: Columns) -> Columns:
     return found
 
 
-def _of_tensors(tensors: Any) -> Columns:
+def _of_tensors(tensors: Any) -> Payload:
     if not isinstance(tensors, list) or not tensors:
         _refuse("inputs or outputs", tensors, "a list of tensors")
     found: dict[str, Values] = {}
@@ -147,10 +147,10 @@ def _of_tensors(tensors: Any) -> Columns:
         if "data" not in tensor:
             _refuse(f"{name}.data", None, "its values in JSON; binary tensors are not read here")
         found.update(_unfolded(name, tensor.get("shape"), _flat(tensor["data"]), names=None))
-    return Columns(values=found, named=True)
+    return Payload(values=found, named=True)
 
 
-def _of_data(data: Any) -> Columns:
+def _of_data(data: Any) -> Payload:
     if not isinstance(data, Mapping):
         _refuse("data", data, "an object with names and an ndarray or a tensor")
     names = data.get("names") or None
@@ -162,24 +162,24 @@ def _of_data(data: Any) -> Columns:
     if isinstance(tensor, Mapping):
         values = _flat(tensor.get("values"))
         found = _unfolded(UNNAMED, tensor.get("shape"), values, names=names)
-        return Columns(values=found, named=names is not None)
+        return Payload(values=found, named=names is not None)
     return _of_rows(data.get("ndarray"), names=names)
 
 
-def _of_rows(rows: Any, *, names: Sequence[str] | None) -> Columns:
+def _of_rows(rows: Any, *, names: Sequence[str] | None) -> Payload:
     if not isinstance(rows, list) or not rows:
         _refuse("the payload's rows", rows, "a list of at least one")
     kinds = set(map(type, rows))
     if kinds == {dict}:
-        return Columns(values=_by_name(rows), named=True)
+        return Payload(values=_by_name(rows), named=True)
     if kinds != {list}:
-        return Columns(values={_named(names, 0, 1): rows}, named=names is not None)
+        return Payload(values={_named(names, 0, 1): rows}, named=names is not None)
     if any(isinstance(value, list) for value in rows[0]):  # a picture a row
-        return Columns(values={_named(names, 0, 1): rows}, named=names is not None)
+        return Payload(values={_named(names, 0, 1): rows}, named=names is not None)
     width = len(rows[0])
     if any(len(row) != width for row in rows):
         _refuse("the payload's rows", rows, f"as many values in each as in the first, {width}")
-    return Columns(
+    return Payload(
         values={_named(names, i, width): [row[i] for row in rows] for i in range(width)},
         named=names is not None,
     )

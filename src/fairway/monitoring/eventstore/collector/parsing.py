@@ -110,7 +110,7 @@ def _short(
 
 def _payload(item: object, form: Form, position: int) -> loggers.Half:
     event = {**form.attributes, "data": item} if form.attributes else item
-    told = loggers.Told(*form.told)
+    told = loggers.LoggerUrl(*form.told)
     return loggers.half(event, told=told, now=form.now, position=position)
 
 
