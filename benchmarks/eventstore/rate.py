@@ -17,7 +17,7 @@ from fairway.serving import delivery, eventlog
 from tests.monitoring import postgres, processes
 
 FEATURES = 10  # of a row; a request has one row
-SENDERS = 2  # servers that send at once
+SENDERS = 4  # servers that send at once
 TICKS = os.sysconf("SC_CLK_TCK")
 COLLECTOR = "fairway.monitoring.eventstore.collector"
 
@@ -35,6 +35,11 @@ class Rate:
     @property
     def a_second(self) -> float:
         return self.events / self.seconds
+
+    @property
+    def processors(self) -> float:
+        """Return how many processors the machine had free for all of it, on average."""
+        return (self.senders + self.collector + self.database) / self.seconds
 
     @property
     def a_processor_second(self) -> float:

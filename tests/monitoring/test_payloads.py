@@ -258,12 +258,18 @@ def test_a_half_without_its_other_is_counted_and_let_go() -> None:
         assert [row.request_id for row in met.rows] == ["r4"]
 
 
-def test_more_halves_than_are_kept_push_out_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fairway.monitoring.eventstore.halves.MOST", 2)
+@pytest.mark.parametrize(
+    ("bound", "most"), [("MOST", 2), ("MOST_BYTES", 2 * len('{"age":[39.0]}'))]
+)
+def test_more_halves_than_are_kept_push_out_the_oldest(
+    monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    monkeypatch.setattr(f"fairway.monitoring.eventstore.halves.{bound}", most)
     with sqlite.fresh() as events:
         for number in range(5):
             events.add_halves([made.half(f"r{number}", "request")], at=number)
         assert sum(alone.halves for alone in events.let_halves_go(before=0)) == 3
+        assert events.add_halves([made.half("r4", "response")], at=9)[1]  # the newest stay
 
 
 def test_halves_of_several_rows_are_no_prediction() -> None:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from fairway import errors
 from fairway.monitoring.eventstore import cloudevents, databases, loggers
 
-MOST = 100_000  # that wait: beyond it the oldest are let go
+# that wait, and the characters of all of them together: beyond either the oldest are let go
+MOST, MOST_BYTES = 100_000, 256 << 20
 
 
 class Alone(NamedTuple):
@@ -48,7 +49,8 @@ def meet(
             sql.TAKE_HALF, {**key, "side": loggers.OTHER[half.side]}
         ).fetchall()
         if not found:
-            connection.execute(sql.KEEP_HALF, {**half._asdict(), "received": received})
+            kept = {**half._asdict(), "received": received, "size": half.size}
+            connection.execute(sql.KEEP_HALF, kept)
             continue
         other = loggers.Half(*half.key, loggers.OTHER[half.side], *found[0])
         try:
@@ -61,10 +63,10 @@ def meet(
 def let_go(
     connection: databases.Connection, *, before: float, sql: databases.Dialect
 ) -> list[Alone]:
-    """Remove the halves from before the time, and the oldest beyond MOST, and count them."""
+    """Remove the halves from before the time, and the oldest beyond their bounds, and count them."""
     counted: dict[tuple[str, str, str], int] = {}
     for namespace, deployment, side in connection.execute(
-        sql.DROP_HALVES, {"before": before, "most": MOST}
+        sql.DROP_HALVES, {"before": before, "most": MOST, "bytes": MOST_BYTES}
     ).fetchall():
         key = (namespace, deployment, side)
         counted[key] = counted.get(key, 0) + 1

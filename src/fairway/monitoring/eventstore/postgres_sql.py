@@ -51,7 +51,7 @@ MIGRATIONS = (
         """CREATE TABLE halves (
             namespace TEXT NOT NULL, deployment TEXT NOT NULL, request_id TEXT NOT NULL, revision TEXT NOT NULL,
             role TEXT NOT NULL, side TEXT NOT NULL, received DOUBLE PRECISION NOT NULL, time DOUBLE PRECISION NOT NULL,
-            rows INTEGER NOT NULL, inputs TEXT, labels TEXT, probabilities TEXT, task TEXT,
+            rows INTEGER NOT NULL, inputs TEXT, labels TEXT, probabilities TEXT, task TEXT, size BIGINT NOT NULL,
             PRIMARY KEY (request_id, namespace, deployment, revision, role, side))""",
         "CREATE INDEX half_waits ON halves (received)",
     ),
@@ -271,13 +271,16 @@ DELETE FROM halves WHERE namespace = %(namespace)s AND deployment = %(deployment
 RETURNING time, rows, inputs, labels, probabilities, task"""
 KEEP_HALF = """
 INSERT INTO halves (namespace, deployment, request_id, revision, role, side, received, time, rows, inputs, labels,
-                    probabilities, task)
+                    probabilities, task, size)
 VALUES (%(namespace)s, %(deployment)s, %(request_id)s, %(revision)s, %(role)s, %(side)s, %(received)s, %(time)s,
-        %(rows)s, %(inputs)s, %(labels)s, %(probabilities)s, %(task)s)
+        %(rows)s, %(inputs)s, %(labels)s, %(probabilities)s, %(task)s, %(size)s)
 ON CONFLICT (request_id, namespace, deployment, revision, role, side) DO NOTHING"""
 DROP_HALVES = """
-DELETE FROM halves WHERE received < %(before)s
-  OR received <= (SELECT received FROM halves ORDER BY received DESC LIMIT 1 OFFSET %(most)s)
+DELETE FROM halves WHERE received < %(before)s OR ctid IN (
+  SELECT place FROM (
+    SELECT ctid AS place, row_number() OVER newest AS number, sum(size) OVER newest AS bytes FROM halves
+    WINDOW newest AS (ORDER BY received DESC, request_id ROWS UNBOUNDED PRECEDING)) AS counted
+  WHERE number > %(most)s OR bytes > %(bytes)s)
 RETURNING namespace, deployment, side"""
 
 # -- what is let go --------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ MIGRATIONS = (
         """CREATE TABLE halves (
             namespace TEXT NOT NULL, deployment TEXT NOT NULL, request_id TEXT NOT NULL, revision TEXT NOT NULL,
             role TEXT NOT NULL, side TEXT NOT NULL, received REAL NOT NULL, time REAL NOT NULL,
-            rows INTEGER NOT NULL, inputs TEXT, labels TEXT, probabilities TEXT, task TEXT,
+            rows INTEGER NOT NULL, inputs TEXT, labels TEXT, probabilities TEXT, task TEXT, size BIGINT NOT NULL,
             PRIMARY KEY (request_id, namespace, deployment, revision, role, side))""",
         "CREATE INDEX half_waits ON halves (received)",
     ),
@@ -243,13 +243,16 @@ DELETE FROM halves WHERE namespace = :namespace AND deployment = :deployment AND
 RETURNING time, rows, inputs, labels, probabilities, task"""
 KEEP_HALF = """
 INSERT INTO halves (namespace, deployment, request_id, revision, role, side, received, time, rows, inputs, labels,
-                    probabilities, task)
+                    probabilities, task, size)
 VALUES (:namespace, :deployment, :request_id, :revision, :role, :side,
-        :received, :time, :rows, :inputs, :labels, :probabilities, :task)
+        :received, :time, :rows, :inputs, :labels, :probabilities, :task, :size)
 ON CONFLICT (request_id, namespace, deployment, revision, role, side) DO NOTHING"""
 DROP_HALVES = """
-DELETE FROM halves WHERE received < :before
-  OR received <= (SELECT received FROM halves ORDER BY received DESC LIMIT 1 OFFSET :most)
+DELETE FROM halves WHERE received < :before OR rowid IN (
+  SELECT place FROM (
+    SELECT rowid AS place, row_number() OVER newest AS number, sum(size) OVER newest AS bytes FROM halves
+    WINDOW newest AS (ORDER BY received DESC, request_id ROWS UNBOUNDED PRECEDING)) AS counted
+  WHERE number > :most OR bytes > :bytes)
 RETURNING namespace, deployment, side"""
 
 # -- what is let go --------------------------------------------------------------------------------

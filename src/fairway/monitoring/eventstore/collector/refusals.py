@@ -68,8 +68,6 @@ def need_no_page(request: Request, *, loopback: bool) -> None:
 
 
 def need_json(request: Request) -> None:
-    if "ce-type" in request.headers:  # its type is that of what another server was asked
-        return
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() not in JSON_TYPES:
         raise NotJson(
