@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from fairway.monitoring.eventstore import loggers
+
 START = 1_800_000_000.0
 
 
@@ -109,3 +111,22 @@ def answered(
         "task": task,
     }
     return prediction(request_id, label=None, **{**rows, **data})
+
+
+def half(request_id: str, side: loggers.Side, *, at: float = START, rows: int = 1) -> loggers.Half:
+    """Return the request or the response of another server's prediction."""
+    asked = side == "request"
+    return loggers.Half(
+        namespace="default",
+        deployment="income",
+        request_id=request_id,
+        revision="aaa",
+        role="stable",
+        side=side,
+        time=at,
+        rows=rows,
+        inputs='{"age":[39.0]}' if asked else None,
+        labels=None if asked else '["cat"]',
+        probabilities=None,
+        task=None,
+    )

@@ -35,10 +35,10 @@ class Running:
 
 
 @contextlib.contextmanager
-def started(module: str, *arguments: str, **environment: str) -> Iterator[Running]:
-    """Start the module on a free port and waits for the line that names it."""
+def started(module: str, *arguments: str, port: int = 0, **environment: str) -> Iterator[Running]:
+    """Start the module on the port, 0 for a free one, and wait for the line that names it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments, "--port", "0"],
+        [sys.executable, "-m", module, *arguments, "--port", str(port)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(SRC), **environment},
@@ -56,11 +56,16 @@ def started(module: str, *arguments: str, **environment: str) -> Iterator[Runnin
 
 
 @contextlib.contextmanager
-def collector(path: Path | str, *arguments: str) -> Iterator[Running]:
+def collector(path: Path | str, *arguments: str, port: int = 0) -> Iterator[Running]:
     """Start a collector; without a `--token-file` everybody may do everything."""
     access = () if "--token-file" in arguments else ("--auth", "none")
     with started(
-        "fairway.monitoring.eventstore.collector", "--store", str(path), *access, *arguments
+        "fairway.monitoring.eventstore.collector",
+        "--store",
+        str(path),
+        *access,
+        *arguments,
+        port=port,
     ) as running:
         eventually(lambda: _healthy(running.url))
         yield running

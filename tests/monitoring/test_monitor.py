@@ -422,3 +422,15 @@ def test_a_deployment_that_is_described_wrongly_keeps_no_other_from_being_watche
     stage.serve()
     assert fresh(stage).look(now=NOW) == 1
     assert "a cannot be read, what was watched before is watched on" in caplog.text
+
+
+def test_a_redacted_feature_is_not_watched_and_said_to_be_so(stage: Stage) -> None:
+    looking = fresh(stage)
+    redacted = {"redacted": ["hours"]}
+    assert stage.play(looking, LEARNT + 5, **redacted) == 0
+    (window,) = stage.events.conclusions.drift("income", limit=1)
+    assert window["redacted"] == ["hours"]
+    assert "hours" not in {feature["name"] for feature in window["features"]}
+    assert not window["learning"]
+    again = fresh(stage)  # a monitor that begins anew knows it too
+    assert stage.play(again, TOLD, shift=1.5, **redacted) > 0

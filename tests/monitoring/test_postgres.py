@@ -4,16 +4,9 @@ answers as SQLite does."""
 import contextlib
 import dataclasses
 import itertools
-import os
-import pwd
 import re
-import shutil
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
@@ -30,8 +23,9 @@ from fairway.monitoring.eventstore import (
     postgres_sql,
     sqlite_sql,
 )
-from tests.monitoring import made, processes
+from tests.monitoring import made, postgres, processes
 from tests.monitoring import test_store as sqlite
+from tests.monitoring.postgres import Server
 from tests.monitoring.test_gauges import (  # noqa: F401 - as are these
     test_a_label_of_words_loses_what_its_task_says,
     test_a_label_that_the_task_cannot_read_is_refused_once_its_answer_is_there,
@@ -71,95 +65,12 @@ pytestmark = pytest.mark.cluster
 QUICK = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-DEBIAN = "/usr/lib/postgresql"
-
-
-@dataclass
-class Server:
-    """A server on a socket in a folder of its own."""
-
-    folder: Path
-    binaries: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"postgresql:///postgres?host={self.folder}&user=fairway"
-
-    def run(self, *command: str) -> subprocess.Popen[bytes]:
-        # It refuses to run as root.
-        user = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
-        log = (self.folder / "log").open("ab")
-        with log:
-            return subprocess.Popen(
-                [self.binaries / command[0], *command[1:]],
-                user=user,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-            )
-
-    def start(self) -> None:
-        data = str(self.folder / "data")
-        self.process = self.run(
-            "postgres",
-            "-D",
-            data,
-            "-k",
-            str(self.folder),
-            "-c",
-            "listen_addresses=",
-            "-c",
-            "fsync=off",
-        )
-        processes.eventually(self.answers)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(2)  # "fast": ends the connections
-            self.process.wait(30)
-            self.process = None
-
-    def answers(self) -> bool:
-        with contextlib.suppress(errors.StoreBusy), contextlib.closing(self.open()):
-            return True
-        return False
-
-    def open(self) -> archive.EventStore:
-        return places.opened(self.url, timeout_seconds=1)
-
-    def empty(self) -> None:
-        import psycopg
-
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute("DROP SCHEMA IF EXISTS fairway CASCADE")
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    found = shutil.which("initdb") or next(
-        map(str, sorted(Path(DEBIAN).glob("*/bin/initdb"), reverse=True)), None
-    )
-    assert found, "no initdb: install PostgreSQL (Debian: apt-get install postgresql)"
-    # short: a socket's path has 107 characters at most
-    with tempfile.TemporaryDirectory(prefix="fairway-pg-") as name:
-        running = Server(Path(name), Path(found).parent)
-        if os.getuid() == 0:
-            os.chown(name, pwd.getpwnam("nobody").pw_uid, -1)
-        made = running.run(
-            "initdb",
-            "-D",
-            str(running.folder / "data"),
-            "-U",
-            "fairway",
-            "--auth=trust",
-            "--no-sync",
-            "--encoding=UTF8",
-        ).wait(120)
-        assert made == 0, (running.folder / "log").read_text()
-        running.start()
+    with postgres.running() as running:
         yield running
-        running.stop()
 
 
 @pytest.fixture
@@ -216,7 +127,7 @@ def test_it_answers_as_sqlite_does(
         assert answers(one) == answers(two)
 
 
-WRITES = ("REMOVE_", "REFRESH_", "OPEN_", "RESOLVE_", "SET_")
+WRITES = ("REMOVE_", "REFRESH_", "OPEN_", "RESOLVE_", "SET_", "KEEP_")
 VALUES = {
     "namespace": "default",
     "deployment": "income",
@@ -228,6 +139,7 @@ VALUES = {
     "cursor": 10,
     "before": 150.0,
     "sliced": True,
+    "most": 3,
     "requests": '["r0", "r1", "unknown"]',
     "rows": 3,
     "last": 2,
@@ -245,6 +157,10 @@ VALUES = {
     "value": "8",
     "digest": "5e",
     "content": b"0",
+    **made.half("r7", "response")._asdict(),
+    "received": 120.0,
+    "size": 8,
+    "bytes": 1000,
 }
 
 
@@ -285,6 +201,8 @@ def said(store: archive.EventStore, dialect: databases.Dialect, name: str) -> ob
     )
     store.blobs.put(kept, b"kept", at=1)
     store.blobs.put(dataclasses.replace(kept, revision="gone"), b"gone", at=1)
+    if name != "KEEP_HALF":
+        store.add_halves([made.half("r7", "response"), made.half("r8", "request")], at=120)
     with store.writing() as connection:
         if name == "REMOVE_PAYLOADS":
             connection.execute(dialect.REMOVE_EVENTS, VALUES)
@@ -459,6 +377,7 @@ def test_only_new_rows_and_their_other_halves_are_read(
         "revision": "aaa",
         "after": 19_900,
         "cursor": 20_000,
+        "most": 500,
         "sliced": True,
     }
     for query in (
@@ -538,3 +457,18 @@ def test_the_collector_stores_to_it_and_says_where_without_the_password(
         ]
         assert "hush" not in running.said
     assert len(events.labelled("income", after=0)[1]) == 1
+
+
+def test_a_store_of_the_version_before_is_written_on_while_a_newer_one_brings_it_up_to_date(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.empty()
+    monkeypatch.setattr(postgres_sql, "MIGRATIONS", postgres_sql.MIGRATIONS[:-1])
+    before = server.open()
+    before.add([made.prediction("r1")])
+    monkeypatch.undo()
+    with contextlib.closing(before), contextlib.closing(server.open()) as now:
+        assert before.add([made.prediction("r2")]) == 1
+        now.add_halves([made.half("r3", "request"), made.half("r3", "response")], at=7)
+        found = now.history.window("income", revision="aaa", limit=9)
+        assert [one.request_id for one in found] == ["r1", "r2", "r3"]

@@ -166,6 +166,7 @@ class Receiver:
     port: int = field(default_factory=free_port)
     status: int = 202
     events: list[dict] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)  # as they came
     server: ThreadingHTTPServer | None = None
 
     @property
@@ -183,7 +184,9 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                batch = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = self.rfile.read(int(self.headers["content-length"]))
+                receiver.bodies.append(body)
+                batch = json.loads(body)
                 status = receiver.status
                 if status == 202:
                     receiver.events.extend(batch)

@@ -263,6 +263,27 @@ def test_a_missing_package_ends_the_server_with_a_sentence(start, tmp_path):
     assert "has no manifest.json" in server.log.read_text()
 
 
+def test_a_redacted_feature_that_the_model_has_not_ends_the_server_with_a_sentence(start, model):
+    redacting = sections.Serving.model_validate({"events": {"redact": ["agee"]}})
+    server = start(model=model.path, serving=redacting)
+    assert server.process.wait(timeout=90) == 1
+    assert "serving.events.redact names 'agee', which is no feature" in server.log.read_text()
+
+
+def test_a_redacted_feature_is_in_no_event_of_a_server(start, model):
+    receiver = support.Receiver().open()
+    try:
+        redacting = sections.Serving.model_validate({"events": {"redact": ["age"]}})
+        server = start(model=model.path, serving=redacting, collector=receiver.url).wait_ready()
+        httpx.post(server.infer, json=support.tensors([4711.25], [40], ["state"]))
+        support.eventually(lambda: receiver.bodies)
+    finally:
+        receiver.close()
+    (body,) = receiver.bodies
+    assert b'"hours":[40' in body
+    assert b"4711" not in body
+
+
 def test_nothing_heavy_is_imported_by_what_serves():
     code = (
         "import sys; import fairway.serving.app, fairway.serving.service, fairway.serving.batch; "

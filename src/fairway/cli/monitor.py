@@ -104,6 +104,9 @@ def _monitored(record: dict[str, Any]) -> str:
         lines += [f"revision    {one['revision']}, {one['share']} % of the requests", _fares(one)]
     if not record["serving"]:
         lines.append("revision    no revision serves yet")
+    redacted = record["windows"][-1].get("redacted") if record["windows"] else None
+    if redacted:
+        lines.append(f"redacted    {', '.join(redacted)}: not watched (serving.events.redact)")
     if record["retraining"]:
         lines.append(f"retraining  {record['retraining'].get('reason')}")
     lines.append(

@@ -81,6 +81,7 @@ class Keeper:
         self._learnt: dict[str, Any] | None = None
         self._watch: watch.Watch | None = None
         self._saved = 0
+        self._redacted: frozenset[str] | None = None  # features; None while no event told them
 
     @property
     def standing(self) -> DriftStanding:
@@ -109,6 +110,7 @@ class Keeper:
         """Take in every window that is full, and return their number."""
         if not self._trained:
             return 0
+        self._leave_redacted()
         if self._mark is None:
             self._resume(now=now)
         self._show()
@@ -118,6 +120,23 @@ class Keeper:
         except BaseException:
             self._forget()  # what is in the store counts
             raise
+
+    def _leave_redacted(self) -> None:
+        """Watch no feature that the revision's servers keep to themselves, once an event tells them:
+        they are redacted, and not missing."""
+        watched = self.watched
+        if self._redacted is not None:
+            return
+        newest = self._events.history.newest(
+            watched.deployment, namespace=watched.namespace, revision=watched.revision, wanted=1
+        )
+        with contextlib.closing(newest):
+            self._redacted = windows.redacted(next(newest, None))
+        if self._redacted and self._redacted & self._trained.keys():
+            self._trained = {
+                name: values for name, values in self._trained.items() if name not in self._redacted
+            }
+            self._forget()
 
     # Where it goes on
 
@@ -389,6 +408,7 @@ class Keeper:
             "learning": look is None,
             "evidence": 0.0 if look is None else min(look.evidence, watch.FULL),
             "open": self._marked.get("ticket") is not None,
+            "redacted": sorted(self._redacted or ()),
             **windows.record(window, found),
         }
 

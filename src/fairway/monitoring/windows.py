@@ -93,6 +93,14 @@ def assemble(
     )
 
 
+def redacted(newest: answers.Prediction | None) -> frozenset[str] | None:
+    """Return the features whose values the revision's servers keep to themselves, by its newest
+    logged answer; None where it has none yet."""
+    if newest is None:
+        return None
+    return frozenset(name for name, values in newest.inputs.items() if values is None)
+
+
 def record(window: Window, result: base.DriftResult) -> dict[str, Any]:
     """Return what the store keeps of one window and its verdict."""
     return {

@@ -43,13 +43,14 @@ def write_labelled(
     names = [feature.name for feature in package.features]
     columns: dict[str, list[object]] = {name: [] for name in (*names, package.target)}
     for request in store.history.training_rows(deployment, namespace=namespace, limit=limit):
-        if any(len(request.inputs.get(name, ())) != len(request.labels) for name in names):
+        given = {name: request.inputs.get(name) or [] for name in names}
+        if any(len(values) != len(request.labels) for values in given.values()):
             continue
         for row, said in enumerate(request.labels):
             label = _label(said, package)
             if label is not None:
                 for name in names:
-                    columns[name].append(request.inputs[name][row])
+                    columns[name].append(given[name][row])
                 columns[package.target].append(label)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.writing")

@@ -26,6 +26,7 @@ import numpy as np
 import orjson
 import prometheus_client
 
+from fairway import errors
 from fairway.config import sections
 from fairway.serving import delivery, spool
 
@@ -107,6 +108,7 @@ class EventLog:
         pod: str = "",
     ) -> None:
         self._settings = settings
+        self._redact = frozenset(settings.redact)
         self._origin = origin
         self._enabled = bool(collector)
         self._sender = (
@@ -157,7 +159,13 @@ class EventLog:
         tells = now >= self._told_until
         if tells:
             self._told_until = now + TELL_SECONDS
-        return encode(record, origin=self._origin, sample=self._settings.sample, tells=tells)
+        return encode(
+            record,
+            origin=self._origin,
+            sample=self._settings.sample,
+            redact=self._redact,
+            tells=tells,
+        )
 
     def close(self, *, timeout_seconds: float = 5.0) -> None:
         """Deliver what is left within the time; what is not delivered goes to the spool."""
@@ -303,7 +311,26 @@ class EventLog:
         SPOOL_BYTES.labels(*labels).set(self._spool.bytes_used() if self._spool else 0)
 
 
-def encode(record: Record, *, origin: Origin, sample: float, tells: bool = False) -> bytes:
+def need_known(settings: sections.Events, *, features: Iterable[str]) -> None:
+    """Raise ServingError for a redacted feature that the model does not have: with its name spelt
+    wrongly its values would leave the server."""
+    known = list(features)
+    unknown = next((name for name in settings.redact if name not in known), None)
+    if unknown is not None:
+        raise errors.ServingError(
+            f"serving.events.redact names {unknown!r}, which is no feature of this model: wanted some of "
+            f"{', '.join(known[:20])}"
+        )
+
+
+def encode(
+    record: Record,
+    *,
+    origin: Origin,
+    sample: float,
+    redact: frozenset[str] = frozenset(),
+    tells: bool = False,
+) -> bytes:
     """Return the CloudEvent of the record as one line of JSON; a missing number is null."""
     logged = record.inputs is not None and sampled(record.request_id, share=sample)
     event = {
@@ -323,13 +350,15 @@ def encode(record: Record, *, origin: Origin, sample: float, tells: bool = False
             "role": record.role,
             "status": record.status,
             "rows": record.rows,
-            "inputDigest": record.digest,
+            "inputDigest": None if redact else record.digest,
             "inputs": {
                 name: values.tolist() if values.dtype.kind in "OU" else np.ascontiguousarray(values)
                 for name, values in record.inputs.items()
+                if name not in redact
             }
             if logged and record.inputs
             else None,
+            **({"redacted": sorted(redact)} if redact and logged else {}),
             "labels": record.labels,
             **({"task": origin.task} if origin.task is not None else {}),
             **({"classes": origin.classes} if tells and origin.classes else {}),

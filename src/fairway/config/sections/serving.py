@@ -16,6 +16,12 @@ class Events(Section):
     sample: Fraction = 1.0
     """Share of predictions whose inputs are logged, chosen by hash of the request id; outputs are
     always logged."""
+    redact: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = Field(
+        default=(), max_length=1000
+    )
+    """Features whose values never leave the server in events, and are neither watched for drift nor
+    retrained on; the digest of the whole input stays behind with them, for a short input can be guessed by
+    it. None by default: nobody but you knows which are secret."""
     batch_size: Annotated[int, Field(ge=1, le=10000)] = 200
     """Events in one delivery; 200 keep one under 1 MB for small inputs."""
     interval: Duration = timedelta(milliseconds=200)

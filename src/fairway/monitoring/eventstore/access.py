@@ -6,7 +6,8 @@ Three ways, chosen by `--auth`:
 * token-file: one token in a file of the owner's (0600), as on one machine: whoever can read the file may do everything.
 * kubernetes: a service account's token for the audience `fairway-collector`, or its certificate (`spiffe`), which
   `Authority` asks the API server about. A server's pod writes predictions of its own revision; labels and outcomes are
-  a role's (`create modeldeployments/labels`); reading is another's (`get modeldeployments/evidence`).
+  a role's (`create modeldeployments/labels`), and so are other servers' payloads (`/payloads`); reading is another's
+  (`get modeldeployments/evidence`).
 * none: everybody may do everything: for a network that is itself closed.
 
 Verdicts are kept for a bounded time, so a token that is withdrawn counts on for up to
@@ -35,7 +36,7 @@ LONGEST_TOKEN = 16_384  # characters: a service account's has about a thousand
 # deployments that one batch may be about: each may be a question to the API server
 ACTS_AT_ONCE = 20
 
-Kind = Literal["prediction", "label", "outcome", "evidence", "inputs", "conclusions"]
+Kind = Literal["prediction", "label", "outcome", "evidence", "inputs", "conclusions", "payload"]
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -225,6 +226,7 @@ RIGHTS: Mapping[Kind, tuple[str, str]] = {
     "evidence": ("get", "modeldeployments/evidence"),
     "inputs": ("get", "modeldeployments/inputs"),
     "conclusions": ("create", "modeldeployments/conclusions"),
+    "payload": ("create", "modeldeployments/payloads"),
 }
 
 

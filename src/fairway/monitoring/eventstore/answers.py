@@ -95,7 +95,7 @@ class Prediction(NamedTuple):
     request_id: str
     time: float
     rows: int
-    inputs: dict[str, list[Any]]
+    inputs: dict[str, list[Any] | None]  # None of a feature that its server redacted
     labels: list[Any] | None
     probabilities: list[list[float]] | None
 
@@ -105,7 +105,7 @@ class LabelledInputs(NamedTuple):
 
     seq: int  # of the later half
     request_id: str
-    inputs: dict[str, list[Any]]
+    inputs: dict[str, list[Any] | None]  # None of a feature that its server redacted
     labels: list[Any]  # words, or lists of words where answers are such
 
 

@@ -21,15 +21,18 @@ from fairway.monitoring.eventstore import (
     conclusions,
     databases,
     gauges,
+    halves,
     history,
+    loggers,
     namespaced,
     tally,
     versions,
     vocabulary,
 )
 
-# looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
-EVENTS_AT_ONCE = 50_000
+# looked at in one answer: bounds its time and its size, whatever came since the reader's cursor (half
+# a second of ten million events, where each is looked up in an index that is not in memory)
+EVENTS_AT_ONCE = 25_000
 UNPAIRED_MARK = "collector/unpaired"  # how far shadow answers were looked at for their other half
 _PRUNE_ROWS = 2000  # in one transaction: keeps the write lock for a few milliseconds
 
@@ -102,6 +105,15 @@ class EventStore:
             # the answers that came beside them are there by now
             readable = versions.readable(connection, labels, sql=self._sql)
             return [*new, *self._backend.insert(connection, readable, received=received)]
+
+    def add_halves(
+        self, given: Sequence[loggers.Half], *, at: float
+    ) -> tuple[halves.Met, list[cloudevents.EventRow]]:
+        """Store the predictions that the halves make whole, and keep the others for their other
+        half; return what became of them, and the predictions that are new."""
+        with self.writing() as connection:
+            met = halves.meet(connection, given, received=at, sql=self._sql)
+            return met, self.add_new(met.rows, at=at)
 
     def unanswered(self, rows: Sequence[cloudevents.EventRow]) -> int:
         """Return how many labels and outcomes are of requests that no server has told of: they wait
@@ -292,6 +304,11 @@ class EventStore:
                 return tally.Joins([], [])
             self.conclusions.set_mark(tally.MARK, cursor)
         return found
+
+    def let_halves_go(self, *, before: float) -> list[halves.Alone]:
+        """Remove the halves that wait since before the time, and return how many of each deployment."""
+        with self.writing() as connection:
+            return halves.let_go(connection, before=before, sql=self._sql)
 
     # -- events go ---------------------------------------------------------------------------------
 

@@ -3,9 +3,12 @@ the store keeps of each."""
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, NoReturn
+
+import orjson
 
 from fairway import artifacts, errors
 from fairway.model import labels
@@ -25,6 +28,8 @@ LONGEST_TASK = 65_536  # characters of what a task's losses need: it is kept wit
 MOST_TASK_LEVELS = 4  # of lists and objects in each other there
 NUMBERS: set[type] = {int, float, type(None)}
 PLAIN = NUMBERS | {str, bool}
+SURROGATES = re.compile("[\ud800-\udfff]")
+_COMPACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 class EventRow(NamedTuple):
@@ -184,7 +189,7 @@ def _prediction(data: "_Reader", *, time: float) -> EventRow:
         if task is None
         else data.answers("labels", rows=rows),
         task=task,
-        inputs=data.inputs("inputs"),
+        inputs=data.inputs("inputs", redacted="redacted"),
         probabilities=data.probabilities("probabilities", rows=rows),
         classes=data.classes("classes"),
     )
@@ -312,23 +317,27 @@ class _Reader:
         )
         if not numbers or len(value) != rows:
             self.refuse(key, value, f"a list of {rows} lists of numbers, one a row, or null")
-        return compact(value)
+        return written(value)
 
-    def inputs(self, key: str) -> str | None:
+    def inputs(self, key: str, *, redacted: str) -> str | None:
+        """Return the features' values; null instead of a list where a server keeps them to itself."""
         value = self.mapping.get(key)
         if value is None:
             return None
-        if not isinstance(value, Mapping) or not all(
-            isinstance(v, list) and artifacts.is_plain(v, kinds=PLAIN, levels=MOST_LEVELS)
-            for v in value.values()
-        ):
+        if not isinstance(value, Mapping) or not all(map(is_feature, value.values())):
             self.refuse(
                 key,
                 value,
                 f"an object with a list for each feature, of values or of at most {MOST_LEVELS} levels of lists, or "
                 f"null",
             )
-        return compact({name: _cut(values) for name, values in value.items()})
+        kept: dict[str, Any] = {name: cut(values) for name, values in value.items()}
+        hidden = self.mapping.get(redacted) or ()
+        if hidden and not (
+            isinstance(hidden, list) and all(isinstance(name, str) for name in hidden)
+        ):
+            self.refuse(redacted, hidden, "a list of features' names, or none")
+        return written({**kept, **dict.fromkeys(hidden)})
 
 
 def _words(value: Any) -> str | list[str] | None:
@@ -363,9 +372,14 @@ def _are_facts(value: Any, *, levels: int) -> bool:
     return all(_are_facts(one, levels=levels - 1) for one in inner)
 
 
-def _cut(values: list[Any]) -> list[Any]:
+def is_feature(values: Any) -> bool:
+    """Say whether it is a list of values, or of lists of values in as many levels as are kept."""
+    return isinstance(values, list) and artifacts.is_plain(values, kinds=PLAIN, levels=MOST_LEVELS)
+
+
+def cut(values: list[Any]) -> list[Any]:
     """Return the feature's values with words of at most LONGEST_WORD characters."""
-    if str not in set(map(type, values)):
+    if str not in map(type, values):
         return values
     return [value[:LONGEST_WORD] if isinstance(value, str) else value for value in values]
 
@@ -374,9 +388,18 @@ def compact(value: Any) -> str:
     """Return the one JSON form in which equal values are equal text; a number that is not finite
     becomes null."""
     try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+        return _COMPACT.encode(value)
     except ValueError:
-        return json.dumps(_finite(value), separators=(",", ":"), allow_nan=False)
+        return _COMPACT.encode(_finite(value))
+
+
+def written(value: Any) -> str:
+    """Return JSON that is read again and never compared: much faster than `compact`, which it is
+    where a number has more than 64 bits, or a word a lone surrogate."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        return compact(value)
 
 
 def _finite(value: Any) -> Any:
@@ -392,7 +415,7 @@ def _finite(value: Any) -> Any:
 def storable(text: str) -> bool:
     """Say whether the store can keep the text. SQLite keeps UTF-8: a lone surrogate cannot be
     written, a NUL cuts the text short in some of its functions."""
-    return "\0" not in text and not any(0xD800 <= ord(c) <= 0xDFFF for c in text)
+    return "\0" not in text and (text.isascii() or SURROGATES.search(text) is None)
 
 
 def shown(value: Any) -> str:

@@ -64,6 +64,10 @@ class Dialect(Protocol):
     GAUGE: str
     REALISED: str
     TRAINING: str
+    # halves of other servers' predictions
+    TAKE_HALF: str
+    KEEP_HALF: str
+    DROP_HALVES: str
     # what is let go
     OLDEST_EVENTS: str
     REMOVE_EVENTS: str

@@ -14,6 +14,9 @@ END = 2**63 - 1
 MOST_ROWS = 1_000_000  # of one window
 # seq, request id, time, rows, inputs, answers and probabilities, the last three as JSON
 Record = Sequence[Any]
+# labels of a deployment that are looked at for those of one revision, where fewer are wanted: each
+# is a look into the index, 50 µs and more of a large store
+LABELS_AT_ONCE = 10_000
 
 
 class History:
@@ -138,7 +141,8 @@ class History:
         limit: int | None = None,
         after: int = 0,
     ) -> answers.RealisedLoss:
-        """Return what the newest `limit` labelled rows of the revision have lost.
+        """Return what the newest `limit` labelled rows of the revision have lost, of the deployment's
+        newest LABELS_AT_ONCE labels, or the newest `limit` where that is more.
 
         Only labels after the cursor count, and none from before the revision's first answer: those
         are its predecessors', and may be many.
@@ -150,6 +154,7 @@ class History:
             "deployment": deployment,
             "revision": revision,
             "after": after,
+            "most": END if limit is None else max(limit, LABELS_AT_ONCE),
         }
         with self._backend.reading() as connection:
             first = connection.execute(self._sql.FIRST_ANSWER, values).fetchone()[0]

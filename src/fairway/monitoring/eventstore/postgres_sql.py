@@ -53,29 +53,49 @@ MIGRATIONS = (
             digest TEXT NOT NULL, at DOUBLE PRECISION NOT NULL, content BYTEA NOT NULL,
             PRIMARY KEY (namespace, deployment, revision, name))""",
     ),
+    (
+        # Requests and responses of other servers, each until its other half comes.
+        """CREATE TABLE halves (
+            namespace TEXT NOT NULL, deployment TEXT NOT NULL, request_id TEXT NOT NULL, revision TEXT NOT NULL,
+            role TEXT NOT NULL, side TEXT NOT NULL, received DOUBLE PRECISION NOT NULL, time DOUBLE PRECISION NOT NULL,
+            rows INTEGER NOT NULL, inputs TEXT, labels TEXT, probabilities TEXT, task TEXT, size BIGINT NOT NULL,
+            PRIMARY KEY (request_id, namespace, deployment, revision, role, side))""",
+        "CREATE INDEX half_waits ON halves (received)",
+    ),
 )
 # Any number that nobody else takes: two processes may open a new store at once.
 LOCK = "SELECT pg_advisory_xact_lock(7142389)"
 LOCK_WRITERS = "SELECT seq FROM progress FOR UPDATE"
-ADVANCE = "UPDATE progress SET seq = %(newest)s"
 
-# The columns of a row that stand in `events`; of the last three two are its payload's.
+# The columns of a row: those that stand in `events`, and those of its payload.
 COLUMNS = cloudevents.EventRow._fields[:-3]
-_NUMBERS = {
+PAYLOAD = ("inputs", "probabilities")
+NUMBERS = {
+    "seq": "bigint",
+    "logged": "integer",
+    "version": "integer",
     "time": "double precision",
     "latency": "double precision",
     "status": "integer",
     "rows": "integer",
 }
-_TYPES = tuple(_NUMBERS.get(column, "text") for column in COLUMNS)
+_GIVEN = ("seq", "logged", "version", *COLUMNS)
 
+# One statement a batch: each is a way to the server and back, with the lock held.
 INSERT = f"""
-INSERT INTO events (seq, received, logged, version, {", ".join(COLUMNS)})
-SELECT seq, %s, logged, version, {", ".join(COLUMNS)}
-FROM unnest(%s::bigint[], %s::integer[], %s::integer[], {", ".join(f"%s::{type}[]" for type in _TYPES)})
-  AS new (seq, logged, version, {", ".join(COLUMNS)})
-ORDER BY seq ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING RETURNING seq"""
-INSERT_PAYLOADS = "INSERT INTO payloads SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[])"
+WITH new AS MATERIALIZED (
+  SELECT * FROM unnest({", ".join(f"%s::{NUMBERS.get(name, 'text')}[]" for name in (*_GIVEN, *PAYLOAD))})
+    AS given ({", ".join((*_GIVEN, *PAYLOAD))})),
+stored AS (
+  INSERT INTO events (received, {", ".join(_GIVEN)})
+  SELECT %s, {", ".join(_GIVEN)} FROM new ORDER BY seq
+  ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING RETURNING seq),
+kept AS (
+  INSERT INTO payloads SELECT seq, {", ".join(PAYLOAD)} FROM new
+  WHERE (inputs <> '' OR probabilities <> '') AND seq IN (SELECT seq FROM stored)),
+advanced AS (
+  UPDATE progress SET seq = (SELECT max(seq) FROM stored) WHERE EXISTS (SELECT FROM stored))
+SELECT seq FROM stored"""
 
 # -- what is known of requests as their labels come ------------------------------------------------
 
@@ -110,13 +130,22 @@ _SAME = (
     "{old}.namespace = {new}.namespace AND {old}.deployment = {new}.deployment "
     "AND {old}.request_id = {new}.request_id"
 )
-_OF = "CROSS JOIN LATERAL (SELECT * FROM events WHERE request_id = {new}.request_id OFFSET 0) AS {old}"
+# The whole beginning of the index: what a request has of other types is not fetched.
+_OF = """CROSS JOIN LATERAL (SELECT * FROM events AS same WHERE same.request_id = {new}.request_id
+  AND same.namespace = {new}.namespace AND same.deployment = {new}.deployment AND same.type = '{type}'
+  OFFSET 0) AS {old}"""
+_TYPES = {"s": "prediction", "c": "prediction", "p": "prediction", "l": "label", "o": "outcome"}
+
+
+def _of(new: str, old: str) -> str:
+    """Return what joins rows with the others of the same requests that `old` stands for."""
+    return _OF.format(new=new, old=old, type=_TYPES[old])
 
 
 def _joined(new: str, old: str) -> str:
     """Return what joins new rows with the older rows of the same requests."""
     return f"""
-FROM {_NEW} AS {new} {_OF.format(new=new, old=old)}
+FROM {_NEW} AS {new} {_of(new, old)}
 WHERE {_OURS.format(new=new)} AND {_SAME.format(new=new, old=old)} AND {old}.seq < {new}.seq"""
 
 
@@ -165,10 +194,10 @@ _INPUTS = "CASE WHEN %(sliced)s THEN (SELECT inputs FROM payloads WHERE payloads
 
 # A request is joined once, with its first label, and by what the newest one said when it is read.
 _FIRST = "l.type = 'label' AND l.version = 0"
-_OTHERS = f"""(SELECT * FROM events WHERE request_id = l.request_id OFFSET 0) AS n
-  WHERE {_SAME.format(new="l", old="n")}"""
-_NOW = f"""(SELECT n.labels FROM {_OTHERS} AND n.type = 'label'
-  AND n.seq <= %(cursor)s ORDER BY n.version DESC LIMIT 1)"""
+_OTHERS = """(SELECT * FROM events AS same WHERE same.request_id = l.request_id
+  AND same.namespace = l.namespace AND same.deployment = l.deployment AND same.type = 'label' OFFSET 0) AS n"""
+_NOW = f"""(SELECT n.labels FROM {_OTHERS}
+  WHERE n.seq <= %(cursor)s ORDER BY n.version DESC LIMIT 1)"""
 _LABELLED = (
     f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, p.task, {_NOW}, {_INPUTS}"
 )
@@ -183,7 +212,7 @@ def _pairs_of_all(new: str, old: str, kind: str) -> str:
     """Return what joins labels and answers of all deployments, where the one of that kind is new."""
     return f"""
 SELECT p.namespace, p.deployment, p.revision, p.role, l.received - p.time, p.labels, p.task, {_NOW}
-FROM {_NEW} AS {new} {_OF.format(new=new, old=old)}
+FROM {_NEW} AS {new} {_of(new, old)}
 WHERE {new}.type = '{kind}' AND {_SAME.format(new=new, old=old)} AND {old}.seq < {new}.seq
   AND {_FIRST} AND {_ANSWERED}"""
 
@@ -196,11 +225,11 @@ WHERE {_FIRST}
   AND NOT EXISTS (SELECT 1 FROM events AS p WHERE {_SAME.format(new="l", old="p")} AND {_SERVED})
 GROUP BY namespace, deployment ORDER BY 1, 2"""
 
-_OUTCOME = f"l.revision, p.unit, p.revision, {_BEGAN}, l.labels"
+_OUTCOME = f"o.revision, p.unit, p.revision, {_BEGAN}, o.labels"
 OUTCOMES = f"""
-SELECT l.seq, {_OUTCOME} {_joined("l", "p")} AND l.type = 'outcome' AND {_SERVED}
+SELECT o.seq, {_OUTCOME} {_joined("o", "p")} AND o.type = 'outcome' AND {_SERVED}
 UNION ALL
-SELECT p.seq, {_OUTCOME} {_joined("p", "l")} AND l.type = 'outcome' AND {_SERVED}
+SELECT p.seq, {_OUTCOME} {_joined("p", "o")} AND o.type = 'outcome' AND {_SERVED}
 ORDER BY 1, 2, 4"""
 
 EXPOSURE = f"""
@@ -211,10 +240,13 @@ ORDER BY seq"""
 # -- what the monitor and retraining read ----------------------------------------------------------
 
 WINDOW = """
-SELECT e.seq, e.request_id, e.time, e.rows, p.inputs, e.labels, p.probabilities
-FROM events AS e JOIN payloads AS p USING (seq)
-WHERE e.namespace = %(namespace)s AND e.deployment = %(deployment)s AND e.revision = %(revision)s AND e.role = %(role)s
-  AND e.logged = 1 AND e.seq > %(after)s AND e.seq < %(before)s AND e.status < 400 AND e.rows > 0
+SELECT e.seq, e.request_id, e.time, e.rows, payload.inputs, e.labels, payload.probabilities
+FROM (SELECT * FROM events
+  WHERE namespace = %(namespace)s AND deployment = %(deployment)s AND revision = %(revision)s AND role = %(role)s
+    AND logged = 1 AND seq > %(after)s AND seq < %(before)s
+  ORDER BY seq DESC OFFSET 0) AS e
+CROSS JOIN LATERAL (SELECT * FROM payloads WHERE payloads.seq = e.seq OFFSET 0) AS payload
+WHERE e.status < 400 AND e.rows > 0
 ORDER BY e.seq DESC"""
 
 LAST = """
@@ -240,19 +272,41 @@ _LABELS = """
 WHERE l.namespace = %(namespace)s AND l.deployment = %(deployment)s AND l.revision = '' AND l.role = '' AND l.logged = 0
   AND l.seq > %(after)s"""
 
-_NEWEST = f"""l.version = (SELECT max(n.version) FROM {_OTHERS} AND n.type = 'label')"""
+_NEWEST = f"""l.version = (SELECT max(n.version) FROM {_OTHERS})"""
 
 REALISED = f"""
-SELECT p.time, p.labels, l.labels, p.task FROM events AS l {_OF.format(new="l", old="p")}
-{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = %(revision)s
+SELECT p.time, p.labels, l.labels, p.task
+FROM (SELECT * FROM events AS l {_LABELS} ORDER BY l.seq DESC LIMIT %(most)s) AS l {_of("l", "p")}
+WHERE {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = %(revision)s
 ORDER BY l.seq DESC"""
 
 TRAINING = f"""
 SELECT greatest(l.seq, p.seq), p.request_id, payload.inputs, l.labels
-FROM events AS l {_OF.format(new="l", old="p")} JOIN payloads AS payload ON payload.seq = p.seq
+FROM events AS l {_of("l", "p")}
+CROSS JOIN LATERAL (SELECT * FROM payloads WHERE payloads.seq = p.seq OFFSET 0) AS payload
 {_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_SERVED} AND p.status < 400
   AND payload.inputs IS NOT NULL
 ORDER BY l.seq DESC"""
+
+# -- halves of other servers' predictions ----------------------------------------------------------
+
+TAKE_HALF = """
+DELETE FROM halves WHERE namespace = %(namespace)s AND deployment = %(deployment)s AND request_id = %(request_id)s
+  AND revision = %(revision)s AND role = %(role)s AND side = %(side)s
+RETURNING time, rows, inputs, labels, probabilities, task"""
+KEEP_HALF = """
+INSERT INTO halves (namespace, deployment, request_id, revision, role, side, received, time, rows, inputs, labels,
+                    probabilities, task, size)
+VALUES (%(namespace)s, %(deployment)s, %(request_id)s, %(revision)s, %(role)s, %(side)s, %(received)s, %(time)s,
+        %(rows)s, %(inputs)s, %(labels)s, %(probabilities)s, %(task)s, %(size)s)
+ON CONFLICT (request_id, namespace, deployment, revision, role, side) DO NOTHING"""
+DROP_HALVES = """
+DELETE FROM halves WHERE received < %(before)s OR ctid IN (
+  SELECT place FROM (
+    SELECT ctid AS place, row_number() OVER newest AS number, sum(size) OVER newest AS bytes FROM halves
+    WINDOW newest AS (ORDER BY received DESC, request_id ROWS UNBOUNDED PRECEDING)) AS counted
+  WHERE number > %(most)s OR bytes > %(bytes)s)
+RETURNING namespace, deployment, side"""
 
 # -- what is let go --------------------------------------------------------------------------------
 

@@ -66,13 +66,23 @@ MIGRATIONS = (
             digest TEXT NOT NULL, at REAL NOT NULL, content BLOB NOT NULL,
             PRIMARY KEY (namespace, deployment, revision, name))""",
     ),
+    (
+        # Requests and responses of other servers, each until its other half comes.
+        """CREATE TABLE halves (
+            namespace TEXT NOT NULL, deployment TEXT NOT NULL, request_id TEXT NOT NULL, revision TEXT NOT NULL,
+            role TEXT NOT NULL, side TEXT NOT NULL, received REAL NOT NULL, time REAL NOT NULL,
+            rows INTEGER NOT NULL, inputs TEXT, labels TEXT, probabilities TEXT, task TEXT, size BIGINT NOT NULL,
+            PRIMARY KEY (request_id, namespace, deployment, revision, role, side))""",
+        "CREATE INDEX half_waits ON halves (received)",
+    ),
 )
 
 INSERT = """
-INSERT INTO events (received, logged, type, deployment, request_id, revision, role, namespace, unit, time, status, rows,
-                    input_digest, latency, client, labels, task, version)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING RETURNING seq"""
+INSERT INTO events (seq, received, logged, type, deployment, request_id, revision, role, namespace, unit, time, status,
+                    rows, input_digest, latency, client, labels, task, version)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING"""
+INSERTED = "SELECT seq FROM events WHERE seq >= ?"
 INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?)"
 
 # -- what is known of requests as their labels come ------------------------------------------------
@@ -238,8 +248,9 @@ _NEWEST = f"""NOT EXISTS (SELECT 1 FROM events AS n WHERE {_SAME.format(new="l",
   AND n.version > l.version)"""
 
 REALISED = f"""
-SELECT p.time, p.labels, l.labels, p.task FROM events AS l CROSS JOIN events AS p
-{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = :revision
+SELECT p.time, p.labels, l.labels, p.task
+FROM (SELECT * FROM events AS l {_LABELS} ORDER BY l.seq DESC LIMIT :most) AS l CROSS JOIN events AS p
+WHERE {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = :revision
 ORDER BY l.seq DESC"""
 
 TRAINING = f"""
@@ -248,6 +259,26 @@ FROM events AS l CROSS JOIN events AS p CROSS JOIN payloads AS payload
 {_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_SERVED} AND p.status < 400
   AND payload.seq = p.seq AND payload.inputs IS NOT NULL
 ORDER BY l.seq DESC"""
+
+# -- halves of other servers' predictions ----------------------------------------------------------
+
+TAKE_HALF = """
+DELETE FROM halves WHERE namespace = :namespace AND deployment = :deployment AND request_id = :request_id
+  AND revision = :revision AND role = :role AND side = :side
+RETURNING time, rows, inputs, labels, probabilities, task"""
+KEEP_HALF = """
+INSERT INTO halves (namespace, deployment, request_id, revision, role, side, received, time, rows, inputs, labels,
+                    probabilities, task, size)
+VALUES (:namespace, :deployment, :request_id, :revision, :role, :side,
+        :received, :time, :rows, :inputs, :labels, :probabilities, :task, :size)
+ON CONFLICT (request_id, namespace, deployment, revision, role, side) DO NOTHING"""
+DROP_HALVES = """
+DELETE FROM halves WHERE received < :before OR rowid IN (
+  SELECT place FROM (
+    SELECT rowid AS place, row_number() OVER newest AS number, sum(size) OVER newest AS bytes FROM halves
+    WINDOW newest AS (ORDER BY received DESC, request_id ROWS UNBOUNDED PRECEDING)) AS counted
+  WHERE number > :most OR bytes > :bytes)
+RETURNING namespace, deployment, side"""
 
 # -- what is let go --------------------------------------------------------------------------------
 

@@ -159,7 +159,9 @@ class Collector:
     async def _take(self, request: Request, *, kind: str) -> Response:
         try:
             caller = await self._callers.caller(request)
-            refusals.need_json(request)
+            # an event in headers has the type of what another server was asked
+            if kind != "payloads" or "ce-type" not in request.headers:
+                refusals.need_json(request)
             self._condition.need_sound()
             taken = await self._taking.take(request, caller=caller, kind=kind)
         except ClientDisconnect:

@@ -21,14 +21,14 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO, Any, NamedTuple
 
 import orjson
 
 from fairway import errors
-from fairway.monitoring.eventstore import cloudevents
+from fairway.monitoring.eventstore import cloudevents, loggers
 from fairway.monitoring.eventstore.collector import bodies
 from fairway.serving import decoding
 
@@ -42,19 +42,25 @@ LENGTH = struct.Struct("!Q")
 class Form(NamedTuple):
     """What a request says of its body."""
 
-    kind: str  # events | labels | outcomes
+    kind: str  # events | labels | outcomes | payloads
     encoding: str
     largest: int  # bytes, once unpacked
     deployment: str | None  # of a short form that names none
     namespace: str
     now: float  # the time of a short form, in seconds since the epoch
+    # of an event that is the body itself: in headers, and not in JSON (binary mode)
+    attributes: dict[str, str] | None = None
+    told: tuple[str | None, ...] = ()  # of payloads, by their logger's URL
 
 
-def parsed(body: bytes, form: Form) -> list[cloudevents.EventRow]:
-    """Return the events in the body; raise DataError, TooLarge or Undecodable for what is not as it
-    should be."""
+Read = cloudevents.EventRow | loggers.Half
+
+
+def parsed(body: bytes, form: Form) -> Sequence[Read]:
+    """Return the events in the body, or the halves of such; raise DataError, TooLarge or
+    Undecodable for what is not as it should be."""
     data = _loaded(decoding.decoded(body, encoding=form.encoding, largest=form.largest))
-    items = data if isinstance(data, list) else [data]
+    items = data if isinstance(data, list) and not form.attributes else [data]
     if len(items) > MAX_BATCH:
         raise bodies.TooLarge(
             f"the batch has {len(items)} events: wanted {MAX_BATCH} at most; nothing was stored"
@@ -102,10 +108,17 @@ def _short(
     )
 
 
-READERS: dict[str, Callable[[object, Form, int], cloudevents.EventRow]] = {
+def _payload(item: object, form: Form, position: int) -> loggers.Half:
+    event = {**form.attributes, "data": item} if form.attributes else item
+    told = loggers.LoggerUrl(*form.told)
+    return loggers.half(event, told=told, now=form.now, position=position)
+
+
+READERS: dict[str, Callable[[object, Form, int], Read]] = {
     "events": _event,
     "labels": _label,
     "outcomes": _outcome,
+    "payloads": _payload,
 }
 
 
@@ -124,7 +137,7 @@ class Parser:
         """Return the number of the process that runs."""
         return self._process.pid if self._process else None
 
-    def parsed(self, body: bytes, form: Form) -> list[cloudevents.EventRow]:
+    def parsed(self, body: bytes, form: Form) -> Sequence[Read]:
         """Do what `parsed` does; raise Unavailable where the process ends, which the next body
         starts anew."""
         with self._lock:
@@ -137,6 +150,8 @@ class Parser:
                 ) from error
         if isinstance(answer, dict):
             raise _refusal(**answer)
+        if form.kind == "payloads":
+            return [loggers.Half(*row) for row in answer]
         return [cloudevents.EventRow(*row) for row in answer]
 
     def close(self) -> None:

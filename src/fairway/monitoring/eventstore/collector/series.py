@@ -58,6 +58,12 @@ class Series:
             arm[:3],
             registry=registry,
         )
+        self.unjoined = prometheus_client.Counter(
+            "fairway_monitoring_payloads_unjoined",
+            "Requests or responses of other servers whose other half did not come within five minutes.",
+            ("namespace", "deployment", "side"),
+            registry=registry,
+        )
         self.failed = prometheus_client.Counter(
             "fairway_monitoring_rounds_failed",
             "Rounds of the collector's own work that failed; the next one is tried all the same.",

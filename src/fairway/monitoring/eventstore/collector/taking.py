@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 
 from fairway import clocks, errors
-from fairway.monitoring.eventstore import access, answers, archive, cloudevents
+from fairway.monitoring.eventstore import access, answers, archive, cloudevents, loggers
 from fairway.monitoring.eventstore.collector import bodies, callers, parsing, series
 from fairway.serving import decoding
 
@@ -31,6 +31,7 @@ UNPROVEN = (
     f"deployment) "
     "in which your role is, such as ?namespace=shop; nothing was stored"
 )
+BY_PATH: dict[str, access.Kind] = {"outcomes": "outcome", "payloads": "payload"}
 KINDS: dict[str, access.Kind] = {"prediction": "prediction", "label": "label", "outcome": "outcome"}
 
 
@@ -51,9 +52,12 @@ class Taking:
         self._bodies = bodies.Bodies(most_bytes=MAX_BYTES_COMING)
         self._parser = parsing.Parser()
         self._parsing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-parser")
+        # one batch is read while the one before it waits for the database
+        self._inline = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-inline")
         self._waiting = self._bytes = 0
 
     def close(self) -> None:
+        self._inline.shutdown(wait=True)
         self._parsing.shutdown(wait=True)
         self._parser.close()
 
@@ -69,15 +73,16 @@ class Taking:
             rows = await self._rows(body, _form(request, kind=kind, largest=largest))
             with self._in_work(sum(map(_size, rows))):
                 await self._callers.permit(caller, _acts(rows))
+                write = self._write if kind != "payloads" else self._write_halves
                 # A client that hangs up must not cancel a write half-way.
-                return await asyncio.shield(_in(self._writer, self._write, rows))
+                return await asyncio.shield(_in(self._writer, write, rows))
 
     async def _largest(self, request: Request, *, caller: access.Principal) -> int:
         """Return how many bytes a body may have."""
         if caller.serves is not None:
             return MAX_BODY_BYTES
         query = request.query_params
-        kind: access.Kind = "outcome" if request.url.path.endswith("/outcomes") else "label"
+        kind = BY_PATH.get(request.url.path.rpartition("/")[2], "label")
         act = access.Act(
             kind, query.get("namespace", answers.NAMESPACE), query.get("deployment", "")
         )
@@ -101,15 +106,15 @@ class Taking:
             too_large=too_large,
         )
 
-    async def _rows(self, body: bytes, form: parsing.Form) -> list[cloudevents.EventRow]:
+    async def _rows(self, body: bytes, form: parsing.Form) -> list[Any]:
         """Return the events in the body, which counts as work until they are read."""
         with self._in_work(len(body)):
             plain = form.encoding.strip().lower() in decoding.IDENTITY
             if plain and len(body) <= parsing.INLINE_BYTES:
-                found = await _in(self._writer, parsing.parsed, body, form)
+                found = await _in(self._inline, parsing.parsed, body, form)
             else:
                 found = await _in(self._parsing, self._parser.parsed, body, form)
-        rows: list[cloudevents.EventRow] = found
+        rows: list[parsing.Read] = found
         return rows
 
     def _write(self, rows: list[cloudevents.EventRow]) -> dict[str, int]:
@@ -122,6 +127,18 @@ class Taking:
         self._series.busy.set(0)
         self._series.count(rows, new=new)
         return {"accepted": len(rows), "new": len(new), **self._unknown(rows)}
+
+    def _write_halves(self, halves: list[loggers.Half]) -> dict[str, int]:
+        with self._series.seconds.time():
+            try:
+                met, new = self._store.add_halves(halves, at=self._clock.now())
+            except errors.StoreBusy:
+                self._series.busy.set(1)
+                raise
+        self._series.busy.set(0)
+        self._series.count(met.rows, new=new)
+        self._series.rejected.labels("rows").inc(len(met.apart))
+        return {"accepted": len(halves), "joined": len(met.rows), "new": len(new)}
 
     def _unknown(self, rows: list[cloudevents.EventRow]) -> dict[str, int]:
         """Return how many of the stored rows are of unknown requests; nothing where the store
@@ -173,28 +190,25 @@ def _form(request: Request, *, kind: str, largest: int) -> parsing.Form:
         deployment=query.get("deployment"),
         namespace=query.get("namespace", answers.NAMESPACE),
         now=time.time(),
+        attributes=loggers.attributes(request.headers) if kind == "payloads" else None,
+        told=tuple(loggers.told(query)) if kind == "payloads" else (),
     )
 
 
-def _acts(rows: list[cloudevents.EventRow]) -> set[access.Act]:
+def _acts(rows: list[parsing.Read]) -> set[access.Act]:
     """Return what the rows are about; only a prediction has a revision."""
-    return {
-        access.Act(
-            KINDS[row.type],
-            row.namespace,
-            row.deployment,
-            row.revision if row.type == "prediction" else "",
-        )
-        for row in rows
-    }
+    return {_act(row) for row in rows}
 
 
-def _size(row: cloudevents.EventRow) -> int:
-    return sum(
-        len(text)
-        for text in (row.labels, row.task, row.inputs, row.probabilities, row.classes)
-        if text
-    )
+def _act(row: parsing.Read) -> access.Act:
+    if isinstance(row, loggers.Half):
+        return access.Act("payload", row.namespace, row.deployment)
+    revision = row.revision if row.type == "prediction" else ""
+    return access.Act(KINDS[row.type], row.namespace, row.deployment, revision)
+
+
+def _size(row: parsing.Read) -> int:
+    return sum(len(text) for text in (row.labels, row.task, row.inputs, row.probabilities) if text)
 
 
 def _in(

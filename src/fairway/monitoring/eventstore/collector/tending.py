@@ -25,6 +25,8 @@ UPKEEP_SECONDS = 10.0
 CHECK_SECONDS = 6 * 3600.0
 # for the other half of a pair, or a label's answer, to come: a server delivers within a second, or spools
 UNPAIRED_SECONDS = 60.0
+# for the other half of another server's prediction: an answer takes no longer than a gateway waits
+UNJOINED_SECONDS = 300.0
 
 
 class Tending:
@@ -86,6 +88,7 @@ class Tending:
         await _in(self._writer, self._probe)
         await self._count_unpaired()
         await self._tally()
+        await self._count_unjoined()
 
     async def _count_unpaired(self) -> None:
         count = partial(self._store.count_unpaired, before=self._clock.now() - UNPAIRED_SECONDS)
@@ -100,6 +103,13 @@ class Tending:
         step = partial(self._store.tally, before=self._clock.now() - UNPAIRED_SECONDS)
         while (found := await _in(self._reader, step)) is not None:
             self._series.quality.count(found)
+
+    async def _count_unjoined(self) -> None:
+        let_go = partial(self._store.let_halves_go, before=self._clock.now() - UNJOINED_SECONDS)
+        for alone in await _in(self._reader, let_go):
+            self._series.unjoined.labels(alone.namespace, alone.deployment, alone.side).inc(
+                alone.halves
+            )
 
     def _probe(self) -> None:
         """Write something: whether that works is what a sender wants to know."""

@@ -1,0 +1,1 @@
+"""How many events a second the collector takes, and how long questions to ten million take."""
