@@ -14,7 +14,10 @@ PARTS = (
     "**False alarms.**",
 )
 SAFE = ("get", "describe", "logs")  # what a command may do that is copied at 3 a.m.
-SILENCE = 'amtool silence add alertname={alert}{labels} --duration=8h --comment="WHY" --alertmanager.url=http://localhost:9093'
+SILENCE = (
+    "amtool silence add alertname={alert}{labels} --duration=8h "
+    '--comment="WHY" --alertmanager.url=http://localhost:9093'
+)
 LABEL = re.compile(r"\{\{ \$labels\.(\w+) \}\}")
 STANDS_FOR = {"namespace": "NAMESPACE", "deployment": "DEPLOYMENT"}
 
