@@ -21,7 +21,7 @@ BY_NAME = {"SL": [6.8, 6.1], "SW": [2.8, 3.4], "PL": [4.8, 4.5], "PW": [1.4, 1.6
 BY_NUMBER = {f"feature_{i}": values for i, values in enumerate(BY_NAME.values())}
 FLAT = [value for row in ROWS for value in row]
 
-# As KServe's agent sent it (v0.13): header names as Go writes them, the id from the client's request.
+# In the form that KServe's agent sends (v0.13): header names as Go writes them, the id from the client's request.
 KSERVE = {
     "Host": "collector:8080",
     "User-Agent": "Go-http-client/1.1",
