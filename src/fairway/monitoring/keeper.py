@@ -8,52 +8,20 @@ of the event store: a kill loses nothing and repeats nothing.
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from fairway import errors
-from fairway.config import sections
-from fairway.model.schema import Schema
 from fairway.monitoring import detectors, exporter, references, stores, windows
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import learning, watch
+from fairway.monitoring.watched import Described, DriftStanding, Watched
 
 log = logging.getLogger("fairway.monitoring.keeper")
 P_VALUE = 0.01  # of the engine's tests of one window, which are shown and alert nobody
 SAVED_JOINS = 20  # windows that join the usual ones between two times that those are saved
 LARGEST_LEARNT = 256 << 20  # bytes of what is learnt
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watched:
-    """One deployment's stable revision, and how it is watched."""
-
-    deployment: str
-    namespace: str
-    revision: str
-    section: sections.Monitoring
-
-
-@dataclass(frozen=True, kw_only=True)
-class Described:
-    """What its windows must look like."""
-
-    schema: Schema
-    trained: dict[str, Any]  # its reference, by feature; empty where it has none
-
-
-@dataclass(frozen=True, kw_only=True)
-class DriftStanding:
-    """How a deployment stands."""
-
-    drift: Literal["Unwatched", "Learning", "Usual", "Shifted"]
-    evidence: float  # of a shift; at 1 a ticket opens
-    learnt: int  # windows, of `wanted`
-    wanted: int
-    last_at: float | None  # when the newest window was tested
-    ticket: dict[str, Any] | None  # of an open one: at, kind, summary, description, shifts
 
 
 class Keeper:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from fairway import errors
 from fairway.monitoring import exporter
-from fairway.monitoring.keeper import Keeper, Watched
+from fairway.monitoring.keeper import Keeper
+from fairway.monitoring.watched import Watched
 
 log = logging.getLogger("fairway.monitoring.looks")
 

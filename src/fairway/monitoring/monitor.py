@@ -25,7 +25,8 @@ from fairway.config import sections
 from fairway.model.schema import Schema
 from fairway.monitoring import detectors, exporter, looks, references
 from fairway.monitoring.eventstore import archive, places
-from fairway.monitoring.keeper import P_VALUE, Described, Keeper, Watched
+from fairway.monitoring.keeper import P_VALUE, Keeper
+from fairway.monitoring.watched import Described, Watched
 from fairway.packaging import manifest
 
 log = logging.getLogger("fairway.monitoring.monitor")

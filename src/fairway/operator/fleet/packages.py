@@ -9,7 +9,7 @@ from typing import Any
 from fairway import errors, files
 from fairway.monitoring import references
 from fairway.monitoring.eventstore import distant
-from fairway.monitoring.keeper import Described
+from fairway.monitoring.watched import Described
 from fairway.packaging import manifest
 
 NEEDED, WANTED = manifest.NAME, ("evaluation.json", "reference.npz")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairway.monitoring.eventstore import batches
-from fairway.monitoring.keeper import DriftStanding
+from fairway.monitoring.watched import DriftStanding
 from fairway.operator import status
 from fairway.operator.fleet import packages
 

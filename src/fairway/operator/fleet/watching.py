@@ -12,7 +12,8 @@ from fairway import budget, errors
 from fairway.config import loader, resource, sections
 from fairway.monitoring import exporter, looks
 from fairway.monitoring.eventstore import batches, distant, wire
-from fairway.monitoring.keeper import DriftStanding, Keeper, Watched
+from fairway.monitoring.keeper import Keeper
+from fairway.monitoring.watched import DriftStanding, Watched
 from fairway.operator import posting
 from fairway.operator.fleet import challengers, packages, shards, telling
 from fairway.platforms.kubernetes import api

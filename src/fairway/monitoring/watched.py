@@ -1,0 +1,37 @@
+"""What is watched, and how it stands."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fairway.config import sections
+from fairway.model.schema import Schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """One deployment's stable revision, and how it is watched."""
+
+    deployment: str
+    namespace: str
+    revision: str
+    section: sections.Monitoring
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What its windows must look like."""
+
+    schema: Schema
+    trained: dict[str, Any]  # its reference, by feature; empty where it has none
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftStanding:
+    """How a deployment stands."""
+
+    drift: Literal["Unwatched", "Learning", "Usual", "Shifted"]
+    evidence: float  # of a shift; at 1 a ticket opens
+    learnt: int  # windows, of `wanted`
+    wanted: int
+    last_at: float | None  # when the newest window was tested
+    ticket: dict[str, Any] | None  # of an open one: at, kind, summary, description, shifts
