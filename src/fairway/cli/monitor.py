@@ -161,7 +161,7 @@ def replay(
     if (label is None) != (prediction is None):
         there, lacks = ("--label", "--prediction") if label else ("--prediction", "--label")
         raise click.UsageError(f"{there} without {lacks}: wanted both, or neither")
-    config = _config(path, overrides)
+    config = settings(path, overrides)
     served, before, schema, remarks = histories.read(
         rows,
         reference,
@@ -222,7 +222,7 @@ def plan(
         raise errors.UsageError(f"--rows-per-hour is {rows_per_hour}: wanted a finite number")
     if time is not None and rows is None:
         raise click.UsageError("--time without ROWS: wanted the file that has the column")
-    config = _config(path, overrides)
+    config = settings(path, overrides)
     columns, schema, at = _reference(rows, time=time, config=config)
     record = prospects.foresee(
         columns,
@@ -256,7 +256,7 @@ def _reference(
     return before.columns, schema, before.at
 
 
-def _config(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
+def settings(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
     """Return the configuration; the defaults where the usual file is not there."""
     from fairway.config import loader
 

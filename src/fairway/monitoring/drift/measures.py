@@ -19,7 +19,7 @@ from fairway.model.traits import Trait
 from fairway.monitoring.detectors import base
 
 Rows = NDArray[np.float64]
-Kind = Literal["quality", "covariate", "prediction"]
+Kind = Literal["quality", "covariate", "prediction", "label", "concept"]
 PAIRS = "pairs of columns"
 TOGETHER = "columns together"
 MOST_PAIRED = 40  # columns
@@ -87,10 +87,15 @@ class Blocks:
 
 
 class Measures:
-    """What is measured, as the reference's columns (raw, a row for each row) decide it."""
+    """What is measured, as the reference's columns (raw, a row for each row) decide it.
 
-    def __init__(self, reference: base.Arrays, *, schema: Schema) -> None:
-        self._traits = [(column, kind, trait) for column, kind, trait in _traits(reference, schema)]
+    `roles` says which columns are something else than inputs: they share nothing with those.
+    """
+
+    def __init__(
+        self, reference: base.Arrays, *, schema: Schema, roles: Mapping[str, Kind] | None = None
+    ) -> None:
+        self._traits = _traits(reference, schema, roles or {})
         if not self._traits:
             raise errors.DataError("the reference has no column that can be measured")
         self._joint = _Joint(self._singles(reference), self._traits)
@@ -253,7 +258,9 @@ def _median(rows: Rows) -> float:
     return float(np.sqrt(max(np.median(above), 1e-12))) if len(above) else 1.0
 
 
-def _traits(reference: base.Arrays, schema: Schema) -> list[tuple[str, Kind, Trait]]:
+def _traits(
+    reference: base.Arrays, schema: Schema, roles: Mapping[str, Kind]
+) -> list[tuple[str, Kind, Trait]]:
     found: list[tuple[str, Kind, Trait]] = []
     known = {feature.name: feature.kind for feature in schema.features}
     for name, values in reference.items():
@@ -263,7 +270,8 @@ def _traits(reference: base.Arrays, schema: Schema) -> list[tuple[str, Kind, Tra
             ]
         elif base.is_feature(name):
             kind = kinds.named(known[name]) if name in known else kinds.guessed(values)
-            found += [(name, "covariate", trait) for trait in kind.traits(name, values)]
+            role = roles.get(name, "covariate")
+            found += [(name, role, trait) for trait in kind.traits(name, values)]
     return found
 
 
