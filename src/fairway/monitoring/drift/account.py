@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import artifacts
+from fairway.model.traits import UNSEEN
 from fairway.monitoring import aligned as alignment
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import comparison, labelshift
@@ -136,7 +137,7 @@ def shown(column: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the parts of a column that are told: those that moved, else the surest."""
     parts: list[Mapping[str, Any]] = column["parts"]
     moved = [part for part in parts if part["moved"]]
-    if any(part["part"] == "unseen words" for part in moved):
+    if any(part["part"] == UNSEEN for part in moved):
         moved = [part for part in moved if part["part"] != "rarer words"]  # they are the same
     return moved or parts[:1]
 

@@ -15,6 +15,7 @@ from scipy import stats
 from fairway import errors
 from fairway.config import sections
 from fairway.model.schema import Schema
+from fairway.model.traits import UNSEEN
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import permutation
 from fairway.monitoring.drift.measures import Blocks, Kind, Measures, Rows, Stream
@@ -124,7 +125,9 @@ def compare(
         measured.blocks(after, size=size),
     )
     told = _Told(measured, blocks, least or sections.LeastShift(), threshold)
-    return told.comparison(permutation.permuted(*blocks, times=permutations, seed=seed))
+    rising = np.array([part.name == UNSEEN and part.kind == "quality" for part in measured.parts])
+    dealt = permutation.permuted(*blocks, rising=rising, times=permutations, seed=seed)
+    return told.comparison(dealt)
 
 
 def block_size(rows: int) -> int:

@@ -77,8 +77,7 @@ def _of_numbers(before: NDArray[np.float64], after: NDArray[np.float64]) -> tupl
     if len(np.unique(together)) <= FEW:
         named = [[f"{value:g}" for value in one.tolist()] for one in known]
         return caption, _of_words(named[0], named[1], ordered=True)[1]
-    low, high = np.quantile(together, [EDGE, 1 - EDGE])
-    edges = np.linspace(low, high, BINS + 1) if low < high else np.array([low - 0.5, low + 0.5])
+    edges = _edges(together)
     heights = [
         np.histogram(one, edges)[0] / max(len(side), 1)
         for one, side in zip(known, (before, after), strict=True)
@@ -89,6 +88,19 @@ def _of_numbers(before: NDArray[np.float64], after: NDArray[np.float64]) -> tupl
     ]
     parts = [caption, f"further out than is drawn {beyond[0]:.1%} before, {beyond[1]:.1%} after"]
     return "; ".join(filter(None, parts)), pages.drawn(_histograms, edges, *heights)
+
+
+def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ends of the bins; of whole numbers each bin has as many."""
+    low, high = np.quantile(values, [EDGE, 1 - EDGE], method="nearest")
+    if low == high:
+        return np.array([low - 0.5, low + 0.5])
+    if high - low > BINS / 2 and (values == np.round(values)).all():
+        step = np.ceil((high - low + 1) / BINS)
+        whole: NDArray[np.float64] = np.arange(low, high + step + 1, step) - 0.5
+        return whole
+    even: NDArray[np.float64] = np.linspace(low, high, BINS + 1)
+    return even
 
 
 def _of_words(before: list[str], after: list[str], *, ordered: bool = False) -> tuple[str, str]:

@@ -32,6 +32,7 @@ class ClassShare:
     low: float  # of an interval that holds it in 95 of 100 cases
     high: float
     answered: float  # the share of the answers, right or wrong
+    moved: bool  # surely: of all classes together in 5 of 100 cases without a shift
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,8 @@ class LabelShift:
 
     @property
     def moved(self) -> tuple[ClassShare, ...]:
-        """Return the classes whose interval does not hold their share before, the furthest first."""
-        found = [one for one in self.classes if not one.low <= one.before <= one.high]
+        """Return the classes that surely moved, the furthest first."""
+        found = [one for one in self.classes if one.moved]
         return tuple(sorted(found, key=lambda one: -abs(one.after - one.before)))
 
 
@@ -75,10 +76,12 @@ def estimate(
     raw = turned @ shares
     scatter = scatter + _of_the_matrix(matrix, labelled, priors=np.clip(raw, 0, 1))
     error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", turned, scatter, turned), 0))
-    margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    margin = _quantile(freedom) * error
     low, high = raw - margin, raw + margin
     after = _on_the_simplex(raw)
     before = labelled / labelled.sum()
+    apart = np.hypot(error, np.sqrt(before * (1 - before) / labelled.sum()))
+    moved = np.abs(raw - before) > _quantile(freedom, among=len(classes)) * apart
     return LabelShift(
         classes=tuple(
             ClassShare(
@@ -88,11 +91,17 @@ def estimate(
                 low=float(np.clip(low[place], 0, after[place])),
                 high=float(np.clip(high[place], after[place], 1)),
                 answered=float(shares[place]),
+                moved=bool(moved[place]),
             )
             for place, name in enumerate(classes)
         ),
         refuted=bool((high < 0).any() or (low > 1).any()),
     )
+
+
+def _quantile(freedom: int, *, among: int = 1) -> float:
+    """Return how many standard errors an interval reaches, each of so many together holding."""
+    return float(stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / among, freedom))
 
 
 def _refusal(

@@ -23,8 +23,9 @@ class Permuted:
 
     moved: Rows  # after less before [parts]
     scale: Rows  # the standard deviation of that under permutation, or more where one block rules
-    size: Rows  # |moved| / scale [parts]
+    size: Rows  # of what moved, in units of scale [parts]
     deals: NDArray[np.bool_]  # which blocks were taken for the later sample's [1 + times, blocks]
+    rising: NDArray[np.bool_]  # parts of which only more is a surprise [parts]
     _sums: Rows
     _counts: Rows
 
@@ -36,7 +37,8 @@ class Permuted:
         for begin in range(first, last, AT_ONCE):
             chosen = slice(begin, min(begin + AT_ONCE, last))
             moved = _moved(self.deals, self._sums[:, chosen], self._counts[:, chosen])
-            np.maximum(found, (np.abs(moved) / self.scale[chosen]).max(axis=1), out=found)
+            size = _size(moved, rising=self.rising[chosen]) / self.scale[chosen]
+            np.maximum(found, size.max(axis=1), out=found)
         return found
 
     def distance(self, first: int, last: int) -> Rows:
@@ -56,9 +58,15 @@ def p_value(observed: float, by_chance: Rows) -> float:
 
 
 def permuted(
-    before: Blocks, after: Blocks, *, times: int = PERMUTATIONS, seed: int = 0
+    before: Blocks,
+    after: Blocks,
+    *,
+    rising: NDArray[np.bool_],
+    times: int = PERMUTATIONS,
+    seed: int = 0,
 ) -> Permuted:
-    """Deal the blocks of both samples out anew, `times` times; the same seed deals the same."""
+    """Deal the blocks of both samples out anew, `times` times; the same seed deals the same.
+    `rising` says of which parts [parts] only more is a surprise."""
     counts = np.concatenate([before.counts, after.counts])
     sums = np.concatenate([before.sums, after.sums])
     centre = sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
@@ -72,7 +80,8 @@ def permuted(
     return Permuted(
         moved=moved,
         scale=scale,
-        size=np.abs(moved) / scale,
+        size=_size(moved, rising=rising) / scale,
+        rising=rising,
         deals=deals,
         _sums=sums,
         _counts=counts,
@@ -96,6 +105,11 @@ def _moved(deals: NDArray[np.bool_], sums: Rows, counts: Rows) -> Rows:
     outside, rest = total - inside, known - count
     apart = inside / np.maximum(count, 1) - outside / np.maximum(rest, 1)
     found: Rows = np.where((count > 0) & (rest > 0), apart, 0.0)
+    return found
+
+
+def _size(moved: Rows, *, rising: NDArray[np.bool_]) -> Rows:
+    found: Rows = np.where(rising, np.maximum(moved, 0.0), np.abs(moved))
     return found
 
 
