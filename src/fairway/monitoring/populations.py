@@ -9,6 +9,7 @@ Of a deployment some rows are meant, in parts after an @:
     income@3f2a9c01d4e5             of one revision, by the beginning of its name
 """
 
+import contextlib
 import itertools
 import math
 import re
@@ -159,27 +160,29 @@ def in_service(
     package: manifest.Manifest | None = None
     reference: dict[str, Any] = {}
     parts: list[tuple[str, windows.Window]] = []
-    left, remarks = wanted.rows or (MOST_ROWS if wanted.timed else NEWEST_ROWS), []
+    remarks: list[str] = []
+    left = wanted.rows or (MOST_ROWS if wanted.timed else NEWEST_ROWS)
     for revision, folder in packages:
         for role in ("stable", "canary") if wanted.revision else ("stable",):
-            every = store.history.newest(
+            newest = store.history.newest(
                 wanted.deployment, namespace=namespace, revision=revision, role=role
             )
-            newest = _within(every, wanted)
-            first = next(newest, None)
-            if first is None or left <= 0:
-                continue
-            made = manifest.load(folder)
-            known = references.trained(folder, files=made.files, features=made.features)
-            if package is not None and not references.alike(reference, known):
-                remarks.append(f"revision {revision} takes other inputs: it is left out")
-                continue
-            if package is None:
-                package, reference = made, known
-                left = min(left, _most(known))
-            window, _ = windows.gather(
-                itertools.chain([first], newest), reference=reference, rows=left
-            )
+            with contextlib.closing(newest):
+                within = _within(newest, wanted)
+                first = next(within, None)
+                if first is None or left <= 0:
+                    continue
+                made = manifest.load(folder)
+                known = references.trained(folder, files=made.files, features=made.features)
+                if package is None:
+                    package, reference = made, known
+                    left = min(left, _most(known))
+                elif not references.alike(reference, known):
+                    remarks.append(f"revision {revision} takes other inputs: it is left out")
+                    continue
+                window, _ = windows.gather(
+                    itertools.chain([first], within), reference=reference, rows=left
+                )
             left -= window.rows
             parts.append((revision, window))
     if package is None:
