@@ -29,7 +29,12 @@ def test_values_keep_the_type_that_they_are_written_in(tmp_path):
         '{"whole": 2, "half": null, "yes": false, "code": "7", "big": 1, "mixed": "x", "late": 1.5}\n',
     )
     assert {name: frame[name].dtype.kind for name in frame} == {
-        "whole": "i", "half": "f", "yes": "b", "code": "O", "big": "O", "mixed": "O",
+        "whole": "i",
+        "half": "f",
+        "yes": "b",
+        "code": "O",
+        "big": "O",
+        "mixed": "O",
         "late": "f",
     }
     assert np.isnan(frame["half"][1])
