@@ -215,6 +215,8 @@ def _described(record: Mapping[str, Any]) -> str:
         more = f" and {len(still) - 10} more" if len(still) > 10 else ""
         lines += ["", f"as before {', '.join(still[:10])}{more}"]
     lines += _labels(record["labels"])
+    power = account.power(record)
+    lines += [f"power     {power}"] if power else []
     lines += [f"mind      {note}" for note in [*account.notes(record), *record["remarks"]]]
     return "\n".join(lines)
 

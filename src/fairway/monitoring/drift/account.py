@@ -196,12 +196,13 @@ def notes(record: Mapping[str, Any]) -> list[str]:
             f"rows that follow each other are alike: of {alike['column']} {record['compared']['rows'][0]:,} rows "
             f"say as much as {alike['rows']:,.0f}; where their order means nothing (a sorted file), add --unordered"
         )
-    if record["foundFrom"]:
-        sizes = {"sd": "{:.2g} sd", "share": "{:.2g} of the rows"}
-        told = [
-            sizes[unit].format(size) for unit, size in record["foundFrom"].items() if unit in sizes
-        ]
-        found.append(
-            f"of a typical column a shift of {' or '.join(told)} would be found in 8 of 10 cases"
-        )
     return found
+
+
+def power(record: Mapping[str, Any]) -> str | None:
+    """Return the smallest shift that would have been found, in words."""
+    sizes = {"sd": "{:.2g} sd", "share": "{:.2g} of the rows"}
+    told = [sizes[unit].format(size) for unit, size in record["foundFrom"].items() if unit in sizes]
+    if not told:
+        return None
+    return f"of a typical column a shift of {' or '.join(told)} would be found in 8 of 10 cases"

@@ -49,6 +49,7 @@ def render(record: Mapping[str, Any], aligned: alignment.Aligned) -> str:
         moved=moved,
         plots=plots,
         verdict=account.verdict(record),
+        power=account.power(record),
         notes=[*account.notes(record), *record["remarks"]],
         kinds={column["parts"][0]["kind"] for column in moved},
         account=account,
