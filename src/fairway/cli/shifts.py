@@ -43,6 +43,11 @@ KNOWN_SUFFIXES = (".csv", ".gz", ".tsv", ".txt", ".parquet", ".pq", ".jsonl", ".
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the account as a page, one file with plots.",
 )
+@click.option(
+    "--detector",
+    metavar="NAME",
+    help="Ask another detector beside, such as native, mmd, alibi or alibi-lsdd (docs/adding.md).",
+)
 @click.option("--fail-on-drift", is_flag=True, help="End with exit status 3 where there is drift.")
 @options.config
 @options.home
@@ -56,6 +61,7 @@ def drift(
     p_value: float,
     unordered: bool,
     page: Path | None,
+    detector: str | None,
     fail_on_drift: bool,
     path: Path,
     overrides: tuple[str, ...],
@@ -86,7 +92,8 @@ def drift(
         threshold=p_value,
         ordered=not unordered,
     )
-    record = account.record(sides, compared)
+    beside = None if detector is None else _asked(detector, sides, p_value=p_value)
+    record = account.record(sides, compared, detector=beside)
     if page is not None:
         _write(page, record, sides)
     options.show(record, form=form, text=_described(record))
@@ -94,6 +101,21 @@ def drift(
         raise errors.Refused(
             f"{after} is not like {before}: {', '.join(record['moved'][:5])} moved"
         )
+
+
+def _asked(name: str, sides: "Aligned", *, p_value: float) -> dict[str, Any]:
+    """Return what another detector says of both sides; the verdict stays ours."""
+    from fairway.monitoring import detectors
+
+    detector = detectors.compared_by(name, p_value=p_value, schema=sides.schema)
+    found = detector.check(sides.before.columns, sides.after.columns)
+    return {
+        "name": name,
+        "drifted": found.drifted,
+        "pValue": found.p_value,
+        "threshold": found.threshold,
+        "moved": [feature.name for feature in found.moved],
+    }
 
 
 def _aligned(
@@ -215,6 +237,8 @@ def _described(record: Mapping[str, Any]) -> str:
         more = f" and {len(still) - 10} more" if len(still) > 10 else ""
         lines += ["", f"as before {', '.join(still[:10])}{more}"]
     lines += _labels(record["labels"])
+    if record["detector"]:
+        lines.append(f"beside    {account.beside(record['detector'])}")
     power = account.power(record)
     lines += [f"power     {power}"] if power else []
     lines += [f"mind      {note}" for note in [*account.notes(record), *record["remarks"]]]

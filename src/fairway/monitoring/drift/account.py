@@ -183,6 +183,15 @@ def verdict(record: Mapping[str, Any]) -> str:
     return f"yes: {len(moved)} of {total} columns moved ({threshold})"
 
 
+def beside(detector: Mapping[str, Any]) -> str:
+    """Return what another detector says, which takes rows for independent."""
+    said = "drift" if detector["drifted"] else "no drift"
+    moved = detector["moved"]
+    names = f": {', '.join(moved[:5])}" if moved else ""
+    more = f" and {len(moved) - 5} more" if len(moved) > 5 else ""
+    return f"{detector['name']} says {said} (p {detector['pValue']:.3g}){names}{more}"
+
+
 def notes(record: Mapping[str, Any]) -> list[str]:
     """Return what should be minded beside the verdict, a sentence each."""
     found = [

@@ -124,19 +124,26 @@ class Measures:
             squares += np.einsum("ij,ij->j", rows, rows)
         return Blocks(size=size, sums=sums, counts=counts, squares=squares)
 
+    def standardised(self, columns: base.Arrays, *, own: bool = False) -> Rows:
+        """Return the traits of each row of all columns, bounded, in standard deviations of the
+        reference, and 0 where a row says nothing [rows, at most 512]. `own` says that the rows are
+        the reference's."""
+        return self._joint.standardised(self._singles(columns, own=slice(None) if own else None))
+
     def _rows(self, columns: base.Arrays, *, own: slice | None) -> Rows:
-        singles = self._singles(columns)
+        singles = self._singles(columns, own=own)
+        return np.concatenate([singles, *self._joint(singles)], axis=1)
+
+    def _singles(self, columns: base.Arrays, *, own: slice | None = None) -> Rows:
+        singles = np.concatenate(
+            [trait.measure(_present(column, columns)) for column, _, trait in self._traits], axis=1
+        )
         place = 0
         for _, _, trait in self._traits:
             if own is not None and trait.own is not None:
                 singles[:, place : place + len(trait.parts)] = trait.own[own]
             place += len(trait.parts)
-        return np.concatenate([singles, *self._joint(singles)], axis=1)
-
-    def _singles(self, columns: base.Arrays) -> Rows:
-        return np.concatenate(
-            [trait.measure(_present(column, columns)) for column, _, trait in self._traits], axis=1
-        )
+        return singles
 
     def _laid_out(self) -> tuple[list[Stream], list[Part]]:
         names = list(dict.fromkeys(trait.name for _, _, trait in self._traits))
@@ -232,6 +239,9 @@ class _Joint:
             waves = np.cos(known @ self._waves + self._phases)
             found.append(np.sqrt(2 / FOURIER) * waves)
         return found
+
+    def standardised(self, singles: Rows) -> Rows:
+        return self._known(singles, range(min(singles.shape[1], MOST_JOINED)))
 
     def _known(self, singles: Rows, places: Sequence[int]) -> Rows:
         """Return these numbers in standard deviations; the mean where a row says nothing."""
