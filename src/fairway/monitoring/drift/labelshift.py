@@ -23,7 +23,7 @@ LEAST_ANSWERS = 2 * comparison.BLOCKS
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassShare:
+class EstimatedShare:
     """One class's share of the rows."""
 
     name: str
@@ -39,13 +39,13 @@ class ClassShare:
 class LabelShift:
     """The classes in service, or why they cannot be told."""
 
-    classes: tuple[ClassShare, ...] = ()
+    classes: tuple[EstimatedShare, ...] = ()
     refusal: str | None = None  # a sentence
     # the shares that would explain the answers are none: what a class looks like changed as well
     refuted: bool = False
 
     @property
-    def moved(self) -> tuple[ClassShare, ...]:
+    def moved(self) -> tuple[EstimatedShare, ...]:
         """Return the classes that surely moved, the furthest first."""
         found = [one for one in self.classes if one.moved]
         return tuple(sorted(found, key=lambda one: -abs(one.after - one.before)))
@@ -84,7 +84,7 @@ def estimate(
     moved = np.abs(raw - before) > _quantile(freedom, among=len(classes)) * apart
     return LabelShift(
         classes=tuple(
-            ClassShare(
+            EstimatedShare(
                 name=str(name),
                 before=float(before[place]),
                 after=float(after[place]),
