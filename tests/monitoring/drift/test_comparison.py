@@ -227,3 +227,12 @@ def test_many_rows_are_thinned_evenly() -> None:
     assert compare(before, after, permutations=99).rows == (50_000, 50_000)
     short = {"x": rng.normal(size=100)}
     assert compare(before, short, permutations=99).rows == (5_000, 100)
+
+
+def test_what_moved_does_not_make_it_look_as_if_less_could_be_found() -> None:
+    rng = np.random.default_rng(14)
+    before, after = ({f"x{place}": rng.normal(size=1000) for place in range(3)} for _ in range(2))
+    calm = compare(before, after).found_from["sd"]
+    moved = compare(before, {name: values + 2 for name, values in after.items()})
+    assert moved.drifted
+    assert moved.found_from["sd"] == pytest.approx(calm, rel=0.5)

@@ -15,6 +15,7 @@ from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import comparison, labelshift
 from fairway.monitoring.populations import Population
 
+THINNED = 0.5  # of the rows: fewer are told; less is the rest of a block
 PARTS = 5  # of one column, the surest first
 WHAT = {
     "quality": "the data broke on its way, or is filled otherwise: look at what fills the column",
@@ -199,6 +200,11 @@ def notes(record: Mapping[str, Any]) -> list[str]:
         for column in record["columns"]
         if not column["moved"] and column["pValue"] <= record["threshold"] and not column["joint"]
     ]
+    for side, rows in zip(("before", "after"), record["compared"]["rows"], strict=True):
+        if rows < THINNED * record[side]["rows"]:
+            found.append(
+                f"{record[side]['name']}: of {record[side]['rows']:,} rows {rows:,} were compared, evenly spread"
+            )
     alike = record["alike"]
     if alike is not None:
         found.append(
