@@ -226,7 +226,7 @@ def test_many_rows_are_thinned_evenly() -> None:
     before, after = {"x": rng.normal(size=60_000)}, {"x": rng.normal(size=60_000)}
     assert compare(before, after, permutations=99).rows == (50_000, 50_000)
     short = {"x": rng.normal(size=100)}
-    assert compare(before, short, permutations=99).rows == (5_000, 100)
+    assert compare(before, short, permutations=99).rows == (2_000, 100)
 
 
 def test_what_moved_does_not_make_it_look_as_if_less_could_be_found() -> None:
