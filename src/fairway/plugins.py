@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 OURS = "fairway"  # our own distribution
 GROUPS = (
+    "comparisons",
     "detectors",
     "families",
     "guards",

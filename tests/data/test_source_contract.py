@@ -55,6 +55,9 @@ def write(source: str, folder: Path) -> dict[str, object]:
     if source == "parquet":
         frame.to_parquet(folder / "rows.parquet")
         return {"path": folder / "rows.parquet"}
+    if source == "jsonl":
+        frame.to_json(folder / "rows.jsonl", orient="records", lines=True)
+        return {"path": folder / "rows.jsonl"}
     if source == "function":
         (folder / "rows_of_mine.py").write_text(
             "from tests.data import made\ndef rows(section):\n    return made.frame(60)\n"
@@ -150,9 +153,9 @@ print(json.dumps([sum(record.rows.values()), sources.of_file(rows), found.distri
 
 def test_check_says_which_package_a_source_is_of(stranger):
     done = strangers.python(stranger, "-m", "fairway", "check", "--home", str(stranger / "home"))
-    assert re.search(r"ok +sources +csv, digits, function, idx, parquet$", done.stdout, re.M), (
-        done.stdout
-    )
+    assert re.search(
+        r"ok +sources +csv, digits, function, idx, jsonl, parquet$", done.stdout, re.M
+    ), done.stdout
     assert re.search(r"ok +sources +fixed-width, of fixed-width 1.2$", done.stdout, re.M)
 
 

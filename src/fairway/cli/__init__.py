@@ -52,6 +52,10 @@ VERBS = {
         "Send what became of requests, for business guards and A/B tests.",
     ),
     "monitor": ("fairway.cli.monitor", "Show drift, realised loss and alerts; replay a history."),
+    "drift": (
+        "fairway.cli.shifts",
+        "Say what moved between two files, packages, windows or revisions.",
+    ),
     "collector": (
         "fairway.cli.collector",
         "Collect predictions and labels, as a service of its own.",

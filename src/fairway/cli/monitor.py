@@ -139,6 +139,11 @@ def _fares(one: dict[str, Any]) -> str:
 @click.option("--time", help="The column with the time of each row; without, rows are even.")
 @click.option("--label", help="The column with the truth, with --prediction.")
 @click.option("--prediction", help="The column with the answer, with --label.")
+@click.option(
+    "--beside",
+    metavar="NAMES",
+    help="Show where river's detectors would have alarmed by the losses: adwin, page-hinkley, kswin.",
+)
 @options.config
 @options.output
 def replay(
@@ -147,6 +152,7 @@ def replay(
     time: str | None,
     label: str | None,
     prediction: str | None,
+    beside: str | None,
     path: Path,
     overrides: tuple[str, ...],
     form: str,
@@ -159,12 +165,16 @@ def replay(
     with --label and --prediction, concept (the answers lose more than they may).
     """
     from fairway.data import histories
+    from fairway.monitoring.drift import beside as others
     from fairway.monitoring.drift import hindsight
 
+    names = others.chosen(beside or "")
+    if names and label is None:
+        raise click.UsageError("--beside without --label and --prediction: wanted losses to show")
     if (label is None) != (prediction is None):
         there, lacks = ("--label", "--prediction") if label else ("--prediction", "--label")
         raise click.UsageError(f"{there} without {lacks}: wanted both, or neither")
-    config = _config(path, overrides)
+    config = settings(path, overrides)
     served, before, schema, remarks = histories.read(
         rows,
         reference,
@@ -181,6 +191,8 @@ def replay(
         retraining=config.retraining,
         timed=time is not None,
     )
+    if served.losses is not None:
+        record["beside"] = others.alarms(served.losses, names)
     options.show(record, form=form, text=hindsight.described(record, timed=time is not None))
 
 
@@ -225,7 +237,7 @@ def plan(
         raise errors.UsageError(f"--rows-per-hour is {rows_per_hour}: wanted a finite number")
     if time is not None and rows is None:
         raise click.UsageError("--time without ROWS: wanted the file that has the column")
-    config = _config(path, overrides)
+    config = settings(path, overrides)
     columns, schema, at = _reference(rows, time=time, config=config)
     record = prospects.foresee(
         columns,
@@ -259,7 +271,7 @@ def _reference(
     return before.columns, schema, before.at
 
 
-def _config(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
+def settings(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
     """Return the configuration; the defaults where the usual file is not there."""
     from fairway.config import loader
 

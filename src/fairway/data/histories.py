@@ -2,7 +2,7 @@
 against: two files, read one way."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,26 @@ class Served:
     rows: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabelledWords:
+    """Labels and answers as words, where both are classes; "" where one is missing."""
+
+    labels: list[str]
+    answers: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoFiles:
+    """Two files whose rows are held against each other, label and answer among their columns."""
+
+    before: Served
+    after: Served
+    schema: Schema
+    remarks: list[str]
+    answered: LabelledWords | None = None  # of the first file
+    answers: list[str] | None = None  # of the second, beside it
+
+
 def read(
     served: Path, reference: Path, *, columns: Columns, section: sections.Data
 ) -> tuple[Served, Served, Schema, list[str]]:
@@ -66,6 +86,79 @@ def read(
     if parts[0].at is not None:
         _check_passes(parts[0].at, path=served, name=columns.time)
     return parts[0], parts[1], schema, remarks + _unlabelled(parts, columns, (served, reference))
+
+
+def pair(before: Path, after: Path, *, columns: Columns, section: sections.Data) -> TwoFiles:
+    """Return two files whose rows are held against each other; kinds are learnt from the first, and
+    labels may be in that alone.
+
+    A column that counts the rows of both says nothing, and is left out. Raises as `read` does.
+    """
+    _check_apart(columns)
+    one = _frame(before, columns, section=section)
+    other = _frame(after, replace(columns, label=None), section=section)
+    if columns.label in other.columns and other[columns.label].isna().all():
+        other = other.drop(columns=columns.label)
+    counting = [name for name in one.columns if _counts(one, other, str(name))]
+    unknown = [columns.label] if columns.label not in (None, *other.columns) else []
+    ignored = section.model_copy(
+        update={"ignore": (*section.ignore, *map(str, (*counting, *unknown)))}
+    )
+    features, remarks = _features(one, other, columns=Columns(time=columns.time), section=ignored)
+    remarks += [f"{name} counts the rows of both files: it is left out" for name in counting]
+    spread = _spread(one, columns, path=before)
+    classes = {columns.label, columns.prediction} if _are_classes(one, columns) else set()
+    schema = Schema(
+        target="",
+        features=tuple(
+            Feature(name=feature.name, kind="category", missing=section.missing_values)
+            if feature.name in classes
+            else feature
+            for feature in features
+        ),
+    )
+    parts = [
+        _part(frame, said, schema=schema, spread=spread, section=section, path=path)
+        for frame, said, path in (
+            (one, columns, before),
+            (other, _there(other, columns), after),
+        )
+    ]
+    answered, answers = _answered(one, other, columns, classes=bool(classes))
+    return TwoFiles(
+        before=parts[0],
+        after=parts[1],
+        schema=schema,
+        remarks=remarks,
+        answered=answered,
+        answers=answers,
+    )
+
+
+def read_as(
+    path: Path, *, schema: Schema, time: str | None, section: sections.Data
+) -> tuple[Served, list[str]]:
+    """Return a file's rows as a schema reads them, of the columns that it has, and a remark for each
+    column that is left out; raises as `read` does."""
+    frame = _frame(path, Columns(time=time), section=section)
+    there = [feature for feature in schema.features if feature.name in frame.columns]
+    if not there:
+        wanted = ", ".join(feature.name for feature in schema.features[:5])
+        raise errors.DataError(f"{path} has no column of the model's: wanted {wanted}")
+    remarks = [
+        f"{feature.name} is not in {path}: it is left out"
+        for feature in schema.features
+        if feature not in there
+    ]
+    known = {feature.name for feature in there} | {time, schema.target}
+    remarks += [
+        f"{name} is no input of the model: it is left out"
+        for name in map(str, frame.columns)
+        if name not in known
+    ]
+    common = replace(schema, features=tuple(there))
+    columns = Columns(time=time)
+    return _part(frame, columns, schema=common, spread=None, section=section, path=path), remarks
 
 
 def read_reference(
@@ -264,6 +357,39 @@ def _losses(
 
 def _words(column: "pd.Series[Any]") -> Iterator[str]:
     return (spelling.text(value) for value in frames.plain(column))
+
+
+def _counts(before: pd.DataFrame, after: pd.DataFrame, name: str) -> bool:
+    """Say whether a column rises by one from row to row in both files, and goes on."""
+    if name not in after.columns:
+        return False
+    for column in (before[name], after[name]):
+        if column.dtype.kind not in "iu" or len(column) < 2 or (np.diff(column) != 1).any():
+            return False
+    return True
+
+
+def _are_classes(frame: pd.DataFrame, columns: Columns) -> bool:
+    """Say whether labels or, without labels, answers are words, or few numbers."""
+    name = columns.label or columns.prediction
+    if name is None:
+        return False
+    return not pd.api.types.is_numeric_dtype(frame[name]) or frame[name].nunique() <= MANY
+
+
+def _there(frame: pd.DataFrame, columns: Columns) -> Columns:
+    return columns if columns.label in frame.columns else replace(columns, label=None)
+
+
+def _answered(
+    before: pd.DataFrame, after: pd.DataFrame, columns: Columns, *, classes: bool
+) -> tuple[LabelledWords | None, list[str] | None]:
+    if columns.label is None or columns.prediction is None or not classes:
+        return None, None
+    known = LabelledWords(
+        labels=list(_words(before[columns.label])), answers=list(_words(before[columns.prediction]))
+    )
+    return known, list(_words(after[columns.prediction]))
 
 
 def _because(remarks: Sequence[str]) -> str:

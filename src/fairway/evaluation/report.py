@@ -2,37 +2,20 @@
 evaluation."""
 
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fairway import artifacts
+from fairway.evaluation import pages
+from fairway.evaluation.pages import ACCENT, INK, PALE
 from fairway.model import metrics, tasks
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-INK, ACCENT, PALE, MUTED = "#1f2933", "#2563eb", "#cbd5e1", "#64748b"
-SIZE = (4.4, 3.5)  # inches; the page scales the drawings to its columns
 MANY_CLASSES = 30  # beyond these a drawn confusion matrix cannot be read
 LONG_NAME = 14  # characters of a class beside the matrix; the table below it has the whole name
-# no date, and a fixed salt for the ids; text stays text, so that it can be searched and no font is
-# embedded
-STYLE: Any = {
-    "svg.hashsalt": "fairway",
-    "svg.fonttype": "none",
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": PALE,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "font.size": 9,
-    "text.parse_math": False,
-}
 CHAMPION = "the model in service"
 BESIDE = 1  # metrics in the tables besides the primary one
 RELIABILITY = (
@@ -60,20 +43,11 @@ def render(
     details: artifacts.Json,
 ) -> str:
     """Return the page as HTML; what of it is drawn follows from the details that the task gives."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "percent": lambda value: f"{100 * value:.2f} %",
-        "count": lambda value: f"{value:,}",
-        "figure": metrics.figure,
-    }
     task = tasks.named(record.task)
     primary = task.metric(record.primary)
     shown = task.measured(record.metrics)
     compared = [metric for metric in shown if metric.compared and metric != primary][:BESIDE]
-    with matplotlib.rc_context(STYLE):
-        plots = _plots(details, classes=classes, fitted=fitted)
+    plots = _plots(details, classes=classes, fitted=fitted)
     rows = [("this model", record.metrics)]
     named = {"champion": CHAMPION, **task.rules}
     rows += [
@@ -81,7 +55,8 @@ def render(
         for name, words in named.items()
         if record.baselines.get(name)
     ]
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return pages.render(
+        TEMPLATE,
         record=record,
         fitted=fitted,
         plots=plots,
@@ -108,7 +83,9 @@ def _plots(
         drawings.append((*ERRORS, _errors, (details["errors"],)))
     if fitted.history:
         drawings.append((*TRAINING, _training, (fitted,)))
-    return [(title, caption, _drawn(draw, *values)) for title, caption, draw, values in drawings]
+    return [
+        (title, caption, pages.drawn(draw, *values)) for title, caption, draw, values in drawings
+    ]
 
 
 def _verdict(record: artifacts.Evaluation, primary: metrics.Metric) -> str:
@@ -120,19 +97,6 @@ def _verdict(record: artifacts.Evaluation, primary: metrics.Metric) -> str:
     ours, theirs = record.metrics[primary.name], beside[primary.name]
     words = primary.words[0].upper() + primary.words[1:]
     return f"{words} {primary.shown(ours)} on {record.rows:,} test rows; {name}: {primary.shown(theirs)}."
-
-
-def _drawn(draw: Any, *values: Any) -> str:
-    figure = Figure(figsize=SIZE)
-    axes = figure.subplots()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    draw(axes, *values)
-    figure.tight_layout()
-    out = StringIO()
-    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-    text = out.getvalue()
-    return text[text.index("<svg") :]
 
 
 def _reliability(axes: Axes, rows: Sequence[dict[str, float]]) -> None:

@@ -21,6 +21,7 @@ KNOTS = 512  # of the curve from a value to its rank
 WORDS = 60  # of one column that are looked at one by one; the others are taken together
 COMMON = 10  # times that the reference has such a word, at least
 RUNS = 20  # of the reference, for words that are new in one of them
+UNSEEN = "unseen words"  # of the reference: that they are fewer is nothing's fault
 MARGIN = 0.5  # of the reference's span: a value further out than that is out of range
 NORMAL = NormalDist()
 
@@ -107,7 +108,7 @@ def words(
     yield Trait(name=name, parts=parts, measure=which)
     yield Trait(
         name=name,
-        parts=("unseen words",),
+        parts=(UNSEEN,),
         measure=unseen,
         concern="quality",
         own=_new_words(reference),

@@ -55,7 +55,15 @@ def assemble(
     newest_first: Iterable[answers.Prediction], *, reference: base.Arrays, rows: int
 ) -> Window | None:
     """Return the newest `rows` of the predictions as arrays that fit the reference; missing numbers
-    are NaN, words empty. None where they are fewer.
+    are NaN, words empty. None where they are fewer."""
+    window, seen = gather(newest_first, reference=reference, rows=rows)
+    return window if seen >= rows else None
+
+
+def gather(
+    newest_first: Iterable[answers.Prediction], *, reference: base.Arrays, rows: int
+) -> tuple[Window, int]:
+    """Return the newest predictions up to `rows` rows as arrays, and how many rows those are.
 
     Each prediction becomes arrays before the next is read: what clients sent is held once, and as
     numbers.
@@ -79,10 +87,8 @@ def assemble(
         seen += prediction.rows
         if seen >= rows:
             break
-    if seen < rows:
-        return None
     joined = {name: np.concatenate(values[::-1]) for name, values in parts.items() if values}
-    return Window(
+    window = Window(
         arrays=joined,
         rows=len(next(iter(joined.values()), ())),
         first_at=first_at,
@@ -91,6 +97,7 @@ def assemble(
         requests=requests,
         unreadable=unreadable,
     )
+    return window, seen
 
 
 def redacted(newest: answers.Prediction | None) -> frozenset[str] | None:

@@ -1,6 +1,7 @@
 """`fairway monitor replay`: a history's tickets, as a script reads them."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fairway import errors
+from fairway.monitoring.drift import beside
 from tests.cli import running
 
 ELEC = Path(__file__).parents[4] / "shared" / "data" / "elec.csv"
@@ -237,3 +240,36 @@ def test_a_history_shorter_than_a_window_says_so(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "reference.csv", index=False)
     frame[:49].to_csv(tmp_path / "rows.csv", index=False)
     assert "0 tests: fewer rows than one window" in replay(tmp_path, "-o", "text").stdout
+
+
+def test_detectors_of_river_alarm_beside_ours_and_open_no_ticket(tmp_path: Path) -> None:
+    rng = np.random.default_rng(10)
+    made(4000, rng).to_csv(tmp_path / "reference.csv", index=False)
+    rows = made(6000, rng)
+    wrong = (rng.random(6000) < 0.3) & (np.arange(6000) >= 3000)
+    rows["answer"] = rows["answer"].where(~wrong, 1 - rows["label"])
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    losses = ("--label", "label", "--prediction", "answer")
+    record = told(tmp_path, *losses, "--beside", "adwin, page-hinkley,kswin")
+    assert list(record["beside"]) == ["adwin", "page-hinkley", "kswin"]
+    assert 3000 < record["beside"]["adwin"][0] < 3600
+    assert 3000 < record["beside"]["page-hinkley"][0] < 3600
+    assert record["tickets"] == told(tmp_path, *losses)["tickets"]
+    assert (
+        record["beside"]
+        == told(tmp_path, *losses, "--beside", "adwin,page-hinkley,kswin")["beside"]
+    )
+    done = replay(tmp_path, *losses, "--beside", "adwin", "-o", "text")
+    assert "adwin        1 alarms: at rows 3" in done.stdout
+    refused = replay(tmp_path, *losses, "--beside", "ddm")
+    assert "--beside has 'ddm': wanted some of adwin, page-hinkley, kswin" in refused.stderr
+    lacking = replay(tmp_path, "--beside", "adwin")
+    assert "--beside without --label and --prediction" in lacking.stderr
+    assert {refused.returncode, lacking.returncode} == {2}
+
+
+def test_a_river_that_is_not_there_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "river", None)
+    with pytest.raises(errors.UsageError, match="asks river for its detectors"):
+        beside.alarms(np.zeros(10), ["adwin"])
+    assert beside.alarms(np.zeros(10), []) == {}

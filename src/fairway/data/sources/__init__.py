@@ -61,7 +61,7 @@ def of_file(path: Path) -> str:
     file."""
     if not path.is_file():
         what = "a folder" if path.is_dir() else "not there"
-        raise errors.UsageError(f"{path} is {what}: wanted a csv or parquet file")
+        raise errors.UsageError(f"{path} is {what}: wanted a csv, parquet or JSON lines file")
     with path.open("rb") as file:
         start = file.read(START_BYTES)
     for name in plugins.found("sources"):

@@ -2,10 +2,12 @@
 interface.
 
 One module for each, found by the entry-point group `fairway.detectors`: its `DETECTOR` is called
-with `p_value` and `schema`, and gives a `base.Detector`.
+with `p_value` and `schema`, and gives a `base.Detector`. What compares two samples, and is too slow or
+says too little of columns to watch windows with, is in the group `fairway.comparisons`, whose entry
+points name the class.
 """
 
-from fairway import plugins
+from fairway import errors, plugins
 from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
 
@@ -19,4 +21,16 @@ def load(engine: str, *, p_value: float, schema: Schema) -> base.Detector:
     detector: base.Detector = plugins.load("detectors", engine).DETECTOR(
         p_value=p_value, schema=schema
     )
+    return detector
+
+
+def compared_by(name: str, *, p_value: float, schema: Schema) -> base.Detector:
+    """Return the detector of this name, of those that watch windows and those that only compare two
+    samples; raises UsageError with the names that there are."""
+    if name in plugins.found("detectors"):
+        return load(name, p_value=p_value, schema=schema)
+    if name not in plugins.found("comparisons"):
+        names = ", ".join(sorted({*plugins.found("detectors"), *plugins.found("comparisons")}))
+        raise errors.UsageError(f"there is no detector {name!r}: wanted one of {names}")
+    detector: base.Detector = plugins.load("comparisons", name)(p_value=p_value, schema=schema)
     return detector

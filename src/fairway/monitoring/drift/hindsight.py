@@ -77,6 +77,7 @@ def play(
         "slots": watched.slots(),
         "lossLimit": limit,
         "retraining": started,
+        "beside": {},
     }
 
 
@@ -212,6 +213,9 @@ def described(record: Mapping[str, Any], *, timed: bool) -> str:
     if record["retraining"]:
         rows = ", ".join(map(str, record["retraining"][:10]))
         lines.append(f"retraining {len(record['retraining'])} times: at rows {rows}")
+    for name, at in record["beside"].items():
+        rows = ", ".join(map(str, at[:10])) + (", ..." if len(at) > 10 else "")
+        lines.append(f"{name:<12} {len(at)} alarms" + (f": at rows {rows}" if at else ""))
     return "\n".join(lines)
 
 

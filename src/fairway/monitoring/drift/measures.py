@@ -19,7 +19,7 @@ from fairway.model.traits import Trait
 from fairway.monitoring.detectors import base
 
 Rows = NDArray[np.float64]
-Kind = Literal["quality", "covariate", "prediction"]
+Kind = Literal["quality", "covariate", "prediction", "label", "concept"]
 PAIRS = "pairs of columns"
 TOGETHER = "columns together"
 MOST_PAIRED = 40  # columns
@@ -87,10 +87,15 @@ class Blocks:
 
 
 class Measures:
-    """What is measured, as the reference's columns (raw, a row for each row) decide it."""
+    """What is measured, as the reference's columns (raw, a row for each row) decide it.
 
-    def __init__(self, reference: base.Arrays, *, schema: Schema) -> None:
-        self._traits = [(column, kind, trait) for column, kind, trait in _traits(reference, schema)]
+    `roles` says which columns are something else than inputs: they share nothing with those.
+    """
+
+    def __init__(
+        self, reference: base.Arrays, *, schema: Schema, roles: Mapping[str, Kind] | None = None
+    ) -> None:
+        self._traits = _traits(reference, schema, roles or {})
         if not self._traits:
             raise errors.DataError("the reference has no column that can be measured")
         self._joint = _Joint(self._singles(reference), self._traits)
@@ -119,19 +124,26 @@ class Measures:
             squares += np.einsum("ij,ij->j", rows, rows)
         return Blocks(size=size, sums=sums, counts=counts, squares=squares)
 
+    def standardised(self, columns: base.Arrays, *, own: bool = False) -> Rows:
+        """Return the traits of each row of all columns, bounded, in standard deviations of the
+        reference, and 0 where a row says nothing [rows, at most 512]. `own` says that the rows are
+        the reference's."""
+        return self._joint.standardised(self._singles(columns, own=slice(None) if own else None))
+
     def _rows(self, columns: base.Arrays, *, own: slice | None) -> Rows:
-        singles = self._singles(columns)
+        singles = self._singles(columns, own=own)
+        return np.concatenate([singles, *self._joint(singles)], axis=1)
+
+    def _singles(self, columns: base.Arrays, *, own: slice | None = None) -> Rows:
+        singles = np.concatenate(
+            [trait.measure(_present(column, columns)) for column, _, trait in self._traits], axis=1
+        )
         place = 0
         for _, _, trait in self._traits:
             if own is not None and trait.own is not None:
                 singles[:, place : place + len(trait.parts)] = trait.own[own]
             place += len(trait.parts)
-        return np.concatenate([singles, *self._joint(singles)], axis=1)
-
-    def _singles(self, columns: base.Arrays) -> Rows:
-        return np.concatenate(
-            [trait.measure(_present(column, columns)) for column, _, trait in self._traits], axis=1
-        )
+        return singles
 
     def _laid_out(self) -> tuple[list[Stream], list[Part]]:
         names = list(dict.fromkeys(trait.name for _, _, trait in self._traits))
@@ -228,6 +240,9 @@ class _Joint:
             found.append(np.sqrt(2 / FOURIER) * waves)
         return found
 
+    def standardised(self, singles: Rows) -> Rows:
+        return self._known(singles, range(min(singles.shape[1], MOST_JOINED)))
+
     def _known(self, singles: Rows, places: Sequence[int]) -> Rows:
         """Return these numbers in standard deviations; the mean where a row says nothing."""
         chosen = (singles[:, places] - self._centre[places]) / self._scale[places]
@@ -253,7 +268,9 @@ def _median(rows: Rows) -> float:
     return float(np.sqrt(max(np.median(above), 1e-12))) if len(above) else 1.0
 
 
-def _traits(reference: base.Arrays, schema: Schema) -> list[tuple[str, Kind, Trait]]:
+def _traits(
+    reference: base.Arrays, schema: Schema, roles: Mapping[str, Kind]
+) -> list[tuple[str, Kind, Trait]]:
     found: list[tuple[str, Kind, Trait]] = []
     known = {feature.name: feature.kind for feature in schema.features}
     for name, values in reference.items():
@@ -263,7 +280,8 @@ def _traits(reference: base.Arrays, schema: Schema) -> list[tuple[str, Kind, Tra
             ]
         elif base.is_feature(name):
             kind = kinds.named(known[name]) if name in known else kinds.guessed(values)
-            found += [(name, "covariate", trait) for trait in kind.traits(name, values)]
+            role = roles.get(name, "covariate")
+            found += [(name, role, trait) for trait in kind.traits(name, values)]
     return found
 
 

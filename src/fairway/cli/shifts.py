@@ -1,0 +1,289 @@
+"""The verb that holds two populations against each other: files, packages, what was served."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fairway import errors
+from fairway.cli import monitor, options
+
+if TYPE_CHECKING:
+    from fairway.config import sections
+    from fairway.data import histories
+    from fairway.monitoring.aligned import Aligned
+    from fairway.monitoring.populations import Population
+
+KNOWN_SUFFIXES = (".csv", ".gz", ".tsv", ".txt", ".parquet", ".pq", ".jsonl", ".ndjson", ".json")
+
+
+@click.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.option("--time", help="Of files: the column with the time of each row, which is no input.")
+@click.option("--label", help="Of two files: the column with the truth; the second may lack it.")
+@click.option("--prediction", help="Of two files: the column with the answer.")
+@click.option(
+    "--p-value",
+    type=click.FloatRange(min=0.005, max=0.5),
+    default=0.01,
+    show_default=True,
+    help="Of all comparisons without a shift, the share that may say drift.",
+)
+@click.option(
+    "--unordered",
+    is_flag=True,
+    help="The order of the rows means nothing, such as in a sorted file.",
+)
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the account as a page, one file with plots.",
+)
+@click.option(
+    "--detector",
+    metavar="NAME",
+    help="Ask another detector beside, such as native, mmd, alibi or alibi-lsdd (docs/adding.md).",
+)
+@click.option("--fail-on-drift", is_flag=True, help="End with exit status 3 where there is drift.")
+@options.config
+@options.home
+@options.output
+def drift(
+    before: str,
+    after: str,
+    time: str | None,
+    label: str | None,
+    prediction: str | None,
+    p_value: float,
+    unordered: bool,
+    page: Path | None,
+    detector: str | None,
+    fail_on_drift: bool,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
+) -> None:
+    """Say what moved from A to B: which columns, by how much, how sure.
+
+    Each is a file of rows (CSV, Parquet, JSON lines), the folder of a package (its reference), or
+    what a deployment served: income@500 (the newest rows), income@2026-11-01..2026-11-02 (UTC, up to
+    the second), income@REVISION. Files need no configuration.
+
+    With --label and --prediction it says too whether the answers lose more, and how common each
+    class became in B, whose labels need not be known.
+    """
+    from fairway.data import histories
+    from fairway.monitoring.drift import account, comparison
+
+    config = monitor.settings(path, overrides)
+    columns = histories.Columns(time=time, label=label, prediction=prediction)
+    sides = _aligned(before, after, columns=columns, config=config, root=root)
+    compared = comparison.compare(
+        sides.before.columns,
+        sides.after.columns,
+        schema=sides.schema,
+        roles=sides.roles,
+        least=config.monitoring.least_shift,
+        threshold=p_value,
+        ordered=not unordered,
+    )
+    beside = None if detector is None else _asked(detector, sides, p_value=p_value)
+    record = account.record(sides, compared, detector=beside)
+    if page is not None:
+        _write(page, record, sides)
+    options.show(record, form=form, text=_described(record))
+    if fail_on_drift and record["drift"]:
+        raise errors.Refused(
+            f"{after} is not like {before}: {', '.join(record['moved'][:5])} moved"
+        )
+
+
+def _asked(name: str, sides: "Aligned", *, p_value: float) -> dict[str, Any]:
+    """Return what another detector says of both sides; the verdict stays ours."""
+    from fairway.monitoring import detectors
+
+    detector = detectors.compared_by(name, p_value=p_value, schema=sides.schema)
+    found = detector.check(sides.before.columns, sides.after.columns)
+    return {
+        "name": name,
+        "drifted": found.drifted,
+        "pValue": found.p_value,
+        "threshold": found.threshold,
+        "moved": [feature.name for feature in found.moved],
+    }
+
+
+def _aligned(
+    before: str,
+    after: str,
+    *,
+    columns: "histories.Columns",
+    config: "sections.Config",
+    root: Path,
+) -> "Aligned":
+    """Return both sides with the columns that they have in common; a file is read as the other side's
+    schema says."""
+    from fairway.monitoring import aligned
+
+    files = [Path(text) if _is_file(text) else None for text in (before, after)]
+    if files[0] is not None and files[1] is not None:
+        return aligned.files(files[0], files[1], columns=columns, section=config.data)
+    known = [
+        None if file is not None else _population(text, config=config, root=root)
+        for text, file in zip((before, after), files, strict=True)
+    ]
+    other = known[0] or known[1]
+    if other is None:  # one of them is no file
+        raise AssertionError("a side is a file or a population")
+    found = [
+        one or aligned.file_like(Path(text), other, columns=columns, section=config.data)
+        for text, one in zip((before, after), known, strict=True)
+    ]
+    return aligned.populated(found[0], found[1])
+
+
+def _is_file(text: str) -> bool:
+    """Say whether a file is meant, which may not be there."""
+    if Path(text).is_dir():
+        return False
+    return Path(text).exists() or Path(text).suffix in KNOWN_SUFFIXES
+
+
+def _population(text: str, *, config: "sections.Config", root: Path) -> "Population":
+    from fairway.monitoring import populations
+
+    if Path(text).is_dir():
+        return populations.of_package(Path(text))
+    return _served(populations.asked(text), text, config=config, root=root)
+
+
+def _served(wanted: Any, text: str, *, config: "sections.Config", root: Path) -> "Population":
+    """Return what a deployment of the local platform served."""
+    from fairway.monitoring import populations
+    from fairway.monitoring.eventstore import places
+
+    if not (root / "state.db").exists() or not (root / "events.db").exists():
+        raise errors.UsageError(
+            f"{errors.shortened(text)} is neither a file nor the folder of a package, and nothing was served "
+            f"in {root}: name a file of rows, or the platform's place with --home"
+        )
+    packages = _packages(wanted, text, root=root)
+    home = options.open_home(root)
+    with contextlib.closing(places.to_read(home.events)) as store:
+        return populations.in_service(
+            store, wanted, text=text, namespace=config.namespace, packages=packages
+        )
+
+
+def _packages(wanted: Any, text: str, *, root: Path) -> list[tuple[str, Path]]:
+    """Return the revisions that are meant, the newest first, and their packages."""
+    options.need_posix()
+    from fairway.platforms.local import state
+
+    store = state.Store(root / "state.db")
+    with contextlib.closing(store):
+        deployment = store.deployment(wanted.deployment)
+        if deployment is None:
+            names = ", ".join(one.name for one in store.deployments()) or "nothing"
+            raise errors.UsageError(
+                f"{text}: there is no deployment {wanted.deployment} in {root}: it has {names}"
+            )
+        known = [
+            (one.revision, Path(one.package)) for one in store.revisions(wanted.deployment)[::-1]
+        ]
+    if wanted.revision is not None:
+        return [one for one in known if one[0].startswith(wanted.revision)]
+    if wanted.timed:
+        return known
+    stable = deployment.state.stable
+    return [one for one in known if one[0] == stable] or known
+
+
+def _write(page: Path, record: Mapping[str, Any], sides: "Aligned") -> None:
+    from fairway import files
+
+    try:
+        from fairway.monitoring.drift import drawing
+    except ImportError as error:
+        raise errors.UsageError(
+            f'--html needs matplotlib and jinja2 ({error}): `pip install "fairway[train]"`'
+        ) from error
+    files.write_bytes(page, drawing.render(record, sides).encode())
+    click.echo(f"fairway: the page is {page}", err=True)
+
+
+def _described(record: Mapping[str, Any]) -> str:
+    from fairway.monitoring.drift import account
+
+    lines = [
+        f"{side:<9} {record[side]['name']} ({record[side]['of']}), {record[side]['rows']:,} rows"
+        for side in ("before", "after")
+    ]
+    lines.append(f"drift     {account.verdict(record)}")
+    moved = [column for column in record["columns"] if column["name"] in record["moved"]]
+    if moved:
+        lines += ["", options.table([row for column in moved for row in _rows(column)])]
+    still = [
+        column["name"]
+        for column in record["columns"]
+        if not column["moved"] and not column["joint"]
+    ]
+    if still:
+        more = f" and {len(still) - 10} more" if len(still) > 10 else ""
+        lines += ["", f"as before {', '.join(still[:10])}{more}"]
+    lines += _labels(record["labels"])
+    if record["detector"]:
+        lines.append(f"beside    {account.beside(record['detector'])}")
+    power = account.power(record)
+    lines += [f"power     {power}"] if power else []
+    lines += [f"mind      {note}" for note in [*account.notes(record), *record["remarks"]]]
+    return "\n".join(lines)
+
+
+def _rows(column: Mapping[str, Any]) -> list[dict[str, str]]:
+    from fairway.monitoring.drift import account
+
+    return [
+        {
+            "column": column["name"],
+            "kind": part["kind"],
+            "what": account.what(part),
+            "before": account.level(part, "before"),
+            "after": account.level(part, "after"),
+            "moved by": account.shift(part),
+            "p": f"{part['pValue']:.3g}",
+        }
+        for part in account.shown(column)
+    ]
+
+
+def _labels(labels: Mapping[str, Any] | None) -> list[str]:
+    """Return the lines about how common each class became."""
+    if labels is None:
+        return []
+    if labels["refusal"]:
+        return [f"classes   not told: {labels['refusal']}"]
+    shown = sorted(labels["classes"], key=lambda one: -abs(one["after"] - one["before"]))[:5]
+    lines = [
+        "classes   estimated by the answers, where each class looks as before",
+        options.table(
+            [
+                {
+                    "class": one["name"],
+                    "with labels": f"{100 * one['before']:.1f} %",
+                    "answered": f"{100 * one['answered']:.1f} %",
+                    "estimated": f"{100 * one['after']:.1f} %",
+                    "95 %": f"{100 * one['low']:.1f} to {100 * one['high']:.1f} %",
+                }
+                for one in shown
+            ]
+        ),
+    ]
+    if labels["refuted"]:
+        lines.append("          no shares explain the answers: what a class looks like changed too")
+    return lines

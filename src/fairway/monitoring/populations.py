@@ -1,0 +1,275 @@
+"""What rows may be of, so that they can be held against others: the reference of a package, and
+what a deployment was asked and answered.
+
+Of a deployment some rows are meant, in parts after an @:
+
+    income                          the newest 5,000 of the stable revision
+    income@500                      the newest 500
+    income@2026-11-01..2026-11-02   from the first time up to the second, which may be left out
+    income@3f2a9c01d4e5             of one revision, by the beginning of its name
+"""
+
+import contextlib
+import itertools
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway import errors
+from fairway.model.schema import Schema
+from fairway.monitoring import references, windows
+from fairway.monitoring.detectors import base
+from fairway.monitoring.eventstore import answers, archive
+from fairway.packaging import manifest
+
+NEWEST_ROWS = 5_000
+MOST_ROWS = 50_000
+MOST_NUMBERS = 20_000_000  # of all rows: of large pictures fewer are read
+LATE_SECONDS = 3_600.0  # a server may have delivered so much later than others: reading ends there
+REVISION = re.compile(r"[0-9a-f]{6,12}")
+ROWS = re.compile(r"[1-9][0-9]{0,4}")
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meant:
+    """Which rows of a deployment are meant."""
+
+    deployment: str
+    revision: str | None = None  # or the beginning of it
+    since: float = -math.inf  # seconds since the epoch
+    until: float = math.inf
+    rows: int | None = None  # the newest ones
+
+    @property
+    def timed(self) -> bool:
+        return math.isfinite(self.since) or math.isfinite(self.until)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """Rows of one origin: raw columns in the order of their time, answers among them."""
+
+    name: str  # as it was asked for
+    columns: dict[str, NDArray[Any]]
+    schema: Schema
+    rows: int
+    of: str  # in words
+    package: manifest.Manifest | None = None  # whose model gave the answers
+    served: bool = False  # or they are a package's reference
+    remarks: list[str] = field(default_factory=list)
+
+
+def asked(text: str) -> Meant:
+    """Return which rows of a deployment a text means; raises UsageError where it means none."""
+    name, *parts = text.split("@")
+    if not NAME.fullmatch(name):
+        raise errors.UsageError(_nothing(text))
+    said: dict[str, Any] = {}
+    for part in parts:
+        known = _part(part, text)
+        twice = said.keys() & known.keys()
+        if twice:
+            raise errors.UsageError(f"{text} says {min(twice)} twice: wanted it once")
+        said |= known
+    return Meant(deployment=name, **said)
+
+
+def _part(part: str, text: str) -> dict[str, Any]:
+    if ".." in part:
+        since, _, until = part.partition("..")
+        found = {
+            "since": _moment(since, text, default=-math.inf),
+            "until": _moment(until, text, default=math.inf),
+        }
+        if found["since"] >= found["until"]:
+            raise errors.UsageError(f"{text} ends before it begins: wanted EARLIER..LATER")
+        return found
+    if ROWS.fullmatch(part):
+        return {"rows": int(part)}
+    if REVISION.fullmatch(part):
+        return {"revision": part}
+    raise errors.UsageError(
+        f"{text} has {part!r} after the @: wanted a number of rows below 100,000, times such as "
+        "2026-11-01..2026-11-02, or the 12 characters of a revision (`fairway status` shows it)"
+    )
+
+
+def _moment(said: str, text: str, *, default: float) -> float:
+    if not said:
+        return default
+    try:
+        moment = datetime.fromisoformat(said)
+    except ValueError as error:
+        raise errors.UsageError(
+            f"{text} has the time {said!r}: wanted one such as 2026-11-01 or 2026-11-01T06:30 (UTC)"
+        ) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _nothing(text: str) -> str:
+    return (
+        f"nothing is called {errors.shortened(text)}: wanted a file of rows, the folder of a package, or a "
+        "deployment in service such as income@2026-11-01..2026-11-02, income@500 or income@REVISION"
+    )
+
+
+def of_package(folder: Path) -> Population:
+    """Return the reference of a package: test rows with the model's answers. Raises PackageError
+    where it has none, or is damaged."""
+    package = manifest.load(folder)
+    columns = references.trained(folder, files=package.files, features=package.features)
+    columns = {name: values for name, values in columns.items() if _is_compared(name)}
+    if not columns:
+        raise errors.PackageError(
+            f"{folder} has no reference window: wanted reference.npz, which `fairway package` writes; hold "
+            "rows of its training data against the others instead"
+        )
+    rows = len(next(iter(columns.values())))
+    return Population(
+        name=str(folder),
+        columns=columns,
+        schema=package.schema,
+        rows=rows,
+        of=f"package {package.name} {package.digest.removeprefix('sha256:')[:12]}: test rows",
+        package=package,
+    )
+
+
+def in_service(
+    store: archive.EventStore,
+    wanted: Meant,
+    *,
+    text: str,
+    namespace: str,
+    packages: Sequence[tuple[str, Path]],
+) -> Population:
+    """Return the rows that a deployment served.
+
+    `packages` are the revisions that are meant, the newest first, and where the package of each is.
+    Revisions that take other inputs than the newest of them are left out. Raises DataError where
+    there is nothing.
+    """
+    package: manifest.Manifest | None = None
+    reference: dict[str, Any] = {}
+    parts: list[tuple[str, windows.Window]] = []
+    remarks: list[str] = []
+    left = wanted.rows or (MOST_ROWS if wanted.timed else NEWEST_ROWS)
+    for revision, folder in packages:
+        for role in ("stable", "canary") if wanted.revision else ("stable",):
+            newest = store.history.newest(
+                wanted.deployment, namespace=namespace, revision=revision, role=role
+            )
+            with contextlib.closing(newest):
+                within = _within(newest, wanted)
+                first = next(within, None)
+                if first is None or left <= 0:
+                    continue
+                made = manifest.load(folder)
+                known = references.trained(folder, files=made.files, features=made.features)
+                if package is None:
+                    package, reference = made, known
+                    left = min(left, _most(known))
+                elif not references.alike(reference, known):
+                    remarks.append(f"revision {revision} takes other inputs: it is left out")
+                    continue
+                window, _ = windows.gather(
+                    itertools.chain([first], within), reference=reference, rows=left
+                )
+            left -= window.rows
+            parts.append((revision, window))
+    if package is None:
+        raise errors.DataError(_unserved(wanted, text, packages))
+    return _joined(parts, text=text, package=package, remarks=remarks)
+
+
+def _joined(
+    parts: Sequence[tuple[str, windows.Window]],
+    *,
+    text: str,
+    package: manifest.Manifest,
+    remarks: list[str],
+) -> Population:
+    readable = [(revision, window) for revision, window in parts if window.rows]
+    unreadable = sum(window.unreadable for _, window in parts)
+    if not readable:
+        raise errors.DataError(
+            f"{text}: the inputs of all {unreadable} requests do not fit the schema of {package.path}: "
+            "package the model again with the inputs that are sent"
+        )
+    if unreadable:
+        remarks.append(f"{text}: {unreadable} requests do not fit the schema, and are left out")
+    readable.sort(key=lambda part: part[1].first_at)
+    names = set.intersection(*(set(window.arrays) for _, window in readable))
+    columns = {
+        name: np.concatenate([window.arrays[name] for _, window in readable])
+        for name in readable[0][1].arrays
+        if name in names
+    }
+    revisions = list(dict.fromkeys(revision for revision, _ in readable))
+    span = [
+        datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+        for at in (readable[0][1].first_at, max(window.last_at for _, window in readable))
+    ]
+    return Population(
+        name=text,
+        columns=columns,
+        schema=package.schema,
+        rows=len(next(iter(columns.values()))),
+        of=f"revision {', '.join(revisions)} from {span[0]} to {span[1]} UTC",
+        package=package if len(revisions) == 1 else None,
+        served=True,
+        remarks=remarks,
+    )
+
+
+def _within(newest: Iterable[answers.Prediction], wanted: Meant) -> Iterator[answers.Prediction]:
+    """Give the predictions of the span; the store has them in the order in which they came."""
+    for prediction in newest:
+        if prediction.time < wanted.since - LATE_SECONDS:
+            return
+        if wanted.since <= prediction.time < wanted.until:
+            yield prediction
+
+
+def _most(reference: base.Arrays) -> int:
+    """Return how many rows may be read of such inputs."""
+    numbers = sum(max(values[:1].size, 1) for values in reference.values())
+    return max(MOST_NUMBERS // max(numbers, 1), 1)
+
+
+def _unserved(wanted: Meant, text: str, packages: Sequence[tuple[str, Path]]) -> str:
+    if not packages:
+        return f"{text}: {wanted.deployment} has no such revision; `fairway status` shows them"
+    when = " at that time" if wanted.timed else ""
+    return (
+        f"{text}: no prediction of {wanted.deployment} with logged inputs is there{when}: send requests, or "
+        f"name other times; the reference of its package is {packages[0][1]}"
+    )
+
+
+def _is_compared(name: str) -> bool:
+    return base.is_feature(name) or name == base.ANSWERS
+
+
+def confusion(population: Population) -> list[list[int]] | None:
+    """Return how the test rows of the population's model were answered, [true, answered] counts;
+    None where its package does not say."""
+    package = population.package
+    if package is None or "evaluation.json" not in package.files:
+        return None
+    found = manifest.document(package.path / "evaluation.json").get("confusion")
+    size = len(package.schema.classes)
+    rows = found if isinstance(found, list) and len(found) == size >= 2 else []
+    whole = all(
+        isinstance(row, list) and len(row) == size and all(type(n) is int and n >= 0 for n in row)
+        for row in rows
+    )
+    return rows if rows and whole else None
