@@ -4,7 +4,7 @@ would have been trained. Pure."""
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -134,33 +134,30 @@ def _losses(
     if reference.losses is None or served.losses is None or limit is None:
         return [], []
     known = reference.losses[np.isfinite(reference.losses)]
-    fresh = realised.LossWatch(
+    watching = realised.LossWatch(
         limit=limit, false_starts_per_month=retraining.false_starts_per_month
     )
-    watching = replace(fresh)
     tickets: list[dict[str, Any]] = []
     started: list[int] = []
     recent: deque[float] = deque(maxlen=LOSSES_KEPT)
-    last, rest, is_open = float(served.at[0]), -np.inf, False
+    rest, is_open = -np.inf, False
     for row in np.flatnonzero(np.isfinite(served.losses)).tolist():
         at = float(served.at[row])
         recent.append(float(served.losses[row]))
         lasts = len(recent) < LOSSES_KEPT or math.fsum(recent) > limit * LOSSES_KEPT
         is_open = is_open and lasts
         if at < rest:
-            last = at
             continue
         since = watching.began
-        if not watching.look(float(served.losses[row]), spend=(at - last) / watch.MONTH, at=at):
-            last = at
+        if not watching.look(float(served.losses[row]), at=at):
             continue
-        last, rest = at, at + retraining.cool_down.total_seconds()
+        rest = at + retraining.cool_down.total_seconds()
         started.append(row)
         if not is_open:
             tickets.append(_lost(served, row=row, since=since, limit=limit, known=known))
         is_open = True
         recent.clear()
-        watching = replace(fresh)
+        watching.rearm()
     return tickets, started
 
 

@@ -78,7 +78,7 @@ class Trainer:
             limit=section.min_labels,
         )
         asked = deployment.retraining.get("asked")
-        watching = self._labels(deployment, stable, section, now=now)
+        watching = self._labels(deployment, stable, section)
         signals = policy.Signals(
             labelled=known.rows,
             lost=known.lost,
@@ -109,8 +109,6 @@ class Trainer:
         deployment: state.Deployment,
         stable: state.LocalRevision,
         section: sections.Retraining,
-        *,
-        now: float,
     ) -> trigger.Trigger:
         """Take in the labels that came since the last look. The evidence is kept beside them: the
         deployment's own record is written where something is decided, not at every look."""
@@ -123,7 +121,7 @@ class Trainer:
             first = self._events.history.first(
                 deployment.name, namespace=namespace, revision=stable.revision
             )
-            kept = trigger.begun(revision=stable.revision, store=store, after=first, now=now)
+            kept = trigger.begun(revision=stable.revision, store=store, after=first)
         bound = policy.reference_bound(stable.facts)
         if bound is None:
             return kept
@@ -134,10 +132,14 @@ class Trainer:
             until=kept.after + LABELS_A_LOOK,
             gauge=stable.revision,
         )
-        losses = [one.wrong / one.rows for one in joined if one.revision == stable.revision]
+        late = [
+            (one.predicted_at, one.wrong / one.rows)
+            for one in joined
+            if one.revision == stable.revision
+        ]
         limit = policy.limit(section, bound=bound)
-        found = trigger.step(kept, losses, section=section, limit=limit, after=after, now=now)
-        if is_new or losses or found.after - kept.after >= UNLABELLED:
+        found = trigger.step(kept, late, section=section, limit=limit, after=after)
+        if is_new or late or found.after - kept.after >= UNLABELLED:
             self._keep(deployment, found)
         return found
 
