@@ -106,6 +106,8 @@ def _monitored(record: dict[str, Any]) -> str:
         lines.append("revision    no revision serves yet")
     if record["retraining"]:
         lines.append(f"retraining  {record['retraining'].get('reason')}")
+    if record["retraining"].get("said"):
+        lines.append(f"last run    {record['retraining']['said']}")
     lines.append(
         f"windows     {len(record['windows'])} newest, {sum(bool(w.get('drifted')) for w in record['windows'])} drifted"
     )

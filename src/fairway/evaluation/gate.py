@@ -9,6 +9,7 @@ from fairway.config import sections
 from fairway.model import metrics, tasks
 from fairway.model.metrics import figure
 
+LIKELY = 0.8  # of resampled rows, on which a challenger that must be better is better
 SMALL = 100  # below it four places after the point tell values apart, above it they hide the number
 
 
@@ -96,6 +97,9 @@ def _against_champion(
 ) -> Iterator[artifacts.Json]:
     primary = tasks.named(evaluation.task).metric(evaluation.primary)
     champion, recent = evaluation.baselines.get("champion"), evaluation.recent
+    if section.better:
+        yield _better(primary, evaluation)
+        return
     if champion and evaluation.paired:
         yield _paired(section, primary, evaluation.metrics, evaluation.paired)
     elif champion:
@@ -119,6 +123,24 @@ def _against_champion(
             why=f"the model in service reaches {_shown(theirs)} on those {recent['rows']}",
             where=" on the newly labelled rows",
         )
+
+
+def _better(metric: metrics.Metric, evaluation: artifacts.Evaluation) -> artifacts.Json:
+    """Compare with the model in service where only a better one may take its place; where rows
+    belong together the figures alone are compared."""
+    champion, paired = evaluation.baselines.get("champion"), evaluation.paired
+    value = evaluation.metrics[metric.name]
+    wanted = "better than the model in service (gate.better), which "
+    if not champion or champion.get(metric.name) is None:
+        wanted += "did not answer these rows"
+        return _check(metric.words, value, wanted, passed=False)
+    theirs = champion[metric.name]
+    drop = metric.drop(float(value), below=float(theirs))
+    wanted += f"reaches {_shown(theirs)} on the same {evaluation.rows} rows"
+    if paired is None:
+        return _check(metric.words, value, wanted, passed=drop < 0)
+    wanted += f"; better on {paired['better']:.0%} of resampled rows, wanted {LIKELY:.0%}"
+    return _check(metric.words, value, wanted, passed=drop < 0 and paired["better"] >= LIKELY)
 
 
 def _paired(

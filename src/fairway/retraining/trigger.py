@@ -12,7 +12,6 @@ from typing import Any
 from fairway.config import sections
 from fairway.monitoring.drift import realised
 
-
 Late = tuple[float, float]  # when an answer was given (seconds), and its loss from 0 to 1
 
 
@@ -26,6 +25,7 @@ class Trigger:
     watch: Mapping[str, Any] | None = None  # as `realised.LossWatch` dumps it; None before a label
     evidence: float = 0.0  # that the mean loss is above its limit: at 1 a run may start
     labels: int = 0  # that were taken in
+    first_at: float | None = None  # when the first answer was given whose label was taken in
     fired: bool = False  # until another revision is in service, or a run began
 
     def to_json(self) -> dict[str, Any]:
@@ -67,6 +67,7 @@ def step(
         watch=watching.dump(),
         evidence=realised.FULL if fired else min(watching.evidence, realised.FULL),
         labels=trigger.labels + len(late),
+        first_at=min(late)[0] if trigger.first_at is None else trigger.first_at,
         fired=fired,
     )
 

@@ -27,8 +27,8 @@ MONTH = 30 * DAY
 FULL = 1.0
 LEAST_LABELS = 50  # of a block: the mean of fewer is far from normal
 STEPS = (0.25, 0.5, 1.0)  # stakes on a block: shifts of its mean in standard deviations
-STAKES = (0.05, 0.1, 0.2, 0.4, 0.8)  # parts of the stake that a loss of nothing would cost
-SUDDEN_ODDS = 3.0  # of a loss, as against those of the limit: no usual hour is as bad
+STAKES = (0.2, 0.5, 0.95)  # parts of the stake that a loss of nothing would cost
+SUDDEN_ODDS = 2.0  # of a loss, as against those of the limit: no usual hour is as bad
 DISPERSION, DISPERSION_WEIGHT = 4.0, 4.0  # what is thought before blocks are seen, worth so many
 LEAST_DISPERSION = 0.25  # losses of quantities scatter less than those of classes
 LEAST_LIMIT = 1e-3  # a limit of nothing could not be bet on
@@ -94,6 +94,7 @@ class LossWatch:
     scatter: float = DISPERSION * DISPERSION_WEIGHT  # squared differences of blocks, added up
     weight: float = DISPERSION_WEIGHT
     began: float | None = None  # since when the evidence is no longer chance's
+    reached: bool = False  # the evidence is full
 
     @property
     def evidence(self) -> float:
@@ -113,18 +114,20 @@ class LossWatch:
         if day > self.day and self.block.labels >= LEAST_LABELS:
             self._close_days(at=day * DAY)
             self.block, self.day = Block(), day
+            self._note(at=at)
         self.block.add(loss)
         self.few.add(loss)
         if self.few.labels == LEAST_LABELS:
             self._close_few(at=at)
             self.few = Block()
-        return self._reached(at=at)
+            self._note(at=at)
+        return self.reached
 
     def rearm(self) -> None:
         """Forget the evidence, which was acted on; how blocks scatter is known still."""
         self.days.values = [0.0] * len(STEPS)
         self.sudden.values = [0.0] * len(STAKES)
-        self.began = None
+        self.began, self.reached = None, False
 
     def dump(self) -> dict[str, Any]:
         """Return the watch as plain values."""
@@ -161,16 +164,15 @@ class LossWatch:
         factors = [1 + stake * off for stake in STAKES]
         self.sudden.bet(factors, budget=self.false_starts_per_month / 2, at=at)
 
-    def _reached(self, *, at: float) -> bool:
+    def _note(self, *, at: float) -> None:
+        self.reached = self.evidence >= FULL
         if self.evidence < FULL / 100:
             self.began = None
         elif self.began is None:
             self.began = at
-        if self.evidence < FULL:
-            return False
-        for bets in (self.days, self.sudden):
-            bets.values = [min(value, FULL) for value in bets.values]
-        return True
+        if self.reached:
+            for bets in (self.days, self.sudden):
+                bets.values = [min(value, FULL) for value in bets.values]
 
 
 def _scatter(one: Block, other: Block) -> float:

@@ -89,6 +89,8 @@ class Trainer:
             running=deployment.retraining.get("running"),
             drifted=self._drifted(deployment.name),
             last_run_at=deployment.retraining.get("lastRunAt"),
+            fruitless=deployment.retraining.get("fruitless", 0),
+            first_label_at=watching.first_at,
             settled=deployment.state.phase in (Phase.STABLE, Phase.ROLLED_BACK),
         )
         decision = policy.decide(section, signals=signals, now=now)
@@ -307,9 +309,12 @@ def _note_end(
         f"{outcome}: {record['reason']}" if record is not None else _last_line(folder / "log.txt")
     )
     how = "" if status is None else f" with status {status}"
+    bore = outcome in ("packaged", "deployed")
+    fruitless = 0 if bore else deployment.retraining.get("fruitless", 0) + 1
+    ended = {"running": None, "outcome": outcome, "said": said, "fruitless": fruitless}
     known.save_retraining(
         deployment.name,
-        {**deployment.retraining, "running": None, "outcome": outcome, "said": said},
+        {**deployment.retraining, **ended},
         event=states.Event(now, "RetrainingEnded", f"run {name} ended{how}: {said}"),
     )
 
