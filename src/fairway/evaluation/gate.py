@@ -9,7 +9,9 @@ from fairway.config import sections
 from fairway.model import metrics, tasks
 from fairway.model.metrics import figure
 
-LIKELY = 0.8  # of resampled rows, on which a challenger that must be better is better
+LIKELY = (
+    0.5  # more of the resampled rows than not; on 336 one of 30 models worse by 3 points passes
+)
 SMALL = 100  # below it four places after the point tell values apart, above it they hide the number
 
 
@@ -61,7 +63,9 @@ def _checks(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterato
         if evaluation.different == 1:
             wanted = "more than one: it says the same of every row, as a rule does (beatZeroRule)"
             yield _check("different answers", 1.0, wanted, passed=False)
-    if section.max_calibration_error is not None and "calibration_error" in evaluation.metrics:
+    # on the newest rows the world may have moved for both: only which of them is better counts
+    calibrated = section.max_calibration_error is not None and not section.better
+    if calibrated and "calibration_error" in evaluation.metrics:
         error, limit = evaluation.metrics["calibration_error"], section.max_calibration_error
         wanted = f"at most {limit:g} (maxCalibrationError)"
         yield _check("calibration error", error, wanted, passed=error <= limit)
@@ -139,8 +143,8 @@ def _better(metric: metrics.Metric, evaluation: artifacts.Evaluation) -> artifac
     wanted += f"reaches {_shown(theirs)} on the same {evaluation.rows} rows"
     if paired is None:
         return _check(metric.words, value, wanted, passed=drop < 0)
-    wanted += f"; better on {paired['better']:.0%} of resampled rows, wanted {LIKELY:.0%}"
-    return _check(metric.words, value, wanted, passed=drop < 0 and paired["better"] >= LIKELY)
+    wanted += f"; better on {paired['better']:.0%} of resampled rows, wanted more than {LIKELY:.0%}"
+    return _check(metric.words, value, wanted, passed=drop < 0 and paired["better"] > LIKELY)
 
 
 def _paired(

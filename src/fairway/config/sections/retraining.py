@@ -32,10 +32,10 @@ class Retraining(Section):
     most_cool_down: Duration = timedelta(days=28)
     """The cool-down doubles after each run whose challenger was not deployed, up to this: what was
     not better yesterday is hardly better today."""
-    refresh: Duration | None = timedelta(days=42)
+    refresh: Duration | None = timedelta(days=35)
     """A challenger is trained this long after the last run, or the deployment's first label, though
     no loss has risen: a rise that is slow or tolerated is not told otherwise. It costs a training,
-    and is not deployed unless it is better on the newest rows. On `benchmarks.elec` 42 days kept
+    and is not deployed unless it is better on the newest rows. On `benchmarks.elec` five weeks kept
     what weekly training gains in a fifth of the runs; null for none."""
     held_out: Annotated[int, Field(ge=20)] = 336
     """Newest labelled rows that a challenger is compared on with the model in service, and never

@@ -102,7 +102,7 @@ def _equal(values: NDArray[Any]) -> bool:
 
 def _flat(values: NDArray[Any]) -> NDArray[Any]:
     """Return a row of plain values for each row, in which a missing number equals another."""
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), -1 if values.size else 1)
     if flat.dtype.kind == "f":
         return np.where(np.isnan(flat), np.finfo(flat.dtype).max, flat)
     return flat
