@@ -26,7 +26,8 @@ def begun() -> trigger.Trigger:
 
 
 def moments(labels: int, *, days: float = DAYS) -> Floats:
-    return np.arange(labels) / labels * days * realised.DAY
+    found: Floats = np.arange(labels) / labels * days * realised.DAY
+    return found
 
 
 def fed(one: trigger.Trigger, late: list[trigger.Late], *, each: int) -> trigger.Trigger:
@@ -75,7 +76,7 @@ def fires_after(late: list[trigger.Late]) -> float:
 def test_a_tolerated_rise_starts_a_run_in_few_months_however_labels_hang_together(
     kind: str,
 ) -> None:
-    """Of labels bet on one by one 0, 32 and 38 of 40 histories began a run."""
+    """Of labels bet on one by one 0, 16 and 19 of 20 histories began a run."""
     started = [fires_after(drawn(kind, BASE + 0.03, seed)) for seed in range(HISTORIES)]
     assert np.isfinite(started).sum() <= 0.05 * HISTORIES
 

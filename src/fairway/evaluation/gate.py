@@ -64,9 +64,9 @@ def _checks(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterato
             wanted = "more than one: it says the same of every row, as a rule does (beatZeroRule)"
             yield _check("different answers", 1.0, wanted, passed=False)
     # on the newest rows the world may have moved for both: only which of them is better counts
-    calibrated = section.max_calibration_error is not None and not section.better
-    if calibrated and "calibration_error" in evaluation.metrics:
-        error, limit = evaluation.metrics["calibration_error"], section.max_calibration_error
+    limit = None if section.better else section.max_calibration_error
+    if limit is not None and "calibration_error" in evaluation.metrics:
+        error = evaluation.metrics["calibration_error"]
         wanted = f"at most {limit:g} (maxCalibrationError)"
         yield _check("calibration error", error, wanted, passed=error <= limit)
     yield from _against_champion(section, evaluation)
@@ -139,12 +139,12 @@ def _better(metric: metrics.Metric, evaluation: artifacts.Evaluation) -> artifac
         wanted += "did not answer these rows"
         return _check(metric.words, value, wanted, passed=False)
     theirs = champion[metric.name]
-    drop = metric.drop(float(value), below=float(theirs))
+    is_better = value > theirs if metric.better == "high" else value < theirs
     wanted += f"reaches {_shown(theirs)} on the same {evaluation.rows} rows"
     if paired is None:
-        return _check(metric.words, value, wanted, passed=drop < 0)
+        return _check(metric.words, value, wanted, passed=is_better)
     wanted += f"; better on {paired['better']:.0%} of resampled rows, wanted more than {LIKELY:.0%}"
-    return _check(metric.words, value, wanted, passed=drop < 0 and paired["better"] > LIKELY)
+    return _check(metric.words, value, wanted, passed=is_better and paired["better"] > LIKELY)
 
 
 def _paired(

@@ -19,7 +19,7 @@ from fairway.config import sections
 from fairway.model.schema import Schema
 from fairway.monitoring import detectors, exporter, references, windows
 from fairway.monitoring.detectors import base
-from fairway.monitoring.drift import learning, watch
+from fairway.monitoring.drift import learning, silence, watch
 from fairway.monitoring.eventstore import archive
 from fairway.packaging import manifest
 
@@ -240,7 +240,19 @@ class Keeper:
                 self._ticket(look.ticket, now=now)
             elif look.action == "resolve":
                 self._resolve(windows.RESOLUTION, now=now)
+            self._tell_silence(window, now=now)
         self._count(window, result=result, now=now)
+
+    def _tell_silence(self, window: windows.Window, *, now: float) -> None:
+        still = silence.frozen(window.arrays, self._watching.reference)
+        name, deployment = silence.ALERT, self.watched.deployment
+        if not still:
+            self._events.conclusions.resolve_alert(
+                name=name, deployment=deployment, at=now, resolution=silence.RESOLUTION
+            )
+            return
+        said = silence.description(still, revision=self.watched.revision, rows=window.rows)
+        self._open(name, silence.summary(still, deployment=deployment), said, now=now)
 
     def _ticket(self, ticket: watch.Ticket, *, now: float) -> None:
         self._open(

@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairway.monitoring.detectors import base
+
+ALERT = "SilentFailure"
+RESOLUTION = "the values change again"
 HOUR, MONTH_HOURS = 3600.0, 720.0
 HOURS = 24
 LEAST_ROWS = 50  # of a window: fewer may be equal by chance
@@ -36,18 +40,43 @@ def longest_run(values: NDArray[Any]) -> int:
     return int(np.diff(edges).max()) if len(flat) else 0
 
 
-def frozen(
-    window: Mapping[str, NDArray[Any]],
-    reference: Mapping[str, NDArray[Any]],
-    *,
-    columns: Sequence[str],
-) -> list[str]:
+def watched(reference: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Return the columns that may stand still: of numbers, and the answers."""
+    return [
+        name
+        for name, values in reference.items()
+        if values.dtype.kind == "f"
+        and (name == base.ANSWERS or (base.is_feature(name) and values.ndim == 1))
+    ]
+
+
+def frozen(window: Mapping[str, NDArray[Any]], reference: Mapping[str, NDArray[Any]]) -> list[str]:
     """Return the columns that stand still through a window, where the reference's never did."""
     return [
         name
-        for name in columns
-        if name in window and name in reference and constant(window[name], reference[name])
+        for name in watched(reference)
+        if name in window and constant(window[name], reference[name])
     ]
+
+
+def summary(columns: Sequence[str], *, deployment: str) -> str:
+    """Return the first line of a ticket."""
+    still = [name for name in columns if name != base.ANSWERS]
+    told = [f"{', '.join(still[:3])} stand{'s' * (len(still) == 1)} still"] if still else []
+    if base.ANSWERS in columns:
+        told.insert(0, "every answer is the same")
+    return f"{deployment}: {'; '.join(told)} through a whole window"
+
+
+def description(columns: Sequence[str], *, revision: str, rows: int) -> str:
+    """Return a ticket's evidence, what was done already and what to do next."""
+    named = ", ".join("the answers" if name == base.ANSWERS else name for name in columns[:10])
+    return (
+        f"Revision {revision}, the newest {rows} rows: {named} did not change once, as in no window "
+        "of what is usual. Already done: nothing. Next: see whether what fills these features still "
+        "runs (a cache, a join, a sensor, a default); where only the answers stand still, "
+        "`fairway predict` with different inputs shows whether the model still reads them."
+    )
 
 
 def hourly(at: NDArray[np.float64]) -> dict[int, list[int]]:
