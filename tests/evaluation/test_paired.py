@@ -1,6 +1,8 @@
 """The gate's comparison with the model in service: how often it lets a worse one through, and refuses
 an equal one."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ METRIC = tasks.of(SCHEMA).metric("accuracy")
 
 def compared(rows: int, *, drop: float, seed: int) -> artifacts.Json:
     """Return the comparison of two models that agree in nine rows of ten, of which one is truly worse
-    by `drop`."""
+    by `drop` (below 0: better)."""
     rng = np.random.default_rng(seed)
     target = rng.integers(0, 2, rows)
     theirs = np.where(rng.random(rows) < 0.85, target, 1 - target)
@@ -24,6 +26,7 @@ def compared(rows: int, *, drop: float, seed: int) -> artifacts.Json:
     # of the rows in which they differ, as many are lost as are won, and `drop` more are lost
     won, lost = (theirs != target) & (flips < 1 / 3), (theirs == target) & (flips < 0.0588)
     lost |= (theirs == target) & (flips > 1 - drop / 0.85)
+    won |= (theirs != target) & (flips > 1 + drop / 0.15)
     ours = np.where(won, target, np.where(lost, 1 - target, theirs))
     found = paired.compared(
         METRIC,
@@ -36,8 +39,8 @@ def compared(rows: int, *, drop: float, seed: int) -> artifacts.Json:
     return found
 
 
-def verdict(found: artifacts.Json) -> str:
-    evaluation = artifacts.Evaluation(
+def measured(found: artifacts.Json) -> artifacts.Evaluation:
+    return artifacts.Evaluation(
         rows=found["rows"],
         slices=(),
         baselines={
@@ -48,7 +51,10 @@ def verdict(found: artifacts.Json) -> str:
         paired=found,
         different=2,
     )
-    decision = gate.decide(sections.Gate(), evaluation=evaluation)
+
+
+def verdict(found: artifacts.Json) -> str:
+    decision = gate.decide(sections.Gate(), evaluation=measured(found))
     return "undecided" if decision.undecided else "accept" if decision.promote else "refuse"
 
 
@@ -58,6 +64,38 @@ def test_a_worse_model_is_rarely_accepted_and_an_equal_one_rarely_refused(rows: 
     equal = [verdict(compared(rows, drop=0.0, seed=seed)) for seed in range(120)]
     assert worse.count("accept") <= 0.05 * 120 + 3 * (0.05 * 0.95 * 120) ** 0.5
     assert equal.count("refuse") <= 0.10 * 120
+
+
+@pytest.mark.parametrize(("drop", "most"), [(0.0, 0.6), (0.03, 0.06)])
+def test_what_is_worse_rarely_takes_the_place_of_the_model_in_service(
+    drop: float, most: float
+) -> None:
+    """An equal model may: it harms nobody."""
+    found = [compared(336, drop=drop, seed=seed) for seed in range(120)]
+    assert sum(promoted(one) for one in found) <= most * 120
+
+
+def test_a_model_that_is_better_takes_it() -> None:
+    assert sum(promoted(compared(336, drop=-0.05, seed=seed)) for seed in range(40)) >= 36
+
+
+def promoted(found: artifacts.Json) -> bool:
+    """Say whether a run of retraining would deploy it."""
+    evaluation = measured(found)
+    decision = gate.decide(sections.Gate(better=True), evaluation=evaluation)
+    if not decision.promote:
+        assert "wanted better than the model in service (gate.better)" in decision.reason
+    return decision.promote
+
+
+def test_a_challenger_that_must_be_better_is_refused_where_nothing_was_compared() -> None:
+    alone = dataclasses.replace(
+        measured(compared(336, drop=-0.05, seed=1)),
+        baselines={"zero_rule": {"accuracy": 0.5, "log_loss": 0.7}},
+    )
+    decision = gate.decide(sections.Gate(better=True), evaluation=alone)
+    assert not decision.promote
+    assert "did not answer these rows" in decision.reason
 
 
 def test_many_rows_decide() -> None:

@@ -22,7 +22,7 @@ from tests.pipelines import runs
 from tests.serving import support
 
 STAMP = "2026-03-01T12:00:00.000000Z"
-SEEN = 40  # pictures that users sent, none of which is among the 300 learnt from
+SEEN = 80  # pictures that users sent, none of which is among the 300 learnt from
 
 
 def pictures() -> tuple[list[list[float]], list[str]]:
@@ -165,27 +165,38 @@ def test_without_labels_the_data_is_what_it_was(
     )
     before = prepare.prepare(runs.settings().data, out=tmp_path / "before")
     after = prepare.prepare(
-        challenger.with_labelled(runs.settings(), out).data, out=tmp_path / "after"
+        challenger.with_labelled(runs.settings(), out, held_out=0).data, out=tmp_path / "after"
     )
     assert (after.rows, after.version) == (before.rows, before.version)
 
 
 def test_an_earlier_file_of_the_kind_is_replaced_and_another_is_kept() -> None:
     config = runs.settings("data.extra=[theirs.parquet, runs/one/labelled.parquet]")
-    joined = challenger.with_labelled(config, Path("runs/two/labelled.parquet"))
+    joined = challenger.with_labelled(config, Path("runs/two/labelled.parquet"), held_out=7)
     assert [path.name for path in joined.data.extra] == ["theirs.parquet", challenger.LABELLED]
     assert joined.data.extra[1] == Path("runs/two/labelled.parquet")
+    assert (joined.data.held_out, joined.data.sliding) == (7, True)
+    assert joined.evaluation.gate.better
+    assert not config.evaluation.gate.better  # a run by hand has the gate that was asked for
 
 
-def test_a_challenger_learns_from_the_labelled_rows_and_is_measured_against_the_champion(
-    promoted: runs.Promoted, tmp_path: Path
+@pytest.mark.parametrize(
+    ("labelled", "rows"), [(0, None), (66, None), (67, 20), (200, 60), (5000, 336)]
+)
+def test_three_in_ten_of_the_labelled_rows_are_held_out_up_to_a_number(
+    labelled: int, rows: int | None
 ) -> None:
+    assert challenger.held_out(runs.settings().retraining, labelled=labelled) == rows
+
+
+def challenged(home: Path, *, labels: int, champion: Path) -> subprocess.CompletedProcess[str]:
+    """Run the challenger as the platform does, where so many pictures have a label."""
     images, truth = pictures()
-    store = places.opened(tmp_path / "events.db")
+    store = places.opened(home / "events.db")
     store.add(
         [
             event
-            for number in range(SEEN)
+            for number in range(labels)
             for event in (
                 prediction(str(number), {"image": images[number : number + 1]}, rows=1),
                 label(str(number), truth[number]),
@@ -193,45 +204,59 @@ def test_a_challenger_learns_from_the_labelled_rows_and_is_measured_against_the_
         ]
     )
     store.close()
-    config = runs.written(
-        runs.settings("evaluation.gate.maxDrop=1", "retraining.deploy=false"),
-        tmp_path / "config.json",
-    )
-    done = subprocess.run(
+    config = runs.written(runs.settings("retraining.deploy=false"), home / "config.json")
+    asked = {"--home": home, "--config": config, "--champion": champion}
+    return subprocess.run(
         [
-            sys.executable,
-            "-m",
-            "fairway.retraining.challenger",
-            "--home",
-            str(tmp_path),
-            "--deployment",
-            "digits",
-            "--config",
-            str(config),
-            "--champion",
-            str(promoted.package),
-            "--run",
-            "second",
+            *(sys.executable, "-m", "fairway.retraining.challenger"),
+            *("--deployment", "digits", "--run", "second"),
+            *(str(part) for pair in asked.items() for part in pair),
         ],
         env={**os.environ, "PYTHONPATH": str(Path(run.__file__).parents[2])},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert f"{SEEN} labelled rows join the training split" in done.stdout
+
+
+def test_a_challenger_is_compared_on_the_newest_rows_which_it_has_not_learnt_from(
+    promoted: runs.Promoted, tmp_path: Path
+) -> None:
+    done = challenged(tmp_path, labels=SEEN, champion=promoted.package)
     kept = artifacts.read_json(tmp_path / "runs" / "second" / "run.json")
-    assert (kept["outcome"], kept["revision"]) == ("packaged", None)
     steps = {step["step"]: step for step in kept["steps"]}
     evaluation = artifacts.read_json(
         Path(steps["evaluate"]["artifacts"]["evaluation"]["path"]) / "evaluation.json"
     )
+    assert evaluation["rows"] == 24  # three in ten
     assert evaluation["champion_digest"] == promoted.record.digest
-    assert evaluation["baselines"]["champion"]["accuracy"] > 0
-    learnt = splits.load(Path(steps["prepare"]["artifacts"]["dataset"]["path"])).train
-    before = {step["step"]: step for step in promoted.record.steps}["prepare"]["artifacts"][
-        "dataset"
-    ]["path"]
-    new = len(learnt) - len(splits.load(Path(before)).train)
-    assert new + evaluation["recent"]["rows"] == SEEN
-    assert new > evaluation["recent"]["rows"] > 0
+    better = evaluation["paired"]["drop"] < 0
+    assert done.returncode == (0 if better else 3), done.stderr
+    assert kept["outcome"] == ("packaged" if better else "refused")
+    assert better or "wanted better than the model in service" in kept["reason"]
+    dataset = splits.load(Path(steps["prepare"]["artifacts"]["dataset"]["path"]))
+    images, truth = pictures()
+    assert dataset.test.labels == truth[-24:]
+    np.testing.assert_allclose(
+        dataset.test.columns["image"].reshape(24, 64), np.array(images[-24:]), atol=1e-6
+    )
+    learnt = np.concatenate([dataset.train.columns["image"], dataset.validation.columns["image"]])
+    tested = {row.tobytes() for row in dataset.test.columns["image"]}
+    assert not tested & {row.tobytes() for row in learnt}
+    # as many as before: new rows take the place of the oldest
+    before = {step["step"]: step for step in promoted.record.steps}["prepare"]
+    first = splits.load(Path(before["artifacts"]["dataset"]["path"]))
+    assert len(dataset.train) == len(first.train)
+    assert (dataset.train.rows == splits.NEW).sum() + (
+        dataset.validation.rows == splits.NEW
+    ).sum() == SEEN - 24
+
+
+def test_where_too_few_answers_have_a_label_nothing_is_trained_and_the_reason_is_kept(
+    promoted: runs.Promoted, tmp_path: Path
+) -> None:
+    done = challenged(tmp_path, labels=30, champion=promoted.package)
+    assert done.returncode == 3
+    kept = artifacts.read_json(tmp_path / "runs" / "second" / "run.json")
+    assert (kept["outcome"], kept["steps"]) == ("refused", [])
+    assert kept["reason"].startswith("30 answers have a label and logged inputs: wanted 67")

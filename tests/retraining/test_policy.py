@@ -123,3 +123,35 @@ def test_a_package_of_before_states_its_accuracy_alone(
 
 def test_the_key_of_before_is_read_still() -> None:
     assert sections.Retraining.model_validate({"maxAccuracyDrop": 0.2}).max_loss_increase == 0.2
+
+
+def test_the_cool_down_doubles_with_each_run_that_deployed_nothing_up_to_a_bound() -> None:
+    hours = 3600.0
+    rests = [policy.rest(SECTION, fruitless=number) / hours for number in (0, 1, 2, 3, 1000)]
+    assert rests == [6, 12, 24, 48, 28 * 24]
+    waiting = decide(last_run_at=NOW - 7 * hours, fruitless=1)
+    assert "43200 s (coolDown, doubled for each of 1 runs that deployed nothing)" in waiting.reason
+
+
+WEEKS = 7 * 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("signals", "words"),
+    [
+        ({"last_run_at": NOW - 9 * WEEKS}, "the last run began 63 days ago (refresh)"),
+        ({"first_label_at": NOW - 9 * WEEKS}, "the first label came 63 days ago (refresh)"),
+        ({"last_run_at": NOW - 1 * WEEKS}, None),
+        ({"first_label_at": NOW - 1 * WEEKS}, None),
+        ({"first_label_at": NOW - 9 * WEEKS, "last_run_at": NOW - 1 * WEEKS}, None),
+        ({"last_run_at": NOW - 9 * WEEKS, "labelled": 199}, None),
+    ],
+)
+def test_a_challenger_is_trained_after_a_while_though_no_loss_has_risen(
+    signals: dict[str, object], words: str | None
+) -> None:
+    decision = decide(**{"lost": 10, "evidence": 0.0, **signals})
+    assert decision.start == (words is not None)
+    assert words is None or words in decision.reason
+    never = SECTION.model_copy(update={"refresh": None})
+    assert not decide(never, **{"lost": 10, "evidence": 0.0, **signals}).start

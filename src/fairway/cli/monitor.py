@@ -109,6 +109,8 @@ def _monitored(record: dict[str, Any]) -> str:
         lines.append(f"redacted    {', '.join(redacted)}: not watched (serving.events.redact)")
     if record["retraining"]:
         lines.append(f"retraining  {record['retraining'].get('reason')}")
+    if record["retraining"].get("said"):
+        lines.append(f"last run    {record['retraining']['said']}")
     lines.append(
         f"windows     {len(record['windows'])} newest, {sum(bool(w.get('drifted')) for w in record['windows'])} drifted"
     )

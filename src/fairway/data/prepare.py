@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from fairway import artifacts, errors, files
 from fairway.config import sections
-from fairway.data import frames, infer, leakage, profile, sources, split, splits
-from fairway.data.sources import base, parquet
+from fairway.data import frames, fresh, infer, leakage, profile, sources, split, splits
+from fairway.data.sources import base
 from fairway.model import preprocessing, tasks
 from fairway.model.schema import Schema
-
-RECENT_OF_TEN = 3, 10  # three newly labelled rows in ten are kept for evaluation
 
 EQUAL = "equal a training row in every feature"
 
@@ -24,10 +22,8 @@ def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
     """Return the prepared dataset in `out`, which is replaced as a whole. The same rows and section
     give the same version.
 
-    Rows without a target are left out and counted. Of the newly labelled rows (`data.extra`) most
-    join the training split, and the rest are the split `recent`: what the world looks like now, for
-    evaluation. Those that equal a validation or test row are left out, so that the test stays
-    unseen.
+    Rows without a target are left out and counted; newly labelled ones (`data.extra`) join as
+    `data.fresh` says.
     """
     rows = sources.read(section)
     frame, dropped = _usable(rows.frame, section=section)
@@ -38,7 +34,7 @@ def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
         infer.labels(frame, task=task, section=section),
     )
     target = task.encode(labels, known)
-    identity = _identity(raw, known)
+    identity = fresh.identity(raw, known)
     division = section.division
     column = _dividing(frame, section)
     parts = split.divide(
@@ -46,6 +42,7 @@ def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
     )
     numbers = frame.index.to_numpy().astype(np.int64)
     content = {}
+    identities = {name: identity[getattr(parts, name)] for name in split.SPLITS}
     for name in split.SPLITS:
         chosen = getattr(parts, name)
         content[name] = (
@@ -53,8 +50,7 @@ def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
             [labels[i] for i in chosen],
             numbers[chosen],
         )
-    held_out = set(identity[np.concatenate([parts.validation, parts.test])].tolist())
-    added = _add_extra(content, section=section, known=known, held_out=held_out)
+    added = fresh.join(content, section=section, known=known, identities=identities)
     warnings = (
         *dropped,
         *_without(content, known),
@@ -83,78 +79,6 @@ def _usable(frame: pd.DataFrame, *, section: sections.Data) -> tuple[pd.DataFram
         )
         known = known.iloc[keep]
     return known, tuple(sentences)
-
-
-def _identity(raw: dict[str, NDArray[Any]], known: Schema) -> NDArray[Any]:
-    """Return a hash of each row's features, whatever their order: equal rows, equal hashes."""
-    columns = {
-        name: _hashable(raw[name]) for name in sorted(feature.name for feature in known.features)
-    }
-    hashes: NDArray[Any] = pd.util.hash_pandas_object(pd.DataFrame(columns), index=False).to_numpy()
-    return hashes
-
-
-def _hashable(values: NDArray[Any]) -> Any:
-    return values if values.ndim == 1 else [value.tobytes() for value in values]
-
-
-def _add_extra(
-    content: dict[str, Any], *, section: sections.Data, known: Schema, held_out: set[Any]
-) -> tuple[str, ...]:
-    """Divide the newly labelled rows between the training split and `recent`; gives a sentence for
-    what was left out."""
-    sentences = []
-    for file in section.extra:
-        extra = parquet.frame(file, what="data.extra")
-        missing = [
-            name
-            for name in (*(f.name for f in known.features), known.target)
-            if name not in extra.columns
-        ]
-        if missing:
-            raise errors.DataError(
-                f"{file} has no column {missing[0]!r}: wanted the raw features and {known.target}"
-            )
-        labels = tasks.of(known).read(frames.plain(extra[known.target]))
-        raw = frames.to_raw(extra, schema=known)
-        identity = _identity(raw, known)
-        good = tasks.of(known).known(tasks.of(known).encode(labels, known))
-        strange = int((~good).sum())
-        if strange:
-            sentences.append(
-                f"{strange} of {len(good)} newly labelled rows in {file.name} were left out: "
-                f"their {known.target} is not {tasks.of(known).wanted(known)}"
-            )
-        equal = good & np.isin(identity, np.array(list(held_out), dtype=np.uint64))
-        if equal.any():
-            sentences.append(
-                f"{equal.sum()} of {len(good)} newly labelled rows in {file.name} were left out: "
-                "they equal validation or test rows"
-            )
-        good &= ~equal
-        # by content: a row that came twice is on one side only
-        recent = identity % RECENT_OF_TEN[1] < RECENT_OF_TEN[0]
-        for split_name, chosen in (("train", good & ~recent), ("recent", good & recent)):
-            places = np.flatnonzero(chosen)
-            _join(
-                content,
-                split_name,
-                {key: values[places] for key, values in raw.items()},
-                [labels[i] for i in places],
-            )
-    return tuple(sentences)
-
-
-def _join(
-    content: dict[str, Any], name: str, raw: dict[str, NDArray[Any]], labels: list[str]
-) -> None:
-    new = raw, labels, np.full(len(labels), splits.NEW, dtype=np.int64)
-    if name in content:
-        old = content[name]
-        joined = {key: np.concatenate([old[0][key], raw[key]]) for key in raw}
-        new = joined, old[1] + labels, np.concatenate([old[2], new[2]])
-    if new[1]:
-        content[name] = new
 
 
 def _dividing(frame: pd.DataFrame, section: sections.Data) -> NDArray[Any] | None:

@@ -112,7 +112,7 @@ def _by_unit(section: sections.Split, *, key: NDArray[Any], seed: int) -> Parts:
 def _sides(section: sections.Split, *, key: NDArray[Any], seed: int) -> NDArray[np.int64]:
     """Return 0 (train), 1 (validation) or 2 (test) for different keys: the lowest places are test,
     the next validation."""
-    place = _places(key, seed=seed)
+    place = places(key, seed=seed)
     if len(key) >= SMALL:
         return np.where(
             place < section.test, 2, np.where(place < section.test + section.validation, 1, 0)
@@ -122,7 +122,7 @@ def _sides(section: sections.Split, *, key: NDArray[Any], seed: int) -> NDArray[
     return sides
 
 
-def _places(key: NDArray[Any], *, seed: int) -> NDArray[np.float64]:
+def places(key: NDArray[Any], *, seed: int) -> NDArray[np.float64]:
     """Return a number in [0, 1) for each key, as good as random (splitmix64: Steele, Lea and Flood
     2014, figure 16)."""
     mixed = key.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)

@@ -30,8 +30,9 @@ def compared(
     schema: Schema,
 ) -> artifacts.Json | None:
     """Return by how much the metric drops from the model in service (`theirs`) to the challenger
-    (`ours`): `drop` as measured, and `low` and `high`, between which it lies (above `low` with 90 %,
-    below `high` with 95 %).
+    (`ours`): `drop` as measured, `low` and `high`, between which it lies (above `low` with 90 %,
+    below `high` with 95 %), and `better`, the share of the drawn rows on which it does not drop but
+    rises.
 
     Of a share in points, of other metrics as a share of the value of the model in service; below 0
     the challenger is better. None where rows belong together, or are too few, or do not tell it.
@@ -51,7 +52,14 @@ def compared(
     if len(known) < DRAWS // 2:
         return None
     low, high = np.quantile(known, [LOW, HIGH])
-    return {"rows": len(target), "drop": whole, "low": float(low), "high": float(high)}
+    better = float(np.mean(np.array(known) < 0))
+    return {
+        "rows": len(target),
+        "drop": whole,
+        "low": float(low),
+        "high": float(high),
+        "better": better,
+    }
 
 
 def _drop(

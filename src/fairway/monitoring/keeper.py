@@ -15,7 +15,7 @@ import numpy as np
 from fairway import errors
 from fairway.monitoring import detectors, exporter, references, stores, windows
 from fairway.monitoring.detectors import base
-from fairway.monitoring.drift import learning, watch
+from fairway.monitoring.drift import learning, silence, watch
 from fairway.monitoring.watched import Described, DriftStanding, Watched
 
 log = logging.getLogger("fairway.monitoring.keeper")
@@ -278,7 +278,19 @@ class Keeper:
                 self._tell(now=now)
             elif look.action == "resolve":
                 self._resolve(windows.RESOLUTION, now=now)
+            self._tell_silence(window, now=now)
         self._count(window, result=result, now=now)
+
+    def _tell_silence(self, window: windows.Window, *, now: float) -> None:
+        still = silence.frozen(window.arrays, self._watching.reference)
+        name, deployment = silence.ALERT, self.watched.deployment
+        if not still:
+            self._events.conclusions.resolve_alert(
+                name=name, deployment=deployment, at=now, resolution=silence.RESOLUTION
+            )
+            return
+        said = silence.description(still, revision=self.watched.revision, rows=window.rows)
+        self._open(name, silence.summary(still, deployment=deployment), said, now=now)
 
     def _ticket(self, ticket: watch.Ticket, *, now: float) -> dict[str, Any]:
         """Return the ticket that is open with what was found; it stays the one that was opened."""

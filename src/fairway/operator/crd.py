@@ -64,6 +64,8 @@ ELSEWHERE = (
     "spec.monitoring.retention",  # the collector's
     "spec.retraining.maxNewRows",  # the pipeline's
     "spec.retraining.deploy",
+    "spec.retraining.heldOut",
+    "spec.retraining.sliding",
 )
 UNEXPLAINED = {"spec.gateway.parentRefs[].name": "The Gateway's name."}
 # Lists that are merged by a key; the others are replaced whole. spec.strategy.guards has names too,

@@ -1,10 +1,11 @@
 """Trains a challenger: the newest labelled answers written down, the training pipeline run on the
-old rows and these.
+old rows and these. The very newest are kept from it: on them it must be better than the model in
+service, or it is not deployed.
 
     python -m fairway.retraining.challenger --home HOME --deployment NAME --config FILE --champion PACKAGE
 
 Ends with the exit status of the run: 0 where a package was made (and deployed, where the
-configuration says so), 3 where the gate refused it.
+configuration says so), 3 where it was refused: it is not better, or too few answers have a label.
 """
 
 import argparse
@@ -16,12 +17,14 @@ import pandas as pd
 
 from fairway import artifacts, errors
 from fairway.config import loader, sections
+from fairway.evaluation import paired
 from fairway.model import tasks
 from fairway.monitoring.eventstore import answers, archive, places
 from fairway.packaging import manifest
 from fairway.pipelines import run
 
 LABELLED = "labelled.parquet"
+MOST_HELD_OUT = 3, 10  # of the labelled rows: a challenger must have some to learn from
 
 
 def write_labelled(
@@ -70,13 +73,78 @@ def _label(said: Any, package: manifest.Manifest) -> Any:
     )
 
 
-def with_labelled(config: sections.Config, extra: Path) -> sections.Config:
-    """Return the configuration with the labelled rows joined to its training split; earlier files
-    of the kind are replaced."""
+def held_out(section: sections.Retraining, *, labelled: int) -> int | None:
+    """Return how many of the newest labelled rows are kept for the comparison, None where they are
+    too few to compare on."""
+    rows = min(section.held_out, labelled * MOST_HELD_OUT[0] // MOST_HELD_OUT[1])
+    return rows if rows >= paired.LEAST_ROWS else None
+
+
+def with_labelled(config: sections.Config, extra: Path, *, held_out: int) -> sections.Config:
+    """Return the configuration of a run in which the labelled rows join what is learnt from, but for
+    the newest, on which the challenger must be better; earlier files of the kind are replaced."""
     kept = tuple(path for path in config.data.extra if path.name != LABELLED)
+    data = {
+        "extra": (*kept, extra),
+        "held_out": held_out,
+        "sliding": config.retraining.sliding,
+    }
+    gate = config.evaluation.gate.model_copy(update={"better": True})
     return config.model_copy(
-        update={"data": config.data.model_copy(update={"extra": (*kept, extra)})}
+        update={
+            "data": config.data.model_copy(update=data),
+            "evaluation": config.evaluation.model_copy(update={"gate": gate}),
+        }
     )
+
+
+def train(
+    config: sections.Config, *, home: Path, deployment: str, champion: Path, name: str
+) -> run.TrainingRun:
+    """Return the run, refused at once where too few answers have a label."""
+    folder = home / "runs" / name
+    extra = folder / LABELLED
+    rows = write_labelled(
+        places.opened(home / "events.db"),
+        deployment,
+        namespace=config.namespace,
+        champion=champion,
+        limit=config.retraining.max_new_rows,
+        out=extra,
+    )
+    compared = held_out(config.retraining, labelled=rows)
+    if compared is None:
+        return _too_few(rows, folder=folder, name=name)
+    print(
+        f"{rows - compared} labelled rows join what is learnt from; the newest {compared} are kept "
+        "for the comparison with the model in service",
+        flush=True,
+    )
+    return run.run_training(
+        with_labelled(config, extra, held_out=compared),
+        home=home,
+        champion=champion,
+        deploy=config.retraining.deploy,
+        name=name,
+    )
+
+
+def _too_few(rows: int, *, folder: Path, name: str) -> run.TrainingRun:
+    wanted = -(-paired.LEAST_ROWS * MOST_HELD_OUT[1] // MOST_HELD_OUT[0])
+    made = run.TrainingRun(
+        run=name,
+        outcome="refused",
+        reason=f"{rows} answers have a label and logged inputs: wanted {wanted}, of which three in "
+        "ten are kept for the comparison with the model in service; send more labels "
+        "(`fairway label`)",
+        package=None,
+        revision=None,
+        steps=(),
+        seconds=0.0,
+        folder=str(folder),
+    )
+    artifacts.write_json(folder / "run.json", made)
+    return made
 
 
 def main() -> None:
@@ -93,21 +161,11 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         config = loader.check(artifacts.read_json(arguments.config), where=str(arguments.config))
-        extra = arguments.home / "runs" / arguments.run / LABELLED
-        rows = write_labelled(
-            places.opened(arguments.home / "events.db"),
-            arguments.deployment,
-            namespace=config.namespace,
-            champion=arguments.champion,
-            limit=config.retraining.max_new_rows,
-            out=extra,
-        )
-        print(f"{rows} labelled rows join the training split", flush=True)
-        record = run.run_training(
-            with_labelled(config, extra),
+        record = train(
+            config,
             home=arguments.home,
+            deployment=arguments.deployment,
             champion=arguments.champion,
-            deploy=config.retraining.deploy,
             name=arguments.run,
         )
     except errors.FairwayError as error:

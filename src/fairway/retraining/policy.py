@@ -8,6 +8,9 @@ from typing import Any
 from fairway.config import sections
 from fairway.monitoring.drift import realised
 
+DAY = 86_400.0
+DOUBLED_MOST = 30  # times: more are past any bound, and no number any more
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossWords:
@@ -38,6 +41,8 @@ class Signals:
     drifted: bool = False  # a drift ticket is open
     running: str | None = None  # the run in progress
     last_run_at: float | None = None
+    fruitless: int = 0  # newest runs, one after the other, of which no challenger was deployed
+    first_label_at: float | None = None  # of the revision in service
     settled: bool = True  # no rollout is on its way
 
     @property
@@ -90,11 +95,11 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
         return wait(f"run {signals.running} is in progress")
     if not signals.settled:
         return wait("a rollout is on its way; its outcome comes first")
-    cool_down = section.cool_down.total_seconds()
+    cool_down = rest(section, fruitless=signals.fruitless)
     if signals.last_run_at is not None and now - signals.last_run_at < cool_down:
         return wait(
             f"the last run began {now - signals.last_run_at:.0f} s ago; the next may begin after "
-            f"{cool_down:.0f} s (coolDown)"
+            f"{cool_down:.0f} s (coolDown{_doubled(signals.fruitless)})"
         )
     if section.on_drift and signals.drifted:
         return Decision(
@@ -102,11 +107,14 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
             reason="a drift ticket is open (onDrift)",
             loss=loss,
         )
+    if signals.labelled < section.min_labels or loss is None:
+        return wait(f"{signals.labelled} of {section.min_labels} labels are in (minLabels)")
+    due = _refresh(section, signals, now=now)
+    if due is not None and signals.evidence < 1:
+        return Decision(start=True, reason=due, loss=loss)
     if signals.reference_loss is None or signals.bound is None:
         measured = "accuracy" if signals.task is None else "loss"
         return wait(f"the package in service records no test {measured} to compare with")
-    if signals.labelled < section.min_labels or loss is None:
-        return wait(f"{signals.labelled} of {section.min_labels} labels are in (minLabels)")
     words = CLASSES if signals.task is None else LOSSES
     here, then, edge = (
         words.shown(value)
@@ -122,4 +130,30 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
         loss=loss,
         reason=f"{seen}, {then} on the test split: {words.beyond} {edge} beyond chance "
         f"(at most {section.false_starts_per_month:g} such runs a month by chance)",
+    )
+
+
+def rest(section: sections.Retraining, *, fruitless: int) -> float:
+    """Return the seconds between two runs: the cool-down, doubled for each of the newest runs whose
+    challenger was not deployed."""
+    least = section.cool_down.total_seconds()
+    most = max(section.most_cool_down.total_seconds(), least)
+    return min(least * 2.0 ** min(fruitless, DOUBLED_MOST), most)
+
+
+def _doubled(fruitless: int) -> str:
+    return f", doubled for each of {fruitless} runs that deployed nothing" if fruitless else ""
+
+
+def _refresh(section: sections.Retraining, signals: Signals, *, now: float) -> str | None:
+    """Return why a challenger is due though no loss has risen, None where it is not."""
+    since = signals.last_run_at if signals.last_run_at is not None else signals.first_label_at
+    if section.refresh is None or since is None:
+        return None
+    if now - since < section.refresh.total_seconds():
+        return None
+    what = "the last run began" if signals.last_run_at is not None else "the first label came"
+    return (
+        f"{what} {(now - since) / DAY:.0f} days ago (refresh): a challenger is trained on the rows "
+        "since, and deployed where it is better on the newest"
     )

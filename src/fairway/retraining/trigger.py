@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fairway.config import sections
-from fairway.monitoring.drift import realised, watch
+from fairway.monitoring.drift import realised
 
-FIRST_DAYS = 1.0  # of the budget that a new revision begins with
+Late = tuple[float, float]  # when an answer was given (seconds), and its loss from 0 to 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,66 +22,70 @@ class Trigger:
     revision: str
     store: str  # identity of the event store that `after` is a place in
     after: int
-    at: float  # when it was looked at last
-    values: tuple[float, ...] = (0.0,) * len(realised.STAKES)
+    watch: Mapping[str, Any] | None = None  # as `realised.LossWatch` dumps it; None before a label
+    evidence: float = 0.0  # that the mean loss is above its limit: at 1 a run may start
     labels: int = 0  # that were taken in
+    first_at: float | None = None  # when the first answer was given whose label was taken in
     fired: bool = False  # until another revision is in service, or a run began
-
-    @property
-    def evidence(self) -> float:
-        """Return the evidence that the mean loss is above its limit: at 1 a run may start."""
-        return realised.FULL if self.fired else min(sum(self.values), realised.FULL)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def begun(*, revision: str, store: str, after: int, now: float) -> Trigger:
+def begun(*, revision: str, store: str, after: int) -> Trigger:
     """Return the trigger of a revision that is in service from now on."""
-    return Trigger(
-        revision=revision, store=store, after=after, at=now - FIRST_DAYS * watch.MONTH / 30
-    )
+    return Trigger(revision=revision, store=store, after=after)
 
 
 def read(kept: Mapping[str, Any] | None, *, revision: str, store: str) -> Trigger | None:
-    """Return what was kept of the same revision in the same store, None where it is another's."""
+    """Return what was kept of the same revision in the same store, None where it is another's, or
+    of a version before blocks were bet on."""
     if not kept or (kept.get("revision"), kept.get("store")) != (revision, store):
         return None
-    return Trigger(**{**kept, "values": tuple(kept["values"])})
+    return Trigger(**kept) if "watch" in kept else None
 
 
 def step(
     trigger: Trigger,
-    losses: Sequence[float],
+    late: Sequence[Late],
     *,
     section: sections.Retraining,
     limit: float,
     after: int,
-    now: float,
 ) -> Trigger:
-    """Take in the losses of answers whose labels came since, each from 0 to 1."""
-    if not losses:
+    """Take in the losses of answers whose labels came since, in the order in which they were
+    given."""
+    if not late:
         return replace(trigger, after=after)
-    watching = realised.LossWatch(
-        limit=limit,
-        false_starts_per_month=section.false_starts_per_month,
-        values=list(trigger.values),
-    )
-    spend = max(now - trigger.at, 0.0) / watch.MONTH
+    watching = _watching(trigger, section=section, limit=limit)
     fired = trigger.fired
-    for loss in losses:
-        fired = watching.look(loss, spend=spend, at=now) or fired
-        spend = 0.0
+    for at, loss in sorted(late):
+        fired = watching.look(loss, at=at) or fired
     return replace(
         trigger,
         after=after,
-        at=max(now, trigger.at),
-        values=tuple(watching.values),
-        labels=trigger.labels + len(losses),
+        watch=watching.dump(),
+        evidence=realised.FULL if fired else min(watching.evidence, realised.FULL),
+        labels=trigger.labels + len(late),
+        first_at=min(late)[0] if trigger.first_at is None else trigger.first_at,
         fired=fired,
     )
 
 
 def rearmed(trigger: Trigger) -> Trigger:
     """Return the trigger after a run began: what was seen was acted on."""
-    return replace(trigger, values=(0.0,) * len(realised.STAKES), fired=False)
+    if trigger.watch is None:
+        return replace(trigger, evidence=0.0, fired=False)
+    watching = realised.LossWatch.restored(trigger.watch)
+    watching.rearm()
+    return replace(trigger, watch=watching.dump(), evidence=0.0, fired=False)
+
+
+def _watching(
+    trigger: Trigger, *, section: sections.Retraining, limit: float
+) -> realised.LossWatch:
+    a_month = section.false_starts_per_month
+    if trigger.watch is None:
+        return realised.LossWatch(limit=limit, false_starts_per_month=a_month)
+    kept = {**trigger.watch, "limit": limit, "false_starts_per_month": a_month}
+    return realised.LossWatch.restored(kept)

@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate
 
 from fairway.monitoring.drift.edetector import DELAY, MOST_OF_ALL, EDetector, e_value
-from fairway.monitoring.drift.realised import LossWatch
+from fairway.monitoring.drift.realised import MONTH, LossWatch
 
 
 def test_the_mean_of_an_e_value_is_one_where_p_is_uniform() -> None:
@@ -84,7 +84,7 @@ def test_a_loss_within_its_limit_starts_nothing_more_often_than_the_budget_says(
         rng = np.random.default_rng(seed)
         watch = LossWatch(limit=0.2, false_starts_per_month=0.05)
         started += any(
-            watch.look(float(loss), spend=1 / 4000, at=float(at))
+            watch.look(float(loss), at=at * MONTH / 4000)
             for at, loss in enumerate(rng.random(4000) < 0.2)
         )
     # ten are expected at most, on the very limit; three standard deviations more are chance's
@@ -97,7 +97,7 @@ def test_a_loss_above_its_limit_is_found() -> None:
     found = [
         at
         for at, loss in enumerate(rng.random(3000) < 0.35)
-        if watch.look(float(loss), spend=1 / 4000, at=float(at))
+        if watch.look(float(loss), at=at * MONTH / 4000)
     ]
     assert found
-    assert found[0] < 400
+    assert found[0] < 800  # six days

@@ -456,6 +456,8 @@ def test_an_alert_starts_one_run_however_often_it_comes(stage: Stage) -> None:
     assert 'challenger_waiting{deployment="income",namespace="models"} 1.0' in fleet.series.text()
     assert jobs_of(stage) == ["income-retraining-1"]  # the last is not long enough ago
     stage.look(fleet, seconds=3700)
+    assert jobs_of(stage) == ["income-retraining-1"]  # its challenger was not asked for
+    stage.look(fleet, seconds=3700)
     assert jobs_of(stage) == ["income-retraining-1", "income-retraining-2"]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fairway import artifacts
+from fairway.monitoring.drift import realised
 from fairway.monitoring.eventstore import conclusions, places
 from fairway.pipelines import run
 from fairway.platforms.local import client, state, trainer
@@ -124,9 +125,14 @@ def labelled(answers: list[dict[str, Any]], truths: list[Any]) -> list[dict[str,
     return [*answers, *(made.label(f"r{i}", truth) for i, truth in enumerate(truths))]
 
 
+def by_days(number: int) -> float:
+    """Return when an answer was given: a hundred a day."""
+    return made.START + number * realised.DAY / 100
+
+
 def test_a_fall_of_accuracy_pages_with_both_accuracies(tmp_path: Path) -> None:
-    answers = [made.prediction(f"r{i}", revision="b" * 12) for i in range(100)]
-    events = labelled(answers, ["cat"] * 75 + ["dog"] * 25)
+    answers = [made.prediction(f"r{i}", revision="b" * 12, at=by_days(i)) for i in range(1000)]
+    events = labelled(answers, ["cat", "cat", "cat", "dog"] * 250)
     # of a package that states no loss
     [alert], _ = looked(tmp_path, events, {"testAccuracy": 0.95})
     assert (alert.name, alert.severity) == ("RealisedAccuracyLow", "page")
@@ -137,8 +143,8 @@ def test_a_fall_of_accuracy_pages_with_both_accuracies(tmp_path: Path) -> None:
 
 
 def test_a_rise_of_the_mean_loss_of_numbers_pages_with_both_losses(tmp_path: Path) -> None:
-    answers = [made.answered(f"r{i}", [1.0], revision="b" * 12) for i in range(100)]
-    [alert], _ = looked(tmp_path, labelled(answers, [4] * 100), {"testLoss": 0.1})
+    answers = [made.answered(f"r{i}", [1.0], revision="b" * 12, at=by_days(i)) for i in range(1000)]
+    [alert], _ = looked(tmp_path, labelled(answers, [4] * 1000), {"testLoss": 0.1})
     assert alert.name == "RealisedLossHigh"
     assert alert.summary == "income has a mean loss of 0.300, 0.100 on its test split"
     assert alert.description.startswith("Newest 100 labels: mean loss 0.300. Already done: nothing")

@@ -76,8 +76,16 @@ class Data(Section):
     ignore: tuple[str, ...] = ()
     """Columns to leave out: identifiers, what is only known afterwards."""
     extra: tuple[Path, ...] = ()
-    """Files of newly labelled rows (parquet) that join the training split; retraining writes them.
-    """
+    """Files of newly labelled rows (parquet, the oldest first) that join the training split;
+    retraining writes them."""
+    held_out: Annotated[int, Field(ge=0)] = 0
+    """Newest rows of `extra` that are the test split, in place of the source's: what a challenger is
+    compared on, and never trained on. Retraining sets it (`retraining.heldOut`); none by default:
+    three new rows in ten are then compared on beside the test split."""
+    sliding: bool = False
+    """On: new rows of `extra` take the place of the oldest, so that as many are learnt from as the
+    source has; its rows are taken to be in the order of their time. Retraining sets it
+    (`retraining.sliding`); off by default, where a person may have chosen the rows."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Divides the rows and draws `limit`; the data's own, so that no seed of a training moves a row
     to another split."""

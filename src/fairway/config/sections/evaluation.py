@@ -31,6 +31,10 @@ class Gate(Section):
     """What the primary metric of a challenger that is let through may be worse by, surely (95 %). One
     that may be worse than this but is not surely worse (90 %) is undecided: the rows are too few, and
     its shadow and canary decide."""
+    better: bool = False
+    """On: a challenger must be better than the model in service on the test rows, whatever `maxDrop`
+    and `maxCalibrationError` say. Runs that retraining begins set it, where the test rows are the
+    newest labelled ones; a run begun by hand may have other reasons than a better figure."""
     slice_threshold: float | None = None
     """What every slice with enough rows must reach in the primary metric; none by default."""
 

@@ -4,7 +4,7 @@ would have been trained. Pure."""
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from fairway.config import sections
 from fairway.evaluation import bounds
 from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
-from fairway.monitoring.drift import realised, watch, yardstick
+from fairway.monitoring.drift import realised, silence, watch, yardstick
 
 CONFIDENCE = 0.95  # of the bound of the reference's loss
 LOSSES_KEPT = 500  # newest ones, by which a ticket's mean loss is told and a ticket is resolved
@@ -65,9 +65,13 @@ def play(
             tickets.append(_told(look.ticket, row=ended - 1, at=float(served.at[ended - 1])))
     limit = _limit(reference, retraining=retraining)
     concept, started = _losses(reference, served, retraining=retraining, limit=limit)
+    still = _still(reference, served, size=watched.base)
+    unheard = _unheard(reference, served) if timed else []
     months = float(served.at[-1] - served.at[0]) / watch.MONTH
     return {
-        "tickets": sorted([*tickets, *concept], key=lambda ticket: int(ticket["row"])),
+        "tickets": sorted(
+            [*tickets, *concept, *still, *unheard], key=lambda ticket: int(ticket["row"])
+        ),
         "windows": windows,
         "tests": windows * len(watched.measures.streams),
         "budget": section.budget.model_dump(by_alias=True),
@@ -111,6 +115,48 @@ def _told(ticket: watch.Ticket, *, row: int, at: float) -> dict[str, Any]:
     }
 
 
+def _still(reference: Recorded, served: Recorded, *, size: int) -> list[dict[str, Any]]:
+    """Return a ticket for each stretch of windows in which a column of numbers stands still, as it
+    never did in the reference."""
+    tickets: list[dict[str, Any]] = []
+    for name in silence.watched(reference.columns):
+        before = False
+        for first in range(0, served.rows - size + 1, size):
+            window = served.columns[name][first : first + size]
+            is_still = silence.constant(window, reference.columns[name])
+            if is_still and not before:
+                ended = first + size - 1
+                evidence = {"value": 1.0, "since": float(served.at[first]), "still": size}
+                tickets.append(_silent("quality", served, row=ended, evidence=evidence, of=[name]))
+            before = is_still
+    return tickets
+
+
+def _unheard(reference: Recorded, served: Recorded) -> list[dict[str, Any]]:
+    """Return a ticket for each stretch of hours without a row, where the reference has some."""
+    counts = silence.hourly(reference.at)
+    tickets: list[dict[str, Any]] = []
+    for row in np.flatnonzero(np.diff(served.at) > silence.HOUR).tolist():
+        last, now = float(served.at[row]), float(served.at[row + 1])
+        chance = silence.quiet(counts, last_at=last, now=now)
+        if chance is not None:
+            evidence = {"value": 1.0, "since": last, "chance": chance}
+            tickets.append(_silent("traffic", served, row=row + 1, evidence=evidence, of=[]))
+    return tickets
+
+
+def _silent(
+    kind: str, served: Recorded, *, row: int, evidence: dict[str, Any], of: list[str]
+) -> dict[str, Any]:
+    return {
+        "at": float(served.at[row]),
+        "row": row,
+        "kind": kind,
+        "features": of,
+        "evidence": evidence,
+    }
+
+
 def _limit(reference: Recorded, *, retraining: sections.Retraining) -> float | None:
     """Return the mean loss that is still tolerated, None where the reference does not tell it."""
     if reference.losses is None:
@@ -135,33 +181,30 @@ def _losses(
     if reference.losses is None or served.losses is None or limit is None:
         return [], []
     known = reference.losses[np.isfinite(reference.losses)]
-    fresh = realised.LossWatch(
+    watching = realised.LossWatch(
         limit=limit, false_starts_per_month=retraining.false_starts_per_month
     )
-    watching = replace(fresh)
     tickets: list[dict[str, Any]] = []
     started: list[int] = []
     recent: deque[float] = deque(maxlen=LOSSES_KEPT)
-    last, rest, is_open = float(served.at[0]), -np.inf, False
+    rest, is_open = -np.inf, False
     for row in np.flatnonzero(np.isfinite(served.losses)).tolist():
         at = float(served.at[row])
         recent.append(float(served.losses[row]))
         lasts = len(recent) < LOSSES_KEPT or math.fsum(recent) > limit * LOSSES_KEPT
         is_open = is_open and lasts
         if at < rest:
-            last = at
             continue
         since = watching.began
-        if not watching.look(float(served.losses[row]), spend=(at - last) / watch.MONTH, at=at):
-            last = at
+        if not watching.look(float(served.losses[row]), at=at):
             continue
-        last, rest = at, at + retraining.cool_down.total_seconds()
+        rest = at + retraining.cool_down.total_seconds()
         started.append(row)
         if not is_open:
             tickets.append(_lost(served, row=row, since=since, limit=limit, known=known))
         is_open = True
         recent.clear()
-        watching = replace(fresh)
+        watching.rearm()
     return tickets, started
 
 
@@ -207,7 +250,7 @@ def described(record: Mapping[str, Any], *, timed: bool) -> str:
         lines.append(f"losses     {_told_above(record['lossLimit'])}")
     lines.append(f"tickets    {len(record['tickets'])}")
     lines += [
-        f"  row {ticket['row']:<9} {ticket['kind']:<10} {_words(ticket['evidence'])}"
+        f"  row {ticket['row']:<9} {ticket['kind']:<10} {_words(ticket['evidence'], ticket['features'])}"
         for ticket in record["tickets"]
     ]
     if record["retraining"]:
@@ -228,7 +271,13 @@ def _told_above(limit: float) -> str:
     )
 
 
-def _words(evidence: Mapping[str, Any]) -> str:
+def _words(evidence: Mapping[str, Any], features: list[str]) -> str:
+    if "still" in evidence:
+        return (
+            f"{features[0]} stands still through {evidence['still']} rows, as it never did before"
+        )
+    if "chance" in evidence:
+        return f"no row for an hour or more that usually has some (chance {evidence['chance']:.1g})"
     if "limit" in evidence:
         return (
             f"mean loss {evidence['after']:.3f}, {evidence['before']:.3f} in the reference: "

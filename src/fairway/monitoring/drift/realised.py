@@ -1,17 +1,38 @@
-"""Whether answers lose more than they may: an e-detector on requests, one bet for each label.
+"""Whether answers lose more than they may: an e-detector on labels, bet on in blocks.
 
-The mean loss may be at most `limit`. A bet on more is a fair game's at worst there (Waudby-Smith
-and Ramdas 2024, section 4): 1 + b (loss - limit) / limit. Several stakes b are laid side by side,
-and what is spent is the budget of false starts as time goes by (see `edetector`). How often labels
-are looked at changes nothing of the bound.
+Labels hang together: losses rise at noon and fall at night, and labels of one hour share their
+luck. So no bet is made on a label alone:
+
+* **Days.** A block is the labels of whole days, at least `LEAST_LABELS` of them, so that a daily
+  cycle is in each block as in any other. Its mean is taken for normal around `limit`, with the
+  scatter that blocks are seen to have: that of a binomial, times a dispersion (Wedderburn 1974;
+  McCullagh and Nelder 1989, section 4.5) told by the squared differences of successive blocks (von
+  Neumann 1941), which a lasting rise does not widen. The bet exp(s z - s^2 / 2) is a fair game's at
+  worst then (Robbins 1970). Until blocks have shown their scatter it is thought to be wide.
+* **Sudden falls.** A day is long where everything is wrong: the mean of each `LEAST_LABELS` labels
+  is bet on being above `sudden_limit` (1 + b (mean - limit) / limit, Waudby-Smith and Ramdas 2024,
+  section 4), as high as the worst hour may be, for any dependence within them.
+
+Half of the budget of false starts is spent on each as time goes by (see `edetector`). How often
+labels are looked at changes nothing: what counts is when answers were given.
 """
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
+DAY = 86_400.0
+MONTH = 30 * DAY
 FULL = 1.0
-STAKES = (0.05, 0.1, 0.2, 0.4, 0.8)  # parts of the stake that a loss of nothing would cost
+LEAST_LABELS = 50  # of a block: the mean of fewer is far from normal
+STEPS = (0.25, 0.5, 1.0)  # stakes on a block: shifts of its mean in standard deviations
+STAKES = (0.2, 0.5, 0.95)  # parts of the stake that a loss of nothing would cost
+SUDDEN_ODDS = 2.0  # of a loss, as against those of the limit: no usual hour is as bad
+DISPERSION, DISPERSION_WEIGHT = 4.0, 4.0  # what is thought before blocks are seen, worth so many
+LEAST_DISPERSION = 0.25  # losses of quantities scatter less than those of classes
 LEAST_LIMIT = 1e-3  # a limit of nothing could not be bet on
+FIRST_SECONDS = DAY  # of the budget that a watch begins with
 
 
 def limit(bound: float, *, allowed: float) -> float:
@@ -20,33 +41,144 @@ def limit(bound: float, *, allowed: float) -> float:
     return min(bound + allowed, 1.0)
 
 
+def sudden_limit(limit: float) -> float:
+    """Return the mean loss of `LEAST_LABELS` labels that no usual hour reaches."""
+    return SUDDEN_ODDS * limit / (1 + (SUDDEN_ODDS - 1) * limit)
+
+
+@dataclass(kw_only=True)
+class Block:
+    """Labels that are bet on together."""
+
+    labels: int = 0
+    lost: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        return self.lost / self.labels
+
+    def add(self, loss: float) -> None:
+        self.labels += 1
+        self.lost += loss
+
+
+@dataclass(kw_only=True)
+class Bets:
+    """Evidence of several stakes side by side, and until when its budget is spent."""
+
+    values: list[float]
+    spent_at: float | None = None
+
+    def bet(self, factors: list[float], *, budget: float, at: float) -> None:
+        """Multiply by the outcome, where `budget` is the false starts in a month."""
+        since = at - FIRST_SECONDS if self.spent_at is None else self.spent_at
+        share = budget * max(at - since, 0.0) / MONTH / len(self.values)
+        self.values = [
+            (value + share) * factor for value, factor in zip(self.values, factors, strict=True)
+        ]
+        self.spent_at = max(since, at)
+
+
 @dataclass(kw_only=True)
 class LossWatch:
     """Evidence that the mean loss, each from 0 to 1, is above `limit`."""
 
     limit: float
     false_starts_per_month: float
-    values: list[float] = field(default_factory=lambda: [0.0] * len(STAKES))
+    days: Bets = field(default_factory=lambda: Bets(values=[0.0] * len(STEPS)))
+    sudden: Bets = field(default_factory=lambda: Bets(values=[0.0] * len(STAKES)))
+    block: Block = field(default_factory=Block)  # of days
+    day: int | None = None  # in which the block began
+    before: Block | None = None
+    few: Block = field(default_factory=Block)
+    scatter: float = DISPERSION * DISPERSION_WEIGHT  # squared differences of blocks, added up
+    weight: float = DISPERSION_WEIGHT
     began: float | None = None  # since when the evidence is no longer chance's
+    reached: bool = False  # the evidence is full
 
     @property
     def evidence(self) -> float:
-        return math.fsum(self.values)
+        return math.fsum([*self.days.values, *self.sudden.values])
 
-    def look(self, loss: float, *, spend: float, at: float) -> bool:
-        """Take in one loss, where `spend` months have passed since the last; True where the mean
-        has been above the limit."""
-        limit = max(self.limit, LEAST_LIMIT)
-        share = spend * self.false_starts_per_month / len(STAKES)
-        self.values = [
-            (value + share) * (1 + stake * (loss - limit) / limit)
-            for value, stake in zip(self.values, STAKES, strict=True)
-        ]
+    @property
+    def dispersion(self) -> float:
+        """Return how much wider blocks scatter than labels that hang on nothing."""
+        return max(self.scatter / self.weight, LEAST_DISPERSION)
+
+    def look(self, loss: float, *, at: float) -> bool:
+        """Take in the loss of an answer that was given `at` (seconds); True where the mean has been
+        above the limit."""
+        day = math.floor(at / DAY)
+        if self.day is None:
+            self.day = day
+        if day > self.day and self.block.labels >= LEAST_LABELS:
+            self._close_days(at=day * DAY)
+            self.block, self.day = Block(), day
+            self._note(at=at)
+        self.block.add(loss)
+        self.few.add(loss)
+        if self.few.labels == LEAST_LABELS:
+            self._close_few(at=at)
+            self.few = Block()
+            self._note(at=at)
+        return self.reached
+
+    def rearm(self) -> None:
+        """Forget the evidence, which was acted on; how blocks scatter is known still."""
+        self.days.values = [0.0] * len(STEPS)
+        self.sudden.values = [0.0] * len(STAKES)
+        self.began, self.reached = None, False
+
+    def dump(self) -> dict[str, Any]:
+        """Return the watch as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def restored(cls, kept: Mapping[str, Any]) -> Self:
+        """Return the watch that was dumped."""
+        before = kept["before"]
+        made: dict[str, Any] = {
+            **kept,
+            "days": Bets(**kept["days"]),
+            "sudden": Bets(**kept["sudden"]),
+            "block": Block(**kept["block"]),
+            "few": Block(**kept["few"]),
+            "before": None if before is None else Block(**before),
+        }
+        return cls(**made)
+
+    def _close_days(self, *, at: float) -> None:
+        tolerated = min(max(self.limit, LEAST_LIMIT), 1 - LEAST_LIMIT)
+        deviation = math.sqrt(self.dispersion * tolerated * (1 - tolerated) / self.block.labels)
+        z = (self.block.mean - tolerated) / deviation
+        factors = [math.exp(min(step * z - step**2 / 2, 700.0)) for step in STEPS]
+        self.days.bet(factors, budget=self.false_starts_per_month / 2, at=at)
+        if self.before is not None:
+            self.scatter += _scatter(self.before, self.block)
+            self.weight += 1
+        self.before = self.block
+
+    def _close_few(self, *, at: float) -> None:
+        tolerated = max(sudden_limit(self.limit), LEAST_LIMIT)
+        off = (self.few.mean - tolerated) / tolerated
+        factors = [1 + stake * off for stake in STAKES]
+        self.sudden.bet(factors, budget=self.false_starts_per_month / 2, at=at)
+
+    def _note(self, *, at: float) -> None:
+        self.reached = self.evidence >= FULL
         if self.evidence < FULL / 100:
             self.began = None
         elif self.began is None:
             self.began = at
-        if self.evidence < FULL:
-            return False
-        self.values = [min(value, FULL) for value in self.values]
-        return True
+        if self.reached:
+            for bets in (self.days, self.sudden):
+                bets.values = [min(value, FULL) for value in bets.values]
+
+
+def _scatter(one: Block, other: Block) -> float:
+    """Return the squared difference of two means, as a multiple of what it is on the average where
+    labels hang on nothing."""
+    labels = one.labels + other.labels
+    mean = (one.lost + other.lost) / labels
+    variance = max(mean * (1 - mean), LEAST_LIMIT)
+    return (one.mean - other.mean) ** 2 / (variance * (1 / one.labels + 1 / other.labels))

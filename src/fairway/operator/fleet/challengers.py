@@ -112,6 +112,8 @@ class Challengers:
         found, forbidden = self._newest(turn)
         turn = dataclasses.replace(turn, forbidden=forbidden)
         kept = LoopState.of(turn.store.conclusions.mark(turn.mark))
+        if found.digest not in (None, turn.digest):
+            kept = dataclasses.replace(kept, fruitless=0)  # its challenger was asked for
         watching = turn.labels(kept)
         decision = turn.decide(watching, kept, running=found.name if found.active else None)
         self._show(turn, key, watching, found)
@@ -126,7 +128,9 @@ class Challengers:
                 reason=decision.reason,
             )
             rearmed = None if watching is None else trigger.rearmed(watching)
-            turn.keep(LoopState(rearmed, runs=number, last_run_at=turn.now))
+            turn.keep(
+                LoopState(rearmed, runs=number, last_run_at=turn.now, fruitless=kept.fruitless + 1)
+            )
             self._asked.pop(key, None)
             self._series.runs.labels(*key, "started").inc()
             self._series.last.labels(*key).set(turn.now)
@@ -139,7 +143,7 @@ class Challengers:
             )
             found = jobs.TrainingJob(name=name, started_at=turn.now, outcome="Running")
         elif turn.moved(watching, kept):
-            turn.keep(LoopState(watching, runs=kept.runs, last_run_at=kept.last_run_at))
+            turn.keep(dataclasses.replace(kept, watching=watching))
         self._count(key, found)
         return _said(decision.reason, found, start=decision.start), found.name
 
@@ -162,7 +166,8 @@ class Challengers:
         evidence = 0.0 if watching is None else min(watching.evidence, 1.0)
         self._series.evidence.labels(*key, turn.revision).set(evidence)
         self._series.active.labels(*key).set(found.active)
-        self._series.waiting.labels(*key).set(_waits(turn.owner, found))
+        waits = found.outcome == "Succeeded" and found.digest == turn.digest
+        self._series.waiting.labels(*key).set(waits)
         if found.started_at is not None:
             self._series.last.labels(*key).set(found.started_at)
 
@@ -183,6 +188,7 @@ class LoopState:
     watching: trigger.Trigger | None
     runs: int = 0
     last_run_at: float | None = None
+    fruitless: int = 0  # runs before the newest, of which no challenger was asked for
     raw: Mapping[str, Any] | None = None  # of the trigger, as it was read
 
     @classmethod
@@ -193,6 +199,7 @@ class LoopState:
             None,
             runs=int(mark.get("runs", 0)),
             last_run_at=mark.get("lastRunAt"),
+            fruitless=int(mark.get("fruitless", 0)),
             raw=mark.get("trigger"),
         )
 
@@ -201,6 +208,7 @@ class LoopState:
             "trigger": None if self.watching is None else self.watching.to_json(),
             "runs": self.runs,
             "lastRunAt": self.last_run_at,
+            "fruitless": self.fruitless,
         }
 
 
@@ -227,6 +235,11 @@ class LabelTurn:
         return str(self.owner["metadata"]["name"])
 
     @property
+    def digest(self) -> str:
+        """Return the digest of the package that is asked for."""
+        return str(self.owner["spec"]["model"]["digest"])
+
+    @property
     def mark(self) -> str:
         return f"retraining/{self.name}"
 
@@ -242,20 +255,21 @@ class LabelTurn:
             first = self.store.history.first(
                 self.name, namespace=self.namespace, revision=self.revision
             )
-            found = trigger.begun(
-                revision=self.revision, store=position.store, after=first, now=self.now
-            )
+            found = trigger.begun(revision=self.revision, store=position.store, after=first)
         after, joined = self.store.evidence.labelled(
             self.name, after=found.after, gauge=self.revision
         )
-        losses = [one.wrong / one.rows for one in joined if one.revision == self.revision]
+        late = [
+            (one.predicted_at, one.wrong / one.rows)
+            for one in joined
+            if one.revision == self.revision
+        ]
         return trigger.step(
             found,
-            losses,
+            late,
             section=self.section,
             limit=policy.limit(self.section, bound=bound),
             after=after,
-            now=self.now,
         )
 
     def moved(self, watching: trigger.Trigger | None, kept: LoopState) -> bool:
@@ -288,6 +302,8 @@ class LabelTurn:
             running=running,
             drifted=False,
             last_run_at=kept.last_run_at,
+            fruitless=kept.fruitless,
+            first_label_at=None if watching is None else watching.first_at,
             settled=self.owner.get("status", {}).get("phase") in SETTLED,
         )
         decision = policy.decide(self.section, signals=signals, now=self.now)
@@ -308,7 +324,7 @@ class LabelTurn:
         return policy.Decision(start=True, reason=f"alert {asked.alert} fires", loss=decision.loss)
 
     def _cooling(self, signals: policy.Signals) -> bool:
-        cool_down = self.section.cool_down.total_seconds()
+        cool_down = policy.rest(self.section, fruitless=signals.fruitless)
         return signals.last_run_at is not None and self.now - signals.last_run_at < cool_down
 
     def _vetoed(self, decision: policy.Decision) -> policy.Decision:
@@ -333,11 +349,6 @@ class LabelTurn:
         if kept.watching is None and not kept.runs:
             return
         self.store.conclusions.set_mark(self.mark, kept.to_json())
-
-
-def _waits(owner: Mapping[str, Any], found: jobs.TrainingJob) -> bool:
-    """Say whether a challenger was made and nothing else is asked for since."""
-    return found.outcome == "Succeeded" and found.digest == owner["spec"]["model"]["digest"]
 
 
 def _said(reason: str, found: jobs.TrainingJob, *, start: bool) -> Json:

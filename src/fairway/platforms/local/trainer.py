@@ -78,7 +78,7 @@ class Trainer:
             limit=section.min_labels,
         )
         asked = deployment.retraining.get("asked")
-        watching = self._labels(deployment, stable, section, now=now)
+        watching = self._labels(deployment, stable, section)
         signals = policy.Signals(
             labelled=known.rows,
             lost=known.lost,
@@ -89,6 +89,8 @@ class Trainer:
             running=deployment.retraining.get("running"),
             drifted=self._drifted(deployment.name),
             last_run_at=deployment.retraining.get("lastRunAt"),
+            fruitless=deployment.retraining.get("fruitless", 0),
+            first_label_at=watching.first_at,
             settled=deployment.state.phase in (Phase.STABLE, Phase.ROLLED_BACK),
         )
         decision = policy.decide(section, signals=signals, now=now)
@@ -109,8 +111,6 @@ class Trainer:
         deployment: state.Deployment,
         stable: state.LocalRevision,
         section: sections.Retraining,
-        *,
-        now: float,
     ) -> trigger.Trigger:
         """Take in the labels that came since the last look. The evidence is kept beside them: the
         deployment's own record is written where something is decided, not at every look."""
@@ -123,7 +123,7 @@ class Trainer:
             first = self._events.history.first(
                 deployment.name, namespace=namespace, revision=stable.revision
             )
-            kept = trigger.begun(revision=stable.revision, store=store, after=first, now=now)
+            kept = trigger.begun(revision=stable.revision, store=store, after=first)
         bound = policy.reference_bound(stable.facts)
         if bound is None:
             return kept
@@ -134,10 +134,14 @@ class Trainer:
             until=kept.after + LABELS_A_LOOK,
             gauge=stable.revision,
         )
-        losses = [one.wrong / one.rows for one in joined if one.revision == stable.revision]
+        late = [
+            (one.predicted_at, one.wrong / one.rows)
+            for one in joined
+            if one.revision == stable.revision
+        ]
         limit = policy.limit(section, bound=bound)
-        found = trigger.step(kept, losses, section=section, limit=limit, after=after, now=now)
-        if is_new or losses or found.after - kept.after >= UNLABELLED:
+        found = trigger.step(kept, late, section=section, limit=limit, after=after)
+        if is_new or late or found.after - kept.after >= UNLABELLED:
             self._keep(deployment, found)
         return found
 
@@ -305,9 +309,12 @@ def _note_end(
         f"{outcome}: {record['reason']}" if record is not None else _last_line(folder / "log.txt")
     )
     how = "" if status is None else f" with status {status}"
+    bore = outcome in ("packaged", "deployed")
+    fruitless = 0 if bore else deployment.retraining.get("fruitless", 0) + 1
+    ended = {"running": None, "outcome": outcome, "said": said, "fruitless": fruitless}
     known.save_retraining(
         deployment.name,
-        {**deployment.retraining, "running": None, "outcome": outcome, "said": said},
+        {**deployment.retraining, **ended},
         event=states.Event(now, "RetrainingEnded", f"run {name} ended{how}: {said}"),
     )
 

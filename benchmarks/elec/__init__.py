@@ -1,0 +1,1 @@
+"""A market whose rules move: when to train again, and whether to deploy."""
