@@ -184,7 +184,7 @@ def test_a_shift_is_one_ticket_whoever_watches_and_an_alert_trains_one_challenge
         until(lambda: len(concluded(system)[0]) >= windows + 15)
         assert monitoring(system)["drift"] == "Usual"
         world.apply(system, asked)
-        world.until(system, NAME, world.digest_in_service(model))
+        world.until(system, NAME, world.rolled_back)  # superseded by what is in service
 
         people.shift = 2.0
         ticket = until(lambda: monitoring(system).get("ticket"))
