@@ -375,7 +375,7 @@ def failing(stage: Stage) -> watching.Fleet:
     stage.show()
     fleet = stage.monitor()
     stage.look(fleet)
-    for _ in range(6):
+    for _ in range(20):
         stage.label(stage.serve(), "dog")  # all answers are cat
     return fleet
 
