@@ -237,3 +237,26 @@ def test_a_history_shorter_than_a_window_says_so(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "reference.csv", index=False)
     frame[:49].to_csv(tmp_path / "rows.csv", index=False)
     assert "0 tests: fewer rows than one window" in replay(tmp_path, "-o", "text").stdout
+
+
+def test_a_column_that_stands_still_and_hours_without_a_row_are_told(tmp_path: Path) -> None:
+    """A mean that stays where it was moves no window."""
+    rng = np.random.default_rng(10)
+    frame = made(8000, rng)
+    frame["at"] = pd.date_range("2026-03-01", periods=8000, freq="2min")
+    frame[:4000].to_csv(tmp_path / "reference.csv", index=False)
+    rows = frame[4000:].reset_index(drop=True)
+    rows.loc[1000:1100, "age"] = 40.0
+    rows = rows.drop(index=range(2000, 2100))
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    tickets = told(tmp_path, "--time", "at")["tickets"]
+    assert [(one["kind"], one["features"]) for one in tickets] == [
+        ("quality", ["age"]),
+        ("traffic", []),
+    ]
+    still, silent = tickets
+    assert 1049 <= still["row"] <= 1149
+    assert silent["row"] == 2000
+    done = replay(tmp_path, "--time", "at", "-o", "text")
+    assert "age stands still through 50 rows, as it never did before" in done.stdout
+    assert "no row for an hour or more that usually has some" in done.stdout
