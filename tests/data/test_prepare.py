@@ -118,6 +118,30 @@ def test_extra_rows_join_training_or_recent_unless_they_equal_a_held_out_row(tmp
     assert more.version != record.version
 
 
+def test_the_newest_extra_rows_are_the_test_split_and_none_of_them_is_learnt_from(tmp_path):
+    frame = made.frame()
+    record = prepared(tmp_path, frame)
+    new = made.frame(40, seed=9).assign(income=np.arange(40.0))
+    learnt = splits.load(tmp_path / "d").train.rows[:1]
+    # the newest row was learnt from by the model in service, and came once more before
+    pd.concat([new[:1], new, new[:1], frame.iloc[learnt]]).to_parquet(tmp_path / "new.parquet")
+    section = {"extra": (tmp_path / "new.parquet",), "held_out": 12}
+    more = prepared(tmp_path, frame, **section)
+    assert (more.rows["test"], "recent" in more.rows) == (12, False)
+    data = splits.load(tmp_path / "d")
+    assert data.test.columns["income"][:10].tolist() == list(range(30, 40))
+    kept = record.rows["train"] + record.rows["validation"] - 1
+    assert more.rows["train"] + more.rows["validation"] == kept + 30 - 1
+    seen = np.concatenate([data.train.columns["income"], data.validation.columns["income"]])
+    assert not np.isin(data.test.columns["income"], seen).any()
+    sliding = prepared(tmp_path, frame, **section, sliding=True)
+    assert [sliding.rows[name] for name in ("train", "validation")] == [
+        record.rows[name] for name in ("train", "validation")
+    ]
+    rows = splits.load(tmp_path / "d").train.rows
+    assert (rows == splits.NEW).sum() == (data.train.rows == splits.NEW).sum()
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -71,7 +71,9 @@ def join(
         if section.held_out and number == len(section.extra):
             _renew(content, rows, section=section, identities=identities)
         else:
-            sentences += _add(content, rows, identities=identities, file=file)
+            sentences += _add(
+                content, rows, identities=identities, of=strange + len(rows), file=file
+            )
     if section.sliding:
         for name, most in learnt.items():
             content[name] = _newest(content[name], most)
@@ -112,7 +114,12 @@ def _read(file: Path, known: Schema) -> tuple[Fresh, int]:
 
 
 def _add(
-    content: Content, rows: Fresh, *, identities: Mapping[str, NDArray[Any]], file: Path
+    content: Content,
+    rows: Fresh,
+    *,
+    identities: Mapping[str, NDArray[Any]],
+    of: int,
+    file: Path,
 ) -> list[str]:
     """Divide the rows between training and `recent`; those that equal a validation or test row are
     left out, so that the test stays unseen."""
@@ -125,7 +132,7 @@ def _add(
     if not equal.any():
         return []
     return [
-        f"{equal.sum()} of {len(rows)} newly labelled rows in {file.name} were left out: "
+        f"{equal.sum()} of {of} newly labelled rows in {file.name} were left out: "
         "they equal validation or test rows"
     ]
 

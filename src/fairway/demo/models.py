@@ -58,7 +58,12 @@ CONFIG: dict[str, Any] = {
         ],
     },
     "monitoring": {"interval": "1s", "learn": {"rows": 1000, "duration": "0s"}},
-    "retraining": {"minLabels": 200, "coolDown": "60s", "maxNewRows": 1000},
+    "retraining": {
+        "minLabels": 200,
+        "coolDown": "60s",
+        "maxNewRows": 1000,
+        "falseStartsPerMonth": 10,  # the story has minutes: no day of labels passes
+    },
 }
 # A is trained for too short a time, as first models are; B for as long as it takes.
 TRAINED: dict[str, dict[str, Any]] = {"A": {"epochs": 6}, "B": {"epochs": 30}, "C": {"epochs": 30}}

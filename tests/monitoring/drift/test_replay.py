@@ -273,3 +273,26 @@ def test_a_river_that_is_not_there_gets_a_sentence(monkeypatch: pytest.MonkeyPat
     with pytest.raises(errors.UsageError, match="asks river for its detectors"):
         beside.alarms(np.zeros(10), ["adwin"])
     assert beside.alarms(np.zeros(10), []) == {}
+
+
+def test_a_column_that_stands_still_and_hours_without_a_row_are_told(tmp_path: Path) -> None:
+    """A mean that stays where it was moves no window."""
+    rng = np.random.default_rng(10)
+    frame = made(8000, rng)
+    frame["at"] = pd.date_range("2026-03-01", periods=8000, freq="2min")
+    frame[:4000].to_csv(tmp_path / "reference.csv", index=False)
+    rows = frame[4000:].reset_index(drop=True)
+    rows.loc[1000:1100, "age"] = 40.0
+    rows = rows.drop(index=range(2000, 2100))
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    tickets = told(tmp_path, "--time", "at")["tickets"]
+    assert [(one["kind"], one["features"]) for one in tickets] == [
+        ("quality", ["age"]),
+        ("traffic", []),
+    ]
+    still, silent = tickets
+    assert 1049 <= still["row"] <= 1149
+    assert silent["row"] == 2000
+    done = replay(tmp_path, "--time", "at", "-o", "text")
+    assert "age stands still through 50 rows, as it never did before" in done.stdout
+    assert "no row for an hour or more that usually has some" in done.stdout
