@@ -51,7 +51,7 @@ INHIBITIONS = (
     # shards know no deployment: what is told while one does not look may be of long ago
     Inhibition(
         sources=("MonitorStale", "ShardWithoutLeader"),
-        targets=("DriftTicket", "DriftWindowFailed"),
+        targets=("DriftTicket", "DriftWindowFailed", "SilentFailure"),
         of=(),
     ),
     Inhibition(sources=("ShardWithoutLeader",), targets=("MonitorStale",), of=("namespace",)),

@@ -25,6 +25,7 @@ VALUES = {  # of labels; each combination is a series
     "type": ("prediction", "label"),
     "drifted": ("true", "false"),
     "feature": ("age", "hours"),
+    "column": ("age",),
     "error": ("DataError",),
     "class": ("cat", "dog"),
     "kind": ("covariate",),

@@ -162,3 +162,15 @@ def test_a_look_without_labels_moves_the_place_alone() -> None:
     one = fed(begun(), drawn("independent", 0.1, 7, labels=100), each=100)
     assert trigger.step(one, [], section=SECTION, limit=LIMIT, after=99).after == 99
     assert trigger.step(one, [], section=SECTION, limit=LIMIT, after=99).watch == one.watch
+
+
+def test_where_hours_lose_alike_a_moderate_rise_is_told_within_some_hundred_labels() -> None:
+    rng = np.random.default_rng(4)
+    losses = np.concatenate([rng.random(2000) < 0.03, rng.random(2000) < 0.18]).astype(float)
+    told = {}
+    for cycle in (1.0, realised.DAY):
+        watching = realised.LossWatch(limit=0.08, false_starts_per_month=0.05, cycle_seconds=cycle)
+        looked = (watching.look(float(loss), at=10.0 * row) for row, loss in enumerate(losses))
+        told[cycle] = next((row for row, reached in enumerate(looked) if reached), len(losses))
+    assert 2000 < told[1.0] <= 2500
+    assert told[1.0] < told[realised.DAY]

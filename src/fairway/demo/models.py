@@ -62,7 +62,7 @@ CONFIG: dict[str, Any] = {
         "minLabels": 200,
         "coolDown": "60s",
         "maxNewRows": 1000,
-        "falseStartsPerMonth": 10,  # the story has minutes: no day of labels passes
+        "cycle": "1s",  # the story has minutes, and its pictures no hour
     },
 }
 # A is trained for too short a time, as first models are; B for as long as it takes.

@@ -2,7 +2,7 @@
 many of the last ones drifted."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import prometheus_client
@@ -71,6 +71,13 @@ class Exporter:
             (*ARM, "kind", "part", "unit"),
             registry=registry,
         )
+        self._still = prometheus_client.Gauge(
+            "fairway_monitoring_column_still",
+            "1 while a column stood still through the newest window, as it never did before.",
+            (*ARM, "column"),
+            registry=registry,
+        )
+        self._stood: dict[tuple[str, ...], set[str]] = {}
         self._evidence = prometheus_client.Gauge(
             "fairway_monitoring_drift_evidence",
             "Evidence of a shift under the budget of false tickets; at 1 a ticket opens.",
@@ -128,6 +135,8 @@ class Exporter:
                 gauge.remove(*arm)
         for labels in self._told.pop(arm, set()):
             self._shift.remove(*arm, *labels)
+        for column in self._stood.pop(arm, set()):
+            self._still.remove(*arm, column)
 
     def watch(self, *, namespace: str, deployment: str, revision: str) -> None:
         """Make the series start at 0, so that the first drifted window, and the first that fails,
@@ -158,6 +167,16 @@ class Exporter:
         self._told[arm] = set(shown)
         self._evidence.labels(*arm).set(evidence)
         self._learning.labels(*arm).set(learning)
+
+    def still(
+        self, columns: Sequence[str], *, namespace: str, deployment: str, revision: str
+    ) -> None:
+        """Show which columns stood still through the newest window; those that move again are 0."""
+        arm = (namespace, deployment, revision, "stable")
+        stood = self._stood.setdefault(arm, set())
+        stood |= set(columns)
+        for column in stood:
+            self._still.labels(*arm, column).set(column in columns)
 
     def window(
         self,

@@ -284,6 +284,12 @@ class Keeper:
     def _tell_silence(self, window: windows.Window, *, now: float) -> None:
         still = silence.frozen(window.arrays, self._watching.reference)
         name, deployment = silence.ALERT, self.watched.deployment
+        self._series.still(
+            still,
+            namespace=self.watched.namespace,
+            deployment=deployment,
+            revision=self.watched.revision,
+        )
         if not still:
             self._events.conclusions.resolve_alert(
                 name=name, deployment=deployment, at=now, resolution=silence.RESOLUTION

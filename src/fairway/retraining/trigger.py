@@ -84,8 +84,12 @@ def rearmed(trigger: Trigger) -> Trigger:
 def _watching(
     trigger: Trigger, *, section: sections.Retraining, limit: float
 ) -> realised.LossWatch:
-    a_month = section.false_starts_per_month
-    if trigger.watch is None:
-        return realised.LossWatch(limit=limit, false_starts_per_month=a_month)
-    kept = {**trigger.watch, "limit": limit, "false_starts_per_month": a_month}
-    return realised.LossWatch.restored(kept)
+    asked: dict[str, Any] = {
+        "limit": limit,
+        "false_starts_per_month": section.false_starts_per_month,
+        "cycle_seconds": section.cycle.total_seconds(),
+    }
+    # cycles of another length are counted otherwise
+    if trigger.watch is None or trigger.watch["cycle_seconds"] != asked["cycle_seconds"]:
+        return realised.LossWatch(**asked)
+    return realised.LossWatch.restored({**trigger.watch, **asked})

@@ -25,6 +25,10 @@ class Retraining(Section):
     false_starts_per_month: Annotated[float, Field(gt=0, le=10)] = 0.05
     """Runs in 30 days that begin although the loss has not risen by more than `maxLossIncrease`: one
     in twenty months is less than other causes start."""
+    cycle: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(days=1)
+    """After which losses repeat: labels of whole cycles, at least 50, are judged together, so that a
+    usual noon starts no run. A fall to twice the odds of what is tolerated is told within some
+    hundred labels whatever it is. Minutes, where answers of all hours lose alike."""
     on_drift: bool = False
     """Drift alone does not start a run by default: inputs may shift without harm."""
     cool_down: Duration = timedelta(hours=6)

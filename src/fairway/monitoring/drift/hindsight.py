@@ -182,7 +182,9 @@ def _losses(
         return [], []
     known = reference.losses[np.isfinite(reference.losses)]
     watching = realised.LossWatch(
-        limit=limit, false_starts_per_month=retraining.false_starts_per_month
+        limit=limit,
+        false_starts_per_month=retraining.false_starts_per_month,
+        cycle_seconds=retraining.cycle.total_seconds(),
     )
     tickets: list[dict[str, Any]] = []
     started: list[int] = []

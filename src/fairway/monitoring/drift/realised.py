@@ -85,10 +85,11 @@ class LossWatch:
 
     limit: float
     false_starts_per_month: float
+    cycle_seconds: float = DAY  # after which losses repeat: a block is the labels of whole ones
     days: Bets = field(default_factory=lambda: Bets(values=[0.0] * len(STEPS)))
     sudden: Bets = field(default_factory=lambda: Bets(values=[0.0] * len(STAKES)))
     block: Block = field(default_factory=Block)  # of days
-    day: int | None = None  # in which the block began
+    day: int | None = None  # the cycle in which the block began
     before: Block | None = None
     few: Block = field(default_factory=Block)
     scatter: float = DISPERSION * DISPERSION_WEIGHT  # squared differences of blocks, added up
@@ -108,11 +109,11 @@ class LossWatch:
     def look(self, loss: float, *, at: float) -> bool:
         """Take in the loss of an answer that was given `at` (seconds); True where the mean has been
         above the limit."""
-        day = math.floor(at / DAY)
+        day = math.floor(at / self.cycle_seconds)
         if self.day is None:
             self.day = day
         if day > self.day and self.block.labels >= LEAST_LABELS:
-            self._close_days(at=day * DAY)
+            self._close_days(at=day * self.cycle_seconds)
             self.block, self.day = Block(), day
             self._note(at=at)
         self.block.add(loss)
