@@ -95,18 +95,22 @@ def system(fairway: Cluster) -> Iterator[Cluster]:
 def alertmanager(
     system: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[watchers.Alertmanager]:
-    address = system.kubectl(
-        "--namespace",
-        SYSTEM,
-        "get",
-        "service",
-        "fairway-monitor",
-        "--output=jsonpath={.spec.clusterIP}",
-    ).stdout.strip()
+    selector = {"app.kubernetes.io/part-of": "fairway", "app.kubernetes.io/component": "monitor"}
+    service = {  # at a port of the node: the tests run beside the cluster
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "monitor-of-tests", "namespace": SYSTEM},
+        "spec": {"type": "NodePort", "selector": selector, "ports": [{"port": 8082}]},
+    }
+    made = system.kubectl(
+        "apply", "--server-side", "--output=json", "--filename=-", input=yaml.safe_dump(service)
+    )
+    port = json.loads(made.stdout)["spec"]["ports"][0]["nodePort"]
     with watchers.watching(
-        tmp_path_factory.mktemp("watching"), target=f"{address}:8082", token=TOKEN
+        tmp_path_factory.mktemp("watching"), target=f"{system.address}:{port}", token=TOKEN
     ) as found:
         yield found
+    system.kubectl("--namespace", SYSTEM, "delete", "service", "monitor-of-tests")
 
 
 def until(true: Callable[[], Any], *, seconds: float = 120) -> Any:
