@@ -62,7 +62,9 @@ CONFIG: dict[str, Any] = {
         "minLabels": 200,
         "coolDown": "60s",
         "maxNewRows": 1000,
-        "cycle": "1s",  # the story has minutes, and its pictures no hour
+        # the story has minutes, and its pictures no hour: 960 labels must do
+        "cycle": "1s",
+        "falseStartsPerMonth": 1,
     },
 }
 # A is trained for too short a time, as first models are; B for as long as it takes.
