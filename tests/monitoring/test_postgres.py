@@ -127,7 +127,7 @@ def test_it_answers_as_sqlite_does(
         assert answers(one) == answers(two)
 
 
-WRITES = ("REMOVE_", "REFRESH_", "OPEN_", "RESOLVE_", "SET_", "KEEP_")
+WRITES = ("REMOVE_", "REFRESH_", "OPEN_", "RESOLVE_", "SET_", "TOUCH_", "KEEP_")
 VALUES = {
     "namespace": "default",
     "deployment": "income",

@@ -47,7 +47,7 @@ def test_accuracy_that_fell_beyond_chance_starts_a_run_and_says_the_numbers() ->
         pytest.param({"settled": False}, "a rollout is on its way", id="a rollout is under way"),
         pytest.param(
             {"last_run_at": NOW - 3600},
-            "began 3600 s ago; the next may begin after 21600 s",
+            "began at 1970-01-12 12:46:40 UTC; the next may begin at 1970-01-12 18:46:40 UTC",
             id="cool-down",
         ),
         pytest.param({"lost": 10, "evidence": 0.0, "drifted": True}, "not below", id="drift alone"),
@@ -130,7 +130,7 @@ def test_the_cool_down_doubles_with_each_run_that_deployed_nothing_up_to_a_bound
     rests = [policy.rest(SECTION, fruitless=number) / hours for number in (0, 1, 2, 3, 1000)]
     assert rests == [6, 12, 24, 48, 28 * 24]
     waiting = decide(last_run_at=NOW - 7 * hours, fruitless=1)
-    assert "43200 s (coolDown, doubled for each of 1 runs that deployed nothing)" in waiting.reason
+    assert "UTC (coolDown, doubled for each of 1 runs that deployed nothing)" in waiting.reason
 
 
 WEEKS = 7 * 86_400.0

@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     "--packages/--no-packages",
     default=False,
     show_default=True,
-    help="Ask servers to show what a monitor needs of their packages, up to 64 MiB a file: one beside them has them.",
+    help="Ask servers to show what a monitor needs of their packages, up to 32 MiB a file: one beside them has them.",
 )
 def collector(
     store: str,

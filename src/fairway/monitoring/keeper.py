@@ -37,7 +37,9 @@ class Keeper:
         events: stores.MonitorStore,
         shelf: references.Shelf,
         series: exporter.Exporter,
+        most_bytes: int = LARGEST_LEARNT,
     ) -> None:
+        self._most_bytes = most_bytes
         self.watched, self._events, self._series = watched, events, series
         self._shelf = shelf
         self._schema, self._trained = package.schema, package.trained
@@ -49,11 +51,14 @@ class Keeper:
         self._learnt: dict[str, Any] | None = None
         self._watch: watch.Watch | None = None
         self._saved = 0
+        self._before: DriftStanding | None = None  # the standing when a look last failed
         self._redacted: frozenset[str] | None = None  # features; None while no event told them
 
     @property
     def standing(self) -> DriftStanding:
         """Return how the deployment stands since the last look."""
+        if self._mark is None and self._before is not None:
+            return self._before  # until the store is read again
         mark = self._mark or {}
         ticket = mark.get("ticket")
         watches = self._watch is not None
@@ -78,11 +83,11 @@ class Keeper:
         """Take in every window that is full, and return their number."""
         if not self._trained:
             return 0
-        self._leave_redacted()
-        if self._mark is None:
-            self._resume(now=now)
-        self._show()
         try:
+            self._leave_redacted()
+            if self._mark is None:
+                self._resume(now=now)
+            self._show()
             learnt = self._learn(now=now)
             return learnt + self._hold(tickets_per_month=tickets_per_month, now=now)
         except BaseException:
@@ -174,6 +179,8 @@ class Keeper:
                 log.warning("%s: the watch begins anew: %s", self.watched.deployment, error)
 
     def _forget(self) -> None:
+        if self._mark is not None:
+            self._before = self.standing
         self._mark, self._learnt, self._watch = None, None, None
 
     # Learning
@@ -193,10 +200,10 @@ class Keeper:
         self._learnt = learning.joined(self._learnt, window.arrays, at=at)
         known = learning.windows_of(self._learnt)
         mark["learning"] = {"after": window.last_seq, "last": now, "windows": known}
-        if sum(values.nbytes for values in self._learnt.values()) > LARGEST_LEARNT:
+        if sum(values.nbytes for values in self._learnt.values()) > self._most_bytes:
             raise errors.DataError(
                 f"{known} windows of {self._plan.rows} rows take more than "
-                f"{LARGEST_LEARNT >> 20} MiB: wanted smaller ones, set monitoring.scales"
+                f"{self._most_bytes >> 20} MiB: wanted smaller ones, set monitoring.scales"
             )
         references.write(self._shelf, references.LEARNING, self._learnt)
         done = known >= self._plan.windows

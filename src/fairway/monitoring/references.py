@@ -56,14 +56,18 @@ class FolderShelf:
 
 
 def trained(
-    package: Path, *, files: Mapping[str, Any], features: Sequence[Feature]
+    package: Path,
+    *,
+    files: Mapping[str, Any],
+    features: Sequence[Feature],
+    largest: int = golden.LARGEST_REFERENCE,
 ) -> dict[str, Any]:
     """Return the package's reference, images in their shape so that a finding names the place in
     the picture; empty where it has none."""
     if "reference.npz" not in files:
         log.warning("package %s has no reference.npz, its drift is not watched", package)
         return {}
-    arrays = golden.read_reference(package / "reference.npz")
+    arrays = golden.read_reference(package / "reference.npz", largest=largest)
     shapes = {feature.name: feature.shape for feature in features if feature.shape}
     return {
         name: values.reshape(len(values), *shapes[name]) if name in shapes else values

@@ -284,6 +284,7 @@ class Reconciler:
                 if not left or newest is None or _decided_on(newest) != _decided_on(found):
                     raise
                 metadata["resourceVersion"] = newest["metadata"]["resourceVersion"]
+                new = status.carried(new, newest)
                 continue
             metadata["resourceVersion"] = stored["metadata"]["resourceVersion"]
             found["status"] = stored.get("status", new)
@@ -336,8 +337,8 @@ def command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | Non
 
 
 def _decided_on(found: api.Object) -> tuple[Any, ...]:
-    """Return what a decision was made on."""
-    return found["metadata"]["uid"], found["metadata"]["generation"], found.get("status")
+    """Return what a decision was made on: what the monitor writes is none of it."""
+    return found["metadata"]["uid"], found["metadata"]["generation"], status.own(found)
 
 
 def _sentence(error: ValidationError) -> str:

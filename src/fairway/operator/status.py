@@ -15,7 +15,7 @@ from typing import Any
 
 from fairway.config import sections
 from fairway.operator import reported, routes
-from fairway.platforms.kubernetes import checkpoint, health
+from fairway.platforms.kubernetes import api, checkpoint, health
 from fairway.platforms.kubernetes.objects.controllerrevision import Revision
 from fairway.rollout import states
 from fairway.rollout.states import Phase, State
@@ -257,6 +257,23 @@ def _conditions(state: State, told: Context) -> list[tuple[str, bool, str, str]]
             problem or ("spec.paused is set" if paused else refusal or state.reason),
         ),
     ]
+
+
+def own(found: Mapping[str, Any]) -> Json:
+    """Return what the operator itself wrote of an object's status."""
+    said = dict(found.get("status") or {})
+    said.pop("monitoring", None)
+    others = [one for one in said.get("conditions", ()) if one["type"] != MONITORED]
+    return {**said, "conditions": others}
+
+
+def carried(new: Json, newest: api.Object) -> Json:
+    """Return a status of the operator's with what the monitor has written since."""
+    since = newest.get("status") or {}
+    said = own({"status": new})
+    conditions = [one for one in since.get("conditions", ()) if one["type"] == MONITORED]
+    monitoring = {"monitoring": since["monitoring"]} if "monitoring" in since else {}
+    return {**said, **monitoring, "conditions": [*said["conditions"], *conditions]}
 
 
 def _monitors(before: Mapping[str, Any]) -> list[reported.StatusCondition]:

@@ -131,17 +131,17 @@ def spread(total: int, *, wanted: int) -> Array:
     return np.unique(np.linspace(0, total - 1, num=min(wanted, total)).round().astype(np.int64))
 
 
-def read_reference(path: Path | BinaryIO) -> Columns:
+def read_reference(path: Path | BinaryIO, *, largest: int = LARGEST_REFERENCE) -> Columns:
     """Return the reference window's arrays. Nothing in the file is executed, and nothing is
     unpacked before what it claims was added up."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             total = sum(member.file_size for member in members)
-            if total > LARGEST_REFERENCE or len(members) > MOST_ARRAYS:
+            if total > largest or len(members) > MOST_ARRAYS:
                 raise ValueError(
                     f"{len(members)} arrays unpack to {total} bytes: wanted at most {MOST_ARRAYS} and "
-                    f"{LARGEST_REFERENCE}"
+                    f"{largest}"
                 )
             return {
                 member.filename.removesuffix(".npy"): _array(

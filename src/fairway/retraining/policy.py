@@ -3,6 +3,7 @@ out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from fairway.config import sections
@@ -98,8 +99,8 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
     cool_down = rest(section, fruitless=signals.fruitless)
     if signals.last_run_at is not None and now - signals.last_run_at < cool_down:
         return wait(
-            f"the last run began {now - signals.last_run_at:.0f} s ago; the next may begin after "
-            f"{cool_down:.0f} s (coolDown{_doubled(signals.fruitless)})"
+            f"the last run began at {_when(signals.last_run_at)}; the next may begin at "
+            f"{_when(signals.last_run_at + cool_down)} (coolDown{_doubled(signals.fruitless)})"
         )
     if section.on_drift and signals.drifted:
         return Decision(
@@ -139,6 +140,10 @@ def rest(section: sections.Retraining, *, fruitless: int) -> float:
     least = section.cool_down.total_seconds()
     most = max(section.most_cool_down.total_seconds(), least)
     return min(least * 2.0 ** min(fruitless, DOUBLED_MOST), most)
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _doubled(fruitless: int) -> str:

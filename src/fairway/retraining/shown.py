@@ -1,6 +1,10 @@
 """The series of retraining, for whatever monitor starts it."""
 
+import contextlib
+
 import prometheus_client
+
+OUTCOMES = ("started", "succeeded", "failed")
 
 
 class Shown:
@@ -47,5 +51,15 @@ class Shown:
 
     def watch(self, key: tuple[str, str]) -> None:
         """Let the counters begin at 0, so that the first is an increase."""
-        for outcome in ("started", "succeeded", "failed"):
+        for outcome in OUTCOMES:
             self.runs.labels(*key, outcome)
+
+    def forget(self, key: tuple[str, str], revision: str) -> None:
+        """Show no more of a deployment that is watched elsewhere, or of a revision that was."""
+        for labels, series in (
+            ((*key, revision), (self.evidence, self.limit)),
+            (key, (self.active, self.waiting, self.last)),
+        ):
+            for gauge in series:
+                with contextlib.suppress(KeyError):
+                    gauge.remove(*labels)

@@ -21,17 +21,20 @@ log = logging.getLogger("fairway.serving.showing")
 FILES = ("manifest.json", "evaluation.json", "reference.npz")
 SENDING_SECONDS = 30.0  # that one file may take
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 60.0  # between two attempts
+AGAIN_SECONDS = 600.0  # between two times that it is asked what the collector has
 
 
 def start(settings: command.Settings) -> None:
-    """Show the package in a thread of its own, which ends when the collector has it or wants none."""
+    """Show the package in a thread of its own, now and every few minutes."""
     if settings.collector:
         threading.Thread(
-            target=_until_shown, args=(settings,), name="fairway-showing", daemon=True
+            target=_keep_showing, args=(settings,), name="fairway-showing", daemon=True
         ).start()
 
 
-def _until_shown(settings: command.Settings) -> None:
+def _keep_showing(settings: command.Settings) -> None:
+    """Show the package as long as the server runs: a collector may lose what it had, or want it
+    from some day on."""
     sender = delivery.Sender(
         settings.collector,
         token=settings.token,
@@ -40,19 +43,22 @@ def _until_shown(settings: command.Settings) -> None:
         timeout_seconds=SENDING_SECONDS,
     )
     pause, seconds = threading.Event(), FIRST_SECONDS
+    complained = False
     while True:
         try:
             show(sender, settings.package, whose=_whose(settings))
-            return
+            complained, seconds = False, AGAIN_SECONDS
         except delivery.Undelivered as error:
-            if error.permanent:
-                log.warning("The package is not shown to monitors: %s", error)
-                return
-            log.info("The package is shown to monitors later: %s", error)
+            if not complained:
+                log.warning("The package is not shown to monitors yet: %s", error)
+            complained = True
+            seconds = AGAIN_SECONDS if error.permanent else min(2 * seconds, LONGEST_SECONDS)
+        except Exception:  # the thread must outlive any mistake
+            log.exception("Showing the package goes on after an error of its own.")
+            seconds = AGAIN_SECONDS
         finally:
             sender.close()
         pause.wait(seconds)
-        seconds = min(2 * seconds, LONGEST_SECONDS)
 
 
 def _whose(settings: command.Settings) -> dict[str, str]:

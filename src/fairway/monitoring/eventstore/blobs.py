@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 
 from fairway.monitoring.eventstore import databases
 
+DAY = 86_400.0
+NAMESPACE_BYTES = 256 << 20  # of packages of one namespace: a tabular model's take a megabyte
+
 
 @dataclass(frozen=True, kw_only=True)
 class BlobPlace:
@@ -40,7 +43,32 @@ class Blobs:
         values = {**asdict(place), "digest": digest, "at": at, "content": content}
         with self._backend.writing() as connection:
             connection.execute(self._sql.SET_BLOB, values)
+            self._make_room(connection, place)
         return digest
+
+    def touch(self, place: BlobPlace, *, at: float) -> None:
+        """Note that the revision's servers run still; once a day is enough."""
+        with self._backend.writing() as connection:
+            connection.execute(
+                self._sql.TOUCH_BLOBS, {**asdict(place), "at": at, "before": at - DAY}
+            )
+
+    def _make_room(self, connection: databases.Connection, place: BlobPlace) -> None:
+        """Remove the packages of a namespace that were shown longest ago, beyond what it may have:
+        events of others must not go for them."""
+        sizes = connection.execute(self._sql.BLOB_SIZES, asdict(place)).fetchall()
+        total = sum(int(size) for _, _, size in sizes)
+        for deployment, revision, size in sizes:
+            if total <= NAMESPACE_BYTES:
+                return
+            if (deployment, revision) != (place.deployment, place.revision):
+                values = {
+                    "namespace": place.namespace,
+                    "deployment": deployment,
+                    "revision": revision,
+                }
+                connection.execute(self._sql.REMOVE_PACKAGE, values)
+                total -= int(size)
 
     def remove(self, place: BlobPlace) -> None:
         with self._backend.writing() as connection:

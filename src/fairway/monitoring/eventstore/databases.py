@@ -90,6 +90,9 @@ class Dialect(Protocol):
     SET_BLOB: str
     REMOVE_BLOB: str
     REMOVE_BLOBS: str
+    TOUCH_BLOBS: str
+    BLOB_SIZES: str
+    REMOVE_PACKAGE: str
 
 
 class Backend(Protocol):

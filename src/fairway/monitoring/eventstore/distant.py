@@ -163,10 +163,13 @@ class DistantConclusions:
         self._turns.step("resolve", alert)
 
 
+LARGEST = 32 << 20  # bytes of one file, as the collector takes them
+
+
 class DistantShelf:
     """What was learnt of the deployment, as files that the collector keeps."""
 
-    largest = wire.LARGEST_ANSWER
+    largest = LARGEST
 
     def __init__(self, turns: Batching) -> None:
         self._turns = turns

@@ -365,3 +365,11 @@ REMOVE_BLOBS = """
 DELETE FROM blobs WHERE at < %(before)s AND NOT EXISTS (SELECT 1 FROM events AS e
   WHERE e.namespace = blobs.namespace AND e.deployment = blobs.deployment
     AND (blobs.revision = '' OR e.revision = blobs.revision))"""
+TOUCH_BLOBS = """
+UPDATE blobs SET at = %(at)s
+WHERE namespace = %(namespace)s AND deployment = %(deployment)s AND revision = %(revision)s AND at < %(before)s"""
+BLOB_SIZES = """
+SELECT deployment, revision, sum(length(content)) FROM blobs WHERE namespace = %(namespace)s AND revision <> ''
+GROUP BY deployment, revision ORDER BY max(at), deployment, revision"""
+REMOVE_PACKAGE = """
+DELETE FROM blobs WHERE namespace = %(namespace)s AND deployment = %(deployment)s AND revision = %(revision)s"""

@@ -338,3 +338,11 @@ REMOVE_BLOBS = """
 DELETE FROM blobs WHERE at < :before AND NOT EXISTS (SELECT 1 FROM events AS e
   WHERE e.namespace = blobs.namespace AND e.deployment = blobs.deployment
     AND (blobs.revision = '' OR e.revision = blobs.revision))"""
+TOUCH_BLOBS = """
+UPDATE blobs SET at = :at
+WHERE namespace = :namespace AND deployment = :deployment AND revision = :revision AND at < :before"""
+BLOB_SIZES = """
+SELECT deployment, revision, sum(length(content)) FROM blobs WHERE namespace = :namespace AND revision <> ''
+GROUP BY deployment, revision ORDER BY max(at), deployment, revision"""
+REMOVE_PACKAGE = """
+DELETE FROM blobs WHERE namespace = :namespace AND deployment = :deployment AND revision = :revision"""

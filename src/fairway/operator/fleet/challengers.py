@@ -7,6 +7,7 @@ one. Its name has the number of the run: a monitor that was killed in between ma
 
 import dataclasses
 import logging
+import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,11 +56,21 @@ class Challengers:
         self._api, self._series = server, series
         self._known: dict[Key, LastLook] = {}
         self._asked: dict[Key, AskedByAlert] = {}
+        self._lock = threading.Lock()  # alerts come by threads of their own
+        self._shown: dict[Key, str] = {}  # the revision whose series are shown
 
     def forget(self, keys: Collection[Key]) -> None:
         """Let go of what is watched no longer."""
         self._known = {key: known for key, known in self._known.items() if key in keys}
-        self._asked = {key: asked for key, asked in self._asked.items() if key in keys}
+        for key in self._shown.keys() - set(keys):
+            self._series.forget(key, self._shown.pop(key))
+        with self._lock:
+            self._asked = {key: asked for key, asked in self._asked.items() if key in keys}
+
+    def last(self, key: Key) -> Json | None:
+        """Return what was said of the deployment at the last look."""
+        known = self._known.get(key)
+        return None if known is None else known.said
 
     def ask(self, key: Key, section: resource.JobRetraining, *, alert: str, now: float) -> str:
         """Remember that an alert asks for a run, and return what becomes of it; the same alert,
@@ -68,7 +79,10 @@ class Challengers:
             return f"{alert} starts no run (spec.retraining.alerts)"
         if section.cron_job is None or not section.enabled:
             return "nothing is started: spec.retraining names no cronJob, or is off"
-        self._asked.setdefault(key, AskedByAlert(alert, now))
+        with self._lock:
+            before = self._asked.get(key)
+            if before is None or now - before.at > ASKED_SECONDS:
+                self._asked[key] = AskedByAlert(alert, now)
         return "a run is started where none is in progress and the last is long enough ago"
 
     def look(
@@ -86,10 +100,18 @@ class Challengers:
         metadata = owner["metadata"]
         key = metadata["namespace"], metadata["name"]
         known = self._known.get(key)
-        if known is not None and now - known.at < EVERY_SECONDS and key not in self._asked:
+        with self._lock:
+            asked = self._asked.get(key)
+            if asked is not None and now - asked.at > ASKED_SECONDS:
+                asked = self._asked.pop(key) and None
+        is_news = asked is not None and (known is None or asked.at >= known.at)
+        if known is not None and now - known.at < EVERY_SECONDS and not is_news:
             return known.said
         if known is None:
             self._series.watch(key)
+        if self._shown.get(key, revision) != revision:
+            self._series.forget(key, self._shown[key])
+        self._shown[key] = revision
         turn = LabelTurn(
             owner=owner,
             section=section,
@@ -97,13 +119,15 @@ class Challengers:
             revision=revision,
             facts=facts,
             quality=ticket is not None and ticket["kind"] == QUALITY,
-            asked=self._asked.get(key),
+            asked=asked,
             now=now,
         )
         try:
             said, running = self._take(turn, key)
         except errors.FairwayError as error:  # it is tried again, but not at every look
-            self._known[key] = LastLook(now, {"reason": telling.cut(str(error))})
+            before = known or LastLook(now, {})
+            said = {**before.said, "reason": telling.cut(str(error))}
+            self._known[key] = LastLook(now, said, before.running)
             raise
         self._known[key] = LastLook(now, said, running)
         return said
@@ -118,7 +142,7 @@ class Challengers:
         decision = turn.decide(watching, kept, running=found.name if found.active else None)
         self._show(turn, key, watching, found)
         if decision.start and turn.section.cron_job is not None:
-            number = kept.runs + 1
+            number = max(kept.runs, found.number) + 1
             name = jobs.start(
                 self._api,
                 turn.owner,
@@ -131,7 +155,8 @@ class Challengers:
             turn.keep(
                 LoopState(rearmed, runs=number, last_run_at=turn.now, fruitless=kept.fruitless + 1)
             )
-            self._asked.pop(key, None)
+            with self._lock:
+                self._asked.pop(key, None)
             self._series.runs.labels(*key, "started").inc()
             self._series.last.labels(*key).set(turn.now)
             posting.post(
@@ -141,7 +166,9 @@ class Challengers:
                 type="RetrainingStarted",
                 message=f"Job {name}: {decision.reason}",
             )
-            found = jobs.TrainingJob(name=name, started_at=turn.now, outcome="Running")
+            found = jobs.TrainingJob(
+                name=name, number=number, started_at=turn.now, outcome="Running"
+            )
         elif turn.moved(watching, kept):
             turn.keep(dataclasses.replace(kept, watching=watching))
         self._count(key, found)

@@ -1,7 +1,7 @@
 """Jobs that train a challenger, made of a CronJob as `kubectl create job --from` makes them."""
 
-import contextlib
 import datetime
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ DEPLOYMENT, RUN = f"{resource.GROUP}/deployment", f"{resource.GROUP}/retraining"
 REASON, DIGEST = f"{resource.GROUP}/reason", f"{resource.GROUP}/digest"
 MANUAL = {"cronjob.kubernetes.io/instantiate": "manual"}  # as kubectl says it
 LONGEST_REASON = 1024
-LONGEST_NAME = 40  # of the deployment's part in a Job's name, whose pods have 63 characters
+LONGEST_NAME = 40  # of the deployment's part in a Job's name, which its pods carry as a label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,7 @@ class TrainingJob:
     """A run of the training pipeline."""
 
     name: str | None = None
+    number: int = 0
     started_at: float | None = None
     outcome: str | None = None  # Running, Succeeded or Failed
     reason: str | None = None
@@ -36,12 +37,13 @@ def newest(server: api.Api, owner: Mapping[str, Any]) -> TrainingJob:
     """Return the deployment's newest run; one without a name where there is none."""
     metadata = owner["metadata"]
     named = server.find("Job", metadata["namespace"], labels=f"{DEPLOYMENT}={metadata['name']}")
-    found = [one for one in named if RUN in one["metadata"]["labels"]]
+    found = [one for one in named if one["metadata"]["labels"].get(RUN, "").isdigit()]
     if not found:
         return TrainingJob()
     job = max(found, key=lambda one: int(one["metadata"]["labels"][RUN]))
     return TrainingJob(
         name=job["metadata"]["name"],
+        number=int(job["metadata"]["labels"][RUN]),
         started_at=_seconds(job["metadata"]["creationTimestamp"]),
         outcome=_outcome(job),
         reason=job["metadata"].get("annotations", {}).get(REASON),
@@ -68,8 +70,16 @@ def start(
             "spec.retraining.cronJob names; it may be suspended"
         )
     made = job(owner, source, number=number, revision=revision, reason=reason)
-    with contextlib.suppress(api.Conflict):  # made before a monitor was killed
+    try:
         server.create(made)
+    except api.Conflict:  # made before a monitor was killed; or another's of the name
+        there = server.get("Job", namespace, made["metadata"]["name"])
+        if (
+            there is None
+            or there["metadata"].get("annotations", {}).get(REASON)
+            != made["metadata"]["annotations"][REASON]
+        ):
+            raise
     return str(made["metadata"]["name"])
 
 
@@ -89,23 +99,24 @@ def job(
         DEPLOYMENT: metadata["name"],
         RUN: str(number),
     }
+    reason = reason[:LONGEST_REASON]
     annotations = {
         **asked.get("annotations", {}),
         **MANUAL,
-        REASON: reason[:LONGEST_REASON],
+        REASON: reason,
         DIGEST: owner["spec"]["model"]["digest"],
     }
     told = {
         "FAIRWAY_NAMESPACE": metadata["namespace"],
         "FAIRWAY_DEPLOYMENT": metadata["name"],
         "FAIRWAY_REVISION": revision,
-        "FAIRWAY_REASON": reason[:LONGEST_REASON],
+        "FAIRWAY_REASON": reason,
     }
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": f"{metadata['name'][:LONGEST_NAME]}-retraining-{number}",
+            "name": f"{_short(metadata['name'])}-retraining-{number}",
             "namespace": metadata["namespace"],
             "labels": labels,
             "annotations": annotations,
@@ -121,6 +132,14 @@ def job(
         },
         "spec": _told(template["spec"], told),
     }
+
+
+def _short(name: str) -> str:
+    """Return a deployment's name, of a long one a part and what tells it from others of the part."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST_NAME - 9]}-{digest}"
 
 
 def _told(spec: Mapping[str, Any], told: Mapping[str, str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from fairway.operator.fleet import receiver
 log = logging.getLogger("fairway.fleet")
 
 LARGEST_BODY = 1 << 20  # bytes of a message: Alertmanager's are some kilobytes
-Ask = Callable[[receiver.Firing], str]
+Ask = Callable[[receiver.Firing], str | None]  # None: it cannot be said yet
 
 
 class Said(NamedTuple):
@@ -42,7 +42,7 @@ class Listener:
     ) -> None:
         self._registry, self._token = registry, token
         self._alive: Callable[[], bool] = lambda: True
-        self._ask: Ask = lambda _: "no alert is taken yet"
+        self._ask: Ask = lambda _: None
         self._is_ready = False
         try:
             self._server = http.server.ThreadingHTTPServer((host, port), self._handler())
@@ -56,6 +56,10 @@ class Listener:
     def watch(self, *, alive: Callable[[], bool], ask: Ask) -> None:
         """Say whom to ask; from now on it is ready."""
         self._alive, self._ask, self._is_ready = alive, ask, True
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
     def get(self, path: str) -> Said:
         match path:
@@ -79,12 +83,12 @@ class Listener:
                 401, "wanted `Authorization: Bearer TOKEN` with the token of --alerts-token"
             )
         try:
-            said = [
-                f"{one.namespace}/{one.deployment}: {self._ask(one)}"
-                for one in receiver.firing(json.loads(body))
-            ]
+            answers = [(one, self._ask(one)) for one in receiver.firing(json.loads(body))]
         except (ValueError, RecursionError, errors.DataError) as error:
             return _plain(400, f"{error}; nothing was started")
+        if any(answer is None for _, answer in answers):
+            return _plain(503, "no look has shown yet which deployments are watched: try again")
+        said = [f"{one.namespace}/{one.deployment}: {answer}" for one, answer in answers]
         for sentence in said:
             log.info("alert for %s", sentence)
         return _plain(200, "\n".join(said) or "no alert that fires names a deployment")

@@ -12,6 +12,8 @@ from fairway.monitoring.eventstore import distant
 from fairway.monitoring.watched import Described
 from fairway.packaging import manifest
 
+# bytes of one reference unpacked, and of what is learnt of one deployment: a monitor has hundreds
+LARGEST = 32 << 20
 NEEDED, WANTED = manifest.NAME, ("evaluation.json", "reference.npz")
 
 
@@ -41,7 +43,7 @@ def read(store: distant.Distant, *, revision: str, digest: str) -> Known:
             )
         shown = {name: _listed(store, found, revision=revision, name=name) for name in WANTED}
         here = {name: digest for name, digest in shown.items() if digest}
-        trained = references.trained(path, files=here, features=found.features)
+        trained = references.trained(path, files=here, features=found.features, largest=LARGEST)
         return Known(
             package=Described(schema=found.schema, trained=trained), facts=dict(found.facts())
         )

@@ -92,8 +92,12 @@ def run(
     thread.start()
     pulse = Pulse()
 
-    def ask(found: receiver.Firing) -> str:
-        return fleet.ask(found.namespace, found.deployment, alert=found.alert, now=time.time())
+    def ask(found: receiver.Firing) -> str | None:
+        return (
+            None
+            if not fleet.has_looked
+            else fleet.ask(found.namespace, found.deployment, alert=found.alert, now=time.time())
+        )
 
     address.watch(alive=pulse.alive, ask=ask)
     while not leads.wait(1.0):
@@ -101,7 +105,7 @@ def run(
     while not stop.is_set() and not over.is_set():
         began = time.monotonic()
         if held.leads():
-            _look(fleet, held)
+            _look(fleet, held, pulse)
         pulse.beat()
         stop.wait(max(0.2, settings.interval_seconds - (time.monotonic() - began)))
     stop.set()
@@ -121,9 +125,9 @@ def _hold(
         leads.set()
 
 
-def _look(fleet: watching.Fleet, held: lease.Lease) -> None:
+def _look(fleet: watching.Fleet, held: lease.Lease, pulse: Pulse) -> None:
     try:
-        fleet.look(now=time.time(), leads=held.leads)
+        fleet.look(now=time.time(), leads=held.leads, beat=pulse.beat)
     except errors.Temporary as error:
         log.warning("a look is taken again: %s", error)
     except Exception:  # of all deployments: the next look is taken all the same

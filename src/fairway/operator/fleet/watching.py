@@ -22,6 +22,8 @@ from fairway.retraining import shown
 log = logging.getLogger("fairway.fleet")
 
 LOOK_SECONDS = 60.0  # that one deployment may take together
+WRITES = 3  # of a status that is written by others meanwhile
+MOST_AWAY = 5  # deployments, one after the other, for which the collector does not answer
 Key = tuple[str, str]  # namespace and name
 
 
@@ -61,21 +63,35 @@ class Fleet:
         self._stores: dict[Key, distant.Distant] = {}
         self._loops = challengers.Challengers(server, series=losses)
         self._posted: dict[Key, dict[str, Any]] = {}  # the open ticket that was told
+        self._next = 0  # where the next look begins
+        self.has_looked = False  # it knows which deployments are its own
 
-    def look(self, *, now: float, leads: Callable[[], bool]) -> int:
+    def look(
+        self, *, now: float, leads: Callable[[], bool], beat: Callable[[], None] = lambda: None
+    ) -> int:
         """Look at each deployment of the shard, while the monitor leads; return how many windows
-        were tested."""
+        were tested. Raises Unavailable where the collector answers for none of several: the next
+        look begins behind them."""
         found = self._found()
         ours = {one.watched: one for one in found if self._shard.has(*one.key)}
         self._forget(ours)
-        self._wanted = ours
-        tested = 0
-        for watched, one in ours.items():
+        self._wanted, self.has_looked = ours, True
+        order = list(ours)
+        first = self._next % max(len(order), 1)
+        tested = away = 0
+        for place, watched in enumerate(order[first:] + order[:first]):
             if not leads():
                 return tested
             with budget.within(LOOK_SECONDS):
                 tested += self._rounds.look_at(watched, fleet=len(found), now=now)
-                self._tell(one, now=now)
+                self._tell(ours[watched], now=now)
+            beat()
+            self._next = first + place + 1
+            failure = self._rounds.failures.get(watched)
+            is_away = isinstance(failure, errors.Unavailable)
+            away = away + 1 if is_away and not isinstance(failure, packages.Missing) else 0
+            if away >= MOST_AWAY:
+                raise errors.Unavailable(f"{away} deployments, one after the other: {failure}")
         self.series.looked.set(now)
         return tested
 
@@ -117,6 +133,7 @@ class Fleet:
         keys = {one.key for one in ours.values()}
         self._stores = {key: store for key, store in self._stores.items() if key in keys}
         self._loops.forget(keys)
+        self._posted = {key: told for key, told in self._posted.items() if key in keys}
 
     def _keeper(self, watched: Watched) -> Keeper:
         wanted = self._wanted[watched]
@@ -128,6 +145,7 @@ class Fleet:
             events=store,
             shelf=store.shelf,
             series=self.series,
+            most_bytes=packages.LARGEST,
         )
 
     def _store(self, key: Key) -> distant.Distant:
@@ -151,7 +169,7 @@ class Fleet:
         )
         try:
             self._write(one, seen, now=now)
-        except errors.FairwayError as error:
+        except Exception as error:  # this deployment's, whatever it is
             self._failed(one, error)
 
     def _retrained(
@@ -172,28 +190,37 @@ class Fleet:
                 now=now,
             )
         except batches.Overtaken:
-            return None
-        except errors.FairwayError as error:
+            return self._loops.last(one.key)
+        except Exception as error:  # this deployment's, whatever it is
             self._failed(one, error)
-            return {"reason": telling.cut(str(error))}
+            return {"reason": telling.cut(f"{type(error).__name__}: {error}")}
 
-    def _failed(self, one: Wanted, error: errors.FairwayError) -> None:
-        log.warning("%s/%s: %s", *one.key, error)
+    def _failed(self, one: Wanted, error: Exception) -> None:
+        log.warning(
+            "%s/%s: %s", *one.key, error, exc_info=not isinstance(error, errors.FairwayError)
+        )
         self.series.failed(error, namespace=one.key[0], deployment=one.key[1])
 
     def _write(self, one: Wanted, seen: telling.Sighting, *, now: float) -> None:
-        metadata = one.object["metadata"]
-        said = telling.changed(
-            one.object.get("status", {}),
-            seen,
-            generation=int(metadata.get("generation", 0)),
-            now=now,
-        )
-        if said is not None:
+        """Write the status where it says something else; the operator may write in between."""
+        found: Mapping[str, Any] | None = one.object
+        for _ in range(WRITES):
+            if found is None:
+                return
+            metadata = found["metadata"]
+            said = telling.changed(
+                found.get("status", {}),
+                seen,
+                generation=int(metadata.get("generation", 0)),
+                now=now,
+            )
+            if said is None:
+                break
             try:
-                self._api.replace_status({**one.object, "status": said})
+                self._api.replace_status({**found, "status": said})
+                break
             except api.Conflict:
-                return  # the operator wrote in between: the next look sees it
+                found = self._api.get("ModelDeployment", *one.key)
         self._post(one, seen, now=now)
 
     def _post(self, one: Wanted, seen: telling.Sighting, *, now: float) -> None:
@@ -211,7 +238,7 @@ class Fleet:
                 warning=True,
             )
             self._posted[one.key] = ticket
-        elif ticket is None and before is not None and seen.standing is not None:
+        elif ticket is None and before is not None and seen.failure is None:
             posting.post(
                 self._api,
                 one.object,

@@ -26,7 +26,7 @@ from fairway.monitoring.eventstore.collector import bodies, callers
 # of a package, what a monitor needs: what its rows look like, how good it was, what it learnt from
 FILES = ("manifest.json", "evaluation.json", "reference.npz")
 LEARNT = ("usual", "learning")
-LARGEST = 64 << 20  # bytes of one file
+LARGEST = 32 << 20  # bytes of one file
 MOST_COMING = 2 * LARGEST
 Answer = Callable[[Request, access.Principal], Awaitable[Response]]
 TOO_LARGE = f"the file is larger than {LARGEST >> 20} MiB; nothing was stored"
@@ -61,6 +61,8 @@ class Keeping:
         )
         if request.method == "GET":
             found = await _in(self._reader, self._read_store.blobs.digests, place)
+            if found:
+                await _in(self._writer, self._touch, place)
             return JSONResponse({"wanted": self._packages, "files": found})
         if not self._packages:
             raise errors.DataError("no packages are kept here (--packages); nothing was stored")
@@ -104,6 +106,9 @@ class Keeping:
         body = await self._whole(request, caller=caller)
         digest = await asyncio.shield(_in(self._writer, self._write, place, body, known))
         return JSONResponse({"digest": digest}, status_code=202)
+
+    def _touch(self, place: blobs.BlobPlace) -> None:
+        self._store.blobs.touch(place, at=self._clock.now())
 
     def _write(self, place: blobs.BlobPlace, body: bytes | None, known: int | None) -> str | None:
         with self._store.writing():
