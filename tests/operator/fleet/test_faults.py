@@ -10,7 +10,7 @@ import pytest
 from fairway import errors
 from fairway.monitoring.eventstore import blobs, distant, places
 from fairway.operator import status
-from fairway.operator.fleet import challengers, jobs, listener, packages, watching
+from fairway.operator.fleet import jobs, listener, packages, turns, watching
 from tests.operator.fleet import test_fleet as fleets
 from tests.operator.fleet.test_fleet import (  # noqa: F401 - fixtures
     LEARNT,
@@ -144,7 +144,7 @@ def test_an_alert_that_had_to_wait_too_long_asks_again(stage: Stage) -> None:  #
     fleet = looping(stage)
     stage.cluster.objects["ModelDeployment", "income"]["status"]["phase"] = "Canary"
     fleet.ask(NAMESPACE, "income", alert="RealisedQualityBurn", now=stage.now)
-    stage.look(fleet, seconds=challengers.ASKED_SECONDS + 60)
+    stage.look(fleet, seconds=turns.ASKED_SECONDS + 60)
     stage.cluster.objects["ModelDeployment", "income"]["status"]["phase"] = "Stable"
     stage.look(fleet)
     assert fleets.jobs_of(stage) == []

@@ -16,7 +16,7 @@ import pytest
 from fairway.monitoring import exporter
 from fairway.monitoring.eventstore import access, batches, distant, places, wire
 from fairway.operator import reported
-from fairway.operator.fleet import challengers, jobs, shards, watching
+from fairway.operator.fleet import jobs, shards, turns, watching
 from fairway.packaging import manifest, package
 from fairway.retraining import shown
 from fairway.serving import delivery, showing
@@ -406,7 +406,7 @@ def test_answers_that_lose_too_much_start_one_run_and_a_kill_makes_none_twice(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(challengers.LabelTurn, "keep", killed)  # after the Job was made
+        patched.setattr(turns.LabelTurn, "keep", killed)  # after the Job was made
         with pytest.raises(KeyboardInterrupt):
             stage.look(fleet)
     assert jobs_of(stage) == ["income-retraining-1"]

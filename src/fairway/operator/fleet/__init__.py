@@ -6,6 +6,7 @@ usual, tells of it in their status, and starts retraining.
     watching     one look at all deployments of the shard
     telling      the status, its condition and the events
     challengers  the losses that labels tell of, and Jobs that train a challenger
+    turns        whether a run of one deployment is due
     receiver     what Alertmanager says; the listener hears it
     process      all of it as a process
 

@@ -16,17 +16,13 @@ from fairway import errors
 from fairway.config import resource
 from fairway.monitoring.eventstore import distant
 from fairway.operator import posting
-from fairway.operator.fleet import jobs, telling
+from fairway.operator.fleet import jobs, telling, turns
 from fairway.platforms.kubernetes import api
 from fairway.retraining import policy, shown, trigger
-from fairway.rollout.states import Phase
 
 log = logging.getLogger("fairway.fleet")
 
 EVERY_SECONDS = 15.0  # between two looks at the labels of one deployment
-UNLABELLED = 10_000  # events without a label, after which it is written down how far was read
-ASKED_SECONDS = 6 * 3600.0  # that an alert is remembered while a run may not begin yet
-SETTLED = (str(Phase.STABLE), str(Phase.ROLLED_BACK))
 QUALITY = "quality"  # of a drift ticket: data that is broken trains no model
 Key = tuple[str, str]
 Json = dict[str, Any]
@@ -41,21 +37,13 @@ class LastLook:
     running: str | None = None
 
 
-@dataclass(frozen=True)
-class AskedByAlert:
-    """An alert that asked for a run."""
-
-    alert: str
-    at: float
-
-
 class Challengers:
     """The loops of the deployments of one monitor."""
 
     def __init__(self, server: api.Api, *, series: shown.Shown) -> None:
         self._api, self._series = server, series
         self._known: dict[Key, LastLook] = {}
-        self._asked: dict[Key, AskedByAlert] = {}
+        self._asked: dict[Key, turns.AskedByAlert] = {}
         self._lock = threading.Lock()  # alerts come by threads of their own
         self._shown: dict[Key, str] = {}  # the revision whose series are shown
 
@@ -81,8 +69,8 @@ class Challengers:
             return "nothing is started: spec.retraining names no cronJob, or is off"
         with self._lock:
             before = self._asked.get(key)
-            if before is None or now - before.at > ASKED_SECONDS:
-                self._asked[key] = AskedByAlert(alert, now)
+            if before is None or now - before.at > turns.ASKED_SECONDS:
+                self._asked[key] = turns.AskedByAlert(alert, now)
         return "a run is started where none is in progress and the last is long enough ago"
 
     def look(
@@ -102,7 +90,7 @@ class Challengers:
         known = self._known.get(key)
         with self._lock:
             asked = self._asked.get(key)
-            if asked is not None and now - asked.at > ASKED_SECONDS:
+            if asked is not None and now - asked.at > turns.ASKED_SECONDS:
                 asked = self._asked.pop(key) and None
         is_news = asked is not None and (known is None or asked.at >= known.at)
         if known is not None and now - known.at < EVERY_SECONDS and not is_news:
@@ -112,7 +100,7 @@ class Challengers:
         if self._shown.get(key, revision) != revision:
             self._series.forget(key, self._shown[key])
         self._shown[key] = revision
-        turn = LabelTurn(
+        turn = turns.LabelTurn(
             owner=owner,
             section=section,
             store=store,
@@ -132,10 +120,10 @@ class Challengers:
         self._known[key] = LastLook(now, said, running)
         return said
 
-    def _take(self, turn: "LabelTurn", key: Key) -> tuple[Json, str | None]:
+    def _take(self, turn: turns.LabelTurn, key: Key) -> tuple[Json, str | None]:
         found, forbidden = self._newest(turn)
         turn = dataclasses.replace(turn, forbidden=forbidden)
-        kept = LoopState.of(turn.store.conclusions.mark(turn.mark))
+        kept = turns.LoopState.of(turn.store.conclusions.mark(turn.mark))
         if found.digest not in (None, turn.digest):
             kept = dataclasses.replace(kept, fruitless=0)  # its challenger was asked for
         watching = turn.labels(kept)
@@ -153,7 +141,9 @@ class Challengers:
             )
             rearmed = None if watching is None else trigger.rearmed(watching)
             turn.keep(
-                LoopState(rearmed, runs=number, last_run_at=turn.now, fruitless=kept.fruitless + 1)
+                turns.LoopState(
+                    rearmed, runs=number, last_run_at=turn.now, fruitless=kept.fruitless + 1
+                )
             )
             with self._lock:
                 self._asked.pop(key, None)
@@ -174,7 +164,7 @@ class Challengers:
         self._count(key, found)
         return _said(decision.reason, found, start=decision.start), found.name
 
-    def _newest(self, turn: "LabelTurn") -> tuple[jobs.TrainingJob, bool]:
+    def _newest(self, turn: turns.LabelTurn) -> tuple[jobs.TrainingJob, bool]:
         """Return the newest run, and whether the monitor may not even ask."""
         if turn.section.cron_job is None:
             return jobs.TrainingJob(), False
@@ -184,7 +174,11 @@ class Challengers:
             return jobs.TrainingJob(), True
 
     def _show(
-        self, turn: "LabelTurn", key: Key, watching: trigger.Trigger | None, found: jobs.TrainingJob
+        self,
+        turn: turns.LabelTurn,
+        key: Key,
+        watching: trigger.Trigger | None,
+        found: jobs.TrainingJob,
     ) -> None:
         bound = policy.reference_bound(turn.facts)
         if bound is not None:
@@ -206,176 +200,6 @@ class Challengers:
         was = (before.said or {}).get("outcome")
         if was == "Running" and found.outcome is not None:
             self._series.runs.labels(*key, found.outcome.lower()).inc()
-
-
-@dataclass(frozen=True)
-class LoopState:
-    """What is kept of one deployment's loop."""
-
-    watching: trigger.Trigger | None
-    runs: int = 0
-    last_run_at: float | None = None
-    fruitless: int = 0  # runs before the newest, of which no challenger was asked for
-    raw: Mapping[str, Any] | None = None  # of the trigger, as it was read
-
-    @classmethod
-    def of(cls, mark: Any) -> "LoopState":
-        if not isinstance(mark, dict):
-            return cls(None)
-        return cls(
-            None,
-            runs=int(mark.get("runs", 0)),
-            last_run_at=mark.get("lastRunAt"),
-            fruitless=int(mark.get("fruitless", 0)),
-            raw=mark.get("trigger"),
-        )
-
-    def to_json(self) -> Json:
-        return {
-            "trigger": None if self.watching is None else self.watching.to_json(),
-            "runs": self.runs,
-            "lastRunAt": self.last_run_at,
-            "fruitless": self.fruitless,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelTurn:
-    """One look at one deployment's labels."""
-
-    owner: Mapping[str, Any]
-    section: resource.JobRetraining
-    store: distant.Distant
-    revision: str
-    facts: Mapping[str, Any]
-    quality: bool  # a ticket says that its data is broken
-    asked: AskedByAlert | None
-    now: float
-    forbidden: bool = False  # the monitor may make no Jobs here
-
-    @property
-    def namespace(self) -> str:
-        return str(self.owner["metadata"]["namespace"])
-
-    @property
-    def name(self) -> str:
-        return str(self.owner["metadata"]["name"])
-
-    @property
-    def digest(self) -> str:
-        """Return the digest of the package that is asked for."""
-        return str(self.owner["spec"]["model"]["digest"])
-
-    @property
-    def mark(self) -> str:
-        return f"retraining/{self.name}"
-
-    def labels(self, kept: LoopState) -> trigger.Trigger | None:
-        """Return the evidence with the labels that came since the last look; None where the package
-        records no test loss."""
-        bound = policy.reference_bound(self.facts)
-        if bound is None:
-            return None
-        position = self.store.evidence.position()
-        found = trigger.read(kept.raw, revision=self.revision, store=position.store)
-        if found is None:
-            first = self.store.history.first(
-                self.name, namespace=self.namespace, revision=self.revision
-            )
-            found = trigger.begun(revision=self.revision, store=position.store, after=first)
-        after, joined = self.store.evidence.labelled(
-            self.name, after=found.after, gauge=self.revision
-        )
-        late = [
-            (one.predicted_at, one.wrong / one.rows)
-            for one in joined
-            if one.revision == self.revision
-        ]
-        return trigger.step(
-            found,
-            late,
-            section=self.section,
-            limit=policy.limit(self.section, bound=bound),
-            after=after,
-        )
-
-    def moved(self, watching: trigger.Trigger | None, kept: LoopState) -> bool:
-        """Say whether there is news to keep: labels, or many events without one."""
-        if watching is None:
-            return False
-        before = kept.raw or {}
-        return (
-            watching.labels != before.get("labels")
-            or watching.after - int(before.get("after", 0)) >= UNLABELLED
-        )
-
-    def decide(
-        self, watching: trigger.Trigger | None, kept: LoopState, *, running: str | None
-    ) -> policy.Decision:
-        """Return whether to start a run now, and why."""
-        known = self.store.history.realised(
-            self.name,
-            self.revision,
-            namespace=self.namespace,
-            limit=self.section.min_labels,
-        )
-        signals = policy.Signals(
-            labelled=known.rows,
-            lost=known.lost,
-            reference_loss=policy.reference_loss(self.facts),
-            task=known.task,
-            evidence=0.0 if watching is None else watching.evidence,
-            bound=policy.reference_bound(self.facts),
-            running=running,
-            drifted=False,
-            last_run_at=kept.last_run_at,
-            fruitless=kept.fruitless,
-            first_label_at=None if watching is None else watching.first_at,
-            settled=self.owner.get("status", {}).get("phase") in SETTLED,
-        )
-        decision = policy.decide(self.section, signals=signals, now=self.now)
-        return self._vetoed(self._answered(decision, signals))
-
-    def _answered(self, decision: policy.Decision, signals: policy.Signals) -> policy.Decision:
-        """Return the decision with an alert that asks for a run: what holds a run back holds it back
-        too."""
-        asked = self.asked
-        waits = (
-            signals.running is not None
-            or not signals.settled
-            or not self.section.enabled
-            or self._cooling(signals)
-        )
-        if asked is None or decision.start or waits or self.now - asked.at > ASKED_SECONDS:
-            return decision
-        return policy.Decision(start=True, reason=f"alert {asked.alert} fires", loss=decision.loss)
-
-    def _cooling(self, signals: policy.Signals) -> bool:
-        cool_down = policy.rest(self.section, fruitless=signals.fruitless)
-        return signals.last_run_at is not None and self.now - signals.last_run_at < cool_down
-
-    def _vetoed(self, decision: policy.Decision) -> policy.Decision:
-        if not decision.start:
-            return decision
-        why = None
-        if self.quality:
-            why = "a ticket says that its data is broken: a model that learns from it learns the fault"
-        elif self.section.cron_job is None:
-            why = "spec.retraining.cronJob names no CronJob, so nothing is started"
-        elif self.forbidden:
-            why = (
-                f"the monitor may make no Jobs in namespace {self.namespace}: bind the role "
-                "fairway-retraining there to its service account (docs/kubernetes.md)"
-            )
-        if why is None:
-            return decision
-        return policy.Decision(start=False, reason=f"{decision.reason}; {why}", loss=decision.loss)
-
-    def keep(self, kept: LoopState) -> None:
-        """Write it down; raises Overtaken where another monitor was faster."""
-        if kept.watching is None and not kept.runs:
-            return
-        self.store.conclusions.set_mark(self.mark, kept.to_json())
 
 
 def _said(reason: str, found: jobs.TrainingJob, *, start: bool) -> Json:
