@@ -26,6 +26,7 @@ VALUES = {  # of labels; each combination is a series
     "drifted": ("true", "false"),
     "feature": ("age", "hours"),
     "column": ("age",),
+    "side": ("request", "response"),
     "error": ("DataError",),
     "class": ("cat", "dog"),
     "kind": ("covariate",),
