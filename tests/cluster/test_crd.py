@@ -124,6 +124,7 @@ def test_get_tells_the_story(cluster, namespace, applied):
         "verdict": "ROLLBACK",
         "reason": "errors: 9 of 20 requests failed",
         "stable": {"revision": "0123456789ab"},
+        "monitoring": {"revision": "0123456789ab", "drift": "Usual"},
     }
     cluster.kubectl(
         "--namespace",
@@ -145,10 +146,12 @@ def test_get_tells_the_story(cluster, namespace, applied):
         "WEIGHT",
         "VERDICT",
         "READY",
+        "DRIFT",
         "AGE",
         "REASON",
     ]
     assert row.split()[:5] == ["income", "0123456789ab", "RolledBack", "0", "ROLLBACK"]
+    assert "  Usual  " in row
     assert row.endswith("errors: 9 of 20 requests failed")
 
 
@@ -197,6 +200,19 @@ def test_every_field_of_a_full_status_is_kept(cluster, namespace, applied):
             }
         ]
         * 20,
+        "monitoring": {
+            "revision": "0123456789ab",
+            "drift": "Shifted",
+            "learnt": "20/20",
+            "lastWindowTime": moment,
+            "ticket": {"openedAt": moment, "kind": "covariate", "summary": "s" * 1024},
+            "retraining": {
+                "reason": "r" * 1024,
+                "run": "income-retraining-1",
+                "startedAt": moment,
+                "outcome": "Running",
+            },
+        },
         "guards": [
             {"name": f"guard-{number}", "harm": -0.5, "certificate": 1.25} for number in range(16)
         ],
