@@ -92,6 +92,8 @@ def _looks(watched: watch.Watch, served: Recorded) -> list[tuple[int, int, list[
     found = []
     for size in watched.sizes:
         means = blocks.means(size=size)
+        if not len(means):
+            continue
         middles = yardstick.middles(served.at, size=size)
         scores = watched.scores(means, size=size, at=middles[: len(means)]).tolist()
         found += [

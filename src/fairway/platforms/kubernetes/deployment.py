@@ -10,6 +10,7 @@ from fairway.config import loader, resource, sections
 # objects are named after it and the revision, in 63; the CRD refuses a longer one
 LONGEST_NAME = 50
 # the monitor's own on a cluster: its engine, how often it looks, and what the collector keeps
+PIPELINES = ("max_new_rows", "deploy", "held_out", "sliding")  # of retraining: the run's own
 ELSEWHERE = {
     name: getattr(sections.Monitoring(), name) for name in ("engine", "interval", "retention")
 }
@@ -36,6 +37,7 @@ def spec(
                 **{
                     name: getattr(config.retraining, name)
                     for name in sections.Retraining.model_fields
+                    if name not in PIPELINES
                 }
             ),
             gateway=resource.Gateway(
