@@ -25,7 +25,7 @@ for one in json.load(sys.stdin):
     try:
         request = urllib.request.Request(one["url"], data=data, headers=headers)
         with urllib.request.urlopen(request, timeout=20) as answer:
-            answers.append([answer.status, answer.read(300).decode()])
+            answers.append([answer.status, answer.read(3000).decode()])
     except urllib.error.HTTPError as error:
         answers.append([error.code, error.read(300).decode()])
 print(json.dumps(answers))

@@ -25,6 +25,7 @@ def folder(fairway, tmp_path_factory) -> Path:
     image = {"tag": images.tag()}
     tags = {
         "operator": {**values["operator"], "image": image},
+        "monitor": {**values["monitor"], "image": image},
         "server": {"image": image, "seldonImage": image},
     }
     (where / "values.yaml").write_text(yaml.safe_dump({**values, **tags}))

@@ -808,7 +808,7 @@ def test_an_upgrade_changes_what_is_asked_and_an_uninstall_keeps_what_is_the_use
         "deployments,poddisruptionbudgets",
         "--output=jsonpath={.items[*].spec.replicas}",
     ).stdout
-    assert found == "1 2"
+    assert found == "1 1 2"  # collector, monitor, operator
     cluster.helm("rollback", "fairway", "1", f"--namespace={namespace}")
     assert (
         cluster.kubectl(
