@@ -102,16 +102,16 @@ class Folder:
     """A folder of this machine."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     def chunks(self, name: str) -> Iterator[bytes]:
         try:
-            with (self._path / name).open("rb") as file:
+            with (self.path / name).open("rb") as file:
                 while chunk := file.read(CHUNK_BYTES):
                     yield chunk
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise errors.PackageError(
-                f"{self._path / name} is missing: wanted the folder of a model package, as `fairway package` writes it"
+                f"{self.path / name} is missing: wanted the folder of a model package, as `fairway package` writes it"
             ) from error
 
 
@@ -134,7 +134,7 @@ def _download(
     uri = web.shown(uri)
 
     def take(name: str, *, largest: int) -> tuple[int, str]:
-        return _patiently(
+        return patiently(
             lambda: _write(source, name, to=folder / name, largest=largest),
             pause_seconds=pause_seconds,
         )
@@ -175,7 +175,7 @@ def _write(source: PackageSource, name: str, *, to: Path, largest: int) -> tuple
     return size, f"sha256:{seen.hexdigest()}"
 
 
-def _patiently(function: Callable[[], T], *, pause_seconds: float) -> T:
+def patiently(function: Callable[[], T], *, pause_seconds: float) -> T:
     """Call the function until it succeeds, with growing pauses; the last attempt's Unavailable goes
     to the caller."""
     for attempt in range(ATTEMPTS - 1):
