@@ -15,13 +15,14 @@ def package(
     decision: dsl.Input[dsl.Artifact],
     package: dsl.Output[dsl.Model],
 ) -> str:
-    """Build the content-addressed package in `store` (empty: in the artifact itself) and gives its
-    folder."""
+    """Build the content-addressed package in `store` (empty: in the artifact itself), put it where
+    a cluster fetches it from, and give its folder."""
     from pathlib import Path
 
     from fairway import artifacts
     from fairway.config import sections
     from fairway.packaging import package as stage
+    from fairway.packaging import publish
 
     settings = sections.Config.model_validate_json(config)
     made = artifacts.from_json(artifacts.GateDecision, artifacts.read_json(Path(decision.path)))
@@ -35,4 +36,7 @@ def package(
         out=Path(store or package.path),
     )
     package.metadata.update({"digest": record.digest, "folder": record.path})
+    if settings.platform.kind == "kubernetes" and settings.platform.store:
+        put = publish.publish(Path(record.path), store=settings.platform.store)
+        package.metadata.update({"address": put})
     return record.path

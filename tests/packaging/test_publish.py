@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from fairway import cli, errors
-from fairway.packaging import fetch, publish, s3
+from fairway.addresses import s3
+from fairway.packaging import fetch, publish
 from tests.packaging import buckets
 from tests.serving import support
 

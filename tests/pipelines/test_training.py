@@ -165,13 +165,42 @@ def test_what_only_looks_like_an_installation_is_not_found(command):
     assert pitfalls.findings(documents, environment="kind") == ()
 
 
+def asked(*, data: str = "s3://rows/adult.csv", store: str | None = None, **pipeline: object):
+    return sections.Config(
+        data=sections.Data.of(source="csv", path=data, target="income"),
+        platform=sections.Platform(store=store),
+        pipeline=sections.Pipeline.model_validate(pipeline),
+    )
+
+
+def test_steps_have_the_variables_the_secrets_and_the_claims_that_are_named():
+    theirs = asked(
+        data="pvc://rows/adult.csv",
+        store="pvc://kept/models",
+        environment={"AWS_ENDPOINT_URL": "http://s3.models.svc:9000"},
+        secrets={"AWS_ACCESS_KEY_ID": {"secret": "bucket", "key": "access"}},
+    )
+    documents = compiled.for_training(theirs)
+    steps = compiled.containers(documents[0])
+    assert len(steps) == 10
+    for name, step in steps.items():
+        assert step["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://s3.models.svc:9000"}]
+        told = compiled.kubernetes_of(documents, name)
+        [secret] = told["secretAsEnv"]
+        assert secret["secretNameParameter"]["runtimeValue"]["constant"] == "bucket"
+        assert secret["keyToEnv"] == [{"envVar": "AWS_ACCESS_KEY_ID", "secretKey": "access"}]
+        mounted = {one["mountPath"]: one["constant"] for one in told["pvcMount"]}
+        assert mounted == {"/mnt/claims/rows": "rows", "/mnt/claims/kept": "kept"}
+    assert "pvcMount" not in compiled.write(compiled.for_training(asked()))
+
+
 def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production():
-    section = sections.Pipeline(
+    theirs = asked(
         image=PINNED,
         train=sections.Resources(cpu="7", memory="40Gi", gpu=4),
         evaluate=sections.Resources(memory="3Gi"),
     )
-    documents = compiled.for_training(section)
+    documents = compiled.for_training(theirs)
     steps = compiled.containers(documents[0])
     assert {step["image"] for step in steps.values()} == {PINNED}
     assert steps["exec-train"]["resources"]["accelerator"]["resourceCount"] == "4"
@@ -184,7 +213,7 @@ def test_kfp_reads_what_was_filled_in(tmp_path):
     from kfp import components
 
     (tmp_path / "filled.yaml").write_text(
-        compiled.write(compiled.for_training(sections.Pipeline(image=PINNED)))
+        compiled.write(compiled.for_training(asked(image=PINNED)))
     )
     spec = components.load_component_from_file(str(tmp_path / "filled.yaml")).pipeline_spec
     assert spec.deployment_spec["executors"]["exec-train"]["container"]["image"] == PINNED

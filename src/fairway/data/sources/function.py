@@ -16,7 +16,7 @@ class FunctionData(sections.Data):
     function: str
     """`package.module:name`, called with this section; returns a pandas DataFrame with the target
     in it."""
-    path: Path | None = None
+    path: sections.Location | None = None
     """A file for the function to read, taken from this file's folder."""
 
 

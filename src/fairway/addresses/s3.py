@@ -76,7 +76,7 @@ class Bucket:
             raise errors.Unavailable(f"{place} cannot be {verb} now: {error}") from error
         # no credentials, a broken profile, a bucket's name that is none
         except exceptions.BotoCoreError as error:
-            raise errors.PackageError(f"{place} cannot be {verb}: {error}") from error
+            raise errors.AddressError(f"{place} cannot be {verb}: {error}") from error
 
 
 def _client(environment: Mapping[str, str]) -> Any:
@@ -106,11 +106,12 @@ def _refused(error: Any, place: str, *, verb: str) -> errors.FairwayError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in PASSING or status >= 500:
         return errors.Unavailable(f"{place} cannot be {verb} now: {code}")
+    if code == "NoSuchKey":
+        return errors.MissingFile(f"{place} was refused with NoSuchKey")
     advice = {
-        "NoSuchKey": "wanted the files that `fairway package` writes",
         "NoSuchBucket": "there is no such bucket",
         "AccessDenied": f"it may not be {verb} with these credentials",
     }
-    return errors.PackageError(
+    return errors.AddressError(
         f"{place} was refused with {code or status}: {advice.get(code, 'see the credentials and the address')}"
     )
