@@ -182,11 +182,13 @@ def test_rows_in_a_bucket_become_a_deployment_a_challenger_and_a_refusal(
 def test_a_deployment_that_is_rolled_back_ends_the_run_red_with_the_judges_sentence(
     fairway: Cluster, bucket: str, runner: None, tmp_path: Path
 ) -> None:
-    """After the test before. A limit that no server holds is what the judge refuses."""
+    """After the test before. A limit that no server holds is what no judge can certify."""
     strict = settings(
         bucket,
         "training.seed=5",
-        "strategy.guards=[{name: slow, type: latency, threshold: 1us, maxRate: 0.01}]",
+        "strategy.canary.budget=15s",
+        "strategy.onInconclusive=rollback",
+        "strategy.guards=[{name: slow, type: latency, threshold: 1ms, maxRate: 0.001}]",
     )
     with world.traffic(fairway, NAME):
         ended, run_ = run(fairway, strict, tmp_path / "slow")

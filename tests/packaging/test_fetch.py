@@ -460,7 +460,8 @@ def test_the_command_leaves_its_facts_and_ends_with_1_and_one_sentence_on_a_mism
 
 def test_memory_does_not_grow_with_the_package(web: Published, tmp_path: Path) -> None:
     code = (
-        "import resource\nfrom pathlib import Path\nfrom fairway.addresses import web\nfrom fairway.packaging import fetch\n"
+        "import resource\nfrom pathlib import Path\n"
+        "from fairway.addresses import web\nfrom fairway.packaging import fetch\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"fetch._write(web.Site({web.url!r}), 'big', to=Path({str(tmp_path / 'big')!r}), largest=1 << 40)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"

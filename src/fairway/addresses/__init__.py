@@ -107,7 +107,8 @@ def writable(
         mounted = claims / place.netloc
         if not mounted.is_dir():
             raise errors.UsageError(
-                f"{uri} is found in a pod that has the claim {place.netloc} mounted at {mounted}, and that folder is not here"
+                f"{uri} is found in a pod that has the claim {place.netloc} mounted at {mounted}, and that folder is "
+                "not here"
             )
         return Folder(mounted / unquote(place.path).strip("/"))
     return None

@@ -1,9 +1,11 @@
 """Rows that lie elsewhere: brought to this machine before a source reads them."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fairway import addresses, artifacts, errors
 from fairway.addresses import web
@@ -34,10 +36,8 @@ def bring(
         file = out / hashlib.sha256(address.encode()).hexdigest()[:16] / name
         try:
             place = addresses.folder(folder, environment=environment, claims=claims)
-            size, digest = addresses.patiently(
-                lambda place=place, name=name, file=file: _take(place, name, file),
-                pause_seconds=pause_seconds,
-            )
+            take = functools.partial(_take, place, name, file)
+            size, digest = addresses.patiently(take, pause_seconds=pause_seconds)
         except errors.AddressError as error:
             raise errors.DataError(f"data.{key}: {error}") from error
         found.append(
@@ -57,7 +57,7 @@ def brought(section: sections.Data, *, folder: Path) -> sections.Data:
     """Return the section with the files that were brought to the folder in the place of addresses."""
     if not section.addresses():
         return section
-    record = artifacts.read_json(folder / RECORD)
+    record: Any = artifacts.read_json(folder / RECORD)
     return section.brought({one["key"]: folder / one["file"] for one in record})
 
 

@@ -1,6 +1,5 @@
 """Source `function`: the user's own code."""
 
-from pathlib import Path
 from typing import Literal
 
 from fairway import errors, usercode
