@@ -25,9 +25,8 @@ def evaluate(
     from fairway.config import sections
     from fairway.evaluation import measure
 
-    settings = sections.Config.model_validate_json(config)
     record = measure.evaluate(
-        settings.evaluation,
+        sections.Config.model_validate_json(config).evaluation,
         dataset=Path(dataset.path),
         checkpoint=Path(model.path),
         champion=artifacts.folder_of(champion.metadata, at=Path(champion.path)),
