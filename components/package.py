@@ -35,8 +35,6 @@ def package(
         evaluation=Path(evaluation.path) / "evaluation.json",
         out=Path(store or package.path),
     )
-    package.metadata.update({"digest": record.digest, "folder": record.path})
-    if settings.platform.kind == "kubernetes" and settings.platform.store:
-        put = publish.publish(Path(record.path), store=settings.platform.store)
-        package.metadata.update({"address": put})
+    put = publish.published(settings.platform, folder=Path(record.path))
+    package.metadata.update({"digest": record.digest, "folder": record.path, **put})
     return record.path

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fairway import addresses, errors
 from fairway.addresses import web
+from fairway.config import sections
 from fairway.packaging import manifest
 
 
@@ -41,6 +42,14 @@ def publish(
             f"{uri} does not give back what was put there: see who else writes to it"
         )
     return uri
+
+
+def published(platform: sections.Platform, *, folder: Path) -> dict[str, str]:
+    """Return the `address` of the package in the platform's store, nothing where it has none or
+    servers read this machine's folders."""
+    if platform.kind != "kubernetes" or platform.store is None:
+        return {}
+    return {"address": publish(folder, store=platform.store)}
 
 
 def address(store: str, *, digest: str) -> str:
