@@ -74,7 +74,10 @@ def test_every_step_has_limits_and_a_timeout_and_installs_nothing(file):
     steps = compiled.containers(documents[0])
     assert set(steps) == {
         f"exec-{name}"
-        for name in ("prepare", "train", "evaluate", "gate", "package", "deploy", "refuse")
+        for name in (
+            *("champion", "import-data", "prepare", "train", "evaluate", "gate", "package"),
+            *("deploy", "watch-rollout", "refuse"),
+        )
     }
     for name, step in steps.items():
         assert {
@@ -297,9 +300,55 @@ def bare_gpu():
     judged().set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1)
 
 
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def listing(values: list[int]) -> str:
+    return str(values)
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def naming(word: str) -> str:
+    return word
+
+
+def quoted_condition():
+    with dsl.If(naming(word="a").output == "it's"):
+        judged()
+    with dsl.Else():
+        judged()
+
+
+def whole_numbers():
+    listing(values=[1, 2])
+
+
+def looped_numbers():
+    with dsl.ParallelFor([1, 2]) as number:
+        naming(word=f"{number}")
+
+
+def oversized():
+    naming(word="x" * 70_000)
+
+
+def sliced():
+    measuring()
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def measuring() -> None:
+    from kfp.dsl import SlicedClassificationMetrics
+
+    print(SlicedClassificationMetrics)
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
+        (quoted_condition, """compares with "it's", which has a quote in it"""),
+        (whole_numbers, "parameter values of step listing has the whole number 1 in a list or map"),
+        (looped_numbers, "has the whole number 1 in a list or map, where it becomes 1.0"),
+        (oversized, "parameter word of step naming has 70002 bytes: wanted at most 65536"),
+        (sliced, "step measuring uses SlicedClassificationMetrics"),
         (bare_condition, "named output promote of step named and has no dsl.Else"),
         (nested_bare_condition, "named output promote of step named and has no dsl.Else"),
         (cached_side_effect, "step acting has a side effect and its cache is on"),
@@ -312,6 +361,11 @@ def bare_gpu():
         (bare_gpu, "without shared memory"),
     ],
     ids=[
+        "quoted-condition",
+        "whole-numbers",
+        "looped-numbers",
+        "oversized",
+        "sliced-metrics",
         "bare-condition",
         "nested-bare-condition",
         "cached-side-effect",
