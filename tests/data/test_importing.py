@@ -93,6 +93,12 @@ def test_what_is_not_there_is_told_and_nothing_is_left(
     assert [one for one in tmp_path.rglob("*") if one.is_file()] == []
 
 
+def test_a_location_travels_as_json() -> None:
+    for path in ("/data/few.csv", "s3://rows/few.csv"):
+        config = sections.Config(data=section(path))
+        assert sections.Config.model_validate_json(config.model_dump_json(by_alias=True)) == config
+
+
 @pytest.mark.parametrize(
     ("path", "said"),
     [

@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     WithJsonSchema,
     model_validator,
 )
@@ -76,10 +77,14 @@ def _without_credentials(uri: str) -> str:
 NO_CREDENTIALS = AfterValidator(_without_credentials)
 
 
-def _place(value: Any) -> Any:
+def _place(value: Any) -> Path | str:
     """Return an address as it is written, a path of this machine as a path."""
-    if not isinstance(value, str) or not ADDRESS.match(value):
-        return Path(value) if isinstance(value, str) else value
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError("wanted a path or an address")
+    if not ADDRESS.match(value):
+        return Path(value)
     if not ADDRESSES.match(value):
         raise ValueError(
             "wanted a path, or an address that starts with s3://, https://, http://, pvc:// or file://"
@@ -90,7 +95,8 @@ def _place(value: Any) -> Any:
 # a file: of this machine, or elsewhere, from where it is brought before it is read
 Location = Annotated[
     Path | str,
-    BeforeValidator(_place),
+    PlainValidator(_place),
+    PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 2048}),
 ]
 
