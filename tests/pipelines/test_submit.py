@@ -54,7 +54,7 @@ def test_an_address_where_nothing_answers_is_named():
         errors.Unavailable,
         match=f"does not answer at http://127.0.0.1:{port}: .*name it with --host",
     ):
-        submit.submit(settings(), host=f"http://127.0.0.1:{port}", asked=submit.Asked())
+        submit.submit(settings(), host=f"http://127.0.0.1:{port}", asked=submit.Wishes())
 
 
 def test_production_does_not_submit_an_image_that_may_change():
@@ -64,5 +64,5 @@ def test_production_does_not_submit_an_image_that_may_change():
         submit.submit(
             settings("environment=production"),
             host="http://127.0.0.1:9",
-            asked=submit.Asked(),
+            asked=submit.Wishes(),
         )

@@ -260,7 +260,7 @@ def training(
     if where == "kubernetes":
         from fairway.pipelines import submit, travel
 
-        asked = submit.Asked(
+        asked = submit.Wishes(
             deploy=deploy, watch=watch, fail_on_refusal=fail_on_refusal, compare=not no_champion
         )
         sent = travel.uploaded(config) if upload else config

@@ -28,7 +28,7 @@ GOING_ON = frozenset({"RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "CANCEL
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Wishes:
     """What a run shall do besides training."""
 
     deploy: bool = False
@@ -48,7 +48,7 @@ def submit(
     config: sections.Config,
     *,
     host: str | None,
-    asked: Asked,
+    asked: Wishes,
     namespace: str | None = None,
     name: str | None = None,
 ) -> artifacts.Json:

@@ -30,7 +30,8 @@ def ready(config: sections.Config, *, deploys: bool) -> sections.Config:
         )
     if store is not None and store.partition("://")[0] not in ("s3", "pvc"):
         raise errors.UsageError(
-            f"platform.store is {store}, where no step can put a package: wanted s3://bucket/models or pvc://claim/models"
+            f"platform.store is {store}, where no step can put a package: wanted s3://bucket/models or "
+            "pvc://claim/models"
         )
     return config.model_copy(
         update={"platform": config.platform.model_copy(update={"kind": "kubernetes"})}
@@ -58,7 +59,7 @@ def uploaded(
     return config.model_copy(update={"data": config.data.brought(found)})
 
 
-def _put(place: addresses.WritablePlace, path: Path, *, store: str, pause_seconds: float) -> str:
+def _put(place: addresses.WritableRoot, path: Path, *, store: str, pause_seconds: float) -> str:
     if not path.is_file():
         raise errors.UsageError(f"{path} is not there: wanted a file to upload")
     digest = files.digest_file(path)
@@ -68,7 +69,7 @@ def _put(place: addresses.WritablePlace, path: Path, *, store: str, pause_second
     return f"{store.rstrip('/')}/{quote(name)}"
 
 
-def _starts(place: addresses.Place, name: str) -> bool:
+def _starts(place: addresses.Root, name: str) -> bool:
     """Say whether there is such a file: stores write all of one or nothing."""
     try:
         return next(iter(place.chunks(name)), None) is not None
