@@ -27,7 +27,7 @@ CHUNK_BYTES = 1 << 20
 T = TypeVar("T")
 
 
-class Root(Protocol):
+class AnyFolder(Protocol):
     """A folder somewhere."""
 
     def chunks(self, name: str) -> Iterator[bytes]:
@@ -35,7 +35,7 @@ class Root(Protocol):
         Permanent where none will."""
 
 
-class WritableRoot(Root, Protocol):
+class WritableFolder(AnyFolder, Protocol):
     """A folder somewhere that takes files."""
 
     def put(self, name: str, file: Path) -> None:
@@ -70,7 +70,7 @@ def folder(
     tag: str = "",
     environment: Mapping[str, str] = os.environ,
     claims: Path = CLAIMS,
-) -> Root:
+) -> AnyFolder:
     """Return the folder that the address names, of which nothing is asked yet; `tag` is taken of a
     registry's where the address names none. Raises UsageError for what is no address."""
     place = urlsplit(uri)
@@ -93,7 +93,7 @@ def folder(
 
 def writable(
     uri: str, *, environment: Mapping[str, str] = os.environ, claims: Path = CLAIMS
-) -> WritableRoot | None:
+) -> WritableFolder | None:
     """Return the folder that the address names, None for an address whose files are written by other
     means."""
     place = urlsplit(uri)
@@ -114,7 +114,7 @@ def writable(
     return None
 
 
-def take(place: Root, name: str, *, to: Path, largest: int) -> tuple[int, str]:
+def take(place: AnyFolder, name: str, *, to: Path, largest: int) -> tuple[int, str]:
     """Write one file of the place, and return its size in bytes and its digest. Raises AddressError
     where it is larger than allowed."""
     to.parent.mkdir(parents=True, exist_ok=True)

@@ -61,7 +61,7 @@ def brought(section: sections.Data, *, folder: Path) -> sections.Data:
     return section.brought({one["key"]: folder / one["file"] for one in record})
 
 
-def _take(place: addresses.Root, name: str, file: Path) -> tuple[int, str]:
+def _take(place: addresses.AnyFolder, name: str, file: Path) -> tuple[int, str]:
     """Write all of the file or nothing."""
     part = file.with_name(file.name + UNFINISHED)
     try:

@@ -70,7 +70,7 @@ def _there(out: Path, *, digest: str) -> manifest.Manifest:
 
 
 def _download(
-    source: addresses.Root, *, uri: str, digest: str, folder: Path, pause_seconds: float
+    source: addresses.AnyFolder, *, uri: str, digest: str, folder: Path, pause_seconds: float
 ) -> None:
     uri = web.shown(uri)
 
@@ -99,7 +99,7 @@ def _download(
             )
 
 
-def _write(source: addresses.Root, name: str, *, to: Path, largest: int) -> tuple[int, str]:
+def _write(source: addresses.AnyFolder, name: str, *, to: Path, largest: int) -> tuple[int, str]:
     try:
         return addresses.take(source, name, to=to, largest=largest)
     except errors.MissingFile as error:

@@ -60,7 +60,7 @@ def address(store: str, *, digest: str) -> str:
     return f"{store.rstrip('/')}/{digest.removeprefix('sha256:')}"
 
 
-def _open(uri: str, *, environment: Mapping[str, str], claims: Path) -> addresses.WritableRoot:
+def _open(uri: str, *, environment: Mapping[str, str], claims: Path) -> addresses.WritableFolder:
     found = addresses.writable(uri, environment=environment, claims=claims)
     if found is None:
         hint = "; push the folder with oras, and give its address to `fairway deploy --uri`"
@@ -71,7 +71,7 @@ def _open(uri: str, *, environment: Mapping[str, str], claims: Path) -> addresse
     return found
 
 
-def _is_there(target: addresses.Root, folder: Path, *, pause_seconds: float) -> bool:
+def _is_there(target: addresses.AnyFolder, folder: Path, *, pause_seconds: float) -> bool:
     """Say whether the store gives back the package's manifest, which was written after all it
     lists."""
     wanted = (folder / manifest.NAME).read_bytes()

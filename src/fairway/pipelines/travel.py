@@ -59,7 +59,7 @@ def uploaded(
     return config.model_copy(update={"data": config.data.brought(found)})
 
 
-def _put(place: addresses.WritableRoot, path: Path, *, store: str, pause_seconds: float) -> str:
+def _put(place: addresses.WritableFolder, path: Path, *, store: str, pause_seconds: float) -> str:
     if not path.is_file():
         raise errors.UsageError(f"{path} is not there: wanted a file to upload")
     digest = files.digest_file(path)
@@ -69,7 +69,7 @@ def _put(place: addresses.WritableRoot, path: Path, *, store: str, pause_seconds
     return f"{store.rstrip('/')}/{quote(name)}"
 
 
-def _starts(place: addresses.Root, name: str) -> bool:
+def _starts(place: addresses.AnyFolder, name: str) -> bool:
     """Say whether there is such a file: stores write all of one or nothing."""
     try:
         return next(iter(place.chunks(name)), None) is not None
