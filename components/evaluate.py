@@ -9,7 +9,7 @@ from components import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def evaluate(
     config: str,
-    champion: str,
+    champion: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Artifact],
@@ -17,19 +17,19 @@ def evaluate(
     classes: dsl.Output[dsl.ClassificationMetrics],
     report: dsl.Output[dsl.HTML],
 ) -> None:
-    """Measure the model on the test split, beside the baselines and the champion (a package's
-    folder; empty: none)."""
+    """Measure the model on the test split, beside the baselines and the champion, where there
+    is one."""
     from pathlib import Path
 
+    from fairway import artifacts
     from fairway.config import sections
     from fairway.evaluation import measure
 
-    settings = sections.Config.model_validate_json(config)
     record = measure.evaluate(
-        settings.evaluation,
+        sections.Config.model_validate_json(config).evaluation,
         dataset=Path(dataset.path),
         checkpoint=Path(model.path),
-        champion=Path(champion) if champion else None,
+        champion=artifacts.folder_of(champion.metadata, at=Path(champion.path)),
         out=Path(evaluation.path),
     )
     for name, value in record.metrics.items():

@@ -15,13 +15,14 @@ def package(
     decision: dsl.Input[dsl.Artifact],
     package: dsl.Output[dsl.Model],
 ) -> str:
-    """Build the content-addressed package in `store` (empty: in the artifact itself) and gives its
-    folder."""
+    """Build the content-addressed package in `store` (empty: in the artifact itself), put it where
+    a cluster fetches it from, and give its folder."""
     from pathlib import Path
 
     from fairway import artifacts
     from fairway.config import sections
     from fairway.packaging import package as stage
+    from fairway.packaging import publish
 
     settings = sections.Config.model_validate_json(config)
     made = artifacts.from_json(artifacts.GateDecision, artifacts.read_json(Path(decision.path)))
@@ -34,5 +35,6 @@ def package(
         evaluation=Path(evaluation.path) / "evaluation.json",
         out=Path(store or package.path),
     )
-    package.metadata.update({"digest": record.digest, "folder": record.path})
+    put = publish.published(settings.platform, folder=Path(record.path))
+    package.metadata.update({"digest": record.digest, "folder": record.path, **put})
     return record.path

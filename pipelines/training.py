@@ -1,5 +1,5 @@
-"""The training pipeline: prepare, train, evaluate, gate, then package and deploy, or record the
-refusal.
+"""The training pipeline: import, prepare, train, evaluate beside the champion, gate, then package,
+deploy and watch, or record the refusal.
 
 The same compiled file runs on one machine (`fairway run training`) and on a cluster. GPUs are asked
 for by the second variant: Kubeflow Pipelines has no switch for an accelerator at run time. Image,
@@ -9,12 +9,15 @@ requests and limits are filled in from the configuration when a run is submitted
 
 from kfp import dsl, kubernetes
 
+from components.champion import champion
 from components.deploy import deploy
 from components.evaluate import evaluate
 from components.gate import gate, refuse
+from components.import_data import import_data
 from components.package import package
 from components.prepare import prepare
 from components.train import train
+from components.watch import watch_rollout
 from fairway.config import sections
 from fairway.pipelines import pitfalls
 
@@ -25,17 +28,31 @@ HOUR = 3600
 def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-untyped-def]
     """Return the pipeline with these resources; `resources.train.gpu` of 0 asks for no GPU."""
 
-    @dsl.pipeline(name=name, description="prepare, train, evaluate, gate, package, deploy")
+    @dsl.pipeline(
+        name=name, description="import, prepare, train, evaluate, gate, package, deploy, watch"
+    )
     def training(
         config: str,
-        champion: str = "",
+        compare_with: str = "",
         store: str = "",
         home: str = "",
         deploy_package: bool = False,
+        watch: bool = False,
+        fail_on_refusal: bool = False,
     ) -> None:
-        prepared = _repeatable(_bounded(prepare(config=config), resources.prepare, hours=6))
+        brought = _repeatable(_bounded(import_data(config=config), resources.prepare, hours=6))
         # its inputs name the data; they do not change when the data does
-        prepared.set_caching_options(False)
+        brought.set_caching_options(False)
+        prepared = _repeatable(
+            _bounded(
+                prepare(config=config, rows=brought.outputs["rows"]), resources.prepare, hours=6
+            )
+        )
+        prepared.set_caching_options(False)  # a file of this machine is an input that is not seen
+        serving = _repeatable(
+            _bounded(champion(config=config, folder=compare_with, home=home), resources.prepare)
+        )
+        serving.set_caching_options(False)  # what serves is another one tomorrow
         trained = _repeatable(
             _bounded(
                 train(config=config, dataset=prepared.outputs["dataset"]), resources.train, hours=24
@@ -47,7 +64,7 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
             _bounded(
                 evaluate(
                     config=config,
-                    champion=champion,
+                    champion=serving.outputs["package"],
                     dataset=prepared.outputs["dataset"],
                     model=trained.outputs["model"],
                 ),
@@ -72,14 +89,26 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
             )
             _acting(_repeatable(made))
             with dsl.If(deploy_package == True, name="deploy-asked"):  # noqa: E712
-                _acting(
-                    _bounded(
-                        deploy(config=config, package=made.outputs["package"], home=home),
-                        resources.prepare,
-                    )
+                asked_for = _bounded(
+                    deploy(config=config, package=made.outputs["package"], home=home),
+                    resources.prepare,
                 )
+                _acting(asked_for)
+                with dsl.If(watch == True, name="watch-asked"):  # noqa: E712
+                    _acting(
+                        _bounded(
+                            watch_rollout(config=config, revision=asked_for.output, home=home),
+                            resources.prepare,
+                            hours=48,
+                        )
+                    )
         with dsl.Else(name="refused"):
-            _acting(_bounded(refuse(decision=asked.outputs["decision"]), resources.prepare))
+            _acting(
+                _bounded(
+                    refuse(decision=asked.outputs["decision"], fail=fail_on_refusal),
+                    resources.prepare,
+                )
+            )
 
     return training
 

@@ -131,6 +131,15 @@ class Package:
     champion_disagreement: float | None = None
 
 
+def folder_of(metadata: Mapping[str, str], *, at: Path) -> Path | None:
+    """Return the folder of a package that an artifact's metadata names: on the machine that wrote
+    it, else within the artifact; None where there is none."""
+    named = metadata.get("folder")
+    if not named:
+        return None
+    return Path(named) if Path(named).is_dir() else at / Path(named).name
+
+
 def as_json(record: Any) -> Json:
     """Return a record as plain JSON values."""
     return dataclasses.asdict(record)

@@ -8,6 +8,8 @@
      └─ Permanent          tell a human: trying again changes nothing
          ├─ UsageError       a flag, a file name or an option is wrong       (exit 2)
          │   └─ ConfigError    a key of the configuration is wrong           (exit 2)
+         ├─ AddressError     an address refuses, or has not what was asked of it
+         │   └─ MissingFile    there is no such file at the address
          ├─ DataError        the data cannot be used as it is
          ├─ TrainingError    training or export did not give a usable model
          ├─ ModelError       a model's graph cannot be run, or answers nonsense
@@ -70,6 +72,14 @@ class UsageError(Permanent):
 
 class ConfigError(UsageError):
     """A key of the configuration is wrong; the message starts with the key's path."""
+
+
+class AddressError(Permanent):
+    """An address refuses, or has not what was asked of it."""
+
+
+class MissingFile(AddressError):
+    """There is no such file at the address."""
 
 
 class DataError(Permanent):

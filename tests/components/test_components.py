@@ -3,16 +3,19 @@
 import ast
 import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
 from kfp import dsl
 
-from components import deploy, evaluate, gate, package, prepare, train
-from fairway import artifacts
+from components import champion, deploy, evaluate, gate, import_data, package, prepare, train, watch
+from fairway import artifacts, errors
 from fairway.config import loader
 
 COMPONENTS = {
+    "champion": champion.champion,
+    "import_data": import_data.import_data,
     "prepare": prepare.prepare,
     "train": train.train,
     "evaluate": evaluate.evaluate,
@@ -20,6 +23,7 @@ COMPONENTS = {
     "refuse": gate.refuse,
     "package": package.package,
     "deploy": deploy.deploy,
+    "watch_rollout": watch.watch_rollout,
 }
 EACH = pytest.mark.parametrize("component", COMPONENTS.values(), ids=COMPONENTS)
 
@@ -81,11 +85,14 @@ def made(tmp_path_factory):
         "decision": output(dsl.Artifact, folder, "decision"),
         "package": output(dsl.Model, folder, "package"),
     }
-    prepare.prepare.python_func(config=config, dataset=made["dataset"])
+    rows, serving = output(dsl.Dataset, folder, "rows"), output(dsl.Model, folder, "serving")
+    import_data.import_data.python_func(config=config, rows=rows)
+    champion.champion.python_func(config=config, folder="", home=str(folder), package=serving)
+    prepare.prepare.python_func(config=config, rows=rows, dataset=made["dataset"])
     train.train.python_func(config=config, dataset=made["dataset"], model=made["model"])
     names = ("dataset", "model", "evaluation", "metrics", "classes", "report")
     evaluate.evaluate.python_func(
-        config=config, champion="", **{name: made[name] for name in names}
+        config=config, champion=serving, **{name: made[name] for name in names}
     )
     made["promote"] = gate.gate.python_func(
         config=config, evaluation=made["evaluation"], decision=made["decision"]
@@ -127,9 +134,11 @@ def test_the_gate_of_an_unreachable_floor_says_no_and_the_refusal_says_why(made,
         )
         is False
     )
-    reason = gate.refuse.python_func(decision=decision)
+    reason = gate.refuse.python_func(decision=decision, fail=False)
     assert "0.9999" in reason
     assert reason in capsys.readouterr().out
+    with pytest.raises(errors.Refused, match=re.escape(f"the gate refused: {reason}")):
+        gate.refuse.python_func(decision=decision, fail=True)
 
 
 def test_without_a_store_the_package_travels_in_its_artifact(made):

@@ -56,6 +56,11 @@ def test_there_is_a_target_for_each_extra_that_an_image_needs():
         assert any(f"--extra {target}" in line for line in stages()[f"build-{target}"][1])
 
 
+def test_a_step_can_fetch_from_a_bucket_and_ask_a_cluster():
+    (line,) = [line for line in stages()["build-train"][1] if "--extra train" in line]
+    assert "--extra kubernetes --extra s3" in line
+
+
 @pytest.mark.parametrize("target", IMAGES)
 def test_an_image_runs_as_nobody_and_holds_no_installer(target):
     lines = lineage(target)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fairway import errors
+from fairway import addresses, errors
 from fairway.packaging import fetch, manifest
 from tests.packaging import published
 from tests.packaging.published import Published
@@ -148,10 +148,10 @@ def test_what_passes_is_tried_again(
         (
             [404],
             errors.PackageError,
-            r"answered 404: wanted the files that `fairway package` writes",
+            r"answered 404: wanted the folder of a model package, as `fairway package` writes it",
         ),
-        ([503] * fetch.ATTEMPTS, errors.Unavailable, "answered 503"),
-        ([0] * fetch.ATTEMPTS, errors.Unavailable, r"ended after \d+ of \d+ bytes"),
+        ([503] * addresses.ATTEMPTS, errors.Unavailable, "answered 503"),
+        ([0] * addresses.ATTEMPTS, errors.Unavailable, r"ended after \d+ of \d+ bytes"),
     ],
     ids=["forbidden", "not there", "down", "cut off"],
 )
@@ -228,11 +228,11 @@ def test_what_is_larger_than_allowed_is_not_written(
 @pytest.mark.parametrize(
     ("uri", "sentence"),
     [
-        ("models/income", "is no address of a package: wanted file:///folder"),
-        ("ftp://host/models", "is no address of a package"),
-        ("file://elsewhere/models", "is no address of a package"),
-        ("s3:///models", "is no address of a package"),
-        ("oci://registry", "is no address of a package"),
+        ("models/income", "is no address: wanted file:///folder"),
+        ("ftp://host/models", "is no address"),
+        ("file://elsewhere/models", "is no address"),
+        ("s3:///models", "is no address"),
+        ("oci://registry", "is no address"),
         (
             "https://user:secret@host/models",
             "https://host/models: wanted no password in an address",
@@ -293,7 +293,7 @@ def test_what_a_killed_fetch_left_is_no_package(made, folder: Path, tmp_path: Pa
     [
         (
             lambda web: web.files.clear(),
-            r"s3://bucket/models/income/manifest\.json was refused with NoSuchKey: wanted the files",
+            r"s3://bucket/models/income/manifest\.json was refused with NoSuchKey: wanted the folder",
         ),
         (
             lambda web: setattr(web, "wanted", "AWS4-HMAC-SHA256 Credential=another/"),
@@ -460,7 +460,8 @@ def test_the_command_leaves_its_facts_and_ends_with_1_and_one_sentence_on_a_mism
 
 def test_memory_does_not_grow_with_the_package(web: Published, tmp_path: Path) -> None:
     code = (
-        "import resource\nfrom pathlib import Path\nfrom fairway.packaging import fetch, web\n"
+        "import resource\nfrom pathlib import Path\n"
+        "from fairway.addresses import web\nfrom fairway.packaging import fetch\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"fetch._write(web.Site({web.url!r}), 'big', to=Path({str(tmp_path / 'big')!r}), largest=1 << 40)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"

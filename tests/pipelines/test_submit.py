@@ -18,7 +18,7 @@ def settings(*overrides: str):
 
 
 def test_the_same_request_has_the_same_name_and_another_has_another():
-    documents = compiled.for_training(settings().pipeline)
+    documents = compiled.for_training(settings())
     names = [
         submit.run_name_of("digits", documents, {"config": config}) for config in ("a", "a", "b")
     ]
@@ -54,7 +54,7 @@ def test_an_address_where_nothing_answers_is_named():
         errors.Unavailable,
         match=f"does not answer at http://127.0.0.1:{port}: .*name it with --host",
     ):
-        submit.submit(settings(), host=f"http://127.0.0.1:{port}", champion=None, deploy=False)
+        submit.submit(settings(), host=f"http://127.0.0.1:{port}", asked=submit.Wishes())
 
 
 def test_production_does_not_submit_an_image_that_may_change():
@@ -64,6 +64,5 @@ def test_production_does_not_submit_an_image_that_may_change():
         submit.submit(
             settings("environment=production"),
             host="http://127.0.0.1:9",
-            champion=None,
-            deploy=False,
+            asked=submit.Wishes(),
         )

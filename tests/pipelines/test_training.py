@@ -74,7 +74,10 @@ def test_every_step_has_limits_and_a_timeout_and_installs_nothing(file):
     steps = compiled.containers(documents[0])
     assert set(steps) == {
         f"exec-{name}"
-        for name in ("prepare", "train", "evaluate", "gate", "package", "deploy", "refuse")
+        for name in (
+            *("champion", "import-data", "prepare", "train", "evaluate", "gate", "package"),
+            *("deploy", "watch-rollout", "refuse"),
+        )
     }
     for name, step in steps.items():
         assert {
@@ -165,13 +168,42 @@ def test_what_only_looks_like_an_installation_is_not_found(command):
     assert pitfalls.findings(documents, environment="kind") == ()
 
 
+def asked(*, data: str = "s3://rows/adult.csv", store: str | None = None, **pipeline: object):
+    return sections.Config(
+        data=sections.Data.of(source="csv", path=data, target="income"),
+        platform=sections.Platform(store=store),
+        pipeline=sections.Pipeline.model_validate(pipeline),
+    )
+
+
+def test_steps_have_the_variables_the_secrets_and_the_claims_that_are_named():
+    theirs = asked(
+        data="pvc://rows/adult.csv",
+        store="pvc://kept/models",
+        environment={"AWS_ENDPOINT_URL": "http://s3.models.svc:9000"},
+        secrets={"AWS_ACCESS_KEY_ID": {"secret": "bucket", "key": "access"}},
+    )
+    documents = compiled.for_training(theirs)
+    steps = compiled.containers(documents[0])
+    assert len(steps) == 10
+    for name, step in steps.items():
+        assert step["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://s3.models.svc:9000"}]
+        told = compiled.kubernetes_of(documents, name)
+        [secret] = told["secretAsEnv"]
+        assert secret["secretNameParameter"]["runtimeValue"]["constant"] == "bucket"
+        assert secret["keyToEnv"] == [{"envVar": "AWS_ACCESS_KEY_ID", "secretKey": "access"}]
+        mounted = {one["mountPath"]: one["constant"] for one in told["pvcMount"]}
+        assert mounted == {"/mnt/claims/rows": "rows", "/mnt/claims/kept": "kept"}
+    assert "pvcMount" not in compiled.write(compiled.for_training(asked()))
+
+
 def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production():
-    section = sections.Pipeline(
+    theirs = asked(
         image=PINNED,
         train=sections.Resources(cpu="7", memory="40Gi", gpu=4),
         evaluate=sections.Resources(memory="3Gi"),
     )
-    documents = compiled.for_training(section)
+    documents = compiled.for_training(theirs)
     steps = compiled.containers(documents[0])
     assert {step["image"] for step in steps.values()} == {PINNED}
     assert steps["exec-train"]["resources"]["accelerator"]["resourceCount"] == "4"
@@ -184,7 +216,7 @@ def test_kfp_reads_what_was_filled_in(tmp_path):
     from kfp import components
 
     (tmp_path / "filled.yaml").write_text(
-        compiled.write(compiled.for_training(sections.Pipeline(image=PINNED)))
+        compiled.write(compiled.for_training(asked(image=PINNED)))
     )
     spec = components.load_component_from_file(str(tmp_path / "filled.yaml")).pipeline_spec
     assert spec.deployment_spec["executors"]["exec-train"]["container"]["image"] == PINNED
@@ -268,9 +300,55 @@ def bare_gpu():
     judged().set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1)
 
 
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def listing(values: list[int]) -> str:
+    return str(values)
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def naming(word: str) -> str:
+    return word
+
+
+def quoted_condition():
+    with dsl.If(naming(word="a").output == "it's"):
+        judged()
+    with dsl.Else():
+        judged()
+
+
+def whole_numbers():
+    listing(values=[1, 2])
+
+
+def looped_numbers():
+    with dsl.ParallelFor([1, 2]) as number:
+        naming(word=f"{number}")
+
+
+def oversized():
+    naming(word="x" * 70_000)
+
+
+def sliced():
+    measuring()
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def measuring() -> None:
+    from kfp.dsl import SlicedClassificationMetrics
+
+    print(SlicedClassificationMetrics)
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
+        (quoted_condition, """compares with "it's", which has a quote in it"""),
+        (whole_numbers, "parameter values of step listing has the whole number 1 in a list or map"),
+        (looped_numbers, "has the whole number 1 in a list or map, where it becomes 1.0"),
+        (oversized, "parameter word of step naming has 70002 bytes: wanted at most 65536"),
+        (sliced, "step measuring uses SlicedClassificationMetrics"),
         (bare_condition, "named output promote of step named and has no dsl.Else"),
         (nested_bare_condition, "named output promote of step named and has no dsl.Else"),
         (cached_side_effect, "step acting has a side effect and its cache is on"),
@@ -283,6 +361,11 @@ def bare_gpu():
         (bare_gpu, "without shared memory"),
     ],
     ids=[
+        "quoted-condition",
+        "whole-numbers",
+        "looped-numbers",
+        "oversized",
+        "sliced-metrics",
         "bare-condition",
         "nested-bare-condition",
         "cached-side-effect",

@@ -27,6 +27,7 @@ VERBS = {
         "Measure the model, compare it with the one in service, ask the gate.",
     ),
     "package": ("fairway.cli.stages", "Build a model package, also of a model trained elsewhere."),
+    "push": ("fairway.cli.push", "Put a model package where a cluster fetches it from."),
     "fetch": ("fairway.cli.fetch", "Download a model package and check every file of it."),
     "run": ("fairway.cli.stages", "Run a whole pipeline: prepare, train, evaluate, gate, package."),
     "serve": ("fairway.cli.serve", "Serve one package in the foreground."),

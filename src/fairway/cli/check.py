@@ -17,6 +17,7 @@ from fairway.cli import alerts, licences, options
 
 if TYPE_CHECKING:
     from fairway.config import sections
+    from fairway.pipelines import compiled
 
 # extra -> (distribution, module that shows it is there)
 EXTRAS = {
@@ -41,12 +42,17 @@ class Finding:
     sentence: str
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @options.config
 @options.home
 @options.output
-def check(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+@click.pass_context
+def check(
+    context: click.Context, path: Path, overrides: tuple[str, ...], root: Path, form: str
+) -> None:
     """Check configuration, environment and licences; exit 1 where something would fail."""
+    if context.invoked_subcommand is not None:
+        return
     findings = [
         *_configuration(path, overrides),
         *_environment(),
@@ -66,6 +72,80 @@ def check(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None
     )
     if not sound:
         raise errors.PlatformError("something would fail: see the errors above")
+
+
+@check.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--environment",
+    type=click.Choice(["local", "kind", "production"]),
+    default=None,
+    help="What it is held to; production wants images pinned by digest. By default the configuration's.",
+)
+@click.option("--context", default=None, help="Ask this cluster of the kubeconfig too.")
+@click.option("--on-cluster", is_flag=True, help="Ask the current cluster for room and rights too.")
+@options.config
+@options.output
+def pipeline(
+    file: Path | None,
+    environment: str | None,
+    context: str | None,
+    on_cluster: bool,
+    path: Path,
+    overrides: tuple[str, ...],
+    form: str,
+) -> None:
+    """Check a compiled pipeline, FILE or what `fairway run training` would send, for what fails
+    silently; exit 1 where something would."""
+    from fairway.pipelines import compiled, pitfalls
+
+    config = options.load(path, overrides) if file is None or path.exists() else None
+    documents = _compiled(file) if file is not None else None
+    if documents is None:
+        assert config is not None
+        documents = compiled.for_training(config)
+    held = environment or (config.environment if config is not None else "kind")
+    found = [*pitfalls.findings(documents, environment=held)]
+    if on_cluster or context is not None:
+        found += _on_cluster(documents, config=config, context=context)
+    options.show(
+        {"sound": not found, "findings": found},
+        form=form,
+        text="\n".join(found) or f"nothing that would fail silently, by the rules of {held}",
+    )
+    if found:
+        raise errors.PlatformError(f"{len(found)} of it would fail: see above")
+
+
+def _compiled(file: Path) -> "compiled.Documents":
+    import yaml
+
+    from fairway.pipelines import compiled
+
+    try:
+        documents = compiled.read(file)
+        compiled.containers(documents[0])
+    except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
+        raise errors.UsageError(
+            f"{file} is no compiled pipeline ({type(error).__name__}: {str(error).splitlines()[0][:120]}): wanted what "
+            "kfp's compiler writes"
+        ) from error
+    return documents
+
+
+def _on_cluster(
+    documents: "compiled.Documents", *, config: "sections.Config | None", context: str | None
+) -> tuple[str, ...]:
+    from fairway.config import sections
+    from fairway.platforms.kubernetes import api, room
+
+    section = config.pipeline if config is not None else sections.Pipeline()
+    return room.objections(
+        api.connect(context),
+        documents,
+        namespace=config.namespace if config is not None else "default",
+        account=section.service_account or "pipeline-runner",
+    )
 
 
 def _configuration(path: Path, overrides: tuple[str, ...]) -> list[Finding]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fairway import artifacts, errors
+from fairway import errors
 from fairway.cli import options
 from fairway.cli import rollout as rollouts
 
@@ -49,7 +49,7 @@ def deploy(
     where it says.
     """
     config, seconds = options.load(path, overrides), options.seconds(timeout)
-    folder = package or _newest(options.open_home(root).packages, config.name)
+    folder = package or options.newest(options.open_home(root).packages, config.name)
     platform = where.platform(config, root=root)
     asked = platform.deploy(config, package=folder, uri=uri, note=note)
     if form == "text":
@@ -60,24 +60,6 @@ def deploy(
         raise errors.Refused(asked.refusal)
     if wait:
         rollouts.follow(platform, config.name, revision=asked.revision, seconds=seconds, form=form)
-
-
-def _newest(store: Path, name: str) -> Path:
-    """Return the newest package of this name in the store."""
-    found = []
-    for folder in store.iterdir() if store.exists() else ():
-        file = folder / "manifest.json"
-        if (
-            not folder.name.startswith(".")
-            and file.exists()
-            and artifacts.read_json(file).get("name") == name
-        ):
-            found.append((file.stat().st_mtime, folder))
-    if not found:
-        raise errors.UsageError(
-            f"there is no package of {name} in {store}: build one with `fairway run training`, or name it"
-        )
-    return max(found)[1]
 
 
 @click.command()

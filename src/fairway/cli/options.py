@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
-from fairway import errors
+from fairway import artifacts, errors
 
 if TYPE_CHECKING:
     from fairway.config import sections
@@ -237,3 +237,21 @@ def _short(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, default=str)
         return text if len(text) <= 200 else text[:197] + "..."
     return str(value)
+
+
+def newest(store: Path, name: str) -> Path:
+    """Return the newest package of this name in the store."""
+    found = []
+    for folder in store.iterdir() if store.exists() else ():
+        file = folder / "manifest.json"
+        if (
+            not folder.name.startswith(".")
+            and file.exists()
+            and artifacts.read_json(file).get("name") == name
+        ):
+            found.append((file.stat().st_mtime, folder))
+    if not found:
+        raise errors.UsageError(
+            f"there is no package of {name} in {store}: build one with `fairway run training`, or name it"
+        )
+    return max(found)[1]

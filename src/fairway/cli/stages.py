@@ -17,10 +17,14 @@ MOST_RECALLS = 10  # classes whose recall the terminal shows
 @options.output
 def prepare(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Read the data, check and split it, fit the preprocessing on the training split."""
+    from fairway.data import importing
     from fairway.data import prepare as stage
 
     config = options.load(path, overrides)
-    record = stage.prepare(config.data, out=_work(root, config.name) / "dataset")
+    work = _work(root, config.name)
+    importing.bring(config.data, out=work / "rows")
+    section = importing.brought(config.data, folder=work / "rows")
+    record = stage.prepare(section, out=work / "dataset")
     for warning in record.warnings:
         click.echo(f"warning: {warning}", err=True)
     options.show(record, form=form)
@@ -207,10 +211,28 @@ def run() -> None:
 )
 @click.option("--deploy", is_flag=True, help="Deploy the package where the gate lets it through.")
 @click.option(
+    "--watch",
+    is_flag=True,
+    help="With --deploy: the run ends with the rollout, red where it is rolled back.",
+)
+@click.option(
+    "--fail-on-refusal",
+    is_flag=True,
+    help="Let the run end red where the gate refuses; by default it is a run that did what it should.",
+)
+@click.option(
+    "--upload",
+    is_flag=True,
+    help="Put data that is a file of this machine in platform.store first (--on kubernetes).",
+)
+@click.option(
     "--champion",
     type=click.Path(path_type=Path),
     default=None,
-    help="Package of the model in service; by default the one that serves.",
+    help="Package of the model in service (here); by default the one that serves.",
+)
+@click.option(
+    "--no-champion", is_flag=True, help="Compare with no model, though one is in service."
 )
 @options.config
 @options.home
@@ -219,19 +241,30 @@ def training(
     where: str,
     host: str | None,
     deploy: bool,
+    watch: bool,
+    fail_on_refusal: bool,
+    upload: bool,
     champion: Path | None,
+    no_champion: bool,
     path: Path,
     overrides: tuple[str, ...],
     root: Path,
     form: str,
 ) -> None:
-    """Run the training pipeline: prepare, train, evaluate, gate, package. Exit 3 where the gate
-    refuses."""
+    """Run the training pipeline: import, prepare, train, evaluate, gate, package. Exit 3 where the
+    gate refuses."""
+    _check_run(
+        where, deploy=deploy, watch=watch, upload=upload, champion=champion, none=no_champion
+    )
     config = options.load(path, overrides)
     if where == "kubernetes":
-        from fairway.pipelines import submit
+        from fairway.pipelines import submit, travel
 
-        options.show(submit.submit(config, host=host, champion=champion, deploy=deploy), form=form)
+        asked = submit.Wishes(
+            deploy=deploy, watch=watch, fail_on_refusal=fail_on_refusal, compare=not no_champion
+        )
+        sent = travel.uploaded(config) if upload else config
+        options.show(submit.submit(sent, host=host, asked=asked), form=form)
         return
     from fairway.cli import progress
     from fairway.pipelines import run as runner
@@ -240,8 +273,9 @@ def training(
     record = runner.run_training(
         config,
         home=place.root,
-        champion=champion or _serving(root, config.name),
+        champion=None if no_champion else champion or _serving(root, config.name),
         deploy=deploy,
+        watch=watch,
         progress=progress.steps(quiet=form == "json"),
     )
     for warning in record.warnings if form == "text" else ():
@@ -249,6 +283,28 @@ def training(
     options.show(record, form=form, text=_told(record))
     if record.outcome == "refused":
         raise errors.Refused(f"the gate refused: {record.reason}")
+
+
+def _check_run(
+    where: str,
+    *,
+    deploy: bool,
+    watch: bool,
+    upload: bool,
+    champion: Path | None,
+    none: bool,
+) -> None:
+    if watch and not deploy:
+        raise errors.UsageError("--watch follows a rollout: add --deploy")
+    if champion is not None and none:
+        raise errors.UsageError("--champion and --no-champion contradict: give one")
+    if upload and where == "local":
+        raise errors.UsageError("--upload is for steps that run elsewhere: add --on kubernetes")
+    if champion is not None and where == "kubernetes":
+        raise errors.UsageError(
+            "--champion is a folder of this machine, which no pod sees: leave it out, and the package of the "
+            "ModelDeployment in service is taken"
+        )
 
 
 def _told(record: Any) -> str:

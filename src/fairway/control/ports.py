@@ -80,6 +80,14 @@ class Answered:
     phase: Phase | str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class InService:
+    """The package of the revision that serves."""
+
+    address: str
+    digest: str
+
+
 class PlatformPort(Protocol):
     """Where deployments run.
 
@@ -96,6 +104,10 @@ class PlatformPort(Protocol):
 
     def every(self, *, everywhere: bool = False) -> list[Deployed]:
         """Return all deployments; `everywhere` are those of all namespaces."""
+
+    def in_service(self, name: str, *, store: str | None) -> InService | None:
+        """Return the package that serves as `name`, None where nothing does; `store` is where
+        packages lie by their digest, for one that is not the newest that was asked for."""
 
     def follow(
         self,

@@ -17,6 +17,7 @@ import hashlib
 from pathlib import Path
 
 from fairway import __version__, artifacts, errors, files
+from fairway.addresses import web
 from fairway.config import sections
 from fairway.model.schema import Schema
 from fairway.packaging import golden, manifest, store
@@ -147,13 +148,14 @@ def _lineage(
 
 def _configuration(config: sections.Config) -> artifacts.Json:
     """Return the sections that made the model; files by name, because a folder of this machine is
-    nothing to digest."""
+    nothing to digest, and addresses without what may be secret in them."""
     sections = {
         name: getattr(config, name).model_dump(mode="json", by_alias=True)
         for name in ("data", "training", "evaluation")
     }
     data = sections["data"]
     data |= {key: path.name for key, path in config.data.paths().items()}
+    data |= {key: web.shown(address) for key, address in config.data.addresses().items()}
     data["extra"] = [Path(extra).name for extra in data["extra"]]
     return sections
 

@@ -7,15 +7,16 @@ sent.
 
 import copy
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
-from fairway import artifacts, errors
+from fairway import addresses, artifacts, errors
 from fairway.config import sections
 
 # the pipeline, and what Kubernetes shall do for it
 Documents = tuple[artifacts.Json, artifacts.Json]
+PLACE_OF_STEPS = ("platforms", "kubernetes", "deploymentSpec", "executors")
 TRAINING = {False: "training.yaml", True: "training-gpu.yaml"}
 
 
@@ -43,15 +44,17 @@ def write(documents: Documents) -> str:
     return yaml.safe_dump_all([document for document in documents if document], sort_keys=True)
 
 
-def for_training(section: sections.Pipeline) -> Documents:
-    """Return the training pipeline with the image and the resources that `pipeline` in the
-    configuration names."""
-    return filled(read(find(TRAINING[section.train.gpu > 0])), section)
+def for_training(config: sections.Config) -> Documents:
+    """Return the training pipeline with the image, the resources, the variables and the claims that
+    the configuration names."""
+    section = config.pipeline
+    documents = filled(read(find(TRAINING[section.train.gpu > 0])), section)
+    return with_claims(documents, claims(config))
 
 
 def filled(documents: Documents, section: sections.Pipeline) -> Documents:
-    """Return a copy with the section's image everywhere and its resources at each step; the
-    documents stay as they are."""
+    """Return a copy with the section's image and variables everywhere and its resources at each
+    step; the documents stay as they are."""
     pipeline, kubernetes = copy.deepcopy(documents)
     asked = {
         "exec-prepare": section.prepare,
@@ -61,7 +64,45 @@ def filled(documents: Documents, section: sections.Pipeline) -> Documents:
     for name, container in containers(pipeline).items():
         container["image"] = section.image
         _resources(container, asked.get(name, section.prepare))
+        if section.environment:
+            container["env"] = [
+                {"name": key, "value": value} for key, value in section.environment.items()
+            ]
+        if section.secrets:
+            on_kubernetes(kubernetes, name)["secretAsEnv"] = [
+                _secret(variable, place) for variable, place in section.secrets.items()
+            ]
     return pipeline, kubernetes
+
+
+def claims(config: sections.Config) -> tuple[str, ...]:
+    """Return the claims that the steps need mounted: of the data, and of the packages' store."""
+    named = (*config.data.addresses().values(), config.platform.store or "")
+    return tuple(dict.fromkeys(urlsplit(uri).netloc for uri in named if uri.startswith("pvc://")))
+
+
+def with_claims(documents: Documents, names: tuple[str, ...]) -> Documents:
+    """Return a copy whose every step has the claims mounted where addresses look for them."""
+    pipeline, kubernetes = copy.deepcopy(documents)
+    for step in containers(pipeline) if names else ():
+        on_kubernetes(kubernetes, step)["pvcMount"] = [
+            {
+                "constant": name,
+                "mountPath": str(addresses.CLAIMS / name),
+                "pvcNameParameter": {"runtimeValue": {"constant": name}},
+            }
+            for name in names
+        ]
+    return pipeline, kubernetes
+
+
+def _secret(variable: str, place: sections.SecretKey) -> artifacts.Json:
+    return {
+        "keyToEnv": [{"envVar": variable, "secretKey": place.key}],
+        "optional": False,
+        "secretName": place.secret,
+        "secretNameParameter": {"runtimeValue": {"constant": place.secret}},
+    }
 
 
 def tried_once(documents: Documents) -> Documents:
@@ -85,15 +126,18 @@ def containers(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:
 
 def kubernetes_of(documents: Documents, executor: str) -> artifacts.Json:
     """Return what Kubernetes shall do for a step: timeout, tolerations, volumes, labels."""
-    part: Any = (
-        documents[1]
-        .get("platforms", {})
-        .get("kubernetes", {})
-        .get("deploymentSpec", {})
-        .get("executors", {})
-    )
-    found: artifacts.Json = part.get(executor, {})
-    return found
+    part = documents[1]
+    for key in (*PLACE_OF_STEPS, executor):
+        part = part.get(key, {})
+    return part
+
+
+def on_kubernetes(kubernetes: artifacts.Json, executor: str) -> artifacts.Json:
+    """Return the part of the Kubernetes document that is one step's, to be changed in place."""
+    part = kubernetes
+    for key in (*PLACE_OF_STEPS, executor):
+        part = part.setdefault(key, {})
+    return part
 
 
 def _resources(container: artifacts.Json, asked: sections.Resources) -> None:

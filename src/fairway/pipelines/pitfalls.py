@@ -5,6 +5,7 @@ Each finding is one sentence that names the step and the remedy. Pure: the compi
 sentences out.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -17,6 +18,8 @@ SIDE_EFFECT_IMPORTS = ("from fairway.platforms", "import fairway.platforms")
 INSTALLS = re.compile(
     r"\b(?:pip3?|conda|mamba|apt|apt-get)[\s\"',]+(?:-\S+[\s\"',]+)*install\b"
 )  # also as a list of arguments
+LARGEST_PARAMETER = 64 << 10  # bytes: a step's arguments have 128 KiB together
+QUOTED = re.compile(r"[=!<>]=? '(.*)'\)?$", re.DOTALL)
 CHANNEL = re.compile(r"parameter_values\['([^']+)'\]")
 LIMITS = {"resourceCpuLimit": "CPU", "resourceMemoryLimit": "memory"}
 
@@ -27,6 +30,8 @@ def findings(documents: compiled.Documents, *, environment: str) -> tuple[str, .
     steps = compiled.containers(pipeline)
     return (
         *_bare_conditions(pipeline),
+        *_quoted_conditions(pipeline),
+        *_parameters(pipeline),
         *(
             sentence
             for name, container in steps.items()
@@ -70,7 +75,7 @@ def _step(
         )
     yield from _image(step, str(container.get("image", "")), environment)
     if "accelerator" in resources:
-        yield from _gpu(step, on_kubernetes)
+        yield from _gpu(step, resources["accelerator"], on_kubernetes)
 
 
 def _image(step: str, image: str, environment: str) -> Iterator[str]:
@@ -86,7 +91,9 @@ def _image(step: str, image: str, environment: str) -> Iterator[str]:
         yield f"step {step} runs {image}: wanted a tag that does not move, since the cache does not see an image change"
 
 
-def _gpu(step: str, on_kubernetes: artifacts.Json) -> Iterator[str]:
+def _gpu(step: str, accelerator: artifacts.Json, on_kubernetes: artifacts.Json) -> Iterator[str]:
+    if accelerator.get("resourceCount", accelerator.get("count", "0")) in ("0", ""):
+        yield f"step {step} names a GPU and asks for none: set_accelerator_limit(1), or its pod gets no device"
     if not on_kubernetes.get("tolerations"):
         yield (
             f"step {step} asks for a GPU without a toleration: GPU nodes are usually tainted and it would stay pending"
@@ -128,6 +135,61 @@ def _bare_conditions(pipeline: artifacts.Json) -> Iterator[str]:
                         f"{origin[0]} and has no dsl.Else: "
                         "its branch is skipped without a word; return one value and add dsl.Else"
                     )
+
+
+def _quoted_conditions(pipeline: artifacts.Json) -> Iterator[str]:
+    """A condition is text that is evaluated: a quote within the value ends it early."""
+    for _, dag in _dags(pipeline):
+        for task in dag["tasks"].values():
+            condition = task.get("triggerPolicy", {}).get("condition", "")
+            if (match := QUOTED.search(condition)) and "'" in match[1]:
+                yield (
+                    f"condition {task['taskInfo']['name']} compares with {match[1]!r}, which has a quote in it: it is "
+                    "false without a word; compare in a step that returns True or False"
+                )
+
+
+def _parameters(pipeline: artifacts.Json) -> Iterator[str]:
+    """What changes or bursts on its way into a step."""
+    for where, value in _constants(pipeline):
+        if isinstance(value, list | dict) and (number := _whole(value)) is not None:
+            yield (
+                f"{where} has the whole number {number:g} in a list or map, where it becomes {number:.1f}: pass it as "
+                "text (JSON), or each number as a parameter"
+            )
+        size = len(json.dumps(value).encode())
+        if size > LARGEST_PARAMETER:
+            yield (
+                f"{where} has {size} bytes: wanted at most {LARGEST_PARAMETER}, what an argument can hold; "
+                "pass an artifact"
+            )
+
+
+def _constants(pipeline: artifacts.Json) -> Iterator[tuple[str, Any]]:
+    """Return each value that is written in the pipeline, and where."""
+    given = pipeline["root"].get("inputDefinitions", {}).get("parameters", {})
+    for name, one in given.items():
+        if "defaultValue" in one:
+            yield f"parameter {name}", one["defaultValue"]
+    for _, dag in _dags(pipeline):
+        for task in dag["tasks"].values():
+            name = task["taskInfo"]["name"]
+            for key, one in task.get("inputs", {}).get("parameters", {}).items():
+                if "constant" in one.get("runtimeValue", {}):
+                    yield f"parameter {key} of step {name}", one["runtimeValue"]["constant"]
+            raw = task.get("parameterIterator", {}).get("items", {}).get("raw")
+            if raw is not None:
+                yield f"loop {name}", json.loads(raw)
+
+
+def _whole(value: Any) -> float | None:
+    """Return the first whole number within."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return float(value) if float(value).is_integer() else None
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((found for one in inner if (found := _whole(one)) is not None), None)
 
 
 def _origin(pipeline: artifacts.Json, owner: str, given: artifacts.Json) -> tuple[str, str] | None:

@@ -54,6 +54,7 @@ def run_training(
     home: Path,
     champion: Path | None,
     deploy: bool,
+    watch: bool = False,
     progress: Progress | None = None,
     name: str | None = None,
 ) -> TrainingRun:
@@ -70,10 +71,11 @@ def run_training(
     run, folder, root = _begin(config, home=home, name=name, now=began)
     arguments = {
         "config": text,
-        "champion": str(champion.absolute()) if champion else "",
+        "compare_with": str(champion.absolute()) if champion else "none",
         "store": str(home / "packages"),
         "home": str(home),
         "deploy_package": deploy,
+        "watch": watch,
     }
     artifacts.write_json(
         folder / "request.json",

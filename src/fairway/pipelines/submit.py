@@ -4,6 +4,7 @@ import.
 python -m fairway.pipelines.submit REQUEST.json      # what `run` starts as a process of its own
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,15 +15,30 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fairway import artifacts, errors, files
 from fairway.config import sections
-from fairway.pipelines import compiled, pitfalls
+from fairway.pipelines import compiled, pitfalls, travel
 
 EXPERIMENT = "fairway"
 GOING_ON = frozenset({"RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "CANCELING", "PAUSED"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What a run shall do besides training."""
+
+    deploy: bool = False
+    """Deploy the package where the gate lets it through."""
+    watch: bool = False
+    """End with the rollout, red where it is rolled back."""
+    fail_on_refusal: bool = False
+    """End red where the gate refuses."""
+    compare: bool = True
+    """Compare with the model in service."""
 
 
 # -- on a cluster ----------------------------------------------------------------------------------
@@ -32,8 +48,7 @@ def submit(
     config: sections.Config,
     *,
     host: str | None,
-    champion: Path | None,
-    deploy: bool,
+    asked: Wishes,
     namespace: str | None = None,
     name: str | None = None,
 ) -> artifacts.Json:
@@ -49,23 +64,34 @@ def submit(
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
 
-    documents = compiled.for_training(config.pipeline)
+    config = travel.ready(config, deploys=asked.deploy)
+    documents = compiled.for_training(config)
     variant = compiled.TRAINING[config.pipeline.train.gpu > 0]
     pitfalls.require(documents, environment=config.environment, what=variant)
     arguments = {
         "config": json.dumps(config.model_dump(mode="json", by_alias=True)),
-        "champion": str(champion or ""),
-        "deploy_package": deploy,
+        "compare_with": "" if asked.compare else "none",
+        "deploy_package": asked.deploy,
+        "watch": asked.watch,
+        "fail_on_refusal": asked.fail_on_refusal,
     }
     run_name = name or run_name_of(config.name, documents, arguments)
     place = host or "the current kubeconfig"
     try:
-        with warnings.catch_warnings():
+        # kfp prints where to look, and standard output is for the record
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             # that the client wants a backend of version 2
             warnings.simplefilter("ignore", FutureWarning)
             client = kfp.Client(host=host, **({"namespace": namespace} if namespace else {}))
-        found = adopted(_runs(client, run_name, namespace), name=run_name)
-        started = found or _start(client, documents, arguments, name=run_name, namespace=namespace)
+            found = adopted(_runs(client, run_name, namespace), name=run_name)
+            started = found or _start(
+                client,
+                documents,
+                arguments,
+                name=run_name,
+                namespace=namespace,
+                account=config.pipeline.service_account,
+            )
     except ApiException as error:
         raise errors.PlatformError(
             f"Kubeflow Pipelines at {place} refused: {error.status} {_line(error.body or error.reason)}"
@@ -113,6 +139,7 @@ def _start(
     *,
     name: str,
     namespace: str | None,
+    account: str | None,
 ) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pipeline.yaml"
@@ -123,6 +150,7 @@ def _start(
             run_name=name,
             experiment_name=EXPERIMENT,
             namespace=namespace,
+            service_account=account,
         )
     return str(started.run_id)
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
+from fairway import errors
 from fairway.config import sections
-from fairway.control.ports import PlatformPort
+from fairway.control.ports import End, PlatformPort, Tell
+from fairway.packaging import fetch, manifest
 
 
 def platform(
@@ -25,12 +27,53 @@ def platform(
     return LocalPlatform(Home(home))
 
 
+NO_CHAMPION = "none"
+
+
 def deploy(config: sections.Config, *, package: Path, home: Path) -> str:
     """Ask the configuration's platform to serve the package; return the revision, on a cluster the
     package's digest.
 
     On a cluster the package must lie in `platform.store` under its digest; the revision fails with
-    a sentence where it does not.
+    a sentence where it does not. Raises Refused for a package that was rolled back before.
     """
-    chosen = platform(config.platform.kind, home=home, namespace=config.namespace)
-    return chosen.deploy(config, package=package, note="training pipeline").identity
+    asked = _of(config, home=home).deploy(config, package=package, note="training pipeline")
+    if asked.refusal is not None:
+        raise errors.Refused(asked.refusal)
+    return asked.identity
+
+
+def champion(
+    config: sections.Config, *, named: str, home: Path, out: Path
+) -> manifest.Manifest | None:
+    """Return the package to compare a challenger with: the folder that is named, none for
+    NO_CHAMPION, else what serves on the configuration's platform, fetched to `out`; None where
+    nothing serves."""
+    if named == NO_CHAMPION:
+        return None
+    if named:
+        return manifest.load(Path(named))
+    serves = _of(config, home=home).in_service(config.name, store=config.platform.store)
+    if serves is None:
+        return None
+    folder = out / serves.digest.removeprefix("sha256:")
+    return fetch.fetch(serves.address, digest=serves.digest, out=folder)
+
+
+def watch(config: sections.Config, *, revision: str, home: Path, tell: Tell) -> str:
+    """Wait until the rollout of what was asked for has ended, and return the judge's sentence.
+
+    Raises Refused with it where the revision was rolled back, PlatformError where it cannot be
+    followed or waits for a person.
+    """
+    ended = _of(config, home=home).follow(config.name, revision=revision, tell=tell)
+    match ended.end:
+        case End.ROLLED_BACK:
+            raise errors.Refused(ended.sentence)
+        case End.SERVES:
+            return ended.sentence
+    raise errors.PlatformError(f"the rollout of {config.name} is {ended.end}: {ended.sentence}")
+
+
+def _of(config: sections.Config, *, home: Path) -> PlatformPort:
+    return platform(config.platform.kind, home=home, namespace=config.namespace)

@@ -14,6 +14,7 @@ from fairway.config.sections.base import (
     UNIT_SECONDS,
     Duration,
     Fraction,
+    Location,
     Section,
     format_duration,
     parse_duration,
@@ -22,7 +23,7 @@ from fairway.config.sections.data import SOURCES, Data, Split
 from fairway.config.sections.evaluation import Evaluation, Gate
 from fairway.config.sections.guards import GUARDS, NOT_SHADOW, Guard, Rule, guard_rules, needs
 from fairway.config.sections.monitoring import SCALES, LeastShift, Monitoring
-from fairway.config.sections.pipeline import Pipeline, Resources
+from fairway.config.sections.pipeline import Pipeline, Resources, SecretKey
 from fairway.config.sections.platform import Platform
 from fairway.config.sections.retraining import Retraining
 from fairway.config.sections.rollout import Bake, Canary, Hook, HookPoint, Shadow, Step, Strategy
@@ -55,12 +56,14 @@ __all__ = [
     "Hook",
     "HookPoint",
     "LeastShift",
+    "Location",
     "Monitoring",
     "Pipeline",
     "Platform",
     "Resources",
     "Retraining",
     "Rule",
+    "SecretKey",
     "Section",
     "Serving",
     "Shadow",

@@ -9,6 +9,7 @@ says why its default is what it is.
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -18,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     WithJsonSchema,
     model_validator,
 )
@@ -25,6 +27,8 @@ from pydantic.alias_generators import to_camel
 
 DURATION = re.compile(r"^([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)$")
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://")
+ADDRESSES = re.compile(r"^(s3|https?|pvc|file)://\S+$")
 CREDENTIALS = re.compile(r"^[a-z0-9]+://[^/?#]*@")
 # a DNS label with room for the revision's 12 characters
 NAME = r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$"
@@ -71,6 +75,30 @@ def _without_credentials(uri: str) -> str:
 
 
 NO_CREDENTIALS = AfterValidator(_without_credentials)
+
+
+def _place(value: Any) -> Path | str:
+    """Return an address as it is written, a path of this machine as a path."""
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError("wanted a path or an address")
+    if not ADDRESS.match(value):
+        return Path(value)
+    if not ADDRESSES.match(value):
+        raise ValueError(
+            "wanted a path, or an address that starts with s3://, https://, http://, pvc:// or file://"
+        )
+    return _without_credentials(value)
+
+
+# a file: of this machine, or elsewhere, from where it is brought before it is read
+Location = Annotated[
+    Path | str,
+    PlainValidator(_place),
+    PlainSerializer(str, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 2048}),
+]
 
 
 class Section(BaseModel):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from fairway.config.sections.base import Section
+from fairway.config.sections.base import ADDRESS, Section
 from fairway.config.sections.variants import Variants
 
 USUAL_SOURCE = "csv"  # where `source` is left out
@@ -115,6 +115,22 @@ class Data(Section):
         """Return the files that this source names, by their key in the file."""
         aliases = {name: field.alias or name for name, field in type(self).model_fields.items()}
         return {aliases[name]: value for name, value in self if isinstance(value, Path)}
+
+    def addresses(self) -> Mapping[str, str]:
+        """Return the addresses of files elsewhere that this source names, by their key in the file."""
+        aliases = {name: field.alias or name for name, field in type(self).model_fields.items()}
+        return {
+            aliases[name]: value
+            for name, value in self
+            if isinstance(value, str) and ADDRESS.match(value)
+        }
+
+    def brought(self, files: Mapping[str, Path | str]) -> Self:
+        """Return the section with these files, by their key in the file, in the place of what it named."""
+        aliases = {name: field.alias or name for name, field in type(self).model_fields.items()}
+        return self.model_copy(
+            update={name: files[key] for name, key in aliases.items() if key in files}
+        )
 
     def moved(self, root: Path) -> Self:
         """Return the section with its relative paths taken from `root`."""

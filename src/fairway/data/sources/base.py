@@ -21,9 +21,13 @@ class Rows:
     digests: dict[str, str]  # of the files that were read, by name
 
 
-def file(path: Path, *, what: str) -> Path:
+def file(path: Path | str, *, what: str) -> Path:
     """Return the path of a file that is there; raises UsageError otherwise. `what` is its key in
     the configuration."""
+    if isinstance(path, str):
+        raise errors.UsageError(
+            f"{what} is {path}: wanted a file of this machine, as it is brought"
+        )
     if not path.is_file():
         raise errors.UsageError(
             f"{what} is {path}: there is no such file; wanted the path of the data"

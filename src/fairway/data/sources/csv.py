@@ -27,7 +27,7 @@ class CsvData(sections.Data):
 
     source: Literal["csv"] = "csv"
     """The format that most files have."""
-    path: Path
+    path: sections.Location
     """The file; its first line names the columns."""
 
 

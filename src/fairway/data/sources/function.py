@@ -1,6 +1,5 @@
 """Source `function`: the user's own code."""
 
-from pathlib import Path
 from typing import Literal
 
 from fairway import errors, usercode
@@ -16,7 +15,7 @@ class FunctionData(sections.Data):
     function: str
     """`package.module:name`, called with this section; returns a pandas DataFrame with the target
     in it."""
-    path: Path | None = None
+    path: sections.Location | None = None
     """A file for the function to read, taken from this file's folder."""
 
 

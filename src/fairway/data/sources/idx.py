@@ -21,9 +21,9 @@ class IdxData(sections.Data):
 
     source: Literal["idx"] = "idx"
     """MNIST's format."""
-    path: Path
+    path: sections.Location
     """The images file."""
-    labels: Path
+    labels: sections.Location
     """The labels file."""
 
 

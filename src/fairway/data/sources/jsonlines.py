@@ -21,7 +21,7 @@ class JsonLinesData(sections.Data):
 
     source: Literal["jsonl"] = "jsonl"
     """What logs and exports of services are written as."""
-    path: Path
+    path: sections.Location
     """The file."""
 
 

@@ -19,7 +19,7 @@ class ParquetData(sections.Data):
 
     source: Literal["parquet"] = "parquet"
     """A Parquet file keeps types, so less has to be inferred than from csv."""
-    path: Path
+    path: sections.Location
     """The file."""
 
 

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from fairway import errors
 from fairway.config import loader, resource, sections
+from fairway.packaging import publish
 
 # objects are named after it and the revision, in 63; the CRD refuses a longer one
 LONGEST_NAME = 50
@@ -71,9 +72,7 @@ def place(config: sections.Config, *, digest: str, uri: str | None = None) -> st
             "platform.store is not set: wanted where packages are put for the cluster, such as s3://bucket/prefix, "
             f"with this one in {digest.removeprefix('sha256:')}; or pass --uri"
         )
-    if config.platform.store.startswith("oci://"):
-        return config.platform.store  # one repository for all of them: the digest is the tag
-    return f"{config.platform.store.rstrip('/')}/{digest.removeprefix('sha256:')}"
+    return publish.address(config.platform.store, digest=digest)
 
 
 def _parent(text: str) -> resource.ParentRef:

@@ -11,8 +11,8 @@ from typing import Any
 
 from fairway import errors
 from fairway.config import resource, sections
-from fairway.control.ports import Answered, Asked, Deployed, End, Ended, Json, Tell
-from fairway.packaging import manifest
+from fairway.control.ports import Answered, Asked, Deployed, End, Ended, InService, Json, Tell
+from fairway.packaging import manifest, publish
 from fairway.platforms.kubernetes import api, checkpoint, client, deployment
 from fairway.rollout.seen import Command
 from fairway.rollout.states import Phase, Reply, State
@@ -78,6 +78,24 @@ class ClusterPlatform:
     def every(self, *, everywhere: bool = False) -> list[Deployed]:
         found = client.every(self._server, None if everywhere else self._namespace)
         return [_listed(one) for one in sorted(found, key=_place)]
+
+    def in_service(self, name: str, *, store: str | None) -> InService | None:
+        try:
+            found = self._server.get(resource.KIND, self._namespace, name)
+        except api.NotFound:
+            return None  # the cluster does not know the kind, or has no such namespace
+        digest = (found or {}).get("status", {}).get("stable", {}).get("digest")
+        if found is None or digest is None:
+            return None
+        model = found["spec"]["model"]
+        if model["digest"] == digest:
+            return InService(address=model["uri"], digest=digest)
+        if store is None:
+            raise errors.UsageError(
+                f"{name} serves {digest}, which its spec does not name any more: wanted platform.store, where it lies "
+                "under its digest"
+            )
+        return InService(address=publish.address(store, digest=digest), digest=digest)
 
     def follow(
         self,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from fairway import errors
 from fairway.config import sections
-from fairway.control.ports import Answered, Asked, Deployed, End, Ended, Json, Tell
+from fairway.control.ports import Answered, Asked, Deployed, End, Ended, InService, Json, Tell
+from fairway.packaging import manifest
 from fairway.platforms.local import client, state
 from fairway.platforms.local.home import Home
 from fairway.rollout import states
@@ -60,6 +61,19 @@ class LocalPlatform:
             )
         with self._store() as store:
             return [_listed(deployment) for deployment in store.deployments()]
+
+    def in_service(self, name: str, *, store: str | None) -> InService | None:
+        if not self._home.state.exists():
+            return None
+        with self._store() as kept:
+            found = kept.deployment(name)
+            serves = kept.revision(found.state.stable) if found and found.state.stable else None
+        if serves is None:
+            return None
+        return InService(
+            address=f"file://{Path(serves.package).absolute()}",
+            digest=manifest.read(Path(serves.package)).digest,
+        )
 
     def follow(
         self,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fairway import errors
-from fairway.packaging import web
+from fairway.addresses import web
 
 TITLE = "org.opencontainers.image.title"
 MANIFESTS = (
@@ -59,7 +59,7 @@ class Repository:
             self._layers = self._read(headers)
         digest = self._layers.get(name)
         if digest is None:
-            raise errors.PackageError(
+            raise errors.AddressError(
                 f"{self._shown} has no layer with the title {name}: wanted what `oras push` makes in a package's folder"
             )
         yield from web.stream(f"{self._base}/blobs/{digest}", headers=headers)
@@ -77,7 +77,7 @@ class Repository:
             ]
             layers = {layer["annotations"][TITLE]: layer["digest"] for layer in titled}
         except (KeyError, TypeError, AttributeError) as error:
-            raise errors.PackageError(
+            raise errors.AddressError(
                 f"{self._shown} has no layers: wanted what `oras push` makes in a package's folder"
             ) from error
         return {title: digest for title, digest in layers.items() if DIGEST.fullmatch(str(digest))}
@@ -98,13 +98,13 @@ class Repository:
         return {"authorization": f"Bearer {token}"} if token else {}
 
     def _check_realm(self, realm: str) -> None:
-        """Raise PackageError unless tokens may be asked for there: encrypted, and with a login only
+        """Raise AddressError unless tokens may be asked for there: encrypted, and with a login only
         where the login belongs."""
         place, ours = urllib.parse.urlsplit(realm), urllib.parse.urlsplit(self._base)
         shown = errors.shortened(repr(web.shown(realm)))
         plain = place.scheme == "http" and place.hostname in PLAIN and ours.hostname in PLAIN
         if not place.hostname or not (place.scheme == "https" or plain):
-            raise errors.PackageError(
+            raise errors.AddressError(
                 f"{self._shown} asks for a token from {shown}: wanted an https address"
             )
         if self._login and place.hostname not in (
@@ -112,7 +112,7 @@ class Repository:
             REALMS.get(str(ours.hostname)),
             *self._realms,
         ):
-            raise errors.PackageError(
+            raise errors.AddressError(
                 f"{self._shown} wants its login sent to {shown}, which is another host: where that is right, name it "
                 f"in FAIRWAY_FETCH_REALMS"
             )
@@ -123,17 +123,17 @@ def _document(url: str, *, headers: dict[str, str]) -> dict[str, Any]:
     for chunk in web.stream(url, headers=headers):
         content += chunk
         if len(content) > LARGEST_DOCUMENT:
-            raise errors.PackageError(
+            raise errors.AddressError(
                 f"{web.shown(url)} is larger than {LARGEST_DOCUMENT} bytes: is it a registry?"
             )
     try:
         document = json.loads(content)
     except (RecursionError, ValueError) as error:
-        raise errors.PackageError(
+        raise errors.AddressError(
             f"{web.shown(url)} is no JSON ({error}): is it a registry?"
         ) from error
     if not isinstance(document, dict):
-        raise errors.PackageError(f"{web.shown(url)} is no JSON object: is it a registry?")
+        raise errors.AddressError(f"{web.shown(url)} is no JSON object: is it a registry?")
     return document
 
 

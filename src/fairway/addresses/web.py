@@ -30,7 +30,7 @@ class Site:
 
 def stream(url: str, *, headers: dict[str, str]) -> Iterator[bytes]:
     """Return the body of what the address answers; raises Unavailable where another attempt may
-    succeed, PackageError where none will."""
+    succeed, AddressError where none will."""
     seen = 0
     with answered(url, headers=headers) as response:
         try:
@@ -82,7 +82,7 @@ def _open(url: str, *, headers: dict[str, str], method: str = "GET") -> http.cli
         raise
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise errors.PackageError(
+            raise errors.AddressError(
                 f"{shown(url)} has a certificate that is not trusted ({error.reason.verify_message}): SSL_CERT_FILE "
                 f"names another authority"
             ) from error
@@ -105,11 +105,9 @@ def shown(url: str) -> str:
 def _refused(error: urllib.error.HTTPError, url: str) -> errors.FairwayError:
     if error.code in PASSING or error.code >= 500:
         return errors.Unavailable(f"{shown(url)} answered {error.code}")
-    advice = {
-        401: "wanted credentials",
-        403: "these credentials may not read it",
-        404: "wanted the files that `fairway package` writes",
-    }
-    return errors.PackageError(
+    if error.code == 404:
+        return errors.MissingFile(f"{shown(url)} answered 404")
+    advice = {401: "wanted credentials", 403: "these credentials may not read it"}
+    return errors.AddressError(
         f"{shown(url)} answered {error.code}: {advice.get(error.code, 'wanted 200')}"
     )

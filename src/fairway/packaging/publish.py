@@ -1,0 +1,90 @@
+"""Puts a model package where a cluster finds it: below the store's address, under its digest.
+
+The manifest is written last: what it lists is there before it is, so that nobody finds half a package, and a
+publication that was cut off is simply made again.
+"""
+
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from fairway import addresses, errors
+from fairway.addresses import web
+from fairway.config import sections
+from fairway.packaging import manifest
+
+
+def publish(
+    folder: Path,
+    *,
+    store: str,
+    environment: Mapping[str, str] = os.environ,
+    claims: Path = addresses.CLAIMS,
+    pause_seconds: float = addresses.PAUSE_SECONDS,
+) -> str:
+    """Return the address of the package in the store; one that is there already is left as it is.
+
+    The package is verified first, and the manifest is read back afterwards. Raises UsageError for an
+    address that takes no package, PackageError where the store refuses, Unavailable where it does not
+    answer.
+    """
+    made = manifest.load(folder)
+    uri = address(store, digest=made.digest)
+    target = _open(uri, environment=environment, claims=claims)
+    if _is_there(target, folder, pause_seconds=pause_seconds):
+        return uri
+    for name in (*made.files, manifest.NAME):
+        put = functools.partial(target.put, name, folder / name)
+        addresses.patiently(put, pause_seconds=pause_seconds)
+    if not _is_there(target, folder, pause_seconds=pause_seconds):
+        raise errors.PackageError(
+            f"{uri} does not give back what was put there: see who else writes to it"
+        )
+    return uri
+
+
+def published(platform: sections.Platform, *, folder: Path) -> dict[str, str]:
+    """Return the `address` of the package in the platform's store, nothing where it has none or
+    servers read this machine's folders."""
+    if platform.kind != "kubernetes" or platform.store is None:
+        return {}
+    return {"address": publish(folder, store=platform.store)}
+
+
+def address(store: str, *, digest: str) -> str:
+    """Return where the package with that digest lies in the store: one repository holds all of a
+    registry's, for there the digest is the tag."""
+    if store.startswith("oci://"):
+        return store
+    return f"{store.rstrip('/')}/{digest.removeprefix('sha256:')}"
+
+
+def _open(uri: str, *, environment: Mapping[str, str], claims: Path) -> addresses.WritableFolder:
+    found = addresses.writable(uri, environment=environment, claims=claims)
+    if found is None:
+        hint = "; push the folder with oras, and give its address to `fairway deploy --uri`"
+        raise errors.UsageError(
+            f"{web.shown(uri)} takes no package: wanted s3://bucket/prefix, pvc://claim/folder or file:///folder"
+            f"{hint if uri.startswith('oci://') else ''}"
+        )
+    return found
+
+
+def _is_there(target: addresses.AnyFolder, folder: Path, *, pause_seconds: float) -> bool:
+    """Say whether the store gives back the package's manifest, which was written after all it
+    lists."""
+    wanted = (folder / manifest.NAME).read_bytes()
+
+    def is_same() -> bool:
+        found = b""
+        for chunk in target.chunks(manifest.NAME):
+            found += chunk
+            if len(found) > len(wanted):
+                return False
+        return found == wanted
+
+    try:
+        return addresses.patiently(is_same, pause_seconds=pause_seconds)
+    except errors.AddressError:  # there is none, or the writing says what is wrong
+        return False
