@@ -66,7 +66,7 @@ def test_two_files_of_ones_own_are_told_apart_in_one_command(folder: Path) -> No
     assert re.search(r"country +quality +unseen words +0\.0 % +\d", done.stdout)
     assert re.search(r"visits +quality +missing +0\.0 % +\d", done.stdout)
     assert "as before" in done.stdout
-    assert "id counts the rows of both files: it is left out" in done.stdout
+    assert "id rises from row to row, as their number or time does: it is left out" in done.stdout
     assert done.stderr == ""
 
 

@@ -121,14 +121,12 @@ def gone(before: Sequence[str], after: Sequence[str], *, name: str) -> list[Sche
     ]
 
 
-def go_on(before: NDArray[Any], after: NDArray[Any], *, kind: str) -> bool:
+def go_on(before: NDArray[Any], after: NDArray[Any], *, moments: bool) -> bool:
     """Say whether a column rises from row to row on both sides, whose values do not overlap, as the
-    rows' number or time does. Moments may stay the same for some rows."""
-    if kind not in ("number", "datetime") or min(len(before), len(after)) < 2:
-        return False
+    rows' number or time does; moments may stay the same for some rows."""
     for side in (before, after):
         steps = np.diff(side)
-        rises = steps > 0 if kind == "number" else steps >= 0
-        if not rises.all() or not side[-1] > side[0]:
+        rises = (steps >= 0 if moments else steps > 0).all()
+        if not rises or not side[-1] > side[0]:
             return False
     return bool(after[0] >= before[-1] or after[-1] <= before[0])

@@ -1,6 +1,6 @@
 """Two files whose rows are held against each other, and one that is held against a package."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,24 +40,22 @@ def pair(
     """Return two files whose rows are held against each other; kinds are learnt from the first, and
     labels may be in that alone.
 
-    A column that counts the rows of both says nothing, and is left out; so is one that tells their
-    time, where they are `ordered`. Raises as `histories.read` does.
+    A column that counts the rows of both is left out; so is one that goes on as their time does,
+    where they are `ordered`. Raises as `histories.read` does.
     """
     histories.check_apart(columns)
     one = histories.frame_of(before, columns, section=section)
     other = histories.frame_of(after, replace(columns, label=None), section=section)
     if columns.label in other.columns and other[columns.label].isna().all():
         other = other.drop(columns=columns.label)
-    counting = [name for name in map(str, one.columns) if _counts(one, other, name)]
     gone = _gone(one, other, columns=columns, section=section, name=str(after))
     unknown = [columns.label] if columns.label not in (None, *other.columns) else []
     features, remarks = histories.features_of(
-        one.drop(columns=[*counting, *unknown, *(change.column for change in gone)]),
-        other.drop(columns=counting),
+        one.drop(columns=[*unknown, *(change.column for change in gone)]),
+        other,
         columns=Columns(time=columns.time),
         section=section,
     )
-    remarks += [f"{name} counts the rows of both files: it is left out" for name in counting]
     classes = {columns.label, columns.prediction} if _are_classes(one, columns) else set()
     features = [
         Feature(name=one.name, kind="category", missing=section.missing_values)
@@ -75,17 +73,14 @@ def pair(
         )
     ]
     histories.all_read(parts[0], path=before)
-    known = {
-        one.name: set(parts[0].columns[one.name])
-        for one in features
-        if one.kind in agreement.WORDS and one.name not in classes
-    }
+    worded = [one.name for one in features if one.kind in agreement.WORDS]
+    known = {name: set(parts[0].columns[name]) for name in worded}
     parts[1] = _with_words(parts[1], other, known=known, section=section, name=str(after))
-    passing = _passing(parts, features) if ordered else []
+    passing = set(_passing(parts, features, ordered=ordered)) - set(columns.named)
     remarks += [
-        f"{name} rises from row to row and goes on: it is left out as the rows' number or time (--time {name} "
-        "says that it is their time, --unordered compares it)"
-        for name in passing
+        f"{name} rises from row to row, as their number or time does: it is left out; where it is their time, say "
+        f"--time {name}"
+        for name in sorted(passing)
     ]
     changes = [*gone, *parts[1].changes]
     dropped = {*passing, *(change.column for change in changes)}
@@ -169,26 +164,18 @@ def _without(part: Served, names: set[str]) -> Served:
     return replace(part, columns=kept)
 
 
-def _passing(parts: Sequence[Served], features: Sequence[Feature]) -> list[str]:
-    """Return the columns that tell the rows' time, or count them with gaps."""
+def _passing(
+    parts: Sequence[Served], features: Sequence[Feature], *, ordered: bool
+) -> Iterator[str]:
+    """Give the columns that count the rows or, where these are ordered, tell their time."""
     before, after = (part.columns for part in parts)
-    return [
-        one.name
-        for one in features
-        if one.name in before
-        and one.name in after
-        and agreement.go_on(before[one.name], after[one.name], kind=one.kind)
-    ]
-
-
-def _counts(before: pd.DataFrame, after: pd.DataFrame, name: str) -> bool:
-    """Say whether a column rises by one from row to row in both files."""
-    if name not in after.columns:
-        return False
-    for column in (before[name], after[name]):
-        if column.dtype.kind not in "iu" or len(column) < 2 or (np.diff(column) != 1).any():
-            return False
-    return True
+    for one in features:
+        if one.kind not in ("number", "datetime") or not {one.name} <= before.keys() & after.keys():
+            continue
+        sides = before[one.name], after[one.name]
+        goes_on = ordered and agreement.go_on(*sides, moments=one.kind == "datetime")
+        if goes_on or all(len(side) > 1 and (np.diff(side) == 1).all() for side in sides):
+            yield one.name
 
 
 def _are_classes(frame: pd.DataFrame, columns: Columns) -> bool:

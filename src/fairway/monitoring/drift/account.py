@@ -250,7 +250,11 @@ def notes(record: Mapping[str, Any]) -> list[str]:
         for one in record["unreadable"]
     ]
     found += [
-        f"{name} is a date: that time goes on is no drift; where it is the time of the rows, say --time {name}"
+        f"{name} is a date: that time goes on is no drift"
+        + (
+            f"; where it is the time of the rows, say --time {name}"
+            * (record["after"]["of"] == "file")
+        )
         for name in record["dates"]
         if name in record["moved"]
     ]
