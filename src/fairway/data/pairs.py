@@ -72,9 +72,9 @@ def pair(
             (other, columns if not unknown else replace(columns, label=None), after),
         )
     ]
-    histories.all_read(parts[0], path=before)
+    remarks += [f"{change.sentence}: it is left out" for change in parts[0].changes]
     worded = [one.name for one in features if one.kind in agreement.WORDS]
-    known = {name: set(parts[0].columns[name]) for name in worded}
+    known = {name: set(parts[0].columns.get(name, ())) for name in worded}
     parts[1] = _with_words(parts[1], other, known=known, section=section, name=str(after))
     passing = set(_passing(parts, features, ordered=ordered)) - set(columns.named)
     remarks += [
@@ -83,7 +83,7 @@ def pair(
         for name in sorted(passing)
     ]
     changes = [*gone, *parts[1].changes]
-    dropped = {*passing, *(change.column for change in changes)}
+    dropped = {*passing, *(change.column for change in (*parts[0].changes, *changes))}
     left = tuple(one for one in features if one.name not in dropped)
     if not left:
         because = "; ".join([*(change.sentence for change in changes), *remarks][:3])

@@ -56,11 +56,12 @@ class Told:
         after: pd.DataFrame,
         *,
         ordered: bool = True,
+        parquet: bool = False,
         **said: str,
     ) -> None:
-        paths = [folder / "before.csv", folder / "after.csv"]
+        paths = [folder / "before.csv", folder / "after.csv"]  # a file is known by its first bytes
         for path, frame in zip(paths, (before, after), strict=True):
-            frame.to_csv(path, index=False)
+            frame.to_parquet(path) if parquet else frame.to_csv(path, index=False)
         self.sides = aligned.files(
             paths[0],
             paths[1],
@@ -141,6 +142,15 @@ def test_odd_cells_are_counted_on_both_sides_and_the_rest_is_compared(
         {"side": "after", "column": "basket", "share": 2 / ROWS, "example": "'EUR 1' in row 5"},
     ]
     assert any("0.50% of basket in " in note for note in account.notes(told.record))
+
+
+def test_a_column_that_was_never_read_is_left_out_with_a_remark(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    before = shop(rng, rate=[1.5, np.inf] * (ROWS // 2))
+    told = Told(tmp_path, before, shop(rng, rate=rng.random(ROWS)), parquet=True)
+    assert (told.record["drift"], told.record["schema"]) == (False, [])
+    assert any("rate is " in remark for remark in told.record["remarks"])
 
 
 def test_many_odd_cells_are_missing_values_which_is_quality(
