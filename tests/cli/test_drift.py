@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
     moved["country"] = moved["country"].where(rng.random(1200) > 0.06, "es")
     moved["visits"] = moved["visits"].where(rng.random(1200) > 0.1)
     moved.to_csv(tmp_path / "after.csv", index=False)
-    shop(1200, rng).to_parquet(tmp_path / "like.parquet")
+    shop(1200, rng, id=np.arange(1500, 2700)).to_parquet(tmp_path / "like.parquet")
     return tmp_path
 
 
@@ -66,7 +66,7 @@ def test_two_files_of_ones_own_are_told_apart_in_one_command(folder: Path) -> No
     assert re.search(r"country +quality +unseen words +0\.0 % +\d", done.stdout)
     assert re.search(r"visits +quality +missing +0\.0 % +\d", done.stdout)
     assert "as before" in done.stdout
-    assert "id counts the rows of both files: it is left out" in done.stdout
+    assert "id rises from row to row, as their number or time does: it is left out" in done.stdout
     assert done.stderr == ""
 
 
@@ -145,6 +145,22 @@ def test_a_shift_that_fails_a_script_is_exit_status_3(folder: Path) -> None:
     assert calm.returncode == 0
 
 
+def test_a_schema_that_changed_is_told_first_and_fails_a_script(folder: Path) -> None:
+    frame = pd.read_csv(folder / "before.csv").rename(columns={"basket": "cart"})
+    frame.assign(visits="many").to_csv(folder / "changed.csv", index=False)
+    arguments = ("before.csv", "changed.csv", "--fail-on-drift", "--html", "made/page.html")
+    done = fairway("drift", *arguments, where=folder)
+    assert done.returncode == 3
+    first, sure = "basket is not in changed.csv", "visits is a number, but 1,500 of 1,500 values"
+    assert re.search(
+        rf"rows\nschema +{first}.*\nschema +{sure}.*\ndrift +yes: the schema", done.stdout
+    )
+    assert f"fairway: changed.csv is not like before.csv: {first}" in done.stderr
+    assert "fairway: the page is made/page.html (in the new folder made)" in done.stderr
+    page = (folder / "made" / "page.html").read_text(encoding="utf-8")
+    assert page.index(f"<b>Schema:</b> {first}") < page.index("Columns, the surest first")
+
+
 class Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -190,7 +206,7 @@ def test_the_page_is_one_file_with_a_drawing_of_each_column_that_moved(folder: P
         (["before.csv", "empty.csv"], 1, "empty.csv has no rows"),
         (["before.csv", "few.csv"], 1, "the second sample has 3 rows: wanted at least 20"),
         (["before.csv", "other.csv"], 1, "the two files have no column in common"),
-        (["before.csv", "broken.csv"], 1, "broken.csv: feature basket is 'dear' in row 0"),
+        (["before.csv", "after.csv", "--html", "before.csv/page.html"], 1, "before.csv"),
         (["before.csv", "after.csv", "--time", "basket"], 1, "is earlier than in the row before"),
         (["before.csv", "after.csv", "--label", "churned"], 2, "has no column 'churned'; did you mean 'churn'?"),
         (["before.csv", "."], 1, "has no manifest.json"),
@@ -205,7 +221,6 @@ def test_a_mistake_gets_a_sentence(
     frame[:0].to_csv(folder / "empty.csv", index=False)
     frame[:3].to_csv(folder / "few.csv", index=False)
     frame[["basket"]].rename(columns={"basket": "cart"}).to_csv(folder / "other.csv", index=False)
-    frame.assign(basket="dear").to_csv(folder / "broken.csv", index=False)
     done = fairway("drift", *arguments, where=folder)
     assert_one_sentence(done, status=status, words=words)
 
@@ -329,6 +344,14 @@ def test_a_file_is_read_as_the_package_says(served: Path) -> None:
     assert not record["drift"]
     assert record["compared"]["columns"] == 3
     assert "note is no input of the model: it is left out" in record["remarks"]
+    odd = frame.assign(age=["n/k", *frame["age"].astype(str)[1:]], sector=1.5).drop(columns="hours")
+    odd.to_csv(served / "rows.csv", index=False)
+    record = told(served, "package", "rows.csv")
+    assert {one["column"]: one["change"] for one in record["schema"]} == {
+        "sector": "kind",
+        "hours": "gone",
+    }
+    assert [(one["side"], one["column"]) for one in record["unreadable"]] == [("after", "age")]
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ def test_the_same_comes_as_documents_without_aliases(place: tuple[Path, str, str
 
 
 MISTAKES = {
+    "redacted": (("--set", "serving.events.redact=[aeg]"), 2, "redact names 'aeg', which is no"),
     "no place of a package": (("--uri", "ftp://models/income"), 2, "uri is 'ftp://models/income'"),
     "no place at all": ((), 2, "--uri"),
     "a name too long": (

@@ -128,8 +128,13 @@ def test_check_fails_where_something_would_and_says_so_in_one_object(tmp_path: P
             "training",
             "there is no module",
         ),
+        (
+            "target: income}\nserving: {events: {redact: [age, sectr]}",
+            "serving",
+            "serving.events.redact names 'sectr', which is no feature of this model: wanted 'sector'",
+        ),
     ],
-    ids=["target", "quantity", "ignored", "split", "family", "function"],
+    ids=["target", "quantity", "ignored", "split", "family", "function", "redacted"],
 )
 def test_check_fails_for_what_prepare_or_train_would_refuse(
     changes: str, subject: str, words: str, tmp_path: Path

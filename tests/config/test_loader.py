@@ -255,6 +255,21 @@ def test_a_wrong_value_is_named_with_its_key_and_what_is_wanted(write, text, par
         assert part in sentence
 
 
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (["retraining.coolDown=40d"], "mostCoolDown 28d is shorter than coolDown 40d"),
+        (["retraining.mostCoolDown=1h"], "mostCoolDown 1h is shorter than coolDown 6h"),
+        (["retraining.refresh=1h"], "refresh 1h is shorter than coolDown 6h"),
+        (["serving.events.redact=[a]", "data.ignore=[a]"], "redact names 'a', which data.ignore"),
+        (["serving.events.redact=[a, b]", "data.features=[a]"], "redact names 'b'"),
+    ],
+    ids=["cool-down", "most", "refresh", "ignored", "no feature"],
+)
+def test_keys_that_contradict_each_other_are_refused(said, sentence):
+    assert sentence in refusal(None, overrides=["data.source=digits", *said])
+
+
 def test_many_mistakes_show_the_first_three_and_count_the_rest(write):
     sentence = refusal(write(DIGITS + "training: {a: 1, b: 1, c: 1, d: 1, e: 1}"))
     assert sentence.endswith("; and 2 more")

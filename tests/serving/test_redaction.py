@@ -89,9 +89,11 @@ def test_what_is_not_sampled_names_nothing_redacted() -> None:
 
 
 def test_a_name_that_is_no_feature_keeps_the_server_from_starting() -> None:
-    eventlog.need_known(SETTINGS, features=["age", "hours"])
-    with pytest.raises(errors.ServingError, match=r"names 'age', which is no feature.*hours"):
-        eventlog.need_known(SETTINGS, features=["hours"])
+    SETTINGS.need(["age", "hours"])
+    with pytest.raises(errors.ConfigError, match=r"names 'age', which is no feature.*hours"):
+        SETTINGS.need(["hours"])
+    with pytest.raises(errors.ConfigError, match=r"wanted 'Age'$"):
+        SETTINGS.need(["hours", "Age"])
 
 
 def test_redacted_is_a_list_of_names() -> None:

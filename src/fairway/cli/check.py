@@ -223,6 +223,10 @@ def _prepared(config: "sections.Config") -> list[Finding]:
     why = families.unfit(config.training.family, inputs=inputs)
     found = [Finding("error", "training", why)] if why is not None else []
     try:
+        config.serving.events.need(feature.name for feature in schema.features)
+    except errors.ConfigError as error:
+        found.append(Finding("error", "serving", str(error)))
+    try:
         tasks.of(schema).metric(config.evaluation.metric)
         quantiles.refuse(
             config.evaluation.quantiles,

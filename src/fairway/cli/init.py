@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from fairway import artifacts, errors, files
+from fairway import artifacts, errors
 from fairway.cli import options
 
 
@@ -80,8 +80,8 @@ def init(
     target, keys = _said(targets, separator=separator, parents=known, group=group)
     findings = inspect.inspect(data, target=target, **keys)
     text = draft.render(findings, name=name, relative_to=out.resolve().parent)
-    files.write_bytes(out, text.encode())
-    text = f"{draft.summary(findings)}\nwrote {out}; next: fairway run training"
+    wrote = options.write(out, text.encode())
+    text = f"{draft.summary(findings)}\nwrote {wrote}; next: fairway run training"
     options.show(artifacts.as_json(findings) | {"wrote": str(out)}, form=form, text=text)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 
 if TYPE_CHECKING:
     from fairway.config import sections
@@ -197,6 +197,14 @@ def show(record: Any, *, form: str, text: str | None = None) -> None:
         width = max(len(key) for key in plain)
         for key, value in plain.items():
             click.echo(f"{key.replace('_', ' '):<{width}}  {_short(value)}")
+
+
+def write(path: Path, data: bytes) -> str:
+    """Write a file that a person asked for, and return its name with the folder that was made for
+    it."""
+    made = next((folder for folder in reversed(path.parents) if not folder.exists()), None)
+    files.write_bytes(path, data)
+    return str(path) if made is None else f"{path} (in the new folder {made})"
 
 
 def need_posix() -> None:

@@ -62,7 +62,9 @@ def render(
         name: value for name, value in (("gateways", gateways), ("hostnames", hostnames)) if value
     }
     config = config.model_copy(update={"platform": config.platform.model_copy(update=shown)})
-    digest = manifest.load(package).digest
+    made = manifest.load(package)
+    config.serving.events.need(feature.name for feature in made.features)
+    digest = made.digest
     spec = deployment.spec(
         config, uri=deployment.place(config, digest=digest, uri=uri), digest=digest, image=image
     )

@@ -82,7 +82,9 @@ def drift(
 
     config = monitor.settings(path, overrides)
     columns = histories.Columns(time=time, label=label, prediction=prediction)
-    sides = _aligned(before, after, columns=columns, config=config, root=root)
+    sides = _aligned(
+        before, after, columns=columns, config=config, root=root, ordered=not unordered
+    )
     compared = comparison.compare(
         sides.before.columns,
         sides.after.columns,
@@ -98,9 +100,7 @@ def drift(
         _write(page, record, sides)
     options.show(record, form=form, text=_described(record))
     if fail_on_drift and record["drift"]:
-        raise errors.Refused(
-            f"{after} is not like {before}: {', '.join(record['moved'][:5])} moved"
-        )
+        raise errors.Refused(f"{after} is not like {before}: {account.because(record)}")
 
 
 def _asked(name: str, sides: "Aligned", *, p_value: float) -> dict[str, Any]:
@@ -125,6 +125,7 @@ def _aligned(
     columns: "histories.Columns",
     config: "sections.Config",
     root: Path,
+    ordered: bool,
 ) -> "Aligned":
     """Return both sides with the columns that they have in common; a file is read as the other side's
     schema says."""
@@ -132,7 +133,9 @@ def _aligned(
 
     files = [Path(text) if _is_file(text) else None for text in (before, after)]
     if files[0] is not None and files[1] is not None:
-        return aligned.files(files[0], files[1], columns=columns, section=config.data)
+        return aligned.files(
+            files[0], files[1], columns=columns, section=config.data, ordered=ordered
+        )
     known = [
         None if file is not None else _population(text, config=config, root=root)
         for text, file in zip((before, after), files, strict=True)
@@ -205,16 +208,14 @@ def _packages(wanted: Any, text: str, *, root: Path) -> list[tuple[str, Path]]:
 
 
 def _write(page: Path, record: Mapping[str, Any], sides: "Aligned") -> None:
-    from fairway import files
-
     try:
         from fairway.monitoring.drift import drawing
     except ImportError as error:
         raise errors.UsageError(
             f'--html needs matplotlib and jinja2 ({error}): `pip install "fairway[train]"`'
         ) from error
-    files.write_bytes(page, drawing.render(record, sides).encode())
-    click.echo(f"fairway: the page is {page}", err=True)
+    wrote = options.write(page, drawing.render(record, sides).encode())
+    click.echo(f"fairway: the page is {wrote}", err=True)
 
 
 def _described(record: Mapping[str, Any]) -> str:
@@ -224,6 +225,7 @@ def _described(record: Mapping[str, Any]) -> str:
         f"{side:<9} {record[side]['name']} ({record[side]['of']}), {record[side]['rows']:,} rows"
         for side in ("before", "after")
     ]
+    lines += [f"schema    {change['sentence']}" for change in record["schema"]]
     lines.append(f"drift     {account.verdict(record)}")
     moved = [column for column in record["columns"] if column["name"] in record["moved"]]
     if moved:
@@ -264,20 +266,24 @@ def _rows(column: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _labels(labels: Mapping[str, Any] | None) -> list[str]:
     """Return the lines about how common each class became."""
+    from fairway.monitoring.drift import account
+
     if labels is None:
         return []
     if labels["refusal"]:
         return [f"classes   not told: {labels['refusal']}"]
     shown = sorted(labels["classes"], key=lambda one: -abs(one["after"] - one["before"]))[:5]
     lines = [
-        "classes   estimated by the answers, where each class looks as before",
+        f"classes   {account.classes(labels)}",
         options.table(
             [
                 {
                     "class": one["name"],
-                    "with labels": f"{100 * one['before']:.1f} %",
+                    "before": f"{100 * one['before']:.1f} %",
                     "answered": f"{100 * one['answered']:.1f} %",
-                    "estimated": f"{100 * one['after']:.1f} %",
+                    "labelled"
+                    if labels["labelled"]
+                    else "estimated": f"{100 * one['after']:.1f} %",
                     "95 %": f"{100 * one['low']:.1f} to {100 * one['high']:.1f} %",
                 }
                 for one in shown

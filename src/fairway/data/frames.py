@@ -74,10 +74,13 @@ def to_raw(frame: pd.DataFrame, *, schema: Schema) -> dict[str, NDArray[Any]]:
     return {feature.name: column(frame[feature.name], feature) for feature in schema.features}
 
 
-def column(values: "pd.Series[Any]", feature: Feature) -> NDArray[Any]:
-    """Return one column, read as its feature's kind reads values."""
+def column(
+    values: "pd.Series[Any]", feature: Feature, *, lost: list[int] | None = None
+) -> NDArray[Any]:
+    """Return one column, read as its feature's kind reads values; a value that is none raises
+    DataError or, where `lost` is given, is missing, and its place is added there."""
     try:
-        return kinds.of(feature).read(plain(values), feature)
+        return kinds.of(feature).read(plain(values), feature, lost=lost)
     except kinds.Unreadable as error:
         row = values.index[error.row]
         raise errors.DataError(

@@ -2,7 +2,7 @@
 against: two files, read one way."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fairway import errors
 from fairway.config import sections
-from fairway.data import frames, infer, sources
+from fairway.data import agreement, frames, infer, sources
 from fairway.model import spelling
 from fairway.model.schema import RESERVED, Feature, Schema
 
@@ -43,122 +43,34 @@ class Served:
     at: NDArray[np.float64] | None
     losses: NDArray[np.float64] | None
     rows: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledWords:
-    """Labels and answers as words, where both are classes; "" where one is missing."""
-
-    labels: list[str]
-    answers: list[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TwoFiles:
-    """Two files whose rows are held against each other, label and answer among their columns."""
-
-    before: Served
-    after: Served
-    schema: Schema
-    remarks: list[str]
-    answered: LabelledWords | None = None  # of the first file
-    answers: list[str] | None = None  # of the second, beside it
+    misread: tuple[agreement.Misread, ...] = ()
+    changes: tuple[agreement.SchemaChange, ...] = ()  # of columns that are left out for it
+    answers: NDArray[Any] | None = None  # in words, where they are asked for
 
 
 def read(
     served: Path, reference: Path, *, columns: Columns, section: sections.Data
 ) -> tuple[Served, Served, Schema, list[str]]:
     """Return the served rows, those of the reference, their schema, and a remark for each column
-    that is left out.
+    that is left out, or has cells that cannot be read.
 
     Kinds are learnt from the reference. Raises UsageError for a file or column that is not there,
     DataError for values that cannot be read, or rows that are not in the order of their time.
     """
-    _check_apart(columns)
-    before, after = (_frame(path, columns, section=section) for path in (reference, served))
-    features, remarks = _features(before, after, columns=columns, section=section)
+    check_apart(columns)
+    before, after = (frame_of(path, columns, section=section) for path in (reference, served))
+    features, remarks = features_of(before, after, columns=columns, section=section)
     schema = Schema(target=columns.label or "", features=tuple(features))
-    spread = _spread(before, columns, path=reference)
+    spread = spread_of(before, columns, path=reference)
     parts = [
-        _part(frame, columns, schema=schema, spread=spread, section=section, path=path)
+        part_of(frame, columns, schema=schema, spread=spread, section=section, path=path)
         for path, frame in ((served, after), (reference, before))
     ]
+    for part, path in zip(parts, (served, reference), strict=True):
+        remarks += all_read(part, path=path)
     if parts[0].at is not None:
         _check_passes(parts[0].at, path=served, name=columns.time)
     return parts[0], parts[1], schema, remarks + _unlabelled(parts, columns, (served, reference))
-
-
-def pair(before: Path, after: Path, *, columns: Columns, section: sections.Data) -> TwoFiles:
-    """Return two files whose rows are held against each other; kinds are learnt from the first, and
-    labels may be in that alone.
-
-    A column that counts the rows of both says nothing, and is left out. Raises as `read` does.
-    """
-    _check_apart(columns)
-    one = _frame(before, columns, section=section)
-    other = _frame(after, replace(columns, label=None), section=section)
-    if columns.label in other.columns and other[columns.label].isna().all():
-        other = other.drop(columns=columns.label)
-    counting = [name for name in one.columns if _counts(one, other, str(name))]
-    unknown = [columns.label] if columns.label not in (None, *other.columns) else []
-    ignored = section.model_copy(
-        update={"ignore": (*section.ignore, *map(str, (*counting, *unknown)))}
-    )
-    features, remarks = _features(one, other, columns=Columns(time=columns.time), section=ignored)
-    remarks += [f"{name} counts the rows of both files: it is left out" for name in counting]
-    spread = _spread(one, columns, path=before)
-    classes = {columns.label, columns.prediction} if _are_classes(one, columns) else set()
-    schema = Schema(
-        target="",
-        features=tuple(
-            Feature(name=feature.name, kind="category", missing=section.missing_values)
-            if feature.name in classes
-            else feature
-            for feature in features
-        ),
-    )
-    parts = [
-        _part(frame, said, schema=schema, spread=spread, section=section, path=path)
-        for frame, said, path in (
-            (one, columns, before),
-            (other, _there(other, columns), after),
-        )
-    ]
-    answered, answers = _answered(one, other, columns, classes=bool(classes))
-    return TwoFiles(
-        before=parts[0],
-        after=parts[1],
-        schema=schema,
-        remarks=remarks,
-        answered=answered,
-        answers=answers,
-    )
-
-
-def read_as(
-    path: Path, *, schema: Schema, time: str | None, section: sections.Data
-) -> tuple[Served, list[str]]:
-    """Return a file's rows as a schema reads them, of the columns that it has, and a remark for each
-    column that is left out; raises as `read` does."""
-    frame = _frame(path, Columns(time=time), section=section)
-    there = [feature for feature in schema.features if feature.name in frame.columns]
-    if not there:
-        wanted = ", ".join(feature.name for feature in schema.features[:5])
-        raise errors.DataError(f"{path} has no column of the model's: wanted {wanted}")
-    remarks = [
-        f"{feature.name} is not in {path}: it is left out"
-        for feature in schema.features
-        if feature not in there
-    ]
-    known = {feature.name for feature in there} | {time, schema.target}
-    remarks += [
-        f"{name} is no input of the model: it is left out"
-        for name in map(str, frame.columns)
-        if name not in known
-    ]
-    common = replace(schema, features=tuple(there))
-    columns = Columns(time=time)
-    return _part(frame, columns, schema=common, spread=None, section=section, path=path), remarks
 
 
 def read_reference(
@@ -167,16 +79,17 @@ def read_reference(
     """Return the rows of a reference, their schema, and a remark for each column that is left out;
     raises as `read` does."""
     columns = Columns(time=time)
-    frame = _frame(path, columns, section=section)
-    features, remarks = _features(frame, frame, columns=columns, section=section)
+    frame = frame_of(path, columns, section=section)
+    features, remarks = features_of(frame, frame, columns=columns, section=section)
     schema = Schema(target="", features=tuple(features))
-    part = _part(frame, columns, schema=schema, spread=None, section=section, path=path)
+    part = part_of(frame, columns, schema=schema, spread=None, section=section, path=path)
+    remarks += all_read(part, path=path)
     if part.at is not None:
         _check_passes(part.at, path=path, name=time)
     return part, schema, remarks
 
 
-def _part(
+def part_of(
     frame: pd.DataFrame,
     columns: Columns,
     *,
@@ -185,15 +98,21 @@ def _part(
     section: sections.Data,
     path: Path,
 ) -> Served:
+    raw, misread, changes = agreement.columns(frame, schema=schema, name=str(path))
     return Served(
-        columns=_raw(frame, schema=schema, path=path),
+        columns=raw,
         at=_times(frame, columns.time, section=section, path=path),
         losses=_losses(frame, columns, spread=spread, path=path),
         rows=len(frame),
+        misread=tuple(misread),
+        changes=tuple(changes),
+        answers=None
+        if columns.prediction is None
+        else np.array(list(words_of(frame[columns.prediction])), dtype=object),
     )
 
 
-def _frame(path: Path, columns: Columns, *, section: sections.Data) -> pd.DataFrame:
+def frame_of(path: Path, columns: Columns, *, section: sections.Data) -> pd.DataFrame:
     reading = sources.section_of(path, missing_values=section.missing_values)
     rows = sources.raw_rows(reading)
     if rows.frame.empty:
@@ -210,7 +129,7 @@ def _check(frame: pd.DataFrame, names: Sequence[str], *, path: Path) -> None:
             raise errors.UsageError(f"{path} has no column {name!r}{infer.near(name, present)}")
 
 
-def _check_apart(columns: Columns) -> None:
+def check_apart(columns: Columns) -> None:
     chosen = {"--time": columns.time, "--label": columns.label, "--prediction": columns.prediction}
     by_column: dict[str, str] = {}
     for option, name in chosen.items():
@@ -223,17 +142,21 @@ def _check_apart(columns: Columns) -> None:
         by_column[name] = option
 
 
-def _raw(frame: pd.DataFrame, *, schema: Schema, path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        return frames.to_raw(frame, schema=schema)
-    except errors.DataError as error:
+def all_read(part: Served, *, path: Path) -> list[str]:
+    """Return a remark for each column with cells that cannot be read; raises DataError where most
+    of one cannot."""
+    for change in part.changes:
         raise errors.DataError(
-            f"{path}: {error}, as in the reference; correct it, add it to data.missingValues, or "
-            "leave the column out with data.ignore"
-        ) from error
+            f"{path}: {change.sentence}; correct them, add them to data.missingValues, or leave the column out "
+            "with data.ignore"
+        )
+    return [
+        f"{path}: {one.share:.2%} of {one.column} cannot be read, such as {one.example}, and count as missing"
+        for one in part.misread
+    ]
 
 
-def _features(
+def features_of(
     before: pd.DataFrame, after: pd.DataFrame, *, columns: Columns, section: sections.Data
 ) -> tuple[list[Feature], list[str]]:
     features, remarks = [], []
@@ -247,7 +170,7 @@ def _features(
             remarks.append(f"{name} is only in the reference: it is left out")
             continue
         try:
-            features.append(_feature(before[name], section=section))
+            features.append(agreement.feature(before[name], section=section))
         except errors.DataError as error:
             remarks.append(f"{name} is left out: {error}")
     remarks += [
@@ -260,14 +183,6 @@ def _features(
             "the two files have no column in common that can be read" + _because(remarks)
         )
     return features, remarks
-
-
-def _feature(column: "pd.Series[Any]", *, section: sections.Data) -> Feature:
-    """Return what a column is; one with more words than a feature may have is words all the same."""
-    try:
-        return infer.feature(column, section=section)
-    except infer.TooMany:
-        return Feature(name=str(column.name), kind="category", missing=section.missing_values)
 
 
 def _times(
@@ -300,7 +215,7 @@ def _check_passes(at: NDArray[np.float64], *, path: Path, name: str | None) -> N
         )
 
 
-def _spread(frame: pd.DataFrame, columns: Columns, *, path: Path) -> float | None:
+def spread_of(frame: pd.DataFrame, columns: Columns, *, path: Path) -> float | None:
     """Return how far apart the labels lie where they are quantities, None where they are classes."""
     if columns.label is None:
         return None
@@ -344,7 +259,9 @@ def _losses(
     if columns.label is None or columns.prediction is None:
         return None
     if spread is None:
-        pairs = zip(_words(frame[columns.label]), _words(frame[columns.prediction]), strict=True)
+        pairs = zip(
+            words_of(frame[columns.label]), words_of(frame[columns.prediction]), strict=True
+        )
         return np.array([float(label != answer) if label else np.nan for label, answer in pairs])
     _check_numbers(frame[columns.label].dropna(), path=path)
     label, answer = (
@@ -355,41 +272,8 @@ def _losses(
     return np.where(np.isfinite(label), np.nan_to_num(lost, nan=1.0), np.nan)
 
 
-def _words(column: "pd.Series[Any]") -> Iterator[str]:
+def words_of(column: "pd.Series[Any]") -> Iterator[str]:
     return (spelling.text(value) for value in frames.plain(column))
-
-
-def _counts(before: pd.DataFrame, after: pd.DataFrame, name: str) -> bool:
-    """Say whether a column rises by one from row to row in both files, and goes on."""
-    if name not in after.columns:
-        return False
-    for column in (before[name], after[name]):
-        if column.dtype.kind not in "iu" or len(column) < 2 or (np.diff(column) != 1).any():
-            return False
-    return True
-
-
-def _are_classes(frame: pd.DataFrame, columns: Columns) -> bool:
-    """Say whether labels or, without labels, answers are words, or few numbers."""
-    name = columns.label or columns.prediction
-    if name is None:
-        return False
-    return not pd.api.types.is_numeric_dtype(frame[name]) or frame[name].nunique() <= MANY
-
-
-def _there(frame: pd.DataFrame, columns: Columns) -> Columns:
-    return columns if columns.label in frame.columns else replace(columns, label=None)
-
-
-def _answered(
-    before: pd.DataFrame, after: pd.DataFrame, columns: Columns, *, classes: bool
-) -> tuple[LabelledWords | None, list[str] | None]:
-    if columns.label is None or columns.prediction is None or not classes:
-        return None, None
-    known = LabelledWords(
-        labels=list(_words(before[columns.label])), answers=list(_words(before[columns.prediction]))
-    )
-    return known, list(_words(after[columns.prediction]))
 
 
 def _because(remarks: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ FALLBACK = "category"  # the kind of what no other knows
 FEW_MISTAKES = 0.1
 SOME = 100  # different values that show whether a column may be mostly of a kind
 FEW_CODES = 10  # different values up to which numbers beside words are codes as the words are
+SOME_ROWS, WORDS_OF_PROSE = 1000, 3  # a text of as many words on average is read, not looked up
 
 
 class TooMany(errors.DataError):
@@ -30,11 +31,11 @@ class TooMany(errors.DataError):
 
 class Undecided(errors.DataError):
     """A column that a person can decide about; `advice` says how, in words that go on after "to use
-    it,"."""
+    it,". `odd` are values that are likely mistakes."""
 
-    def __init__(self, sentence: str, *, advice: str) -> None:
+    def __init__(self, sentence: str, *, advice: str, odd: Sequence[Any] = ()) -> None:
         super().__init__(sentence)
-        self.advice = advice
+        self.advice, self.odd = advice, odd
 
 
 def infer(
@@ -249,6 +250,7 @@ def _unmixed(
                 f"wanted {other.noun}; correct it, add it to data.missingValues, or list {column.name} in "
                 "data.categorical",
                 advice=f"add {', '.join(map(repr, few[:5]))} to missingValues, or correct the rows",
+                odd=few,
             )
 
 
@@ -260,6 +262,12 @@ def is_none_of(kind: kinds.Kind, value: Any) -> bool:
         return kind.notation_of(one) is None
     except kinds.Ambiguous:
         return False
+
+
+def is_prose(column: "pd.Series[Any]") -> bool:
+    """Say whether the values are sentences rather than names."""
+    texts = [value for value in column.dropna().head(SOME_ROWS) if isinstance(value, str)]
+    return bool(texts) and sum(len(text.split()) for text in texts) >= WORDS_OF_PROSE * len(texts)
 
 
 def moments(

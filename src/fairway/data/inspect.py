@@ -37,7 +37,6 @@ SIBLING = "holds 0 and 1 beside {target}, which does too: if it is another label
 USELESS = "it cannot be used"
 NAMES = "{distinct:,} different texts in {rows:,} rows: an identifier or free text"
 FEW_CODES = 10  # whole numbers with as few different values may be codes
-SOME_ROWS, WORDS_OF_PROSE = 1000, 3  # a text of as many words on average is read, not looked up
 TWO = 2
 NEARLY_ALL = 0.9  # share of rows with a value of their own from which it names the row
 JOINTS = "|;,"  # what stands between several labels of one cell
@@ -223,7 +222,7 @@ def _needs(column: "pd.Series[Any]", *, section: sections.Data, distinct: int) -
     ]
     tries: list[tuple[int, dict[str, Any], str]] = [
         (USUAL_CATEGORIES, {}, ""),
-        *(prose if _is_prose(column) else []),
+        *(prose if infer.is_prose(column) else []),
         (distinct, {}, f"to use it, set maxCategories to {distinct} at least"),
         (USUAL_CATEGORIES, codes, "to use it, list it in categorical"),
         (
@@ -232,7 +231,7 @@ def _needs(column: "pd.Series[Any]", *, section: sections.Data, distinct: int) -
             f"to use it, list it in categorical and set maxCategories to {distinct} at least",
         ),
     ]
-    named = not _is_prose(column) and _names_rows(column, distinct)
+    named = not infer.is_prose(column) and _names_rows(column, distinct)
     for limit, also, advice in tries[:1] if named else tries:
         if limit > LARGEST_LIMIT:
             continue
@@ -252,12 +251,6 @@ def _names_rows(column: "pd.Series[Any]", distinct: int) -> bool:
     """Say whether texts are another in nearly every row: no limit makes a category of them."""
     texts = [value for value in column.dropna() if isinstance(value, str)]
     return len(texts) > FEW_CODES and distinct > NEARLY_ALL * column.notna().sum()
-
-
-def _is_prose(column: "pd.Series[Any]") -> bool:
-    """Say whether the values are sentences rather than names."""
-    texts = [value for value in column.dropna().head(SOME_ROWS) if isinstance(value, str)]
-    return bool(texts) and sum(len(text.split()) for text in texts) >= WORDS_OF_PROSE * len(texts)
 
 
 def _siblings(frame: pd.DataFrame, target: str) -> frozenset[str]:

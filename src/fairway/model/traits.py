@@ -127,9 +127,11 @@ def codes(
     return Trait(name=name, parts=tuple(parts), measure=which, joins=joins)
 
 
-def blocks(name: str, reference: Array, *, read: Callable[[Array], Rows]) -> Trait:
+def blocks(
+    name: str, reference: Array, *, read: Callable[[Array], Rows], called: str = ""
+) -> Trait:
     """Return the trait of blocks of numbers side by side, such as the pixels of a picture, each
-    within the reference's range and a margin."""
+    within the reference's range and a margin; a part is `called` so, with its place."""
     seen = read(reference)
     low, high = np.nanmin(seen, axis=0), np.nanmax(seen, axis=0)
     margin = MARGIN * np.maximum(high - low, np.abs(high) + 1e-9)
@@ -139,7 +141,7 @@ def blocks(name: str, reference: Array, *, read: Callable[[Array], Rows]) -> Tra
 
     return Trait(
         name=name,
-        parts=tuple(f"[{place}]" for place in range(seen.shape[1])),
+        parts=tuple(f"{called}[{place}]" for place in range(seen.shape[1])),
         measure=measure,
         unit="sd",
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fairway import errors
 from fairway.config import sections
-from fairway.data import histories
+from fairway.data import agreement, histories, pairs
 from fairway.model.schema import Feature, Schema
 from fairway.model.tasks import classification
 from fairway.monitoring import populations
@@ -30,15 +30,21 @@ class Aligned:
     after: Population
     schema: Schema
     roles: Mapping[str, Kind] = field(default_factory=dict)  # of columns that are no inputs
+    changes: tuple[agreement.SchemaChange, ...] = ()
     labels: labelshift.LabelShift | None = None
     remarks: tuple[str, ...] = ()
 
 
 def files(
-    before: Path, after: Path, *, columns: histories.Columns, section: sections.Data
+    before: Path,
+    after: Path,
+    *,
+    columns: histories.Columns,
+    section: sections.Data,
+    ordered: bool = True,
 ) -> Aligned:
     """Return the rows of two files; with labels and answers, what the answers lose is a column."""
-    pair = histories.pair(before, after, columns=columns, section=section)
+    pair = pairs.pair(before, after, columns=columns, section=section, ordered=ordered)
     sides = [_columns(pair.before), _columns(pair.after)]
     schema = pair.schema
     roles: dict[str, Kind] = {}
@@ -59,6 +65,7 @@ def files(
             schema=schema,
             rows=served.rows,
             of="file",
+            misread=served.misread,
         )
         for path, side, served in (
             (before, sides[0], pair.before),
@@ -70,6 +77,7 @@ def files(
         after=other,
         schema=schema,
         roles=roles,
+        changes=tuple(pair.changes),
         labels=_by_files(pair),
         remarks=tuple(pair.remarks),
     )
@@ -83,9 +91,7 @@ def file_like(
         raise errors.UsageError(
             "--label and --prediction name columns of two files: wanted two, or neither option"
         )
-    served, remarks = histories.read_as(
-        path, schema=other.schema, time=columns.time, section=section
-    )
+    served, remarks = pairs.read_as(path, schema=other.schema, time=columns.time, section=section)
     return Population(
         name=str(path),
         columns=served.columns,
@@ -93,6 +99,8 @@ def file_like(
         rows=served.rows,
         of="file",
         remarks=remarks,
+        misread=served.misread,
+        changes=served.changes,
     )
 
 
@@ -103,21 +111,26 @@ def populated(before: Population, after: Population) -> Aligned:
     Raises DataError where they have nothing in common.
     """
     remarks = [*before.remarks, *after.remarks]
+    changes = [*before.changes, *after.changes]
+    inputs = [[name for name in side.columns if name != base.ANSWERS] for side in (before, after)]
+    known = {change.column for change in changes}
+    changes += [
+        change
+        for change in agreement.gone(inputs[0], inputs[1], name=after.name)
+        if change.column not in known
+    ]
     common = []
-    for name in before.columns:
-        if name not in after.columns:
-            if name != base.ANSWERS:
-                remarks.append(f"{name} is only in {before.name}: it is left out")
-        elif name == base.ANSWERS and not _answer_alike(before, after):
+    for name in [name for name in before.columns if name in after.columns]:
+        if name == base.ANSWERS and not _answer_alike(before, after):
             remarks.append("the two models answer other things: their answers are left out")
         elif before.columns[name].shape[1:] != after.columns[name].shape[1:]:
-            remarks.append(f"{name} has another shape in {after.name}: it is left out")
+            changes.append(_reshaped(name, before, after))
         else:
             common.append(name)
     remarks += [
         f"{name} is only in {after.name}: it is left out"
-        for name in after.columns
-        if name not in before.columns and name != base.ANSWERS
+        for name in inputs[1]
+        if name not in (*inputs[0], *known)
     ]
     if not common:
         raise errors.DataError(
@@ -131,9 +144,16 @@ def populated(before: Population, after: Population) -> Aligned:
         before=one,
         after=other,
         schema=before.schema,
+        changes=tuple(changes),
         labels=_by_package(one, other),
         remarks=tuple(dict.fromkeys(remarks)),
     )
+
+
+def _reshaped(name: str, before: Population, after: Population) -> agreement.SchemaChange:
+    was, now = (list(side.columns[name].shape[1:]) for side in (before, after))
+    sentence = f"{name} has the shape {now} in {after.name}: it was {was} in {before.name}"
+    return agreement.SchemaChange(column=name, change="shape", sentence=sentence)
 
 
 def _columns(served: histories.Served) -> dict[str, NDArray[Any]]:
@@ -154,20 +174,24 @@ def _answer_alike(one: Population, other: Population) -> bool:
     )
 
 
-def _by_files(pair: histories.TwoFiles) -> labelshift.LabelShift | None:
-    """Return how common each class is in the second file, by the answers there and how the first
-    file's rows were answered."""
-    if pair.answered is None or pair.answers is None:
+def _by_files(pair: pairs.TwoFiles) -> labelshift.LabelShift | None:
+    """Return how common each class is in the second file: by its labels or, where it has none, by
+    its answers and how the first file's rows were answered."""
+    if pair.answered is None:
         return None
+    before, after = pair.answered
+    labelled = [[label for label in side.labels if label] for side in pair.answered]
+    if min(map(len, labelled)) >= labelshift.LEAST_ANSWERS:
+        return labelshift.counted(labelled[0], labelled[1], answers=after.answers)
     known = [
         (label, answer)
-        for label, answer in zip(pair.answered.labels, pair.answered.answers, strict=True)
+        for label, answer in zip(before.labels, before.answers, strict=True)
         if label and answer
     ]
     names = sorted({name for row in known for name in row})
     place = {name: index for index, name in enumerate(names)}
-    answers = [place[answer] for answer in pair.answers if answer in place]
-    if len(answers) < len([answer for answer in pair.answers if answer]):
+    answers = [place[answer] for answer in after.answers if answer in place]
+    if len(answers) < len([answer for answer in after.answers if answer]):
         return labelshift.LabelShift(
             refusal="the second file has answers that the first has not: of those nobody knows what they mean"
         )

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
+from fairway.data import agreement
 from fairway.model.schema import Schema
 from fairway.monitoring import references, windows
 from fairway.monitoring.detectors import base
@@ -65,6 +66,8 @@ class Population:
     package: manifest.Manifest | None = None  # whose model gave the answers
     served: bool = False  # or they are a package's reference
     remarks: list[str] = field(default_factory=list)
+    misread: tuple[agreement.Misread, ...] = ()  # of a file
+    changes: tuple[agreement.SchemaChange, ...] = ()  # of a file's columns that are left out
 
 
 def asked(text: str) -> Meant:

@@ -138,7 +138,7 @@ def rest(section: sections.Retraining, *, fruitless: int) -> float:
     """Return the seconds between two runs: the cool-down, doubled for each of the newest runs whose
     challenger was not deployed."""
     least = section.cool_down.total_seconds()
-    most = max(section.most_cool_down.total_seconds(), least)
+    most = section.most_cool_down.total_seconds()
     return min(least * 2.0 ** min(fruitless, DOUBLED_MOST), most)
 
 

@@ -26,7 +26,6 @@ import numpy as np
 import orjson
 import prometheus_client
 
-from fairway import errors
 from fairway.config import sections
 from fairway.serving import delivery, spool
 
@@ -309,18 +308,6 @@ class EventLog:
         labels = self._labels("")[:3]
         QUEUED.labels(*labels).set(len(self._queue))
         SPOOL_BYTES.labels(*labels).set(self._spool.bytes_used() if self._spool else 0)
-
-
-def need_known(settings: sections.Events, *, features: Iterable[str]) -> None:
-    """Raise ServingError for a redacted feature that the model does not have: with its name spelt
-    wrongly its values would leave the server."""
-    known = list(features)
-    unknown = next((name for name in settings.redact if name not in known), None)
-    if unknown is not None:
-        raise errors.ServingError(
-            f"serving.events.redact names {unknown!r}, which is no feature of this model: wanted some of "
-            f"{', '.join(known[:20])}"
-        )
 
 
 def encode(

@@ -149,9 +149,7 @@ class Worker:
     def __init__(self, settings: command.Settings) -> None:
         model = predictor.Predictor.load(settings.package, threads=settings.serving.threads)
         model.check_golden()
-        eventlog.need_known(
-            settings.serving.events, features=[feature.name for feature in model.schema.features]
-        )
+        settings.serving.events.need(feature.name for feature in model.schema.features)
         origin = eventlog.Origin(
             namespace=settings.namespace,
             deployment=settings.deployment,

@@ -119,12 +119,11 @@ class Service:
         """In the supervisor, before there is a server: a package that cannot be served ends the
         process with its sentence."""
         from fairway.packaging import manifest
-        from fairway.serving import eventlog
 
         settings = _or_exit(command.read, os.environ)
         proof.required(settings.package)
         features = [feature.name for feature in manifest.load(settings.package).features]
-        _or_exit(eventlog.need_known, settings.serving.events, features=features)
+        _or_exit(settings.serving.events.need, features)
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def start(self) -> None:

@@ -148,7 +148,7 @@ def test_columns_that_cannot_be_held_against_each_other_are_named(tmp_path: Path
         (
             {"age": ["1.5", "old"] * 600},
             [],
-            "rows.csv: feature age is 'old' in row 1: wanted a finite number, as in the reference",
+            "age is a number, but 600 of 1,200 values of rows.csv are none, such as 'old' in row 1",
         ),
         ({"at": 5}, ["--time", "at"], "rows.csv: at is the same in all 1200 rows"),
         (
@@ -296,3 +296,17 @@ def test_a_column_that_stands_still_and_hours_without_a_row_are_told(tmp_path: P
     done = replay(tmp_path, "--time", "at", "-o", "text")
     assert "age stands still through 50 rows, as it never did before" in done.stdout
     assert "no row for an hour or more that usually has some" in done.stdout
+
+
+def test_answers_that_no_longer_differ_are_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    made(4000, rng).to_csv(tmp_path / "reference.csv", index=False)
+    rows = made(2000, rng).astype({"age": object})
+    rows.loc[1000:1200, "answer"] = 1
+    rows.loc[7, "age"] = "old"
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    done = replay(tmp_path, "--label", "label", "--prediction", "answer", "-o", "text")
+    assert (
+        "quality    every answer is the same through 50 rows, as it never did before" in done.stdout
+    )
+    assert "rows.csv: 0.05% of age cannot be read, such as 'old' in row 7" in done.stderr

@@ -3,11 +3,9 @@
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field, model_validator
 
-from fairway.config.sections.base import Duration, Fraction, Section
+from fairway.config.sections.base import Duration, Fraction, Section, format_duration
 
 
 class Retraining(Section):
@@ -53,3 +51,18 @@ class Retraining(Section):
     """Newest labelled rows that are read, at most: what a machine of 2 GiB holds in memory."""
     deploy: bool = True
     """A challenger that passes the gate starts its rollout."""
+
+    @model_validator(mode="after")
+    def _rests_in_order(self) -> "Retraining":
+        least = format_duration(self.cool_down)
+        if self.most_cool_down < self.cool_down:
+            raise ValueError(
+                f"mostCoolDown {format_duration(self.most_cool_down)} is shorter than coolDown {least}, "
+                "which doubles up to it: wanted it as long at least"
+            )
+        if self.refresh is not None and self.refresh < self.cool_down:
+            raise ValueError(
+                f"refresh {format_duration(self.refresh)} is shorter than coolDown {least}, before which "
+                "no run begins: wanted it as long at least, or null"
+            )
+        return self

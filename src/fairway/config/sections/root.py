@@ -2,10 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    ConfigDict,
-    Field,
-)
+from pydantic import ConfigDict, Field, model_validator
 
 from fairway.config.sections.base import NAME, Section
 from fairway.config.sections.data import DataOfSource
@@ -44,3 +41,13 @@ class Config(Section):
     retraining: Retraining = Retraining()
     platform: Platform = Platform()
     pipeline: Pipeline = Pipeline()
+
+    @model_validator(mode="after")
+    def _redacted_are_features(self) -> "Config":
+        for name in self.serving.events.redact:
+            if name in self.data.ignore or name not in (self.data.features or (name,)):
+                raise ValueError(
+                    f"serving.events.redact names {name!r}, which data.ignore or data.features leaves out: wanted "
+                    "features alone"
+                )
+        return self

@@ -1,5 +1,7 @@
 """The `serving` section: the model server and its event log."""
 
+import difflib
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -7,6 +9,7 @@ from pydantic import (
     Field,
 )
 
+from fairway import errors
 from fairway.config.sections.base import Duration, Fraction, Section
 
 
@@ -35,6 +38,18 @@ class Events(Section):
     (`kill -9`, out of memory) loses none. Off by default: each answer would wait about 40 µs, more
     with pictures, and what is lost otherwise is the events of the last `interval` before a kill,
     and no answer."""
+
+    def need(self, features: Iterable[str]) -> None:
+        """Raise ConfigError for a redacted feature that a model with these does not have: with its
+        name spelt wrongly its values would leave the server."""
+        known = list(features)
+        for name in self.redact:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                wanted = repr(near[0]) if near else f"some of {', '.join(known[:20])}"
+                raise errors.ConfigError(
+                    f"serving.events.redact names {name!r}, which is no feature of this model: wanted {wanted}"
+                )
 
 
 class Serving(Section):

@@ -221,6 +221,10 @@ class Kind(ABC):
         else:
             yield from traits.words(name, _texts(reference), read=_texts)
 
+    def dated(self, name: str, reference: Array) -> Iterator[Trait]:
+        """Return what is measured of rows of which time is no part: of moments, these themselves."""
+        return self.traits(name, reference)
+
     @abstractmethod
     def outside(self, feature: Feature) -> Count | None:
         """Return what counts the rows beyond all that training saw, or None where that is not

@@ -227,6 +227,12 @@ class Moment(number.Number):
                 name=f"{name} (day of the week)", kind="category", reference=days[0], window=days[1]
             )
 
+    def dated(self, name: str, reference: Array) -> Iterator[traits.Trait]:
+        yield from traits.numbers(name, reference)
+        # that it is missing is told once, and of plain dates the time of day says nothing
+        hours = self.traits(name, reference)
+        yield from (trait for trait in hours if trait.unit == "sd" and trait.joins)
+
     def traits(self, name: str, reference: Array) -> Iterator[traits.Trait]:
         """Return traits of the time of day and of what is missing: the days of a window are
         those on which it came."""

@@ -112,7 +112,7 @@ class Text(base.Kind):
     def traits(self, name: str, reference: Array) -> Iterator[traits.Trait]:
         """Return traits of how many words a text has, and of which they are, hashed."""
         yield from traits.numbers(f"{name} (words)", reference, read=_lengths)
-        yield traits.blocks(name, reference, read=_grams)
+        yield traits.blocks(name, reference, read=_grams, called="words hashed to ")
 
     def outside(self, feature: Feature) -> base.Count | None:
         return _none

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import artifacts
+from fairway.model.kinds import moment
 from fairway.model.traits import UNSEEN
 from fairway.monitoring import aligned as alignment
 from fairway.monitoring.detectors import base
@@ -17,6 +18,7 @@ from fairway.monitoring.populations import Population
 
 THINNED = 0.5  # of the rows: fewer are told; less is the rest of a block
 PARTS = 5  # of one column, the surest first
+OWN = ("mean", "spread", comparison.ANOTHER)  # parts that are told in the column's own numbers
 WHAT = {
     "quality": "the data broke on its way, or is filled otherwise: look at what fills the column",
     "covariate": "the inputs moved",
@@ -32,7 +34,8 @@ def record(
     """Return what `fairway drift` says, as plain JSON."""
     sides = {"before": aligned.before, "after": aligned.after}
     return {
-        "drift": compared.drifted,
+        "drift": compared.drifted or bool(aligned.changes),
+        "schema": [asdict(change) for change in aligned.changes],
         "pValue": compared.p_value,
         "threshold": compared.threshold,
         **{side: {"name": one.name, "of": one.of, "rows": one.rows} for side, one in sides.items()},
@@ -48,6 +51,12 @@ def record(
         "alike": None
         if compared.alike is None
         else {"column": compared.alike[0], "rows": compared.alike[1]},
+        "unreadable": [
+            {"side": side, **asdict(one)}
+            for side, population in sides.items()
+            for one in population.misread
+        ],
+        "dates": [one.name for one in aligned.schema.features if one.kind == "datetime"],
         "labels": _labels(aligned.labels),
         "detector": detector,
         "remarks": list(aligned.remarks),
@@ -69,10 +78,10 @@ def _part(
     column: comparison.ColumnDifference, part: comparison.Difference, aligned: alignment.Aligned
 ) -> artifacts.Json:
     before, after = part.before, part.after
+    own = [_own(side, column.name, part.part) for side in (aligned.before, aligned.after)]
     if part.unit == "sd":  # of ranks: a person knows the column's own numbers
-        before, after = (
-            _own(side, column.name, part.part) for side in (aligned.before, aligned.after)
-        )
+        before, after = own
+    constant = {"was": own[0], "now": own[1]} if part.part == comparison.ANOTHER else {}
     return {
         "part": part.part,
         "kind": part.kind,
@@ -84,19 +93,25 @@ def _part(
         "after": after,
         "pValue": part.p_value,
         "moved": part.moved,
+        **constant,
     }
 
 
 def _own(side: Population, name: str, part: str) -> Any:
-    """Return the median of a column of numbers, or the span of its middle half; None of others."""
+    """Return the median of a column of numbers or moments, or the span of its middle half; None of
+    others."""
     values = values_of(side, name)
-    if values is None or values.dtype.kind not in "fiu" or part not in ("mean", "spread"):
+    if values is None or values.dtype.kind not in "fiu" or part not in OWN:
         return None
     known = values[np.isfinite(values)].astype(np.float64)
     if not len(known):
         return None
-    low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-    return float(middle if part == "mean" else high - low)
+    low, middle, high = np.quantile(known, [0.25, 0.5, 0.75]).tolist()
+    if not any(one.name == name and one.kind == "datetime" for one in side.schema.features):
+        return high - low if part == "spread" else middle
+    return (
+        f"{(high - low) / moment.DAY:.4g} days" if part == "spread" else moment.iso(round(middle))
+    )
 
 
 def values_of(side: Population, name: str) -> NDArray[Any] | None:
@@ -129,9 +144,17 @@ def _labels(found: labelshift.LabelShift | None) -> artifacts.Json | None:
         "kind": "label",
         "refusal": found.refusal,
         "refuted": found.refuted,
+        "labelled": found.labelled,
         "moved": [one.name for one in found.moved],
         "classes": [asdict(one) for one in found.classes],
     }
+
+
+def classes(labels: Mapping[str, Any]) -> str:
+    """Return what the shares of the classes are by."""
+    if labels["labelled"]:
+        return f"by the labels of {labels['labelled']:,} rows"
+    return "estimated by the answers, where each class looks as before"
 
 
 def shown(column: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -147,6 +170,8 @@ def shift(part: Mapping[str, Any]) -> str:
     """Return how far a part moved, with its interval."""
     if part["unit"] == "distance":
         return f"{part['effect']:.2g} squared distance"
+    if part["low"] is None:
+        return f"{'more' if part['effect'] > 0 else 'less'}, it never varied"
     digits = 2 if part["unit"] != "share" or abs(part["effect"]) >= 0.1 else 3
     effect, low, high = (f"{part[key]:+.{digits}f}" for key in ("effect", "low", "high"))
     unit = {"sd": "sd", "share": "of the rows", "correlation": "correlation"}[part["unit"]]
@@ -160,11 +185,19 @@ def level(part: Mapping[str, Any], key: str) -> str:
         return "-"
     if part["unit"] == "share":
         return f"{100 * value:.1f} %"
-    return f"{value:.4g}"
+    return _figure(value)
+
+
+def _figure(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def what(part: Mapping[str, Any]) -> str:
     """Return a part's name in words: ranks are told by the median and the middle half."""
+    if part.get("was") is not None:
+        same = part["now"] in (part["was"], None)
+        now = "others too" if same else f"{_figure(part['now'])} (median)"
+        return f"was constant at {_figure(part['was'])}; now {now}"
     if part["unit"] != "sd":
         return str(part["part"])
     return {"mean": "level (median)", "spread": "spread (middle half)"}.get(
@@ -177,11 +210,22 @@ def verdict(record: Mapping[str, Any]) -> str:
     total = record["compared"]["columns"]
     threshold = f"p at most {record['threshold']:g}, corrected for all columns"
     moved = [column for column in record["columns"] if column["name"] in record["moved"]]
-    if not record["drift"]:
-        return f"no: none of {total} columns moved ({threshold})"
+    first = "yes: " if record["drift"] else "no: "
+    if record["schema"]:
+        changed = len(record["schema"])
+        first += f"the schema changed ({changed} column{'s' * (changed > 1)}); "
+    if not moved:
+        return f"{first}none of {total} columns moved ({threshold})"
     if all(column["joint"] for column in moved):
-        return f"yes: no column by itself, but what they have in common ({threshold})"
-    return f"yes: {len(moved)} of {total} columns moved ({threshold})"
+        return f"{first}no column by itself, but what they have in common ({threshold})"
+    return f"{first}{len(moved)} of {total} columns moved ({threshold})"
+
+
+def because(record: Mapping[str, Any]) -> str:
+    """Return why two samples are not alike, the schema first."""
+    moved = record["moved"]
+    names = f"{', '.join(moved[:5])} moved" if moved else ""
+    return "; ".join(filter(None, [*(one["sentence"] for one in record["schema"][:3]), names]))
 
 
 def beside(detector: Mapping[str, Any]) -> str:
@@ -199,6 +243,20 @@ def notes(record: Mapping[str, Any]) -> list[str]:
         f"{column['name']}: surely, but by less than matters ({shift(column['parts'][0])}; monitoring.leastShift)"
         for column in record["columns"]
         if not column["moved"] and column["pValue"] <= record["threshold"] and not column["joint"]
+    ]
+    found += [
+        f"{one['share']:.2%} of {one['column']} in {record[one['side']]['name']} cannot be read, such as "
+        f"{one['example']}: they count as missing"
+        for one in record["unreadable"]
+    ]
+    found += [
+        f"{name} is a date: that time goes on is no drift"
+        + (
+            f"; where it is the time of the rows, say --time {name}"
+            * (record["after"]["of"] == "file")
+        )
+        for name in record["dates"]
+        if name in record["moved"]
     ]
     for side, rows in zip(("before", "after"), record["compared"]["rows"], strict=True):
         if rows < THINNED * record[side]["rows"]:

@@ -6,7 +6,7 @@ means is held against what chance makes of it (`permutation`).
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ CONFIDENCE = 0.95  # of each interval by itself
 POWER = 0.84  # the normal quantile of 80 %
 ALIKE = 4.0  # times the variance that rows without an order would have: that is told
 P_VALUE = 0.01
+ANOTHER = "another value"  # than the one of a first sample that never varied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,8 @@ class Difference:
 
     `effect` is in standard deviations of the first sample's normal scores (`sd`), in shares of the
     rows, or in correlation; `low` and `high` hold it in 95 of 100 cases, each by itself. Of
-    `distance` the effect is the squared distance of the means, without an interval.
+    `distance` the effect is the squared distance of the means, without an interval; so are `sd` of
+    what never varied in the first sample, where they only say whether it is more or less.
     """
 
     part: str
@@ -118,7 +120,7 @@ def compare(
             )
     before = _chosen(before, most=other * MOST_TIMES, ordered=ordered, seed=seed)
     after = _chosen(after, most=one * MOST_TIMES, ordered=ordered, seed=seed)
-    measured = Measures(before, schema=schema, roles=roles)
+    measured = Measures(before, schema=schema, roles=roles, dates=True)
     size = block_size(min(_rows(before), _rows(after)))
     blocks = (
         measured.blocks(before, size=size, own=True),
@@ -152,6 +154,9 @@ class _Told:
         shares = np.array([part.unit != "sd" for part in measured.parts])
         self._unit = np.where(shares | (sd == 0), 1.0, sd)
         self._flat = (sd == 0) & ~shares  # it never varied: further is only higher or lower
+        # of a number that never varied the score is -1, 0 or 1: its size is the share of the others
+        spread = np.array([part.name == "spread" for part in measured.parts])
+        self._another = self._flat & spread & (self._before == 0)
         self._sides = _variance(before), _variance(after)
 
     def comparison(self, dealt: permutation.Permuted) -> Comparison:
@@ -192,6 +197,8 @@ class _Told:
             self._difference(place, p_value=p_value)
             for place, p_value in zip(order.tolist(), p_values, strict=True)
         ]
+        if any(part.part == ANOTHER for part in parts):
+            parts = [part for part in parts if part.part != "mean"]
         parts.sort(key=lambda part: not part.moved)
         return ColumnDifference(
             name=stream.name,
@@ -229,8 +236,11 @@ class _Told:
 
     def _difference(self, place: int, *, p_value: float) -> Difference:
         part = self._measured.parts[place]
+        if self._another[place]:
+            part = replace(part, name=ANOTHER, unit="share")
         moved = float(self._after[place] - self._before[place])
-        effect = float(np.sign(moved)) if self._flat[place] else moved / float(self._unit[place])
+        flat = bool(self._flat[place] and not self._another[place])
+        effect = float(np.sign(moved)) if flat else moved / float(self._unit[place])
         margin = self._margin(place)
         far = abs(effect) >= getattr(self._least, part.unit)
         return Difference(
@@ -238,8 +248,8 @@ class _Told:
             kind=part.kind,
             unit=part.unit,
             effect=effect,
-            low=effect - margin,
-            high=effect + margin,
+            low=None if flat else effect - margin,
+            high=None if flat else effect + margin,
             before=float(self._before[place]),
             after=float(self._after[place]),
             p_value=p_value,
@@ -248,8 +258,6 @@ class _Told:
 
     def _margin(self, place: int) -> float:
         """Return half the width of Welch's interval, by the scatter between blocks."""
-        if self._flat[place]:
-            return 0.0
         one, other = (float(side[place]) for side in self._sides)
         if one + other <= 0:
             return 0.0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fairway.evaluation import pages
 from fairway.evaluation.pages import ACCENT, MUTED, PALE
-from fairway.model.kinds import category
+from fairway.model.kinds import category, moment, text
 from fairway.monitoring import aligned as alignment
 from fairway.monitoring.drift import account
 
@@ -27,7 +27,7 @@ MISSING, OTHERS = "(missing)", "(others)"
 
 
 def render(record: Mapping[str, Any], aligned: alignment.Aligned) -> str:
-    """Return the page as HTML; a class's share is drawn where the labels are estimated."""
+    """Return the page as HTML, with the shares of the classes where they are told."""
     moved = [column for column in record["columns"] if column["name"] in record["moved"]]
     plots = []
     for column in moved[:MOST_DRAWN]:
@@ -39,7 +39,7 @@ def render(record: Mapping[str, Any], aligned: alignment.Aligned) -> str:
         plots.append(
             (
                 "Classes in service",
-                "Estimated by what is answered; the line holds the share in 95 of 100 cases.",
+                f"{account.classes(labels)}; the line holds the share in 95 of 100 cases.",
                 pages.drawn(_classes, labels["classes"]),
             )
         )
@@ -62,20 +62,28 @@ def _drawn(column: Mapping[str, Any], aligned: alignment.Aligned) -> tuple[str, 
     before, after = sides
     if before is None or after is None:
         return None
+    kind = next((one.kind for one in aligned.schema.features if one.name == column["name"]), "")
+    if kind == "text":
+        return _of_texts(before.tolist(), after.tolist())
     if before.dtype.kind in "OSU":
         words = [category.shortened(side.tolist()).tolist() for side in (before, after)]
         return _of_words(words[0], words[1])
-    return _of_numbers(before.astype(np.float64), after.astype(np.float64))
+    numbers = before.astype(np.float64), after.astype(np.float64)
+    if kind == "datetime":
+        return _of_numbers(numbers[0] / moment.DAY, numbers[1] / moment.DAY, days=True)
+    return _of_numbers(*numbers)
 
 
-def _of_numbers(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[str, str] | None:
+def _of_numbers(
+    before: NDArray[np.float64], after: NDArray[np.float64], *, days: bool = False
+) -> tuple[str, str] | None:
     known = [side[np.isfinite(side)] for side in (before, after)]
     together = np.concatenate(known)
     if not len(together):
         return None
     lacking = [1 - len(one) / len(side) for one, side in zip(known, (before, after), strict=True)]
     caption = f"missing {lacking[0]:.1%} before, {lacking[1]:.1%} after" if max(lacking) else ""
-    if len(np.unique(together)) <= FEW:
+    if len(np.unique(together)) <= FEW and not days:
         named = [[f"{value:g}" for value in one.tolist()] for one in known]
         return caption, _of_words(named[0], named[1], ordered=True)[1]
     edges = _edges(together)
@@ -88,7 +96,7 @@ def _of_numbers(before: NDArray[np.float64], after: NDArray[np.float64]) -> tupl
         for one, side in zip(known, (before, after), strict=True)
     ]
     parts = [caption, f"further out than is drawn {beyond[0]:.1%} before, {beyond[1]:.1%} after"]
-    return "; ".join(filter(None, parts)), pages.drawn(_histograms, edges, *heights)
+    return "; ".join(filter(None, parts)), pages.drawn(_histograms, edges, *heights, days)
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -127,6 +135,20 @@ def _of_words(before: list[str], after: list[str], *, ordered: bool = False) -> 
     return caption, pages.drawn(_bars, rows)
 
 
+def _of_texts(before: list[str], after: list[str]) -> tuple[str, str]:
+    """Draw the words whose share of the texts moved furthest."""
+    shares = []
+    for side in (before, after):
+        counted = Counter(word for text_ in side for word in set(text.words(text_)))
+        shares.append({word: times / max(len(side), 1) for word, times in counted.items()})
+    furthest = sorted(
+        {*shares[0], *shares[1]},
+        key=lambda word: (-abs(shares[0].get(word, 0) - shares[1].get(word, 0)), word),
+    )
+    rows = [(_named(word), *(side.get(word, 0.0) for side in shares)) for word in furthest[:WORDS]]
+    return "the words that moved furthest", pages.drawn(_bars, rows)
+
+
 def _named(word: str) -> str:
     if not word:
         return MISSING
@@ -139,7 +161,11 @@ def _histograms(
     edges: NDArray[np.float64],
     before: NDArray[np.float64],
     after: NDArray[np.float64],
+    days: bool,
 ) -> None:
+    if days:
+        axes.xaxis_date()
+        axes.tick_params(axis="x", labelrotation=30)
     axes.stairs(before, edges, color=MUTED, fill=True, alpha=0.35, label="before")
     axes.stairs(after, edges, color=ACCENT, linewidth=1.5, label="after")
     axes.set(ylabel="share of the rows")
@@ -160,9 +186,9 @@ def _classes(axes: Axes, classes: list[Mapping[str, Any]]) -> None:
     shown = sorted(classes, key=lambda one: -max(one["before"], one["after"]))[:FEW]
     places = np.arange(len(shown))
     axes.hlines(places, [one["low"] for one in shown], [one["high"] for one in shown], color=ACCENT)
-    axes.scatter([one["after"] for one in shown], places, color=ACCENT, label="estimated")
+    axes.scatter([one["after"] for one in shown], places, color=ACCENT, label="after")
     axes.scatter(
-        [one["before"] for one in shown], places, color=PALE, edgecolor=MUTED, label="with labels"
+        [one["before"] for one in shown], places, color=PALE, edgecolor=MUTED, label="before"
     )
     axes.set_yticks(places, [_named(one["name"]) for one in shown])
     axes.invert_yaxis()

@@ -17,17 +17,19 @@ from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import realised, silence, watch, yardstick
 
 CONFIDENCE = 0.95  # of the bound of the reference's loss
+ANSWERED = "answers"  # in a ticket
 LOSSES_KEPT = 500  # newest ones, by which a ticket's mean loss is told and a ticket is resolved
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
     """Rows in the order of their time: raw columns, the time of each (seconds since the epoch), and
-    the loss of each answer from 0 to 1, NaN where it is not known."""
+    the loss of each answer from 0 to 1, NaN where it is not known; the answers, in words."""
 
     columns: base.Arrays
     at: NDArray[np.float64]
     losses: NDArray[np.float64] | None = None
+    answers: NDArray[Any] | None = None
 
     @property
     def rows(self) -> int:
@@ -118,20 +120,30 @@ def _told(ticket: watch.Ticket, *, row: int, at: float) -> dict[str, Any]:
 
 
 def _still(reference: Recorded, served: Recorded, *, size: int) -> list[dict[str, Any]]:
-    """Return a ticket for each stretch of windows in which a column of numbers stands still, as it
-    never did in the reference."""
+    """Return a ticket for each stretch of windows in which the answers, or a column of numbers, stand
+    still, as they never did in the reference."""
     tickets: list[dict[str, Any]] = []
-    for name in silence.watched(reference.columns):
+    for name, usual, values in _watched(reference, served):
         before = False
         for first in range(0, served.rows - size + 1, size):
-            window = served.columns[name][first : first + size]
-            is_still = silence.constant(window, reference.columns[name])
+            is_still = silence.constant(values[first : first + size], usual)
             if is_still and not before:
                 ended = first + size - 1
                 evidence = {"value": 1.0, "since": float(served.at[first]), "still": size}
                 tickets.append(_silent("quality", served, row=ended, evidence=evidence, of=[name]))
             before = is_still
     return tickets
+
+
+def _watched(reference: Recorded, served: Recorded) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
+    """Return what may stand still: its name, the reference's values and those that were served."""
+    found = [
+        (name, reference.columns[name], served.columns[name])
+        for name in silence.watched(reference.columns)
+    ]
+    if reference.answers is not None and served.answers is not None:
+        found.append((ANSWERED, reference.answers, served.answers))
+    return found
 
 
 def _unheard(reference: Recorded, served: Recorded) -> list[dict[str, Any]]:
@@ -277,9 +289,10 @@ def _told_above(limit: float) -> str:
 
 def _words(evidence: Mapping[str, Any], features: list[str]) -> str:
     if "still" in evidence:
-        return (
-            f"{features[0]} stands still through {evidence['still']} rows, as it never did before"
+        still = (
+            "every answer is the same" if features == [ANSWERED] else f"{features[0]} stands still"
         )
+        return f"{still} through {evidence['still']} rows, as it never did before"
     if "chance" in evidence:
         return f"no row for an hour or more that usually has some (chance {evidence['chance']:.1g})"
     if "limit" in evidence:

@@ -23,12 +23,12 @@ LEAST_ANSWERS = 2 * comparison.BLOCKS
 
 
 @dataclass(frozen=True, kw_only=True)
-class EstimatedShare:
+class ClassShare:
     """One class's share of the rows."""
 
     name: str
     before: float  # among the rows with labels
-    after: float  # estimated in service
+    after: float  # in service, by labels or estimated
     low: float  # of an interval that holds it in 95 of 100 cases
     high: float
     answered: float  # the share of the answers, right or wrong
@@ -39,13 +39,14 @@ class EstimatedShare:
 class LabelShift:
     """The classes in service, or why they cannot be told."""
 
-    classes: tuple[EstimatedShare, ...] = ()
+    classes: tuple[ClassShare, ...] = ()
     refusal: str | None = None  # a sentence
     # the shares that would explain the answers are none: what a class looks like changed as well
     refuted: bool = False
+    labelled: int = 0  # rows in service whose own labels tell the shares; of 0 they are estimated
 
     @property
-    def moved(self) -> tuple[EstimatedShare, ...]:
+    def moved(self) -> tuple[ClassShare, ...]:
         """Return the classes that surely moved, the furthest first."""
         found = [one for one in self.classes if one.moved]
         return tuple(sorted(found, key=lambda one: -abs(one.after - one.before)))
@@ -84,7 +85,7 @@ def estimate(
     moved = np.abs(raw - before) > _quantile(freedom, among=len(classes)) * apart
     return LabelShift(
         classes=tuple(
-            EstimatedShare(
+            ClassShare(
                 name=str(name),
                 before=float(before[place]),
                 after=float(after[place]),
@@ -96,6 +97,43 @@ def estimate(
             for place, name in enumerate(classes)
         ),
         refuted=bool((high < 0).any() or (low > 1).any()),
+    )
+
+
+def counted(before: Sequence[str], after: Sequence[str], *, answers: Sequence[str]) -> LabelShift:
+    """Return how common each class is among rows of which the labels are known, in the order of the
+    rows; intervals are by the scatter between blocks of these.
+
+    >>> shift = counted(["a", "b"] * 50, ["a"] * 30 + ["b"] * 70, answers=["b"] * 100)
+    >>> [(one.name, one.before, one.after, one.answered) for one in shift.classes]
+    [('a', 0.5, 0.3, 0.0), ('b', 0.5, 0.7, 1.0)]
+    """
+    names = sorted({*before, *after})
+    place = {name: index for index, name in enumerate(names)}
+    sides = [
+        _answered(np.array([place[name] for name in side], dtype=np.int64), classes=len(names))
+        for side in (before, after)
+    ]
+    (was, was_scatter, _), (now, scatter, freedom) = sides
+    error = np.sqrt(np.diag(scatter))
+    apart = np.sqrt(np.diag(scatter) + np.diag(was_scatter))
+    margin = _quantile(freedom) * error
+    moved = np.abs(now - was) > _quantile(freedom, among=len(names)) * apart
+    said = [answer for answer in answers if answer]
+    return LabelShift(
+        classes=tuple(
+            ClassShare(
+                name=name,
+                before=float(was[index]),
+                after=float(now[index]),
+                low=float(max(now[index] - margin[index], 0.0)),
+                high=float(min(now[index] + margin[index], 1.0)),
+                answered=said.count(name) / max(len(said), 1),
+                moved=bool(moved[index]),
+            )
+            for index, name in enumerate(names)
+        ),
+        labelled=len(after),
     )
 
 

@@ -89,13 +89,19 @@ class Blocks:
 class Measures:
     """What is measured, as the reference's columns (raw, a row for each row) decide it.
 
-    `roles` says which columns are something else than inputs: they share nothing with those.
+    `roles` says which columns are something else than inputs: they share nothing with those. With
+    `dates` moments themselves are measured too, not their time of day alone.
     """
 
     def __init__(
-        self, reference: base.Arrays, *, schema: Schema, roles: Mapping[str, Kind] | None = None
+        self,
+        reference: base.Arrays,
+        *,
+        schema: Schema,
+        roles: Mapping[str, Kind] | None = None,
+        dates: bool = False,
     ) -> None:
-        self._traits = _traits(reference, schema, roles or {})
+        self._traits = _traits(reference, schema, roles or {}, dates=dates)
         if not self._traits:
             raise errors.DataError("the reference has no column that can be measured")
         self._joint = _Joint(self._singles(reference), self._traits)
@@ -269,7 +275,7 @@ def _median(rows: Rows) -> float:
 
 
 def _traits(
-    reference: base.Arrays, schema: Schema, roles: Mapping[str, Kind]
+    reference: base.Arrays, schema: Schema, roles: Mapping[str, Kind], *, dates: bool
 ) -> list[tuple[str, Kind, Trait]]:
     found: list[tuple[str, Kind, Trait]] = []
     known = {feature.name: feature.kind for feature in schema.features}
@@ -281,7 +287,8 @@ def _traits(
         elif base.is_feature(name):
             kind = kinds.named(known[name]) if name in known else kinds.guessed(values)
             role = roles.get(name, "covariate")
-            found += [(name, role, trait) for trait in kind.traits(name, values)]
+            told = kind.dated(name, values) if dates else kind.traits(name, values)
+            found += [(name, role, trait) for trait in told]
     return found
 
 

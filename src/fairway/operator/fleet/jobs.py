@@ -110,6 +110,7 @@ def job(
         "FAIRWAY_NAMESPACE": metadata["namespace"],
         "FAIRWAY_DEPLOYMENT": metadata["name"],
         "FAIRWAY_REVISION": revision,
+        "FAIRWAY_DIGEST": str(annotations[DIGEST]),
         "FAIRWAY_REASON": reason,
     }
     return {

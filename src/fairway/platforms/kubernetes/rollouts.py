@@ -40,7 +40,9 @@ class ClusterPlatform:
     def deploy(
         self, config: sections.Config, *, package: Path, uri: str | None = None, note: str = ""
     ) -> Asked:
-        digest = manifest.load(package).digest
+        made = manifest.load(package)
+        config.serving.events.need(feature.name for feature in made.features)
+        digest = made.digest
         spec = deployment.spec(
             config, uri=deployment.place(config, digest=digest, uri=uri), digest=digest
         )

@@ -128,6 +128,7 @@ def deploy(
         raise errors.UsageError(
             f"{folder} is a package for {made.name!r}, the configuration is for {config.name!r}: use the same name"
         )
+    config.serving.events.need(feature.name for feature in made.features)
     place = home.package(made.digest)
     if not place.exists():
         home.make()
