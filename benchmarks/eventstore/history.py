@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fairway.monitoring.eventstore import archive, databases, places
+from fairway.monitoring.eventstore import archive, databases, places, postgres_days
 
 START, APART = 1_800_000_000.0, 0.1  # seconds; ten million events are eleven days
 LATE = 10_000  # events from an answer to its label
@@ -33,7 +33,7 @@ INPUTS = (
 # The events from number :first to :last; {serial} makes the numbers, and md5() the ids.
 EVENTS = """
 INSERT INTO events (seq, received, logged, type, deployment, request_id, revision, role, namespace,
-                    unit, time, status, rows, input_digest, latency, client, labels, task, version)
+                    unit, time, status, rows, input_digest, latency, client, labels, task, version{and_day})
 SELECT n, {start} + n * {apart}, CASE WHEN n % 10 = 8 THEN 0 ELSE 1 END,
        CASE WHEN n % 10 = 8 THEN 'label' ELSE 'prediction' END,
        CASE WHEN n % 10 = 9 THEN 'other-' || ((n / 10) % 20) ELSE 'income' END,
@@ -46,11 +46,11 @@ SELECT n, {start} + n * {apart}, CASE WHEN n % 10 = 8 THEN 0 ELSE 1 END,
        CASE WHEN n % 10 = 8 THEN NULL ELSE '0123456789abcdef' END,
        CASE WHEN n % 10 = 8 THEN NULL ELSE 0.002 END, NULL,
        CASE WHEN n % 10 <> 8 AND n % 997 = 0 THEN NULL
-            WHEN (n / 10) % 7 = 0 THEN '["no"]' ELSE '["yes"]' END, NULL, 0
+            WHEN (n / 10) % 7 = 0 THEN '["no"]' ELSE '["yes"]' END, NULL, 0{day}
 FROM {serial}"""
 PAYLOADS = """
 INSERT INTO payloads
-SELECT n, '{inputs}', '[[0.25,0.75]]' FROM {serial} WHERE n % 10 <> 8"""
+SELECT n, '{inputs}', '[[0.25,0.75]]'{day} FROM {serial} WHERE n % 10 <> 8"""
 SERIALS = {
     "SQLite": "(WITH RECURSIVE counted(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM counted"
     " WHERE n < {last}) SELECT n FROM counted) AS counted",
@@ -69,6 +69,8 @@ def fill(place: str | Path, *, database: str, events: int) -> None:
         for first in range(1, events + 1, CHUNK):
             last = min(first + CHUNK - 1, events)
             with store.writing() as connection:
+                if database == "PostgreSQL":
+                    postgres_days.Days().make(connection, START + first * APART)
                 for statement in _statements(database, first=first, last=last, events=events):
                     connection.execute(statement)
         with store.writing() as connection:
@@ -85,7 +87,10 @@ def fill(place: str | Path, *, database: str, events: int) -> None:
 
 
 def _statements(database: str, *, first: int, last: int, events: int) -> Iterator[str]:
-    cast = "" if database == "SQLite" else "::text"
+    cast, and_day, day = "", "", ""
+    if database == "PostgreSQL":
+        cast, and_day = "::text", ", day"
+        day = f", floor(({START} + n * {APART}) / {postgres_days.SECONDS})::integer"
     serial = SERIALS[database].format(first=first, last=last)
     yield EVENTS.format(
         start=START,
@@ -95,8 +100,10 @@ def _statements(database: str, *, first: int, last: int, events: int) -> Iterato
         digest_7=f"md5((n - 7){cast})",
         digest_8=f"md5((n - {8 + LATE}){cast})",
         serial=serial,
+        and_day=and_day,
+        day=day,
     )
-    yield PAYLOADS.format(inputs=INPUTS, serial=serial)
+    yield PAYLOADS.format(inputs=INPUTS, serial=serial, day=day)
 
 
 def _unindexed(connection: databases.Connection, *, database: str) -> list[str]:

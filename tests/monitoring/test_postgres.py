@@ -457,18 +457,3 @@ def test_the_collector_stores_to_it_and_says_where_without_the_password(
         ]
         assert "hush" not in running.said
     assert len(events.labelled("income", after=0)[1]) == 1
-
-
-def test_a_store_of_the_version_before_is_written_on_while_a_newer_one_brings_it_up_to_date(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.empty()
-    monkeypatch.setattr(postgres_sql, "MIGRATIONS", postgres_sql.MIGRATIONS[:-1])
-    before = server.open()
-    before.add([made.prediction("r1")])
-    monkeypatch.undo()
-    with contextlib.closing(before), contextlib.closing(server.open()) as now:
-        assert before.add([made.prediction("r2")]) == 1
-        now.add_halves([made.half("r3", "request"), made.half("r3", "response")], at=7)
-        found = now.history.window("income", revision="aaa", limit=9)
-        assert [one.request_id for one in found] == ["r1", "r2", "r3"]

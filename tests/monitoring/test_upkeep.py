@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fairway.monitoring.eventstore import archive, places
+from fairway.monitoring.eventstore import archive, blobs, places
 from fairway.monitoring.eventstore.collector import upkeep
 from tests.monitoring import made, processes
 
@@ -64,6 +64,15 @@ def test_the_oldest_events_go_until_the_rest_fits(tmp_path: Path) -> None:
     left = events.history.window("income", revision="aaa", limit=10**6)
     assert [one.request_id for one in left] == [f"r{i}" for i in range(3000 - len(left), 3000)]
     assert (sum(step.events for step in steps), events.cursor()) == (3000 - len(left), 3000)
+    events.close()
+
+
+def test_a_large_package_takes_no_event_s_room(tmp_path: Path) -> None:
+    events = filled(tmp_path / "events.db", 100)
+    used = events.used_bytes()
+    place = blobs.BlobPlace(namespace="default", deployment="income", name="usual")
+    events.blobs.put(place, bytes(4 << 20), at=0.0)
+    assert used <= events.used_bytes() < used + (128 << 10)
     events.close()
 
 

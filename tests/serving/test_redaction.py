@@ -1,8 +1,11 @@
 """Features that a server keeps to itself: on the wire, on its disk, in the store."""
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import orjson
 import pytest
@@ -12,7 +15,8 @@ from fairway.config import sections
 from fairway.monitoring import windows
 from fairway.monitoring.eventstore import cloudevents, places
 from fairway.serving import eventlog
-from tests.monitoring import processes
+from tests.monitoring import made, processes
+from tests.monitoring import test_payloads as others
 from tests.serving import support
 
 SECRET = 4711.25
@@ -103,3 +107,102 @@ def test_redacted_is_a_list_of_names() -> None:
         errors.DataError, match='redacted is "age": wanted a list of features\' names'
     ):
         cloudevents.parse(event)
+
+
+# -- the ways of an event, to every disk and every answer ------------------------------------------
+
+HIDDEN = "?redact=age"
+ASKED = {"instances": [{"age": SECRET, "hours": 1.0}]}
+
+
+def served(url: str, folder: Path, *, write_ahead: bool = False) -> str:
+    """Log an answer while the collector is away, and deliver what was spooled once it is back."""
+    settings = SETTINGS.model_copy(update={"write_ahead": write_ahead})
+    for at in ("http://127.0.0.1:1", url):
+        log = eventlog.EventLog(settings, origin=ORIGIN, collector=at, folder=folder)
+        log.start()
+        log.append(RECORD)
+        log.close()
+    return ""
+
+
+def told(url: str, name: str, event: dict[str, Any]) -> str:
+    return httpx.post(f"{url}/v1/{name}", json=[event]).text
+
+
+def logged(url: str, body: Any, headers: dict[str, str], *, answered: bool = False) -> str:
+    """Post what a logger posts of a request, and of its answer; return what the collector said."""
+    given = {name: value for name, value in headers.items() if name != "Host"}
+    asked = httpx.post(f"{url}/v1/payloads{HIDDEN}", json=body, headers=given)
+    if answered:
+        given["Ce-Type"] = given["Ce-Type"].replace("request", "response")
+        httpx.post(f"{url}/v1/payloads{HIDDEN}", json={"predictions": [1]}, headers=given)
+    return asked.text
+
+
+def of_tensor(values: list[float]) -> dict[str, Any]:
+    tensor = {"name": "age", "shape": [len(values)], "datatype": "FP64", "data": values}
+    return {"inputs": [tensor]}
+
+
+ENCODED = base64.b64encode(orjson.dumps(ASKED)).decode()
+STRUCTURED = {"data": None, "data_base64": ENCODED}
+BOTH = {"inputs": {"age": [SECRET], "hours": [1.0]}, "redacted": ["age"]}
+WAYS: dict[str, Callable[[str, Path], str]] = {
+    "spooled and sent again": served,
+    "written ahead": lambda url, folder: served(url, folder, write_ahead=True),
+    "a server that sends what it redacts": lambda url, _: told(
+        url, "events", made.prediction("both", **BOTH)
+    ),
+    "a half of KServe's that waits": lambda url, _: logged(url, ASKED, others.KSERVE),
+    "both halves": lambda url, _: logged(
+        url, of_tensor([SECRET]), {**others.KSERVE, "Ce-Id": "both"}, answered=True
+    ),
+    "a half of Seldon's": lambda url, _: logged(
+        url, {"data": {"names": ["age"], "ndarray": [[SECRET]]}}, others.SELDON
+    ),
+    "in a structured event": lambda url, _: told(
+        url,
+        f"payloads{HIDDEN}",
+        others.structured({**others.KSERVE, "Ce-Id": "structured"}, None) | STRUCTURED,
+    ),
+    "a column of another name": lambda url, _: logged(
+        url, {"instances": [[SECRET]]}, {**others.KSERVE, "Ce-Id": "unnamed"}
+    ),
+    "a shape that is none": lambda url, _: logged(
+        url, {"inputs": [{"name": "age", "shape": [9], "data": [SECRET]}]}, others.KSERVE
+    ),
+    "rows that are none": lambda url, _: logged(url, {"instances": str(SECRET)}, others.KSERVE),
+    "no JSON": lambda url, _: told(
+        url, f"payloads{HIDDEN}", others.structured(others.KSERVE, f"{{{SECRET}")
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    folder = tmp_path_factory.mktemp("redacted")
+    with processes.collector(folder / "events.db") as running:
+        yield running.url, folder
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_no_way_of_an_event_leaves_a_redacted_value_on_a_disk_or_in_an_answer(
+    way: Callable[[str, Path], str], collected: tuple[str, Path], tmp_path: Path
+) -> None:
+    url, folder = collected
+    assert "4711" not in way(url, tmp_path)
+    left = [file for place in (folder, tmp_path) for file in place.rglob("*") if file.is_file()]
+    assert left
+    assert not [file for file in left if b"4711" in file.read_bytes()]
+
+
+def test_what_other_servers_were_asked_is_kept_but_for_what_is_redacted(
+    collected: tuple[str, Path],
+) -> None:
+    url, folder = collected
+    headers = {**others.KSERVE, "Ce-Id": "kept", "Ce-Inferenceservicename": "kept"}
+    assert '"accepted":1' in logged(url, ASKED, headers, answered=True)
+    (found,) = others.window(folder / "events.db", "kept", revision="default")
+    assert found.inputs == {"age": None, "hours": [1.0]}
+    assert windows.redacted(found) == {"age"}

@@ -329,6 +329,7 @@ class EventStore:
             removed = self._remove_oldest(connection, rows=rows, before=before)
             self.conclusions.prune(before=before)
             self.blobs.prune(before=before)
+        self._backend.let_go()
         return removed
 
     def prune_oldest(self, *, rows: int) -> int:

@@ -1,11 +1,13 @@
 """What a logged prediction, a delayed label and a delayed outcome must look like, and the row that
 the store keeps of each."""
 
+import functools
 import json
 import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple, NoReturn
 
 import orjson
@@ -27,7 +29,8 @@ MOST_WORDS = 10_000
 LONGEST_TASK = 65_536  # characters of what a task's losses need: it is kept with every answer
 MOST_TASK_LEVELS = 4  # of lists and objects in each other there
 NUMBERS: set[type] = {int, float, type(None)}
-PLAIN = NUMBERS | {str, bool}
+FLAT = NUMBERS | {bool}
+PLAIN = FLAT | {str}
 SURROGATES = re.compile("[\ud800-\udfff]")
 _COMPACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
@@ -65,10 +68,9 @@ def parse(event: Any, *, position: int = 0) -> EventRow:
     if reader.mapping.get("specversion") != "1.0":
         reader.refuse("specversion", reader.mapping.get("specversion"), '"1.0"')
     data = _Reader(reader.mapping.get("data"), where=f"event {position}: data")
-    kinds = {PREDICTION: _prediction, LABEL: _label, OUTCOME: _outcome}
-    if not isinstance(kind, str) or kind not in kinds:
+    if not isinstance(kind, str) or kind not in READERS:
         reader.refuse("type", kind, f"{PREDICTION}, {LABEL} or {OUTCOME}")
-    return kinds[kind](data, time=reader.time("time"))
+    return READERS[kind](data, time=reader.time("time"))
 
 
 def label(
@@ -195,6 +197,9 @@ def _prediction(data: "_Reader", *, time: float) -> EventRow:
     )
 
 
+READERS = {PREDICTION: _prediction, LABEL: _label, OUTCOME: _outcome}
+
+
 class _Reader:
     """Reads the fields of one JSON object; every refusal is one sentence that names the field."""
 
@@ -212,6 +217,8 @@ class _Reader:
 
     def name(self, key: str) -> str:
         value = self.mapping.get(key)
+        if type(value) is str and _is_usual(value):
+            return value
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
             self.refuse(key, value, f"a string of 1 to {LONGEST_NAME} characters")
         if not storable(value):
@@ -257,10 +264,10 @@ class _Reader:
         if (
             not isinstance(value, list)
             or len(value) != rows
-            or not all(isinstance(v, str) for v in value)
+            or not artifacts.is_plain(value, kinds={str})
         ):
             self.refuse(key, value, f"a list of {rows} class names, one a row, or null")
-        return compact(value)
+        return _of_word(value[0]) if rows == 1 and _is_usual(value[0]) else compact(value)
 
     def answers(self, key: str, *, rows: int) -> str | None:
         """Return the answers of a task that has no classes."""
@@ -312,10 +319,12 @@ class _Reader:
         value = self.mapping.get(key)
         if value is None:
             return None
-        numbers = isinstance(value, list) and all(
-            isinstance(row, list) and artifacts.is_plain(row, kinds=NUMBERS) for row in value
-        )
-        if not numbers or len(value) != rows:
+        if (
+            not isinstance(value, list)
+            or len(value) != rows
+            or not set(map(type, value)) <= {list}
+            or not set(map(type, chain.from_iterable(value))) <= NUMBERS
+        ):
             self.refuse(key, value, f"a list of {rows} lists of numbers, one a row, or null")
         return written(value)
 
@@ -324,20 +333,20 @@ class _Reader:
         value = self.mapping.get(key)
         if value is None:
             return None
-        if not isinstance(value, Mapping) or not all(map(is_feature, value.values())):
+        kept = features(value)
+        if kept is None:
             self.refuse(
                 key,
                 value,
                 f"an object with a list for each feature, of values or of at most {MOST_LEVELS} levels of lists, or "
                 f"null",
             )
-        kept: dict[str, Any] = {name: cut(values) for name, values in value.items()}
         hidden = self.mapping.get(redacted) or ()
         if hidden and not (
             isinstance(hidden, list) and all(isinstance(name, str) for name in hidden)
         ):
             self.refuse(redacted, hidden, "a list of features' names, or none")
-        return written({**kept, **dict.fromkeys(hidden)})
+        return written({**kept, **dict.fromkeys(hidden)} if hidden else kept)
 
 
 def _words(value: Any) -> str | list[str] | None:
@@ -370,6 +379,17 @@ def _are_facts(value: Any, *, levels: int) -> bool:
         return False
     inner = value.values() if isinstance(value, Mapping) else value
     return all(_are_facts(one, levels=levels - 1) for one in inner)
+
+
+def features(value: Any) -> Mapping[str, Any] | None:
+    """Return the features' values with their words cut; None for what is no such object."""
+    if not isinstance(value, Mapping) or not set(map(type, value.values())) <= {list}:
+        return None
+    if set(map(type, chain.from_iterable(value.values()))) <= FLAT:  # one look at most events
+        return value
+    if not all(map(is_feature, value.values())):
+        return None
+    return {name: cut(values) for name, values in value.items()}
 
 
 def is_feature(values: Any) -> bool:
@@ -410,6 +430,17 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _finite(v) for k, v in value.items()}
     return value
+
+
+def _is_usual(name: str) -> bool:
+    """Say whether it is a name of ASCII alone, as nearly all are, without a look at each surrogate."""
+    return 0 < len(name) <= LONGEST_NAME and name.isascii() and "\0" not in name
+
+
+@functools.lru_cache(maxsize=1024)
+def _of_word(word: str) -> str:
+    """Return `compact` of a list of one word: most answers are, of a few classes."""
+    return compact([word])
 
 
 def storable(text: str) -> bool:

@@ -118,7 +118,10 @@ class Backend(Protocol):
         """Insert the rows, and return those that were not there yet."""
 
     def used_bytes(self) -> int:
-        """Return the size of what is in the store, without room that waits to be used again."""
+        """Return the size of events and conclusions, without room that waits to be used again."""
+
+    def let_go(self) -> None:
+        """Let go what is kept by days and whose events are gone."""
 
     def compact(self) -> None:
         """Give free room to the disk."""

@@ -10,7 +10,7 @@ explainer). See kserve/kserve pkg/logger/worker.go and SeldonIO/seldon-core exec
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, NoReturn
 from urllib.parse import unquote
@@ -63,6 +63,7 @@ class LoggerUrl(NamedTuple):
     namespace: str | None = None
     revision: str | None = None
     role: str | None = None
+    redact: tuple[str, ...] = ()  # columns whose values are not kept
 
 
 def attributes(headers: Mapping[str, str]) -> dict[str, str]:
@@ -82,7 +83,8 @@ def told(query: Mapping[str, str]) -> LoggerUrl:
     said = {key: query[key] for key in ("namespace", "revision") if key in query}
     for key in said:
         _name(said, key, where="the query")
-    return LoggerUrl(said.get("namespace"), said.get("revision"), role)
+    redact = tuple(name for name in query.get("redact", "").split(",") if name)
+    return LoggerUrl(said.get("namespace"), said.get("revision"), role, redact)
 
 
 def half(event: Any, *, told: LoggerUrl, now: float, position: int = 0) -> Half:
@@ -111,7 +113,16 @@ def half(event: Any, *, told: LoggerUrl, now: float, position: int = 0) -> Half:
         "role": told.role or (endpoint if endpoint in cloudevents.ROLES else "stable"),
         "time": _time(event.get("time"), now=now, where=where),
     }
-    return _read(_data(event, where=where), side=TYPES[kind], common=common)
+    try:
+        data = _data(event, where=where)
+        return _read(data, side=TYPES[kind], common=common, redact=told.redact)
+    except errors.DataError:
+        if not told.redact:
+            raise
+        raise errors.DataError(
+            f"{where}: data cannot be read, or has not all of the columns {', '.join(told.redact)} that the logger's "
+            f"URL redacts: none of its values is shown, and nothing was stored"
+        ) from None
 
 
 def joined(one: Half, other: Half) -> cloudevents.EventRow:
@@ -144,15 +155,18 @@ def joined(one: Half, other: Half) -> cloudevents.EventRow:
     )
 
 
-def _read(body: Any, *, side: Side, common: Mapping[str, Any]) -> Half:
+def _read(body: Any, *, side: Side, common: Mapping[str, Any], redact: Sequence[str]) -> Half:
     if side == "request":
         columns = payloads.inputs(body)
-        kept = cloudevents.written({k: cloudevents.cut(v) for k, v in columns.values.items()})
+        kept = {name: cloudevents.cut(values) for name, values in columns.values.items()}
+        missing = [name for name in redact if name not in kept]
+        if missing:  # spelt wrongly, its values would be kept
+            _refuse("the query's redact", missing[0], "a column of the request")
         return Half(
             **common,
             side=side,
             rows=columns.rows,
-            inputs=kept,
+            inputs=cloudevents.written({**kept, **dict.fromkeys(redact)}),
             labels=None,
             probabilities=None,
             task=None,

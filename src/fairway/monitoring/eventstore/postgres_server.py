@@ -7,7 +7,7 @@ being later, so numbers are given under a lock and become visible in their order
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -15,7 +15,13 @@ import psycopg
 from psycopg import conninfo
 
 from fairway import errors
-from fairway.monitoring.eventstore import cloudevents, databases, postgres_sql, versions
+from fairway.monitoring.eventstore import (
+    cloudevents,
+    databases,
+    postgres_days,
+    postgres_sql,
+    versions,
+)
 
 PASSING = (
     "53",
@@ -87,6 +93,7 @@ class PostgresServer:
         self._lock = threading.RLock()
         self._depth = 0
         self._session: Session | None = None
+        self._days = postgres_days.Days()
         try:
             with self._lock, self._translated():
                 self._bring_up_to_date(self._connected())
@@ -102,6 +109,10 @@ class PostgresServer:
     def used_bytes(self) -> int:
         """Return 0: how much a database may hold is its administrator's to say."""
         return 0
+
+    def let_go(self) -> None:
+        """Drop the payloads of the days before the oldest event's."""
+        self._days.let_go(self)
 
     def compact(self) -> None:
         """Do nothing: the database looks after its own room."""
@@ -127,13 +138,11 @@ class PostgresServer:
         versioned = versions.numbered(connection, rows, sql=self.sql)
         if not versioned:
             return []
-        start = int(connection.execute(postgres_sql.NEWEST).fetchone()[0]) + 1
-        numbers = range(start, start + len(versioned))
+        day = self._days.make(connection, received)
         stored = cast(Session, connection).load(
-            postgres_sql.INSERT, (*_columns(numbers, versioned), received)
+            postgres_sql.INSERT, (received, day, *_columns(versioned))
         )
-        fresh = {seq for (seq,) in stored}
-        return [row for seq, (_, row) in zip(numbers, versioned, strict=True) if seq in fresh]
+        return [versioned[place - 1][1] for (place,) in sorted(stored)]
 
     @contextmanager
     def reading(self) -> Iterator[databases.Connection]:
@@ -161,6 +170,7 @@ class PostgresServer:
                     session.execute("COMMIT")
             except BaseException:
                 if self._depth == 1:
+                    self._days.forget()
                     with suppress(psycopg.Error):
                         session.execute("ROLLBACK")
                 raise
@@ -233,6 +243,7 @@ class PostgresServer:
 
     def _bring_up_to_date(self, session: Session) -> None:
         with session.connection.transaction():
+            session.execute("SET LOCAL statement_timeout = 0")  # tables may be large
             session.execute(postgres_sql.LOCK)
             if (
                 session.execute("SELECT to_regnamespace(%s)", (postgres_sql.SCHEMA,)).fetchone()[0]
@@ -256,13 +267,10 @@ class PostgresServer:
                 session.execute("INSERT INTO format VALUES (%s)", (number,))
 
 
-def _columns(
-    numbers: Sequence[int], versioned: Sequence[tuple[int, cloudevents.EventRow]]
-) -> Iterator[str]:
+def _columns(versioned: Sequence[tuple[int, cloudevents.EventRow]]) -> Iterator[str]:
     """Give the columns that INSERT wants as array literals: the library's own take four times as
     long, for they look at each value's type."""
     versions_, rows = zip(*versioned, strict=True)
-    yield _of_numbers(numbers)
     yield _of_numbers([int(row.inputs is not None) for row in rows])
     yield _of_numbers(versions_)
     for name, column in zip(cloudevents.EventRow._fields, zip(*rows, strict=True), strict=True):
@@ -270,13 +278,16 @@ def _columns(
             yield _of_numbers(column) if name in postgres_sql.NUMBERS else _of_words(column)
 
 
-def _of_numbers(values: Iterable[float | None]) -> str:
+def _of_numbers(values: Sequence[float | None]) -> str:
     return "{" + ",".join("NULL" if value is None else repr(value) for value in values) + "}"
 
 
-def _of_words(values: Iterable[str | None]) -> str:
-    return "{" + ",".join("NULL" if value is None else _quoted(value) for value in values) + "}"
+def _of_words(values: Sequence[str | None]) -> str:
+    if None not in values:  # quoted together: the store keeps no NUL
+        return '{"' + _escaped("\0".join(cast(Sequence[str], values))).replace("\0", '","') + '"}'
+    quoted = ("NULL" if value is None else f'"{_escaped(value)}"' for value in values)
+    return "{" + ",".join(quoted) + "}"
 
 
-def _quoted(word: str) -> str:
-    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _escaped(words: str) -> str:
+    return words.replace("\\", "\\\\").replace('"', '\\"')

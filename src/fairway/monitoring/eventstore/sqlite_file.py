@@ -91,13 +91,18 @@ class SqliteFile:
             self._connection.close()
 
     def used_bytes(self) -> int:
-        """Return the size of what is in the store, without the pages that wait to be used again."""
+        """Return the size of events and conclusions, without the pages that wait to be used again:
+        events are not to go because packages are large."""
         with self._lock, self._translated():
             pages, free, size = (
                 int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
                 for name in ("page_count", "freelist_count", "page_size")
             )
-        return (pages - free) * size
+            blobs = int(self._connection.execute(sqlite_sql.BLOB_BYTES).fetchone()[0])
+        return max(0, (pages - free) * size - blobs)
+
+    def let_go(self) -> None:
+        """Do nothing: payloads went with their events."""
 
     def compact(self) -> None:
         """Write the log back and give free pages to the disk, as far as others let it."""

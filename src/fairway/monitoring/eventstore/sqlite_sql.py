@@ -75,6 +75,11 @@ MIGRATIONS = (
             PRIMARY KEY (request_id, namespace, deployment, revision, role, side))""",
         "CREATE INDEX half_waits ON halves (received)",
     ),
+    (
+        # Whether an answer has a label already is asked of each that comes, and few have.
+        """CREATE INDEX event_late ON events (namespace, deployment, request_id, type, version)
+            WHERE type <> 'prediction'""",
+    ),
 )
 
 INSERT = """
@@ -87,12 +92,13 @@ INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?)"
 
 # -- what is known of requests as their labels come ------------------------------------------------
 
+# Said beside the type: then the small index of late events is used.
+_LATE = "{}.type <> 'prediction'"
 _REQUESTS = """
 FROM json_each(:requests) AS asked CROSS JOIN events AS e
 WHERE e.namespace = :namespace AND e.deployment = :deployment AND e.request_id = asked.value"""
-NEWEST_LABELS = (
-    f"SELECT e.request_id, e.version, e.labels {_REQUESTS} AND e.type = 'label' ORDER BY e.version"
-)
+NEWEST_LABELS = f"""
+SELECT e.request_id, e.version, e.labels {_REQUESTS} AND {_LATE.format("e")} AND e.type = 'label' ORDER BY e.version"""
 ANSWERED = f"SELECT DISTINCT e.request_id {_REQUESTS} AND e.type = 'prediction'"
 SERVED_TASKS = f"""
 SELECT e.request_id, e.task, e.rows, e.revision {_REQUESTS} AND e.type = 'prediction' AND e.role IN ('stable', 'canary')
@@ -170,9 +176,9 @@ _ANSWERED = f"{_SERVED} AND p.status < 400 AND p.labels IS NOT NULL"
 _INPUTS = "CASE WHEN :sliced THEN (SELECT inputs FROM payloads WHERE payloads.seq = p.seq) END"
 
 # A request is joined once, with its first label, and by what the newest one said when it is read.
-_FIRST = "l.type = 'label' AND l.version = 0"
-_NOW = f"""(SELECT n.labels FROM events AS n WHERE {_SAME.format(new="l", old="n")} AND n.type = 'label'
-  AND n.seq <= :cursor ORDER BY n.version DESC LIMIT 1)"""
+_FIRST = f"{_LATE.format('l')} AND l.type = 'label' AND l.version = 0"
+_NOW = f"""(SELECT n.labels FROM events AS n WHERE {_SAME.format(new="l", old="n")}
+  AND {_LATE.format("n")} AND n.type = 'label' AND n.seq <= :cursor ORDER BY n.version DESC LIMIT 1)"""
 _LABELLED = (
     f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, p.task, {_NOW}, {_INPUTS}"
 )
@@ -202,9 +208,9 @@ GROUP BY namespace, deployment ORDER BY 1, 2"""
 
 _OUTCOME = f"l.revision, p.unit, p.revision, {_BEGAN}, l.labels"
 OUTCOMES = f"""
-SELECT l.seq, {_OUTCOME} {_joined("l", "p")} AND l.type = 'outcome' AND {_SERVED}
+SELECT l.seq, {_OUTCOME} {_joined("l", "p")} AND {_LATE.format("l")} AND l.type = 'outcome' AND {_SERVED}
 UNION ALL
-SELECT p.seq, {_OUTCOME} {_joined("p", "l")} AND l.type = 'outcome' AND {_SERVED}
+SELECT p.seq, {_OUTCOME} {_joined("p", "l")} AND {_LATE.format("l")} AND l.type = 'outcome' AND {_SERVED}
 ORDER BY 1, 2, 4"""
 
 EXPOSURE = f"""
@@ -244,8 +250,8 @@ _LABELS = """
 WHERE l.namespace = :namespace AND l.deployment = :deployment AND l.revision = '' AND l.role = '' AND l.logged = 0
   AND l.seq > :after"""
 
-_NEWEST = f"""NOT EXISTS (SELECT 1 FROM events AS n WHERE {_SAME.format(new="l", old="n")} AND n.type = 'label'
-  AND n.version > l.version)"""
+_NEWEST = f"""NOT EXISTS (SELECT 1 FROM events AS n WHERE {_SAME.format(new="l", old="n")}
+  AND {_LATE.format("n")} AND n.type = 'label' AND n.version > l.version)"""
 
 REALISED = f"""
 SELECT p.time, p.labels, l.labels, p.task
@@ -344,5 +350,6 @@ WHERE namespace = :namespace AND deployment = :deployment AND revision = :revisi
 BLOB_SIZES = """
 SELECT deployment, revision, sum(length(content)) FROM blobs WHERE namespace = :namespace AND revision <> ''
 GROUP BY deployment, revision ORDER BY max(at), deployment, revision"""
+BLOB_BYTES = "SELECT coalesce(sum(length(content)), 0) FROM blobs"
 REMOVE_PACKAGE = """
 DELETE FROM blobs WHERE namespace = :namespace AND deployment = :deployment AND revision = :revision"""

@@ -135,7 +135,8 @@ class Lease:
             self._release()
 
     def _release(self) -> None:
-        """Return it back, so that the next need not wait."""
+        """Lead no more, and give it back, so that the next need not wait."""
+        self._renewed_at = None
         try:
             record = self._api.get("Lease", self._namespace, self._name)
             if record is not None and record["spec"].get("holderIdentity") == self.me:

@@ -1,5 +1,8 @@
 """The collector's series for Prometheus."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import prometheus_client
 
 from fairway.monitoring.eventstore import cloudevents
@@ -33,7 +36,7 @@ class Series:
         )
         self.seconds = prometheus_client.Histogram(
             "fairway_monitoring_store_seconds",
-            "Time to decode and store one batch.",
+            "Time in which one batch was stored, the wait for its turn included.",
             registry=registry,
         )
         self.busy = prometheus_client.Gauge(
@@ -74,14 +77,18 @@ class Series:
             self.failed.labels(loop)
         self.quality = realising.Quality(registry)
 
-    def count(self, rows: list[cloudevents.EventRow], *, new: list[cloudevents.EventRow]) -> None:
-        fresh = {id(row) for row in new}
-        for row in rows:
-            counter = self.events if id(row) in fresh else self.duplicates
-            counter.labels(
-                row.type,
-                row.namespace,
-                row.deployment,
-                row.revision if row.type != "outcome" else "",
-                row.role,
-            ).inc()
+    def count(
+        self, rows: Sequence[cloudevents.EventRow], *, new: Sequence[cloudevents.EventRow]
+    ) -> None:
+        fresh = Counter(map(_arm, new))
+        for arm, number in Counter(map(_arm, rows)).items():
+            if fresh[arm]:
+                self.events.labels(*arm).inc(fresh[arm])
+            if number > fresh[arm]:
+                self.duplicates.labels(*arm).inc(number - fresh[arm])
+
+
+def _arm(row: cloudevents.EventRow) -> tuple[str, ...]:
+    """Return the values of an event's labels; an outcome's revision is its name."""
+    revision = row.revision if row.type != "outcome" else ""
+    return row.type, row.namespace, row.deployment, revision, row.role

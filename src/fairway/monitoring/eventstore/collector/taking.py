@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 
 from fairway import clocks, errors
 from fairway.monitoring.eventstore import access, answers, archive, cloudevents, loggers
-from fairway.monitoring.eventstore.collector import bodies, callers, parsing, series
+from fairway.monitoring.eventstore.collector import bodies, callers, joining, parsing, series
 from fairway.serving import decoding
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -48,6 +49,7 @@ class Taking:
         counted: series.Series,
     ) -> None:
         self._store, self._clock, self._writer = store, clock, writer
+        self._joining = joining.Joining(store, writer=writer)
         self._callers, self._series = known, counted
         self._bodies = bodies.Bodies(most_bytes=MAX_BYTES_COMING)
         self._parser = parsing.Parser()
@@ -73,9 +75,9 @@ class Taking:
             rows = await self._rows(body, _form(request, kind=kind, largest=largest))
             with self._in_work(sum(map(_size, rows))):
                 await self._callers.permit(caller, _acts(rows))
-                write = self._write if kind != "payloads" else self._write_halves
+                take = self._take_events if kind != "payloads" else self._take_halves
                 # A client that hangs up must not cancel a write half-way.
-                return await asyncio.shield(_in(self._writer, write, rows))
+                return await asyncio.shield(take(rows))
 
     async def _largest(self, request: Request, *, caller: access.Principal) -> int:
         """Return how many bytes a body may have."""
@@ -117,28 +119,30 @@ class Taking:
         rows: list[parsing.Read] = found
         return rows
 
-    def _write(self, rows: list[cloudevents.EventRow]) -> dict[str, int]:
-        with self._series.seconds.time():
-            try:
-                new = self._store.add_new(rows, at=self._clock.now())
-            except errors.StoreBusy:
-                self._series.busy.set(1)
-                raise
-        self._series.busy.set(0)
+    async def _take_events(self, rows: list[cloudevents.EventRow]) -> dict[str, int]:
+        new = await self._stored(partial(self._store.add_new, rows), rows=len(rows))
         self._series.count(rows, new=new)
-        return {"accepted": len(rows), "new": len(new), **self._unknown(rows)}
+        late = [row for row in rows if row.type != "prediction"]
+        unknown = await _in(self._writer, self._unknown, late) if late else {}
+        return {"accepted": len(rows), "new": len(new), **unknown}
 
-    def _write_halves(self, halves: list[loggers.Half]) -> dict[str, int]:
-        with self._series.seconds.time():
-            try:
-                met, new = self._store.add_halves(halves, at=self._clock.now())
-            except errors.StoreBusy:
-                self._series.busy.set(1)
-                raise
-        self._series.busy.set(0)
+    async def _take_halves(self, given: list[loggers.Half]) -> dict[str, int]:
+        met, new = await self._stored(partial(self._store.add_halves, given), rows=len(given))
         self._series.count(met.rows, new=new)
         self._series.rejected.labels("rows").inc(len(met.apart))
-        return {"accepted": len(halves), "joined": len(met.rows), "new": len(new)}
+        return {"accepted": len(given), "joined": len(met.rows), "new": len(new)}
+
+    async def _stored(self, add: Callable[..., Any], *, rows: int) -> Any:
+        """Return what `add` returns once what it has written is stored, with others' events."""
+        with self._series.seconds.time():
+            try:
+                added = partial(add, at=self._clock.now())
+                found = await asyncio.wrap_future(self._joining.put(added, rows=rows))
+            except errors.StoreBusy:
+                self._series.busy.set(1)
+                raise
+        self._series.busy.set(0)
+        return found
 
     def _unknown(self, rows: list[cloudevents.EventRow]) -> dict[str, int]:
         """Return how many of the stored rows are of unknown requests; nothing where the store
