@@ -3,7 +3,7 @@ train from."""
 
 import contextlib
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from fairway.monitoring.eventstore import answers, comparing, databases, gauges
@@ -17,6 +17,7 @@ Record = Sequence[Any]
 # labels of a deployment that are looked at for those of one revision, where fewer are wanted: each
 # is a look into the index, 50 µs and more of a large store
 LABELS_AT_ONCE = 10_000
+REQUESTS_AT_ONCE = 500  # whose labels are asked for
 
 
 class History:
@@ -174,6 +175,34 @@ class History:
             first_at=min(times, default=None),
             last_at=max(times, default=None),
         )
+
+    def lost(
+        self,
+        deployment: str,
+        answered: Mapping[str, Sequence[Any]],
+        *,
+        namespace: str = answers.NAMESPACE,
+        revision: str,
+    ) -> dict[str, float]:
+        """Return the sum of the losses of each of these requests, given with its answers, by its newest
+        label; nothing of those whose rows are not all labelled."""
+        arm = {"namespace": namespace, "deployment": deployment, "revision": revision}
+        found: dict[str, float] = {}
+        asked = list(answered)
+        with self._backend.reading() as connection:
+            gauge = connection.execute(self._sql.GAUGE, arm).fetchone()
+            for place in range(0, len(asked), REQUESTS_AT_ONCE):
+                some = asked[place : place + REQUESTS_AT_ONCE]
+                values = {**arm, "requests": json.dumps(some)}
+                told = connection.execute(self._sql.NEWEST_LABELS, values).fetchall()
+                for request, truth in {
+                    one: text for one, _, text in told
+                }.items():  # the last counts
+                    given = json.dumps(answered[request])
+                    rows, lost = comparing.compare(given, truth, gauge[0] if gauge else None)
+                    if rows == len(answered[request]):
+                        found[request] = lost
+        return found
 
     def training_rows(
         self, deployment: str, *, namespace: str = answers.NAMESPACE, limit: int, after: int = 0
