@@ -152,3 +152,26 @@ def test_losses_are_those_of_the_newest_label_and_need_all_rows(store: archive.E
     assert store.history.lost("few", asked, **place) == {"r0": 0, "r1": 1, "r2": 1}
     store.add([made.label("two", ["yes", "no"], deployment="few")])
     assert store.history.lost("few", asked, **place)["two"] == 1
+
+
+def test_the_monitor_says_which_answers_get_labels_and_how_diverse_the_items_are(
+    folder: Path, store: archive.EventStore
+) -> None:
+    changed = [
+        made.prediction(f"y{place}", revision=REVISION, deployment="few", label="yes",
+                        at=made.START + 700 + place, inputs={"age": [20.0]})
+        for place in range(600)
+    ]  # fmt: skip
+    store.add(changed)
+    done = fairway("monitor", "loops", "--item", "age", where=folder)
+    assert done.returncode == 0, done.stderr
+    assert "share of 50 items seen in 120 rows" in done.stdout
+    assert "fewer items get more of the places" in done.stdout
+    assert "yes was answered 600 times and got 0 labels" in done.stdout
+    record = one_object(
+        fairway(
+            "monitor", "loops", "few@600", "--reference", "few@1200", "-o", "json", where=folder
+        )
+    )
+    assert record["requests"] == {"before": 1200, "now": 600}
+    assert [one["labelled"] for one in record["answers"]] == [0]

@@ -187,21 +187,29 @@ class History:
         """Return the sum of the losses of each of these requests, given with its answers, by its newest
         label; nothing of those whose rows are not all labelled."""
         arm = {"namespace": namespace, "deployment": deployment, "revision": revision}
-        found: dict[str, float] = {}
-        asked = list(answered)
         with self._backend.reading() as connection:
             gauge = connection.execute(self._sql.GAUGE, arm).fetchone()
-            for place in range(0, len(asked), REQUESTS_AT_ONCE):
-                some = asked[place : place + REQUESTS_AT_ONCE]
-                values = {**arm, "requests": json.dumps(some)}
-                told = connection.execute(self._sql.NEWEST_LABELS, values).fetchall()
-                for request, truth in {
-                    one: text for one, _, text in told
-                }.items():  # the last counts
-                    given = json.dumps(answered[request])
-                    rows, lost = comparing.compare(given, truth, gauge[0] if gauge else None)
-                    if rows == len(answered[request]):
-                        found[request] = lost
+            told = self.labels(deployment, list(answered), namespace=namespace)
+        found: dict[str, float] = {}
+        for request, truth in told.items():
+            given = json.dumps(answered[request])
+            rows, lost = comparing.compare(given, json.dumps(truth), gauge[0] if gauge else None)
+            if rows == len(answered[request]):
+                found[request] = lost
+        return found
+
+    def labels(
+        self, deployment: str, requests: Sequence[str], *, namespace: str = answers.NAMESPACE
+    ) -> dict[str, list[Any]]:
+        """Return the newest label of each of these requests that has one, an entry for each row."""
+        found: dict[str, list[Any]] = {}
+        arm = {"namespace": namespace, "deployment": deployment}
+        with self._backend.reading() as connection:
+            for place in range(0, len(requests), REQUESTS_AT_ONCE):
+                some = json.dumps(requests[place : place + REQUESTS_AT_ONCE])
+                told = connection.execute(self._sql.NEWEST_LABELS, {**arm, "requests": some})
+                newest = {request: text for request, _, text in told.fetchall()}  # the last counts
+                found |= {request: json.loads(text) for request, text in newest.items()}
         return found
 
     def training_rows(

@@ -71,7 +71,7 @@ def draw(
 ) -> LabelSample:
     """Return a sample of about `count` requests without a label; raises DataError where there are
     none."""
-    known = [_answered(one, asked.schema) for one in _newest(store, asked) if one.labels]
+    known = [_answered(one, asked.schema) for one in newest(store, asked) if one.labels]
     if not known:
         raise errors.DataError(
             f"{asked.meant.deployment}: no answer of revision {asked.revision} with logged inputs is "
@@ -118,17 +118,17 @@ def _scores(left: Sequence[Answered], *, by: By) -> NDArray[np.float64]:
     return rows * inclusion.importance(np.array([one.expected for one in left]) / rows)
 
 
-def _newest(store: archive.EventStore, asked: Asked) -> Iterator[answers.Prediction]:
+def newest(store: archive.EventStore, asked: Asked) -> Iterator[answers.Prediction]:
     """Give the newest predictions that are meant, each request once."""
     left = asked.meant.rows or (
         populations.MOST_ROWS if asked.meant.timed else populations.NEWEST_ROWS
     )
     seen: set[str] = set()
-    newest = store.history.newest(
+    found = store.history.newest(
         asked.meant.deployment, namespace=asked.namespace, revision=asked.revision
     )
-    with contextlib.closing(newest):
-        for prediction in populations.within(newest, asked.meant):
+    with contextlib.closing(found):
+        for prediction in populations.within(found, asked.meant):
             if left <= 0:
                 return
             left -= prediction.rows
@@ -192,7 +192,7 @@ def rows(
     redacted input."""
     wanted = {one.request_id for one in sample.drawn}
     inputs = {
-        one.request_id: one.inputs for one in _newest(store, asked) if one.request_id in wanted
+        one.request_id: one.inputs for one in newest(store, asked) if one.request_id in wanted
     }
     for one in sample.drawn:
         yield {
