@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Array = NDArray[np.float64]
 LEVEL = 0.95
@@ -153,7 +153,7 @@ def _interval(
         worth = weighed.total / heaviest / weighed.left
     else:
         worth = largest / variance
-    quantile = float(stats.t.ppf((1 + LEVEL) / 2, free))
+    quantile = float(special.stdtrit(free, (1 + LEVEL) / 2))
     squared = quantile**2 / worth
     middle = (value + squared / 2) / (1 + squared)
     half = np.sqrt(squared * largest + squared**2 / 4) / (1 + squared)
