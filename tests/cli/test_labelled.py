@@ -204,9 +204,7 @@ def test_the_monitor_says_which_answers_get_labels_and_how_diverse_the_items_are
     assert "share of 50 items seen in 120 rows" in done.stdout
     assert "fewer items get more of the places" in done.stdout
     assert "yes was answered 600 times and got 0 labels" in done.stdout
-    record = _object(
-        called("monitor", "loops", "few@600", "--reference", "few@1200", "-o", "json")
-    )
+    record = _object(called("monitor", "loops", "few@600", "--reference", "few@1200", "-o", "json"))
     assert record["requests"] == {"before": 1200, "now": 600}
     assert [one["labelled"] for one in record["answers"]] == [0]
 

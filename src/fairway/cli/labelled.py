@@ -131,7 +131,7 @@ def quality(
 @contextlib.contextmanager
 def served(
     deployment: str | None, path: Path, overrides: tuple[str, ...], root: Path
-) -> Iterator[tuple["EventStore", "samples.Asked"]]:
+) -> Iterator[tuple["EventStore", "samples.DrawnFrom"]]:
     """Give the event store, and which requests are meant: of the stable revision, or of the one that
     is named."""
     from fairway.monitoring import populations
@@ -154,7 +154,7 @@ def served(
             f"{text}: {meant.deployment} has no such revision; `fairway status` shows them"
         )
     revision, folder = packages[0]
-    asked = samples.Asked(
+    asked = samples.DrawnFrom(
         meant=meant,
         namespace=config.namespace,
         revision=revision,

@@ -75,7 +75,7 @@ def loops(
     options.show(record, form=form, text=_described(record))
 
 
-def _shown(shown: "feedback.Shown") -> dict[str, Any]:
+def _shown(shown: "feedback.ShownItems") -> dict[str, Any]:
     from fairway.monitoring.labelling import feedback
 
     return {

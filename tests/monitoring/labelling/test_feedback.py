@@ -95,7 +95,7 @@ def test_places_of_a_ranking_are_read_from_scores_and_late_clicks(
         clicks = [float(score == 3.0 or (score == 2.0 and number < 5)) for score in scores]
         if number < 10:
             store.add([made.label(f"q{number}", clicks)])
-    asked = samples.Asked(
+    asked = samples.DrawnFrom(
         meant=populations.asked("income"),
         namespace="default",
         revision="aaa",

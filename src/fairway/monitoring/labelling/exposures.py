@@ -21,7 +21,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exposed:
+class Impressions:
     """Requests in the order in which they came."""
 
     items: tuple[tuple[Hashable, ...], ...]  # of each request, none where it is not known
@@ -29,7 +29,7 @@ class Exposed:
     answers: tuple[tuple[str, bool], ...]  # whether the answer has a label, of words
 
 
-def read(store: archive.EventStore, asked: samples.Asked, chosen: Chosen) -> Exposed:
+def read(store: archive.EventStore, asked: samples.DrawnFrom, chosen: Chosen) -> Impressions:
     """Return what was shown; raises DataError where nothing was, or no item has a name."""
     found = [one for one in samples.newest(store, asked) if one.labels][::-1]
     if not found:
@@ -42,7 +42,7 @@ def read(store: archive.EventStore, asked: samples.Asked, chosen: Chosen) -> Exp
         asked.meant.deployment, [one.request_id for one in found], namespace=asked.namespace
     )
     ranks = isinstance(tasks.of(asked.schema), ranking.Ranking)
-    return Exposed(
+    return Impressions(
         items=tuple(_items(one, chosen, ranks=ranks) for one in found),
         clicks=tuple(
             (one.labels or [], _relevance(labels[one.request_id], asked.schema))

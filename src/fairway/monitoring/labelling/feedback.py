@@ -31,7 +31,7 @@ class Diversity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class ShownItems:
     """What was shown before and now, in windows of `rows` each."""
 
     items: int  # that either side showed
@@ -47,7 +47,7 @@ class Shown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Position:
+class ClickedPlace:
     """One place of an order."""
 
     place: int  # 1 is the first
@@ -72,7 +72,7 @@ class AnswerLabels:
         return self.labelled / self.answered
 
 
-def compared(before: Sequence[Hashable], now: Sequence[Hashable]) -> Shown | None:
+def compared(before: Sequence[Hashable], now: Sequence[Hashable]) -> ShownItems | None:
     """Return what the items in order say, None where there are too few of them."""
     rows = min(len(before), len(now)) // WINDOWS
     if rows < LEAST_SHOWN:
@@ -82,7 +82,7 @@ def compared(before: Sequence[Hashable], now: Sequence[Hashable]) -> Shown | Non
         tuple(diversity(part, catalogue=catalogue) for part in _windows(side, rows=rows))
         for side in (before, now)
     ]
-    return Shown(items=catalogue, rows=rows, before=sides[0], now=sides[1])
+    return ShownItems(items=catalogue, rows=rows, before=sides[0], now=sides[1])
 
 
 def _windows(items: Sequence[Hashable], *, rows: int) -> list[Sequence[Hashable]]:
@@ -119,7 +119,7 @@ def order(scores: Sequence[float]) -> list[int]:
 
 def positions(
     requests: Iterable[tuple[Sequence[float], Sequence[float | None]]],
-) -> list[Position]:
+) -> list[ClickedPlace]:
     """Return how often each place of an order was shown and clicked, from the scores and the labels of
     each request's rows; a label above 0 is a click, and rows without one do not count."""
     shown, clicked = Counter[int](), Counter[int]()
@@ -130,7 +130,8 @@ def positions(
                 shown[place] += 1
                 clicked[place] += click > 0
     return [
-        Position(place=place, shown=shown[place], clicked=clicked[place]) for place in sorted(shown)
+        ClickedPlace(place=place, shown=shown[place], clicked=clicked[place])
+        for place in sorted(shown)
     ]
 
 
@@ -147,7 +148,7 @@ def labelled(requests: Iterable[tuple[str, bool]]) -> list[AnswerLabels]:
     ]
 
 
-def remarks(shown: Shown | None, answers: Sequence[AnswerLabels]) -> list[str]:
+def remarks(shown: ShownItems | None, answers: Sequence[AnswerLabels]) -> list[str]:
     """Return what a person should look into, a sentence each."""
     found = []
     if shown is not None and shown.narrower:

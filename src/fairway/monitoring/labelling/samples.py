@@ -22,7 +22,7 @@ NAME = "samples"  # of the blob that keeps them
 KEPT = 20  # samples of a deployment, the newest
 
 
-class Answered(NamedTuple):
+class AnsweredRequest(NamedTuple):
     """One request that a revision answered."""
 
     request_id: str
@@ -57,7 +57,7 @@ class LabelSample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class DrawnFrom:
     """What may be drawn from, and how."""
 
     meant: populations.Meant
@@ -67,7 +67,7 @@ class Asked:
 
 
 def draw(
-    store: archive.EventStore, asked: Asked, *, by: By, count: int, seed: int, now: float
+    store: archive.EventStore, asked: DrawnFrom, *, by: By, count: int, seed: int, now: float
 ) -> LabelSample:
     """Return a sample of about `count` requests without a label; raises DataError where there are
     none."""
@@ -105,11 +105,11 @@ def draw(
     )
 
 
-def _drawn(one: Answered, probability: float) -> Drawn:
+def _drawn(one: AnsweredRequest, probability: float) -> Drawn:
     return Drawn(one.request_id, one.answers, one.expected, probability)
 
 
-def _scores(left: Sequence[Answered], *, by: By) -> NDArray[np.float64]:
+def _scores(left: Sequence[AnsweredRequest], *, by: By) -> NDArray[np.float64]:
     rows = np.array([len(one.answers) for one in left], dtype=np.float64)
     if by == "uniform":
         return np.zeros(len(left))
@@ -118,7 +118,7 @@ def _scores(left: Sequence[Answered], *, by: By) -> NDArray[np.float64]:
     return rows * inclusion.importance(np.array([one.expected for one in left]) / rows)
 
 
-def newest(store: archive.EventStore, asked: Asked) -> Iterator[answers.Prediction]:
+def newest(store: archive.EventStore, asked: DrawnFrom) -> Iterator[answers.Prediction]:
     """Give the newest predictions that are meant, each request once."""
     left = asked.meant.rows or (
         populations.MOST_ROWS if asked.meant.timed else populations.NEWEST_ROWS
@@ -137,9 +137,9 @@ def newest(store: archive.EventStore, asked: Asked) -> Iterator[answers.Predicti
                 yield prediction
 
 
-def _answered(prediction: answers.Prediction, schema: Schema) -> Answered:
+def _answered(prediction: answers.Prediction, schema: Schema) -> AnsweredRequest:
     raw, task = _raw(prediction, schema), tasks.of(schema)
-    return Answered(
+    return AnsweredRequest(
         prediction.request_id,
         prediction.labels or [],
         0.0 if raw is None else float(task.expected_loss(raw, schema).sum()),
@@ -162,7 +162,7 @@ def _raw(prediction: answers.Prediction, schema: Schema) -> NDArray[np.float64] 
 # -- what is kept ----------------------------------------------------------------------------------
 
 
-def keep(store: archive.EventStore, sample: LabelSample, *, asked: Asked) -> None:
+def keep(store: archive.EventStore, sample: LabelSample, *, asked: DrawnFrom) -> None:
     """Keep the sample beside the last ones: its probabilities are needed when labels come back."""
     place = _place(asked.meant.deployment, namespace=asked.namespace)
     with store.writing():
@@ -186,7 +186,7 @@ def _place(deployment: str, *, namespace: str) -> blobs.BlobPlace:
 
 
 def rows(
-    store: archive.EventStore, sample: LabelSample, *, asked: Asked
+    store: archive.EventStore, sample: LabelSample, *, asked: DrawnFrom
 ) -> Iterable[Mapping[str, Any]]:
     """Give what a person needs to label each request, in the order of the draw; None is the value of a
     redacted input."""
