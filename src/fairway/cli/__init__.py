@@ -48,6 +48,10 @@ VERBS = {
     ),
     "predict": ("fairway.cli.sending", "Send rows to the model in service."),
     "label": ("fairway.cli.sending", "Send labels that came late."),
+    "labels": (
+        "fairway.cli.labelled",
+        "Draw requests to label; say how good answers are by the labels that came.",
+    ),
     "outcome": (
         "fairway.cli.sending",
         "Send what became of requests, for business guards and A/B tests.",

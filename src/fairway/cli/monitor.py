@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fairway import artifacts, errors
-from fairway.cli import fleet, options
+from fairway.cli import fleet, loops, options
 
 if TYPE_CHECKING:
     from fairway.config import sections
@@ -292,3 +292,4 @@ def _history(served: Any) -> Any:
 
 
 monitor.add_command(fleet.run)
+monitor.add_command(loops.loops)

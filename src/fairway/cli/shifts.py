@@ -175,7 +175,7 @@ def _served(wanted: Any, text: str, *, config: "sections.Config", root: Path) ->
             f"{errors.shortened(text)} is neither a file nor the folder of a package, and nothing was served "
             f"in {root}: name a file of rows, or the platform's place with --home"
         )
-    packages = _packages(wanted, text, root=root)
+    packages = served_packages(wanted, text, root=root)
     home = options.open_home(root)
     with contextlib.closing(places.to_read(home.events)) as store:
         return populations.in_service(
@@ -183,7 +183,7 @@ def _served(wanted: Any, text: str, *, config: "sections.Config", root: Path) ->
         )
 
 
-def _packages(wanted: Any, text: str, *, root: Path) -> list[tuple[str, Path]]:
+def served_packages(wanted: Any, text: str, *, root: Path) -> list[tuple[str, Path]]:
     """Return the revisions that are meant, the newest first, and their packages."""
     options.need_posix()
     from fairway.platforms.local import state

@@ -171,8 +171,8 @@ def in_service(
                 wanted.deployment, namespace=namespace, revision=revision, role=role
             )
             with contextlib.closing(newest):
-                within = _within(newest, wanted)
-                first = next(within, None)
+                chosen = within(newest, wanted)
+                first = next(chosen, None)
                 if first is None or left <= 0:
                     continue
                 made = manifest.load(folder)
@@ -184,7 +184,7 @@ def in_service(
                     remarks.append(f"revision {revision} takes other inputs: it is left out")
                     continue
                 window, _ = windows.gather(
-                    itertools.chain([first], within), reference=reference, rows=left
+                    itertools.chain([first], chosen), reference=reference, rows=left
                 )
             left -= window.rows
             parts.append((revision, window))
@@ -233,7 +233,7 @@ def _joined(
     )
 
 
-def _within(newest: Iterable[answers.Prediction], wanted: Meant) -> Iterator[answers.Prediction]:
+def within(newest: Iterable[answers.Prediction], wanted: Meant) -> Iterator[answers.Prediction]:
     """Give the predictions of the span; the store has them in the order in which they came."""
     for prediction in newest:
         if prediction.time < wanted.since - LATE_SECONDS:

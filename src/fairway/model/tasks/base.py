@@ -283,6 +283,15 @@ class Task(ABC):
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
         """Return how wrong each answer is, from 0 to 1."""
 
+    def expected_loss(self, raw: Array, schema: Schema) -> Array:
+        """Return how wrong each answer is on average, from 0 to 1, as the model itself has it; 0 where
+        its answers do not say."""
+        return np.zeros(len(raw))
+
+    def uncertainty(self, raw: Array, schema: Schema) -> Array:
+        """Return how unsure the model is of each answer, from 0 on; 0 where its answers do not say."""
+        return np.zeros(len(raw))
+
     def together(self, labels: Sequence[Any]) -> list[Array] | None:
         """Return the places of the rows that a client sends in one request, None where each row is
         by itself."""

@@ -222,6 +222,16 @@ class Classification(base.Task):
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
         return np.array([float(one != other) for one, other in zip(answers, labels, strict=True)])
 
+    def expected_loss(self, raw: Array, schema: Schema) -> Array:
+        """Return the probability that the class is another one."""
+        lost: Array = (1 - raw.max(axis=1)).clip(0, 1)
+        return lost
+
+    def uncertainty(self, raw: Array, schema: Schema) -> Array:
+        """Return the entropy of the classes."""
+        unsure: Array = nominal.entropy(raw).sum(axis=1)
+        return unsure
+
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
         return self.loss(one, other, schema)
 

@@ -211,6 +211,17 @@ class Multilabel(base.Task):
             [_apart(set(one), set(other)) for one, other in zip(answers, labels, strict=True)]
         )
 
+    def expected_loss(self, raw: Array, schema: Schema) -> Array:
+        """Return the labels that are expected to be wrong, by those that are said or expected."""
+        wrong = np.minimum(raw, 1 - raw).sum(axis=1)
+        found: Array = wrong / np.maximum(np.where(said(raw), 1, raw).sum(axis=1), FLOOR)
+        return found.clip(0, 1)
+
+    def uncertainty(self, raw: Array, schema: Schema) -> Array:
+        """Return the sum of the labels' entropies."""
+        found: Array = (nominal.entropy(raw) + nominal.entropy(1 - raw)).sum(axis=1)
+        return found
+
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
         return self.loss(one, other, schema)
 

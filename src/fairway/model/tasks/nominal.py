@@ -13,6 +13,7 @@ from fairway.model.tasks.base import Array, Json, percent
 SHOWN = 6  # names with their shares in a sentence
 # share of rows that one feature alone predicts; real single features stay far below
 SUSPICIOUS = 0.99
+LEAST = 1e-12  # of a probability, for its logarithm
 
 
 def described(shares: Array, names: Sequence[str], *, noun: str) -> str:
@@ -60,3 +61,10 @@ def probabilities(
         name: Any = names[place] if place < len(names) else place
         before, after = reference[:, place], window[:, place]
         yield from number.compared(f"probability[{name}]", before, after, kind="probability")
+
+
+def entropy(probability: Array) -> Array:
+    """Return what each probability adds to an entropy, in natural units."""
+    known = np.asarray(probability, dtype=np.float64).clip(LEAST, 1)
+    found: Array = -known * np.log(known)
+    return found

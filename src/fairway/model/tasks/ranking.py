@@ -125,6 +125,12 @@ class Ranking(regression.Regression):
             lost[rows] = 1 - ndcg(scores[rows], np.asarray(relevance, dtype=np.float64)[rows])
         return lost
 
+    def expected_loss(self, raw: Array, schema: Schema) -> Array:
+        """Return 0: a score does not say how sure its place is."""
+        return np.zeros(len(raw))
+
+    uncertainty = expected_loss
+
     def together(self, labels: Sequence[Any]) -> list[Array] | None:
         return groups(np.unique([_group(label) for label in labels], return_inverse=True)[1])
 

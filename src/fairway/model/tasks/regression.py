@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import NormalDist
 from typing import Any, ClassVar
 
 import numpy as np
@@ -280,6 +281,24 @@ class Regression(base.Task):
         apart = np.abs(np.asarray(answers, dtype=np.float64) - np.asarray(labels, dtype=np.float64))
         lost: Array = np.minimum(1.0, apart / float(schema.facts["spread"]))
         return lost
+
+    def expected_loss(self, raw: Array, schema: Schema) -> Array:
+        """Return the mean error of a bell-shaped answer with this interval, by the spread; without
+        intervals as `uncertainty`."""
+        unsure = self.uncertainty(raw, schema)
+        if raw.shape[1] > 1:
+            deviations = 2 * NormalDist().inv_cdf((1 + float(schema.facts["coverage"])) / 2)
+            unsure = unsure * math.sqrt(2 / math.pi) / deviations
+        lost: Array = np.minimum(unsure, 1.0)
+        return lost
+
+    def uncertainty(self, raw: Array, schema: Schema) -> Array:
+        """Return the width of each interval by the spread, or how far a value alone is from the mean."""
+        apart = (
+            raw[:, 2] - raw[:, 1] if raw.shape[1] > 1 else raw[:, 0] - float(schema.facts["mean"])
+        )
+        unsure: Array = np.abs(apart) / float(schema.facts["spread"])
+        return unsure
 
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
         return self.loss(one, other, schema)

@@ -3,7 +3,7 @@ train from."""
 
 import contextlib
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from fairway.monitoring.eventstore import answers, comparing, databases, gauges
@@ -17,6 +17,7 @@ Record = Sequence[Any]
 # labels of a deployment that are looked at for those of one revision, where fewer are wanted: each
 # is a look into the index, 50 µs and more of a large store
 LABELS_AT_ONCE = 10_000
+REQUESTS_AT_ONCE = 500  # whose labels are asked for
 
 
 class History:
@@ -174,6 +175,42 @@ class History:
             first_at=min(times, default=None),
             last_at=max(times, default=None),
         )
+
+    def lost(
+        self,
+        deployment: str,
+        answered: Mapping[str, Sequence[Any]],
+        *,
+        namespace: str = answers.NAMESPACE,
+        revision: str,
+    ) -> dict[str, float]:
+        """Return the sum of the losses of each of these requests, given with its answers, by its newest
+        label; nothing of those whose rows are not all labelled."""
+        arm = {"namespace": namespace, "deployment": deployment, "revision": revision}
+        with self._backend.reading() as connection:
+            gauge = connection.execute(self._sql.GAUGE, arm).fetchone()
+            told = self.labels(deployment, list(answered), namespace=namespace)
+        found: dict[str, float] = {}
+        for request, truth in told.items():
+            given = json.dumps(answered[request])
+            rows, lost = comparing.compare(given, json.dumps(truth), gauge[0] if gauge else None)
+            if rows == len(answered[request]):
+                found[request] = lost
+        return found
+
+    def labels(
+        self, deployment: str, requests: Sequence[str], *, namespace: str = answers.NAMESPACE
+    ) -> dict[str, list[Any]]:
+        """Return the newest label of each of these requests that has one, an entry for each row."""
+        found: dict[str, list[Any]] = {}
+        arm = {"namespace": namespace, "deployment": deployment}
+        with self._backend.reading() as connection:
+            for place in range(0, len(requests), REQUESTS_AT_ONCE):
+                some = json.dumps(requests[place : place + REQUESTS_AT_ONCE])
+                told = connection.execute(self._sql.NEWEST_LABELS, {**arm, "requests": some})
+                newest = {request: text for request, _, text in told.fetchall()}  # the last counts
+                found |= {request: json.loads(text) for request, text in newest.items()}
+        return found
 
     def training_rows(
         self, deployment: str, *, namespace: str = answers.NAMESPACE, limit: int, after: int = 0

@@ -1,0 +1,251 @@
+"""Samples of requests that are drawn to be labelled: chosen from what a revision answered, kept in the
+event store with the probability of each, and measured by the labels that came."""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway import artifacts, errors
+from fairway.model import tasks
+from fairway.model.schema import Schema
+from fairway.monitoring import populations, windows
+from fairway.monitoring.eventstore import answers, archive, blobs
+from fairway.monitoring.labelling import inclusion, powered
+
+By = Literal["uncertainty", "importance", "uniform"]
+NAME = "samples"  # of the blob that keeps them
+KEPT = 20  # samples of a deployment, the newest
+
+
+class AnsweredRequest(NamedTuple):
+    """One request that a revision answered."""
+
+    request_id: str
+    answers: list[Any]  # of each row
+    expected: float  # that its rows lose together, by the model's own account
+    uncertainty: float  # of its rows together
+
+
+class Drawn(NamedTuple):
+    """One request that was drawn."""
+
+    request_id: str
+    answers: list[Any]
+    expected: float
+    probability: float  # of being drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSample:
+    """One draw, of the requests of one revision that had no label then."""
+
+    revision: str
+    at: float  # when it was drawn, in seconds since the epoch
+    by: By
+    seed: int
+    requests: int  # without a label, of which these were drawn
+    rows: int  # of those
+    expected: float  # that those rows lose together, by the model's own account
+    labelled: int  # rows of the other requests, whose labels were there
+    lost: float  # on those
+    drawn: tuple[Drawn, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnFrom:
+    """What may be drawn from, and how."""
+
+    meant: populations.Meant
+    namespace: str
+    revision: str
+    schema: Schema
+
+
+def draw(
+    store: archive.EventStore, asked: DrawnFrom, *, by: By, count: int, seed: int, now: float
+) -> LabelSample:
+    """Return a sample of about `count` requests without a label; raises DataError where there are
+    none."""
+    known = [_answered(one, asked.schema) for one in newest(store, asked) if one.labels]
+    if not known:
+        raise errors.DataError(
+            f"{asked.meant.deployment}: no answer of revision {asked.revision} with logged inputs is "
+            "there: send requests, or name other times"
+        )
+    lost = store.history.lost(
+        asked.meant.deployment,
+        {one.request_id: one.answers for one in known},
+        namespace=asked.namespace,
+        revision=asked.revision,
+    )
+    left = [one for one in known if one.request_id not in lost]
+    if not left:
+        raise errors.DataError(
+            f"{asked.meant.deployment}: all {len(known):,} answers have a label: `fairway monitor` "
+            "shows what they lost"
+        )
+    probability = inclusion.probabilities(_scores(left, by=by), count=count)
+    places = inclusion.drawn(probability, seed=seed)
+    return LabelSample(
+        revision=asked.revision,
+        at=now,
+        by=by,
+        seed=seed,
+        requests=len(left),
+        rows=sum(len(one.answers) for one in left),
+        expected=float(sum(one.expected for one in left)),
+        labelled=sum(len(one.answers) for one in known if one.request_id in lost),
+        lost=sum(lost.values()),
+        drawn=tuple(_drawn(left[place], float(probability[place])) for place in places),
+    )
+
+
+def _drawn(one: AnsweredRequest, probability: float) -> Drawn:
+    return Drawn(one.request_id, one.answers, one.expected, probability)
+
+
+def _scores(left: Sequence[AnsweredRequest], *, by: By) -> NDArray[np.float64]:
+    rows = np.array([len(one.answers) for one in left], dtype=np.float64)
+    if by == "uniform":
+        return np.zeros(len(left))
+    if by == "uncertainty":
+        return np.array([one.uncertainty for one in left])
+    return rows * inclusion.importance(np.array([one.expected for one in left]) / rows)
+
+
+def newest(store: archive.EventStore, asked: DrawnFrom) -> Iterator[answers.Prediction]:
+    """Give the newest predictions that are meant, each request once."""
+    left = asked.meant.rows or (
+        populations.MOST_ROWS if asked.meant.timed else populations.NEWEST_ROWS
+    )
+    seen: set[str] = set()
+    found = store.history.newest(
+        asked.meant.deployment, namespace=asked.namespace, revision=asked.revision
+    )
+    with contextlib.closing(found):
+        for prediction in populations.within(found, asked.meant):
+            if left <= 0:
+                return
+            left -= prediction.rows
+            if prediction.request_id not in seen:
+                seen.add(prediction.request_id)
+                yield prediction
+
+
+def _answered(prediction: answers.Prediction, schema: Schema) -> AnsweredRequest:
+    raw, task = _raw(prediction, schema), tasks.of(schema)
+    return AnsweredRequest(
+        prediction.request_id,
+        prediction.labels or [],
+        0.0 if raw is None else float(task.expected_loss(raw, schema).sum()),
+        0.0 if raw is None else float(task.uncertainty(raw, schema).sum()),
+    )
+
+
+def _raw(prediction: answers.Prediction, schema: Schema) -> NDArray[np.float64] | None:
+    """Return the raw answers; None where the event's are not such: a server may send anything."""
+    given, wanted = prediction.probabilities, (prediction.rows, tasks.of(schema).width(schema))
+    if given is None or not artifacts.is_plain(given, kinds=windows.NUMBERS, levels=2):
+        return None
+    try:
+        raw = np.array(given, dtype=np.float64)
+    except (OverflowError, TypeError, ValueError):
+        return None
+    return raw if raw.shape == wanted and bool(np.isfinite(raw).all()) else None
+
+
+# -- what is kept ----------------------------------------------------------------------------------
+
+
+def keep(store: archive.EventStore, sample: LabelSample, *, asked: DrawnFrom) -> None:
+    """Keep the sample beside the last ones: its probabilities are needed when labels come back."""
+    place = _place(asked.meant.deployment, namespace=asked.namespace)
+    with store.writing():
+        known = [sample, *kept(store, asked.meant.deployment, namespace=asked.namespace)]
+        content = json.dumps([asdict(one) for one in known[:KEPT]], allow_nan=False)
+        store.blobs.put(place, content.encode(), at=sample.at)
+
+
+def kept(store: archive.EventStore, deployment: str, *, namespace: str) -> list[LabelSample]:
+    """Return the samples that were drawn, the newest first."""
+    content = store.blobs.get(_place(deployment, namespace=namespace))
+    found = json.loads(content) if content else []
+    return [
+        LabelSample(**{**one, "drawn": tuple(Drawn(*drawn) for drawn in one["drawn"])})
+        for one in found
+    ]
+
+
+def _place(deployment: str, *, namespace: str) -> blobs.BlobPlace:
+    return blobs.BlobPlace(namespace=namespace, deployment=deployment, name=NAME)
+
+
+def rows(
+    store: archive.EventStore, sample: LabelSample, *, asked: DrawnFrom
+) -> Iterable[Mapping[str, Any]]:
+    """Give what a person needs to label each request, in the order of the draw; None is the value of a
+    redacted input."""
+    wanted = {one.request_id for one in sample.drawn}
+    inputs = {
+        one.request_id: one.inputs for one in newest(store, asked) if one.request_id in wanted
+    }
+    for one in sample.drawn:
+        yield {
+            "requestId": one.request_id,
+            "inputs": inputs.get(one.request_id, {}),
+            "answer": one.answers,
+            "probability": one.probability,
+        }
+
+
+# -- what labels say -------------------------------------------------------------------------------
+
+
+def quality(
+    store: archive.EventStore, sample: LabelSample, *, deployment: str, namespace: str
+) -> artifacts.Json:
+    """Return the mean loss of the requests that a sample was drawn from, those that had a label among
+    them, as far as labels came back; `loss` is None of fewer than `powered.LEAST`."""
+    lost = store.history.lost(
+        deployment,
+        {one.request_id: one.answers for one in sample.drawn},
+        namespace=namespace,
+        revision=sample.revision,
+    )
+    known = [one for one in sample.drawn if one.request_id in lost]
+    found = powered.estimate(
+        powered.LabelledRequests(
+            lost=np.array([lost[one.request_id] for one in known]),
+            rows=np.array([len(one.answers) for one in known], dtype=np.float64),
+            expected=np.array([one.expected for one in known]),
+            probability=np.array([one.probability for one in known]),
+        ),
+        drawn=len(sample.drawn),
+        requests=sample.requests,
+        rows=sample.rows,
+        expected=sample.expected,
+    )
+    whole = {"lost": sample.lost, "rows": sample.labelled, "of": sample.rows}
+    return {
+        "at": sample.at,
+        "revision": sample.revision,
+        "by": sample.by,
+        "seed": sample.seed,
+        "requests": sample.requests,
+        "drawn": len(sample.drawn),
+        "labelled": len(known),
+        "labelledBefore": sample.labelled,
+        "loss": None
+        if found is None
+        else {
+            "labelsAlone": asdict(found.labels.beside(**whole)),
+            "powered": asdict(found.powered.beside(**whole)),
+            "tuning": found.tuning,
+            "few": found.few,
+        },
+    }
