@@ -286,7 +286,9 @@ def _history(served: Any) -> Any:
     from fairway.monitoring.drift import hindsight
 
     at = hindsight.evenly(served.rows) if served.at is None else served.at
-    return hindsight.Recorded(columns=served.columns, at=at, losses=served.losses)
+    return hindsight.Recorded(
+        columns=served.columns, at=at, losses=served.losses, parts=served.parts
+    )
 
 
 monitor.add_command(fleet.run)

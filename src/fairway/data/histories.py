@@ -1,7 +1,7 @@
 """Rows that were served once, in the order of their time, and the reference that they are held
 against: two files, read one way."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from fairway.model import spelling
 from fairway.model.schema import RESERVED, Feature, Schema
 
 MANY = 20  # different labels: more, all of them numbers, are quantities
+MOST_CELLS = 1 << 19  # of a file that are read at a time
 MOSTLY = 0.5  # of labels that are numbers: the others are mistakes, no classes
 LEAST_SPREAD = 1e-12
 
@@ -43,6 +44,24 @@ class Served:
     at: NDArray[np.float64] | None
     losses: NDArray[np.float64] | None
     rows: int
+    parts: Iterable[dict[str, NDArray[Any]]] = ()  # in place of columns: rows after rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryParts:
+    """The features of a file, read some rows at a time and as often as they are asked for."""
+
+    table: Any  # as `sources.batched` gives it
+    schema: Schema
+    section: sections.Data
+    path: Path
+
+    def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
+        names = [feature.name for feature in self.schema.features]
+        rows = max(MOST_CELLS // max(len(names), 1), 1)
+        for frame in self.table.batches(rows=rows, names=names):
+            tidy = frames.tidied(frame, missing=self.section.missing_values)
+            yield _raw(tidy, schema=self.schema, path=self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +94,28 @@ def read(
     DataError for values that cannot be read, or rows that are not in the order of their time.
     """
     _check_apart(columns)
-    before, after = (_frame(path, columns, section=section) for path in (reference, served))
-    features, remarks = _features(before, after, columns=columns, section=section)
+    earlier, later = (_table(path, columns, section=section) for path in (reference, served))
+    before = _whole(earlier, section=section)
+    features, remarks = _features(before, later.names, columns=columns, section=section)
     schema = Schema(target=columns.label or "", features=tuple(features))
     spread = _spread(before, columns, path=reference)
-    parts = [
-        _part(frame, columns, schema=schema, spread=spread, section=section, path=path)
-        for path, frame in ((served, after), (reference, before))
-    ]
-    if parts[0].at is not None:
-        _check_passes(parts[0].at, path=served, name=columns.time)
-    return parts[0], parts[1], schema, remarks + _unlabelled(parts, columns, (served, reference))
+    known = _part(before, columns, schema=schema, spread=spread, section=section, path=reference)
+    del before
+    # of what was served only these columns are held: the others may be more than memory
+    named = _whole(later, section=section, names=columns.named)
+    after = _part(
+        named,
+        columns,
+        schema=replace(schema, features=()),
+        spread=spread,
+        section=section,
+        path=served,
+    )
+    if after.at is not None:
+        _check_passes(after.at, path=served, name=columns.time)
+    parts = HistoryParts(table=later, schema=schema, section=section, path=served)
+    after = replace(after, rows=later.rows, parts=parts)
+    return after, known, schema, remarks + _unlabelled([after, known], columns, (served, reference))
 
 
 def pair(before: Path, after: Path, *, columns: Columns, section: sections.Data) -> TwoFiles:
@@ -104,7 +134,9 @@ def pair(before: Path, after: Path, *, columns: Columns, section: sections.Data)
     ignored = section.model_copy(
         update={"ignore": (*section.ignore, *map(str, (*counting, *unknown)))}
     )
-    features, remarks = _features(one, other, columns=Columns(time=columns.time), section=ignored)
+    features, remarks = _features(
+        one, _names(other), columns=Columns(time=columns.time), section=ignored
+    )
     remarks += [f"{name} counts the rows of both files: it is left out" for name in counting]
     spread = _spread(one, columns, path=before)
     classes = {columns.label, columns.prediction} if _are_classes(one, columns) else set()
@@ -168,7 +200,7 @@ def read_reference(
     raises as `read` does."""
     columns = Columns(time=time)
     frame = _frame(path, columns, section=section)
-    features, remarks = _features(frame, frame, columns=columns, section=section)
+    features, remarks = _features(frame, _names(frame), columns=columns, section=section)
     schema = Schema(target="", features=tuple(features))
     part = _part(frame, columns, schema=schema, spread=None, section=section, path=path)
     if part.at is not None:
@@ -199,12 +231,30 @@ def _frame(path: Path, columns: Columns, *, section: sections.Data) -> pd.DataFr
     if rows.frame.empty:
         raise errors.DataError(f"{path} has no rows: wanted some to hold against each other")
     frame = frames.tidied(rows.frame, missing=section.missing_values)
-    _check(frame, columns.named, path=path)
+    _check(_names(frame), columns.named, path=path)
     return frame
 
 
-def _check(frame: pd.DataFrame, names: Sequence[str], *, path: Path) -> None:
-    present = [str(name) for name in frame.columns]
+def _table(path: Path, columns: Columns, *, section: sections.Data) -> Any:
+    table = sources.batched(sources.section_of(path, missing_values=section.missing_values))
+    if not table.rows:
+        raise errors.DataError(f"{path} has no rows: wanted some to hold against each other")
+    _check(table.names, columns.named, path=path)
+    return table
+
+
+def _whole(
+    table: Any, *, section: sections.Data, names: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Return all rows of the columns that are named, all by default."""
+    if names is not None and not names:
+        return pd.DataFrame(index=range(table.rows))
+    columns = table.names if names is None else names
+    batches = table.batches(rows=max(MOST_CELLS // len(columns), 1), names=names)
+    return frames.tidied(pd.concat(list(batches)), missing=section.missing_values)
+
+
+def _check(present: Sequence[str], names: Sequence[str], *, path: Path) -> None:
     for name in names:
         if name not in present:
             raise errors.UsageError(f"{path} has no column {name!r}{infer.near(name, present)}")
@@ -234,7 +284,7 @@ def _raw(frame: pd.DataFrame, *, schema: Schema, path: Path) -> dict[str, NDArra
 
 
 def _features(
-    before: pd.DataFrame, after: pd.DataFrame, *, columns: Columns, section: sections.Data
+    before: pd.DataFrame, after: Sequence[str], *, columns: Columns, section: sections.Data
 ) -> tuple[list[Feature], list[str]]:
     features, remarks = [], []
     for name in map(str, before.columns):
@@ -243,7 +293,7 @@ def _features(
         if name in RESERVED:
             remarks.append(f"{name} is left out: fairway has a column of that name, rename it")
             continue
-        if name not in after.columns:
+        if name not in after:
             remarks.append(f"{name} is only in the reference: it is left out")
             continue
         try:
@@ -252,7 +302,7 @@ def _features(
             remarks.append(f"{name} is left out: {error}")
     remarks += [
         f"{name} is not in the reference: it is left out"
-        for name in map(str, after.columns)
+        for name in after
         if name not in before.columns and name not in (*columns.named, *section.ignore)
     ]
     if not features:
@@ -390,6 +440,10 @@ def _answered(
         labels=list(_words(before[columns.label])), answers=list(_words(before[columns.prediction]))
     )
     return known, list(_words(after[columns.prediction]))
+
+
+def _names(frame: pd.DataFrame) -> list[str]:
+    return list(map(str, frame.columns))
 
 
 def _because(remarks: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ A source module has
     SECTION        a subclass of sections.Data whose `source` is the module's name: what only this source needs
     read(section)  the rows, as base.Rows; raises UsageError for a wrong file or name, DataError for unusable content
     recognises(path, start)   optional: whether a file with these first bytes is one of this source's (`fairway init`)
+    Batched(section)  optional: the file's rows in batches, as base.RowsInMemory gives them, for a file that
+                   is larger than memory; each column as it is in the whole file
     written(path)  optional: the rows as clients write them, where `read` takes numbers out of texts
 
 A secret is named in a section, never held: the section travels into the package's lineage.
@@ -88,6 +90,14 @@ def raw_rows(section: sections.Data) -> base.Rows:
     """Return the rows of the configured source as they came, whatever the target."""
     found: base.Rows = plugins.load("sources", section.source).read(section)
     return found
+
+
+def batched(section: sections.Data) -> Any:
+    """Return the rows of the configured source as they came, to be read in batches: what
+    `base.RowsInMemory` can do."""
+    source = plugins.load("sources", section.source)
+    made = getattr(source, "Batched", None)
+    return base.RowsInMemory(raw_rows(section).frame) if made is None else made(section)
 
 
 def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:

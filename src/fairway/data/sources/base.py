@@ -1,5 +1,6 @@
 """What every source gives, and how it finds its files."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,28 @@ class Rows:
     image_shape: tuple[int, ...] | None
     origin: str
     digests: dict[str, str]  # of the files that were read, by name
+
+
+@dataclass(frozen=True)
+class RowsInMemory:
+    """The rows of a source that reads all of them at once."""
+
+    frame: "pd.DataFrame"
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the columns."""
+        return list(map(str, self.frame.columns))
+
+    @property
+    def rows(self) -> int:
+        return len(self.frame)
+
+    def batches(self, *, rows: int, names: Sequence[str] | None = None) -> Iterator["pd.DataFrame"]:
+        """Give the rows, so many at a time, with the columns that are named: all by default."""
+        chosen = self.frame if names is None else self.frame[list(names)]
+        for first in range(0, self.rows, rows):
+            yield chosen.iloc[first : first + rows]
 
 
 def file(path: Path, *, what: str) -> Path:

@@ -1,8 +1,11 @@
 """Source `csv`: a text file with a header line and separated cells."""
 
+import contextlib
 import csv
 import gzip
 import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 SEPARATORS = ",;\t|"
 WORDS = ("category", "text")  # kinds of which a cell is a value as it is written
 LONGEST_CELL = 1 << 26  # characters; the usual 131,072 are fewer than a document has
+LOOKED_THROUGH = 2_000  # rows at a time
 WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]*|(?=\.[0-9]))(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?")
 
@@ -44,9 +48,47 @@ def read(section: CsvData) -> base.Rows:
     return base.Rows(cells, None, path.name, {path.name: files.digest_file(path)})
 
 
+class Batched:
+    """The rows of the file, a batch at a time. What a column is, all of its cells decide: they are
+    looked through first."""
+
+    def __init__(self, section: CsvData) -> None:
+        path = self._path = base.file(section.path, what="data.path")
+        self._missing = {"", *section.missing_values}
+        self._columns: dict[str, ColumnOfCells] = {}
+        self.rows, said = 0, _said(section)
+        with _readable(path):
+            self._separator = _separator(path)
+            for cells in self._pieces(rows=LOOKED_THROUGH):
+                self.rows += len(cells)
+                for name in cells.columns:
+                    column = self._columns.setdefault(name, ColumnOfCells(plain=name not in said))
+                    column.look(cells[name].unique(), missing=self._missing)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._columns)
+
+    def batches(self, *, rows: int, names: Sequence[str] | None = None) -> Iterator["pd.DataFrame"]:
+        for cells in self._pieces(rows=rows, names=names):
+            for name in cells.columns:
+                column = self._columns[name]
+                cells[name] = _typed(cells[name], missing=self._missing, column=column)
+            yield cells
+
+    def _pieces(self, *, rows: int, names: Sequence[str] | None = None) -> Iterator["pd.DataFrame"]:
+        pieces = _cells(self._path, self._separator, rows=rows, names=names)
+        with pieces:
+            yield from map(_stripped, pieces)
+
+
 def written(path: Path) -> "pd.DataFrame":
     """Return the cells as a client that copies them sends them: words, without the spaces around."""
-    cells = _cells(path)
+    with _readable(path):
+        return _stripped(_cells(path, _separator(path)))
+
+
+def _stripped(cells: "pd.DataFrame") -> "pd.DataFrame":
     for name in cells.columns:
         cells[name] = cells[name].str.strip()
     return cells
@@ -59,35 +101,66 @@ def _said(section: sections.Data) -> set[str]:
     return {*section.categorical, *section.notations, *words}
 
 
-def _typed(cells: "pd.Series[Any]", *, missing: set[str]) -> "pd.Series[Any]":
-    """Return a column's cells as numbers or booleans where all are such, and as the words that they
-    are otherwise.
+@dataclass
+class ColumnOfCells:
+    """What the cells of a column are, by those that were looked at: numbers or booleans where all are
+    such, and the words that they are otherwise.
 
     A number is what is plainly one: 00501 is a word, and so is a whole number that a float cannot
     hold exactly. Decimals are rounded as JSON's are, to the nearest double: pandas' own way is off
     by one place now and then.
     """
-    import numpy as np
+
+    plain: bool = True  # nothing says that they are words
+    known: bool = False  # some cell has a value
+    numbers: bool = True
+    whole: bool = True
+    booleans: bool = True
+
+    def look(self, words: Iterable[str], *, missing: set[str]) -> None:
+        """Take in different words of the column."""
+        words = list(words)
+        known = [word for word in words if word not in missing]
+        complete = len(known) == len(words)
+        self.known = self.known or bool(known)
+        self.numbers = self.numbers and all(map(NUMBER.fullmatch, known)) and _exact(known)
+        self.whole = self.whole and complete and all(map(WHOLE.fullmatch, known))
+        self.booleans = (
+            self.booleans and complete and {word.lower() for word in known} <= {"true", "false"}
+        )
+
+    def read(self, places: Any, words: Iterable[str], *, missing: set[str]) -> Any:
+        """Return the values of cells, which are those words at these places."""
+        import numpy as np
+
+        if self.plain and self.known and self.numbers:
+            table = np.array([float(word) if word not in missing else np.nan for word in words])
+            return (table.astype(np.int64) if self.whole else table)[places]
+        if self.plain and self.known and self.booleans:
+            return np.array([word.lower() == "true" for word in words])[places]
+        return np.array(words, dtype=object)[places]
+
+
+def _typed(
+    cells: "pd.Series[Any]", *, missing: set[str], column: ColumnOfCells | None = None
+) -> "pd.Series[Any]":
+    """Return a column's cells as what they are; `column` knows it where these are not all."""
     import pandas as pd
 
     places, words = pd.factorize(cells)
-    known = [word for word in words if word not in missing]
-    if known and all(map(NUMBER.fullmatch, known)):
-        table = np.array([float(word) if word not in missing else np.nan for word in words])
-        if np.isfinite(table[~np.isnan(table)]).all() and not _inexact(known, table):
-            whole = len(known) == len(words) and all(map(WHOLE.fullmatch, known))
-            return pd.Series(
-                (table.astype(np.int64) if whole else table)[places],
-                index=cells.index,
-                name=cells.name,
-            )
-    if known and len(known) == len(words) and {word.lower() for word in known} <= {"true", "false"}:
-        return pd.Series(
-            np.array([word.lower() == "true" for word in words])[places],
-            cells.index,
-            name=cells.name,
-        )
-    return pd.Series(np.array(words, dtype=object)[places], index=cells.index, name=cells.name)
+    if column is None:
+        column = ColumnOfCells()
+        column.look(words, missing=missing)
+    values = column.read(places, words, missing=missing)
+    return pd.Series(values, index=cells.index, name=cells.name)
+
+
+def _exact(known: list[str]) -> bool:
+    """Say whether a float holds each of the numbers, near enough where it is no whole one."""
+    import numpy as np
+
+    table = np.array(list(map(float, known)))
+    return bool(np.isfinite(table).all()) and not _inexact(known, table)
 
 
 def _inexact(known: list[str], table: Any) -> bool:
@@ -97,20 +170,32 @@ def _inexact(known: list[str], table: Any) -> bool:
     )
 
 
-def _cells(path: Path) -> "pd.DataFrame":
-    """Return the cells as they are written."""
+def _cells(
+    path: Path, separator: str, *, rows: int | None = None, names: Sequence[str] | None = None
+) -> Any:
+    """Return the cells as they are written; with `rows`, what gives so many at a time."""
+    import pandas as pd
+
+    return pd.read_csv(
+        path,
+        sep=separator,
+        dtype=str,
+        na_filter=False,
+        skipinitialspace=True,
+        index_col=False,
+        encoding="utf-8-sig",
+        chunksize=rows,
+        usecols=None if names is None else list(names),
+    )
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise DataError where the file cannot be read within the block."""
     import pandas as pd
 
     try:
-        return pd.read_csv(
-            path,
-            sep=_separator(path),
-            dtype=str,
-            na_filter=False,
-            skipinitialspace=True,
-            index_col=False,
-            encoding="utf-8-sig",
-        )
+        yield
     except pd.errors.EmptyDataError as error:
         raise errors.DataError(f"{path} is empty: wanted a header line and rows") from error
     except pd.errors.ParserError as error:

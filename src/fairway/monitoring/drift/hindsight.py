@@ -3,7 +3,7 @@ would have been trained. Pure."""
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,8 +15,10 @@ from fairway.evaluation import bounds
 from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import realised, silence, watch, yardstick
+from fairway.monitoring.drift.measures import Blocks
 
 CONFIDENCE = 0.95  # of the bound of the reference's loss
+SCORED = 100  # windows at a time
 LOSSES_KEPT = 500  # newest ones, by which a ticket's mean loss is told and a ticket is resolved
 
 
@@ -28,6 +30,7 @@ class Recorded:
     columns: base.Arrays
     at: NDArray[np.float64]
     losses: NDArray[np.float64] | None = None
+    parts: Iterable[base.Arrays] = ()  # in place of columns: rows after rows, gone through once
 
     @property
     def rows(self) -> int:
@@ -53,9 +56,9 @@ def play(
         scales=section.scales,
         least=section.least_shift,
     )
-    looks = list(_looks(watched, served))
+    blocks, still = _measured(watched, reference, served)
     tickets, windows = [], 0
-    for ended, size, scores, mean in looks:
+    for ended, size, scores, mean in _looks(watched, blocks, served.at):
         began = float(served.at[ended - size])
         look = watched.look_on(
             scores, mean, size=size, began=began, ended=float(served.at[ended - 1])
@@ -65,7 +68,6 @@ def play(
             tickets.append(_told(look.ticket, row=ended - 1, at=float(served.at[ended - 1])))
     limit = _limit(reference, retraining=retraining)
     concept, started = _losses(reference, served, retraining=retraining, limit=limit)
-    still = _still(reference, served, size=watched.base)
     unheard = _unheard(reference, served) if timed else []
     months = float(served.at[-1] - served.at[0]) / watch.MONTH
     return {
@@ -85,21 +87,74 @@ def play(
     }
 
 
-def _looks(watched: watch.Watch, served: Recorded) -> list[tuple[int, int, list[float], Any]]:
-    """Return every window: the row after its last, its size, its scores and its mean; in the order
-    in which they are full."""
-    blocks = watched.measures.blocks(served.columns, size=watched.base)
-    found = []
+def _measured(
+    watched: watch.Watch, reference: Recorded, served: Recorded
+) -> tuple[Blocks, list[dict[str, Any]]]:
+    """Return the blocks of the smallest windows, and a ticket for each stretch of them in which a
+    column of numbers stands still, as it never did in the reference."""
+    size, first = watched.base, 0
+    measured: list[Blocks] = []
+    tickets: list[dict[str, Any]] = []
+    before = dict.fromkeys(silence.watched(reference.columns), False)
+    for part in _in_windows(served.parts or (served.columns,), size=size):
+        measured.append(watched.measures.blocks(part, size=size))
+        rows = len(next(iter(part.values())))
+        for name in before:
+            for place in range(0, rows, size):
+                window = part[name][place : place + size]
+                is_still = silence.constant(window, reference.columns[name])
+                if is_still and not before[name]:
+                    since = float(served.at[first + place])
+                    evidence = {"value": 1.0, "since": since, "still": size}
+                    row = first + place + size - 1
+                    tickets.append(
+                        _silent("quality", served, row=row, evidence=evidence, of=[name])
+                    )
+                before[name] = is_still
+        first += rows
+    return Blocks.joined(measured), tickets
+
+
+def _in_windows(parts: Iterable[base.Arrays], *, size: int) -> Iterator[base.Arrays]:
+    """Give the rows in parts of whole windows; the last rows that fill none are left out."""
+    left: base.Arrays = {}
+    for part in parts:
+        joined = {
+            name: np.concatenate([left[name], values]) if left else values
+            for name, values in part.items()
+        }
+        rows = len(next(iter(joined.values())))
+        whole = rows - rows % size
+        left = {name: values[whole:] for name, values in joined.items()}
+        yield {name: values[:whole] for name, values in joined.items()}
+
+
+def _looks(
+    watched: watch.Watch, blocks: Blocks, at: NDArray[np.float64]
+) -> Iterator[tuple[int, int, list[float], Any]]:
+    """Give every window: the row after its last, its size, its scores and its mean; in the order in
+    which they are full."""
+    scales = {}
     for size in watched.sizes:
         means = blocks.means(size=size)
-        if not len(means):
-            continue
-        middles = yardstick.middles(served.at, size=size)
-        scores = watched.scores(means, size=size, at=middles[: len(means)]).tolist()
-        found += [
-            ((place + 1) * size, size, scores[place], means[place]) for place in range(len(means))
+        middles = yardstick.middles(at, size=size)[: len(means)]
+        parts = [
+            watched.scores(means[some], size=size, at=middles[some])
+            for some in _slices(len(means), of=SCORED)
         ]
-    return sorted(found, key=lambda look: (look[0], look[1]))
+        scales[size] = means, np.concatenate(parts) if parts else np.empty((0, 0))
+    order = sorted(
+        ((place + 1) * size, size, place)
+        for size, (means, _) in scales.items()
+        for place in range(len(means))
+    )
+    for ended, size, place in order:
+        means, scores = scales[size]
+        yield ended, size, scores[place].tolist(), means[place]
+
+
+def _slices(count: int, *, of: int) -> list[slice]:
+    return [slice(first, first + of) for first in range(0, count, of)]
 
 
 def _told(ticket: watch.Ticket, *, row: int, at: float) -> dict[str, Any]:
@@ -115,23 +170,6 @@ def _told(ticket: watch.Ticket, *, row: int, at: float) -> dict[str, Any]:
             "shifts": [asdict(shift) for shift in ticket.shifts],
         },
     }
-
-
-def _still(reference: Recorded, served: Recorded, *, size: int) -> list[dict[str, Any]]:
-    """Return a ticket for each stretch of windows in which a column of numbers stands still, as it
-    never did in the reference."""
-    tickets: list[dict[str, Any]] = []
-    for name in silence.watched(reference.columns):
-        before = False
-        for first in range(0, served.rows - size + 1, size):
-            window = served.columns[name][first : first + size]
-            is_still = silence.constant(window, reference.columns[name])
-            if is_still and not before:
-                ended = first + size - 1
-                evidence = {"value": 1.0, "since": float(served.at[first]), "still": size}
-                tickets.append(_silent("quality", served, row=ended, evidence=evidence, of=[name]))
-            before = is_still
-    return tickets
 
 
 def _unheard(reference: Recorded, served: Recorded) -> list[dict[str, Any]]:
