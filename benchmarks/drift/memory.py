@@ -24,6 +24,7 @@ from fairway.monitoring import detectors, exporter, keeper, looks, references
 from fairway.monitoring.eventstore import places
 from fairway.monitoring.watched import Described, Watched
 
+MOST = 512  # MiB of one process
 FEATURES, WINDOWS = 500, 1_000  # windows of the smallest scale
 KINDS = ("imports", "watch", "parquet", "csv")
 WORDS = ("de", "fr", "pl")
