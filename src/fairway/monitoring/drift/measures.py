@@ -160,8 +160,10 @@ class Measures:
         place = 0
         for column, _, trait in self._traits:
             here = slice(place, place + len(trait.parts))
-            known = own is not None and trait.own is not None
-            out[:, here] = trait.own[own] if known else trait.measure(_present(column, columns))
+            if own is not None and trait.own is not None:
+                out[:, here] = trait.own[own]
+            else:
+                out[:, here] = trait.measure(_present(column, columns))
             place += len(trait.parts)
 
     def _standard(self, reference: base.Arrays, *, rows: int) -> tuple[Rows, Rows]:
