@@ -1,4 +1,4 @@
-"""`python -m benchmarks.drift [discrepancy] [streams] [fleet] [--seed N] [--quick]` prints both
+"""`python -m benchmarks.drift [discrepancy] [streams] [fleet] [memory] [--seed N] [--quick]` prints both
 sides of each part and the targets that fairway holds itself to: exit 1 where one is missed.
 
 Run in full with the seed 1, a part writes its tables into docs/drift.md; with `--quick` (fewer
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import __main__ as bench
-from benchmarks.drift import discrepancy, fleet, table
+from benchmarks.drift import discrepancy, fleet, memory, table
 from benchmarks.drift.streams import ROWS_A_MONTH, STREAMS
 
 PAGE = Path(__file__).parents[2] / "docs" / "drift.md"
@@ -132,6 +132,19 @@ def of_fleet(*, seed: int, quick: bool) -> tuple[Rows, Rows]:
     ]
 
 
+def of_memory(*, seed: int, quick: bool) -> tuple[Rows, Rows]:
+    windows = 60 if quick else memory.WINDOWS
+    peaks = {kind: memory.peak(kind, engine="native", windows=windows) for kind in memory.KINDS}
+    measured: Rows = [
+        {"process": kind, "windows of 50": windows, "MiB at most": most}
+        for kind, most in peaks.items()
+    ]
+    return measured, [
+        _target(f"{kind}: MiB", f"{most}", f"{memory.MOST}", most <= memory.MOST)
+        for kind, most in peaks.items()
+    ]
+
+
 def _target(what: str, seen: str, bound: str, held: bool) -> dict[str, object]:
     return {"target": what, "measured": seen, "bound": bound, "held": "yes" if held else "NO"}
 
@@ -151,6 +164,7 @@ PARTS: dict[str, Callable[..., tuple[Rows, Rows]]] = {
     "discrepancy": of_discrepancy,
     "streams": of_streams,
     "fleet": of_fleet,
+    "memory": of_memory,
 }
 
 

@@ -147,6 +147,17 @@ DASHBOARD = Dashboard(
                     unit="s",
                     kind="stat",
                 ),
+                Panel(
+                    "The model's age",
+                    "Since the monitor first saw it in service; stale is 1 where that is too long.",
+                    {
+                        "{{revision}}": "time() - max by (revision) "
+                        "(fairway_retraining_model_since_timestamp_seconds{@})",
+                        "{{revision}} stale": "max by (revision) (fairway_retraining_model_stale{@})",
+                    },
+                    unit="s",
+                    kind="stat",
+                ),
             ),
         ),
     ),

@@ -155,3 +155,36 @@ def test_a_challenger_is_trained_after_a_while_though_no_loss_has_risen(
     assert words is None or words in decision.reason
     never = SECTION.model_copy(update={"refresh": None})
     assert not decide(never, **{"lost": 10, "evidence": 0.0, **signals}).start
+
+
+@pytest.mark.parametrize(
+    ("changed", "since", "last", "words"),
+    [
+        pytest.param({}, 41, None, None, id="within refresh and its grace"),
+        pytest.param(
+            {}, 43, None, "no challenger was trained for 43: wanted one each 35", id="old"
+        ),
+        pytest.param({}, 90, 41, None, id="old, and challenged"),
+        pytest.param({}, 20, 90, None, id="new, by hand"),
+        pytest.param({"enabled": False}, 90, None, None, id="retraining is off"),
+        pytest.param({"refresh": None}, 90, None, None, id="no refresh"),
+        pytest.param(
+            {"most_age": timedelta(days=60), "enabled": False},
+            61,
+            1,
+            "longer than 60",
+            id="most age",
+        ),
+    ],
+)
+def test_a_model_without_a_challenger_grows_stale(
+    changed: dict[str, object], since: int, last: int | None, words: str | None
+) -> None:
+    now = 100 * policy.DAY
+    found = policy.stale(
+        SECTION.model_copy(update=changed),
+        since=now - since * policy.DAY,
+        last_run_at=None if last is None else now - last * policy.DAY,
+        now=now,
+    )
+    assert found is None if words is None else found is not None and words in found

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from fairway import errors
-from fairway.monitoring import detectors, exporter, references, stores, windows
+from fairway.monitoring import detectors, exporter, notices, references, stores, windows
 from fairway.monitoring.detectors import base
-from fairway.monitoring.drift import learning, silence, watch
+from fairway.monitoring.drift import learning, watch
 from fairway.monitoring.watched import Described, DriftStanding, Watched
 
 log = logging.getLogger("fairway.monitoring.keeper")
@@ -40,7 +40,8 @@ class Keeper:
         most_bytes: int = LARGEST_LEARNT,
     ) -> None:
         self._most_bytes = most_bytes
-        self.watched, self._events, self._series = watched, events, series
+        self.watched, self._events = watched, events
+        self._notices = notices.Notices(watched, events=events, series=series)
         self._shelf = shelf
         self._schema, self._trained = package.schema, package.trained
         self._detector = detectors.load(
@@ -140,7 +141,7 @@ class Keeper:
             }
             with self._events.writing():
                 self._save()
-                self._resolve(
+                self._notices.calm(
                     f"revision {self.watched.revision} is in service now, and its answers are "
                     "learnt anew",
                     now=now,
@@ -200,7 +201,7 @@ class Keeper:
         self._learnt = learning.joined(self._learnt, window.arrays, at=at)
         known = learning.windows_of(self._learnt)
         mark["learning"] = {"after": window.last_seq, "last": now, "windows": known}
-        if sum(values.nbytes for values in self._learnt.values()) > self._most_bytes:
+        if learning.size(self._learnt) > self._most_bytes:
             raise errors.DataError(
                 f"{known} windows of {self._plan.rows} rows take more than "
                 f"{self._most_bytes >> 20} MiB: wanted smaller ones, set monitoring.scales"
@@ -218,12 +219,13 @@ class Keeper:
             self._events.conclusions.add_drift(self._record(window, now=now))
             if done:
                 self._events.conclusions.set_mark(f"{self._key}/usual", None)
-                self._tell(now=now)
+                self._notices.drifted(mark["ticket"], now=now)
         if done:
             learnt, self._learnt = self._learnt, None
             self._shelf.remove(references.LEARNING)
             self._begin(learnt)
-        self._count(window, now=now)
+        self._notices.window(window, now=now)
+        self._show()
         return 1
 
     def _compared(self, learnt: dict[str, Any], *, now: float) -> dict[str, Any] | None:
@@ -265,7 +267,9 @@ class Keeper:
         self._marked["after"][str(size)] = window.last_seq
         self._marked["lastAt"] = now
         if look.ticket is not None:
-            self._marked["ticket"] = self._ticket(look.ticket, now=now)
+            self._marked["ticket"] = self._notices.ticket(
+                look.ticket, before=self._marked.get("ticket"), now=now
+            )
         elif look.action == "resolve":
             self._marked["ticket"] = None
         recorded = size == _shown(watching.sizes)
@@ -275,59 +279,14 @@ class Keeper:
             if result is not None:
                 record = self._record(window, now=now, result=result, look=look)
                 self._events.conclusions.add_drift(record)
-            self._events.conclusions.resolve_alert(
-                name=windows.FAILED,
-                deployment=self.watched.deployment,
-                at=now,
-                resolution="a window was tested again",
-            )
+            self._notices.tested(now=now)
             if look.ticket is not None:
-                self._tell(now=now)
+                self._notices.drifted(self._marked["ticket"], now=now)
             elif look.action == "resolve":
-                self._resolve(windows.RESOLUTION, now=now)
-            self._tell_silence(window, now=now)
-        self._count(window, result=result, now=now)
-
-    def _tell_silence(self, window: windows.Window, *, now: float) -> None:
-        still = silence.frozen(window.arrays, self._watching.reference)
-        name, deployment = silence.ALERT, self.watched.deployment
-        self._series.still(
-            still,
-            namespace=self.watched.namespace,
-            deployment=deployment,
-            revision=self.watched.revision,
-        )
-        if not still:
-            self._events.conclusions.resolve_alert(
-                name=name, deployment=deployment, at=now, resolution=silence.RESOLUTION
-            )
-            return
-        said = silence.description(still, revision=self.watched.revision, rows=window.rows)
-        self._open(name, silence.summary(still, deployment=deployment), said, now=now)
-
-    def _ticket(self, ticket: watch.Ticket, *, now: float) -> dict[str, Any]:
-        """Return the ticket that is open with what was found; it stays the one that was opened."""
-        return windows.ticket(
-            kind=ticket.kind,
-            summary=windows.summary(ticket, deployment=self.watched.deployment),
-            description=windows.description(
-                ticket,
-                revision=self.watched.revision,
-                tickets_per_month=self.watched.section.budget.tickets_per_month,
-            ),
-            shifts=[
-                (f"{shift.stream} {shift.part}", shift.unit, shift.effect)
-                for shift in ticket.shifts
-            ],
-            at=now,
-            before=self._marked.get("ticket"),
-        )
-
-    def _tell(self, *, now: float) -> None:
-        """Open the alert of the ticket, or refresh it."""
-        ticket = self._marked["ticket"]
-        if ticket is not None:
-            self._open(windows.ALERT, ticket["summary"], ticket["description"], now=now)
+                self._notices.calm(windows.RESOLUTION, now=now)
+            self._notices.silent(window, watching.reference, now=now)
+        self._notices.window(window, result=result, now=now)
+        self._show()
 
     @contextlib.contextmanager
     def _passing(self, places: dict[str, int], key: str, *, now: float) -> Iterator[None]:
@@ -350,18 +309,10 @@ class Keeper:
         )
 
     def _pass(self, error: Exception, *, now: float) -> None:
-        watched = self.watched
         with self._events.writing():
             self._save()
-            self._open(
-                windows.FAILED,
-                windows.failure(error, watched.deployment),
-                windows.FAILED_DESCRIPTION,
-                now=now,
-            )
-        self._series.passed_over(
-            namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision
-        )
+            self._notices.failed(error, now=now)
+        self._notices.passed_over()
 
     # What is read and kept
 
@@ -415,45 +366,8 @@ class Keeper:
                 self._saved = mark["state"]["joined"] or 1
         self._events.conclusions.set_mark(self._key, mark)
 
-    def _open(self, name: str, summary: str, description: str, *, now: float) -> None:
-        self._events.conclusions.open_alert(
-            name=name,
-            severity="ticket",
-            deployment=self.watched.deployment,
-            at=now,
-            summary=summary,
-            description=description,
-        )
-
-    def _resolve(self, why: str, *, now: float) -> None:
-        self._events.conclusions.resolve_alert(
-            name=windows.ALERT, deployment=self.watched.deployment, at=now, resolution=why
-        )
-
-    def _count(
-        self, window: windows.Window, *, result: base.DriftResult | None = None, now: float
-    ) -> None:
-        self._series.window(
-            result,
-            namespace=self.watched.namespace,
-            deployment=self.watched.deployment,
-            revision=self.watched.revision,
-            rows=window.rows,
-            unreadable=window.unreadable,
-            at=now,
-        )
-        self._show()
-
     def _show(self) -> None:
-        standing = self.standing
-        self._series.standing(
-            namespace=self.watched.namespace,
-            deployment=self.watched.deployment,
-            revision=self.watched.revision,
-            ticket=standing.ticket,
-            evidence=standing.evidence,
-            learning=self._watch is None,
-        )
+        self._notices.standing(self.standing, learning=self._watch is None)
 
     @property
     def _key(self) -> str:

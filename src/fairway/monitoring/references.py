@@ -3,6 +3,7 @@ deployment's traffic.
 """
 
 import io
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from fairway.monitoring.detectors import base
 from fairway.packaging import golden
 
 log = logging.getLogger("fairway.monitoring.references")
+WORDS = "words of "  # the beginning of the name of an array that holds a column's words
 USUAL, LEARNING = "usual", "learning"  # what windows are held against, and what is not whole yet
 
 
@@ -81,19 +83,35 @@ def read(shelf: Shelf, name: str) -> dict[str, Any] | None:
     if content is None:
         return None
     try:
-        return dict(golden.read_reference(io.BytesIO(content)))
-    except errors.PackageError as error:
+        return {
+            key.removeprefix(WORDS): _words(values) if key.startswith(WORDS) else values
+            for key, values in golden.read_reference(io.BytesIO(content)).items()
+        }
+    except (errors.PackageError, ValueError) as error:
         log.warning("it is learnt again: %s", error)
         return None
 
 
 def write(shelf: Shelf, name: str, arrays: Mapping[str, Any]) -> None:
-    """Write what was learnt, all of it or nothing; words as numpy's own, so that none is pickled."""
-    plain = {
-        name: values.astype(np.str_) if values.dtype.kind == "O" else values
-        for name, values in arrays.items()
-    }
+    """Write what was learnt, all of it or nothing; words as JSON: numpy's own take as much for each
+    as for the longest, and pickled ones could be anything."""
+    plain = dict(_plain(key, values) for key, values in arrays.items())
     shelf.write(name, golden.archived(plain))
+
+
+def _plain(name: str, values: Any) -> tuple[str, Any]:
+    if values.dtype.kind != "O":
+        return name, values
+    return WORDS + name, np.frombuffer(json.dumps(values.tolist()).encode(), dtype=np.uint8)
+
+
+def _words(content: Any) -> Any:
+    """Return a column of words, equal ones held once; ValueError where it is none."""
+    held: dict[str, str] = {}
+    column = [held.setdefault(word, word) for word in json.loads(content.tobytes())]
+    values = np.empty(len(column), dtype=object)
+    values[:] = column
+    return values
 
 
 def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

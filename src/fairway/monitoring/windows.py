@@ -65,29 +65,30 @@ def gather(
 ) -> tuple[Window, int]:
     """Return the newest predictions up to `rows` rows as arrays, and how many rows those are.
 
-    Each prediction becomes arrays before the next is read: what clients sent is held once, and as
-    numbers.
+    What clients sent is held once, and as numbers: each prediction is written into its place, from
+    the window's end on, before the next is read.
     """
-    parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in _tested(reference)}
+    columns = {name: _empty(reference[name], rows=rows) for name in _tested(reference)}
     first_at, last_at = math.inf, -math.inf
     last_seq = seen = requests = unreadable = 0
+    begin = rows  # where the oldest row that is written begins
     for prediction in newest_first:
         last_seq, requests = max(last_seq, prediction.seq), requests + 1
         first_at, last_at = min(first_at, prediction.time), max(last_at, prediction.time)
+        count = min(prediction.rows, rows - seen)
         try:
-            arrays = {
-                name: _array(name, prediction, like=reference[name], rows=rows - seen)
-                for name in parts
-            }
+            for name, values in columns.items():
+                values[begin - count : begin] = _array(
+                    name, prediction, like=reference[name], rows=count
+                )
         except (KeyError, OverflowError, TypeError, ValueError):
             unreadable += 1
         else:
-            for name, values in arrays.items():
-                parts[name].append(values)
+            begin -= count
         seen += prediction.rows
         if seen >= rows:
             break
-    joined = {name: np.concatenate(values[::-1]) for name, values in parts.items() if values}
+    joined = {name: values[begin:] for name, values in columns.items() if begin < rows}
     window = Window(
         arrays=joined,
         rows=len(next(iter(joined.values()), ())),
@@ -243,6 +244,11 @@ def _tested(reference: Mapping[str, Any]) -> list[str]:
             "the reference window has no features: wanted one array for each feature in reference.npz"
         )
     return [*names, *([base.ANSWERS] if base.ANSWERS in reference else [])]
+
+
+def _empty(like: npt.NDArray[Any], *, rows: int) -> npt.NDArray[Any]:
+    dtype = object if like.dtype.kind in "OUS" else np.float64
+    return np.empty((rows, *like.shape[1:]), dtype=dtype)
 
 
 def _array(

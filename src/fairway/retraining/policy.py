@@ -10,6 +10,8 @@ from fairway.config import sections
 from fairway.monitoring.drift import realised
 
 DAY = 86_400.0
+GRACE = 0.2  # of `refresh`, until a model without a challenger is stale
+STALE = "StaleModel"  # the ticket
 DOUBLED_MOST = 30  # times: more are past any bound, and no number any more
 
 
@@ -131,6 +133,29 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
         loss=loss,
         reason=f"{seen}, {then} on the test split: {words.beyond} {edge} beyond chance "
         f"(at most {section.false_starts_per_month:g} such runs a month by chance)",
+    )
+
+
+def stale(
+    section: sections.Retraining, *, since: float, last_run_at: float | None, now: float
+) -> str | None:
+    """Return why the model in service since then is too old, None where it is not: it is older than
+    `mostAge`, or no challenger was trained for `refresh` and its grace, though one should be."""
+    served = (now - since) / DAY
+    if section.most_age is not None and now - since > section.most_age.total_seconds():
+        return (
+            f"the model has been in service for {served:.0f} days, longer than "
+            f"{section.most_age.total_seconds() / DAY:g} (retraining.mostAge)"
+        )
+    if not section.enabled or section.refresh is None:
+        return None
+    tried = max(since, since if last_run_at is None else last_run_at)
+    if now - tried <= section.refresh.total_seconds() * (1 + GRACE):
+        return None
+    return (
+        f"the model has been in service for {served:.0f} days, and no challenger was trained for "
+        f"{(now - tried) / DAY:.0f}: wanted one each {section.refresh.total_seconds() / DAY:g} "
+        "(retraining.refresh)"
     )
 
 

@@ -49,6 +49,19 @@ class Shown:
             registry=registry,
         )
 
+        self.since = prometheus_client.Gauge(
+            "fairway_retraining_model_since_timestamp_seconds",
+            "Since when the model has been in service.",
+            (*owner, "revision"),
+            registry=registry,
+        )
+        self.stale = prometheus_client.Gauge(
+            "fairway_retraining_model_stale",
+            "1 while it is older than retraining.mostAge, or no challenger was trained as refresh asks.",
+            (*owner, "revision"),
+            registry=registry,
+        )
+
     def watch(self, key: tuple[str, str]) -> None:
         """Let the counters begin at 0, so that the first is an increase."""
         for outcome in OUTCOMES:
@@ -57,7 +70,7 @@ class Shown:
     def forget(self, key: tuple[str, str], revision: str) -> None:
         """Show no more of a deployment that is watched elsewhere, or of a revision that was."""
         for labels, series in (
-            ((*key, revision), (self.evidence, self.limit)),
+            ((*key, revision), (self.evidence, self.limit, self.since, self.stale)),
             (key, (self.active, self.waiting, self.last)),
         ):
             for gauge in series:

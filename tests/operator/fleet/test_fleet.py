@@ -487,6 +487,25 @@ def test_without_a_cron_job_a_person_is_told(stage: Stage) -> None:
     assert "there is no CronJob nowhere in namespace models" in reason
 
 
+def test_a_model_grows_stale_from_when_it_came_into_service_whoever_watches(stage: Stage) -> None:
+    stage.deploy(retraining={"mostAge": "1d", "enabled": False})
+    stage.show()
+    stage.look(stage.monitor())
+    fleet = stage.monitor()
+    for hours, stale in ((23, 0.0), (2, 1.0)):
+        stage.look(fleet, seconds=hours * 3600.0)
+        labels = 'deployment="income",namespace="models",revision="aaa"'
+        assert f"fairway_retraining_model_stale{{{labels}}} {stale}" in fleet.series.text()
+    assert "longer than 1 (retraining.mostAge)" in stage.monitoring()["retraining"]["reason"]
+    stage.deploy(revision="bbb", retraining={"mostAge": "1d", "enabled": False})
+    stage.show(revision="bbb")
+    stage.look(fleet)
+    assert 'model_stale{deployment="income",namespace="models",revision="bbb"} 0.0' in (
+        fleet.series.text()
+    )
+    assert 'revision="aaa"} 1.0' not in fleet.series.text()
+
+
 def test_the_rights_of_a_monitor_are_roles() -> None:
     assert access.RIGHTS["inputs"] == ("get", "modeldeployments/inputs")
     assert access.RIGHTS["conclusions"] == ("create", "modeldeployments/conclusions")

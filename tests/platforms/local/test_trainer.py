@@ -95,7 +95,12 @@ def test_down_with_a_damaged_store_leaves_nothing_behind_and_says_so(
 
 
 def looked(
-    folder: Path, events: list[dict[str, Any]], facts: dict[str, float]
+    folder: Path,
+    events: list[dict[str, Any]],
+    facts: dict[str, float],
+    *,
+    now: float = 2.0,
+    **retraining: Any,
 ) -> tuple[list[conclusions.Alert], str]:
     """Return the alerts after a look at a revision whose labels are in, and why no run was started:
     it is off."""
@@ -104,7 +109,12 @@ def looked(
     served = test_state.revision({})
     config = {
         **served.config,
-        "retraining": {"enabled": False, "minLabels": 100, "maxAccuracyDrop": 0.05},
+        "retraining": {
+            "enabled": False,
+            "minLabels": 100,
+            "maxAccuracyDrop": 0.05,
+            **retraining,
+        },
     }
     revision = dataclasses.replace(served, facts=facts, config=config)
     with known(home) as store, contextlib.closing(places.opened(home.events)) as archive:
@@ -116,7 +126,7 @@ def looked(
         )
         (deployment,) = store.deployments()
         trainer.Trainer(home, Processes(home.root), state=store, events=archive).look(
-            deployment, now=2.0
+            deployment, now=now
         )
         return archive.conclusions.alerts(), remembered(home)["reason"]
 
@@ -165,3 +175,10 @@ def test_a_loss_as_on_the_test_split_pages_nobody(tmp_path: Path) -> None:
     answers = [made.answered(f"r{i}", [1.0], revision="b" * 12) for i in range(100)]
     alerts, reason = looked(tmp_path, labelled(answers, [2] * 100), {"testLoss": 0.1})
     assert (alerts, reason) == ([], "retraining is off (retraining.enabled)")
+
+
+@pytest.mark.parametrize(("days", "told"), [(59, False), (61, True)])
+def test_a_model_that_nobody_challenges_is_a_ticket(tmp_path: Path, days: int, told: bool) -> None:
+    alerts, _ = looked(tmp_path, [], {}, now=days * realised.DAY, mostAge="60d")
+    assert [(alert.name, alert.severity) for alert in alerts] == [("StaleModel", "ticket")] * told
+    assert all("longer than 60 (retraining.mostAge)" in alert.summary for alert in alerts)

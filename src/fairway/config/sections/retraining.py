@@ -39,6 +39,10 @@ class Retraining(Section):
     no loss has risen: a rise that is slow or tolerated is not told otherwise. It costs a training,
     and is not deployed unless it is better on the newest rows. On `benchmarks.elec` five weeks kept
     what weekly training gains in a fifth of the runs; null for none."""
+    most_age: Annotated[Duration, Field(gt=timedelta(0))] | None = None
+    """A model that has been in service for longer is told (`StaleModel`), whatever its challengers
+    came to. Null: it may grow old as long as challengers are tried; it is told where none was for
+    `refresh` and a fifth of it."""
     held_out: Annotated[int, Field(ge=20)] = 336
     """Newest labelled rows that a challenger is compared on with the model in service, and never
     trained on; three in ten of the labelled ones at most. 300 tell a difference of five points where

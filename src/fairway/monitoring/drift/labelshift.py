@@ -23,7 +23,7 @@ LEAST_ANSWERS = 2 * comparison.BLOCKS
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassShare:
+class EstimatedShare:
     """One class's share of the rows."""
 
     name: str
@@ -39,14 +39,14 @@ class ClassShare:
 class LabelShift:
     """The classes in service, or why they cannot be told."""
 
-    classes: tuple[ClassShare, ...] = ()
+    classes: tuple[EstimatedShare, ...] = ()
     refusal: str | None = None  # a sentence
     # the shares that would explain the answers are none: what a class looks like changed as well
     refuted: bool = False
     labelled: int = 0  # rows in service whose own labels tell the shares; of 0 they are estimated
 
     @property
-    def moved(self) -> tuple[ClassShare, ...]:
+    def moved(self) -> tuple[EstimatedShare, ...]:
         """Return the classes that surely moved, the furthest first."""
         found = [one for one in self.classes if one.moved]
         return tuple(sorted(found, key=lambda one: -abs(one.after - one.before)))
@@ -85,7 +85,7 @@ def estimate(
     moved = np.abs(raw - before) > _quantile(freedom, among=len(classes)) * apart
     return LabelShift(
         classes=tuple(
-            ClassShare(
+            EstimatedShare(
                 name=str(name),
                 before=float(before[place]),
                 after=float(after[place]),
@@ -122,7 +122,7 @@ def counted(before: Sequence[str], after: Sequence[str], *, answers: Sequence[st
     said = [answer for answer in answers if answer]
     return LabelShift(
         classes=tuple(
-            ClassShare(
+            EstimatedShare(
                 name=name,
                 before=float(was[index]),
                 after=float(now[index]),

@@ -4,6 +4,7 @@ reference. Pure.
 What is learnt is kept as plain arrays and read without pickle.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,6 +69,14 @@ def first(known: base.Arrays | None, *, windows: int) -> dict[str, NDArray[np.ge
 def windows_of(known: base.Arrays) -> int:
     """Return how many windows were learnt from."""
     return len(known[AT]) // int(known[CHUNK][0])
+
+
+def size(known: base.Arrays) -> int:
+    """Return the bytes that are held of what was learnt, its words included."""
+    return sum(
+        values.nbytes + (sum(map(sys.getsizeof, values.tolist())) if values.dtype == object else 0)
+        for values in known.values()
+    )
 
 
 def columns(known: base.Arrays) -> dict[str, NDArray[np.generic]]:

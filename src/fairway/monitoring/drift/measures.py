@@ -5,7 +5,7 @@ a whole (random Fourier features, Rahimi and Recht 2007: the distance of their m
 mean discrepancy of a Gaussian kernel).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ MEDIAN_ROWS = 300  # of which the kernel's width is taken
 RARE = (
     0.3  # standard deviation of a word that is counted as such: rare ones would be all that counts
 )
-CHUNK = 4_096  # rows measured at a time
+MOST_NUMBERS = 1 << 20  # measured at a time: 8 MiB, held a few times over
 JOINT_SHARE = 0.25  # of the budget, for each of the two streams of columns in common
 
 
@@ -63,6 +63,16 @@ class Blocks:
     sums: Rows
     counts: Rows
     squares: Rows  # of all rows together [parts]
+
+    @classmethod
+    def joined(cls, parts: Sequence["Blocks"]) -> "Blocks":
+        """Return the blocks of parts that follow one another."""
+        return cls(
+            size=parts[0].size,
+            sums=np.concatenate([part.sums for part in parts]),
+            counts=np.concatenate([part.counts for part in parts]),
+            squares=np.sum([part.squares for part in parts], axis=0),
+        )
 
     def means(self, *, size: int) -> Rows:
         """Return the means of windows of `size` rows, a multiple of a block's; NaN where no row
@@ -104,7 +114,12 @@ class Measures:
         self._traits = _traits(reference, schema, roles or {}, dates=dates)
         if not self._traits:
             raise errors.DataError("the reference has no column that can be measured")
-        self._joint = _Joint(self._singles(reference), self._traits)
+        self._width = sum(len(trait.parts) for _, _, trait in self._traits)
+        rows = len(next(iter(reference.values())))
+        few = {name: values[:: max(rows // MEDIAN_ROWS, 1)] for name, values in reference.items()}
+        self._joint = _Joint(
+            self._traits, standard=self._standard(reference, rows=rows), few=self._singles(few)
+        )
         self.streams, self.parts = self._laid_out()
 
     def blocks(self, columns: base.Arrays, *, size: int, own: bool = False) -> Blocks:
@@ -113,7 +128,7 @@ class Measures:
         count = len(next(iter(columns.values()))) // size
         sums, counts = (np.zeros((count, len(self.parts))) for _ in range(2))
         squares = np.zeros(len(self.parts))
-        step = max(CHUNK // size, 1)
+        step = max(MOST_NUMBERS // (len(self.parts) * size), 1)
         for first in range(0, count, step):
             last = min(first + step, count)
             chosen = slice(first * size, last * size)
@@ -122,8 +137,7 @@ class Measures:
                 own=chosen if own else None,
             )
             known = np.isfinite(rows)
-            if not known.all():
-                rows = np.where(known, rows, 0.0)
+            rows[~known] = 0.0
             shape = (last - first, size, rows.shape[1])
             sums[first:last] = rows.reshape(shape).sum(axis=1)
             counts[first:last] = known.reshape(shape).sum(axis=1)
@@ -137,19 +151,48 @@ class Measures:
         return self._joint.standardised(self._singles(columns, own=slice(None) if own else None))
 
     def _rows(self, columns: base.Arrays, *, own: slice | None) -> Rows:
-        singles = self._singles(columns, own=own)
-        return np.concatenate([singles, *self._joint(singles)], axis=1)
+        rows = np.empty((len(next(iter(columns.values()))), len(self.parts)))
+        singles = rows[:, : self._width]
+        self._measure(columns, own=own, out=singles)
+        self._joint.write(singles, out=rows[:, self._width :])
+        return rows
 
     def _singles(self, columns: base.Arrays, *, own: slice | None = None) -> Rows:
-        singles = np.concatenate(
-            [trait.measure(_present(column, columns)) for column, _, trait in self._traits], axis=1
-        )
-        place = 0
-        for _, _, trait in self._traits:
-            if own is not None and trait.own is not None:
-                singles[:, place : place + len(trait.parts)] = trait.own[own]
-            place += len(trait.parts)
+        singles = np.empty((len(next(iter(columns.values()))), self._width))
+        self._measure(columns, own=own, out=singles)
         return singles
+
+    def _measure(self, columns: base.Arrays, *, own: slice | None, out: Rows) -> None:
+        place = 0
+        for column, _, trait in self._traits:
+            here = slice(place, place + len(trait.parts))
+            if own is not None and trait.own is not None:
+                out[:, here] = trait.own[own]
+            else:
+                out[:, here] = trait.measure(_present(column, columns))
+            place += len(trait.parts)
+
+    def _standard(self, reference: base.Arrays, *, rows: int) -> tuple[Rows, Rows]:
+        """Return the mean of each trait of the reference and its standard deviation, 1 where it
+        does not vary."""
+        step = max(MOST_NUMBERS // self._width, 1)
+
+        def parts() -> Iterator[Rows]:
+            for first in range(0, rows, step):
+                yield self._singles(
+                    {name: values[first : first + step] for name, values in reference.items()}
+                )
+
+        sums, counts, squares = (np.zeros(self._width) for _ in range(3))
+        for singles in parts():
+            known = np.isfinite(singles)
+            counts += known.sum(axis=0)
+            sums += np.where(known, singles, 0.0).sum(axis=0)
+        centre = sums / np.maximum(counts, 1)
+        for singles in parts():
+            squares += (np.nan_to_num(singles - centre, nan=0.0) ** 2).sum(axis=0)
+        scale = np.sqrt(squares / np.maximum(counts, 1))
+        return centre, np.where(scale > 0, scale, 1.0)
 
     def _laid_out(self) -> tuple[list[Stream], list[Part]]:
         names = list(dict.fromkeys(trait.name for _, _, trait in self._traits))
@@ -195,7 +238,13 @@ class Measures:
 class _Joint:
     """What columns have in common: products of pairs, and random features of all."""
 
-    def __init__(self, singles: Rows, traits: Sequence[tuple[str, Kind, Trait]]) -> None:
+    def __init__(
+        self,
+        traits: Sequence[tuple[str, Kind, Trait]],
+        *,
+        standard: tuple[Rows, Rows],
+        few: Rows,
+    ) -> None:
         self._paired: list[int] = []
         self._joined: list[int] = []
         names = []
@@ -216,12 +265,12 @@ class _Joint:
             f"{names[one]} with {names[other]}"
             for one, other in zip(self._first, self._second, strict=True)
         )
-        self._centre, self._scale = _standard(singles)
+        self._centre, self._scale = standard
         shares = [trait.unit == "share" for _, _, trait in traits for _ in trait.parts]
         self._scale[shares] = np.maximum(self._scale[shares], RARE)
         generator = np.random.default_rng(0)
-        few = self._known(singles, self._joined)[:: max(len(singles) // MEDIAN_ROWS, 1)]
-        self._waves = generator.normal(size=(len(self._joined), FOURIER)) / _median(few)
+        width = _median(self._known(few, self._joined))
+        self._waves = generator.normal(size=(len(self._joined), FOURIER)) / width
         self._phases = generator.uniform(0, 2 * np.pi, FOURIER)
 
     @property
@@ -235,16 +284,15 @@ class _Joint:
             found.append((TOGETHER, tuple(f"wave {i}" for i in range(FOURIER)), "distance"))
         return found
 
-    def __call__(self, singles: Rows) -> list[Rows]:
-        found = []
-        if self._pairs:
+    def write(self, singles: Rows, *, out: Rows) -> None:
+        """Write what is measured of columns together beside the traits of each."""
+        pairs = len(self._pairs)
+        if pairs:
             known = self._known(singles, self._paired)
-            found.append(known[:, self._first] * known[:, self._second])
+            np.multiply(known[:, self._first], known[:, self._second], out=out[:, :pairs])
         if len(self._joined) > 1:
-            known = self._known(singles, self._joined)
-            waves = np.cos(known @ self._waves + self._phases)
-            found.append(np.sqrt(2 / FOURIER) * waves)
-        return found
+            waves = self._known(singles, self._joined) @ self._waves
+            out[:, pairs:] = np.sqrt(2 / FOURIER) * np.cos(waves + self._phases)
 
     def standardised(self, singles: Rows) -> Rows:
         return self._known(singles, range(min(singles.shape[1], MOST_JOINED)))
@@ -254,15 +302,6 @@ class _Joint:
         chosen = (singles[:, places] - self._centre[places]) / self._scale[places]
         known: Rows = np.nan_to_num(chosen, nan=0.0)
         return known
-
-
-def _standard(rows: Rows) -> tuple[Rows, Rows]:
-    known = np.isfinite(rows)
-    counts = np.maximum(known.sum(axis=0), 1)
-    filled = np.where(known, rows, 0.0)
-    centre = filled.sum(axis=0) / counts
-    scale = np.sqrt((np.where(known, rows - centre, 0.0) ** 2).sum(axis=0) / counts)
-    return centre, np.where(scale > 0, scale, 1.0)
 
 
 def _median(rows: Rows) -> float:

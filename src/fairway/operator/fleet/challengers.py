@@ -126,9 +126,15 @@ class Challengers:
         kept = turns.LoopState.of(turn.store.conclusions.mark(turn.mark))
         if found.digest not in (None, turn.digest):
             kept = dataclasses.replace(kept, fruitless=0)  # its challenger was asked for
+        before, kept = kept, kept.served(turn.revision, now=turn.now)
         watching = turn.labels(kept)
         decision = turn.decide(watching, kept, running=found.name if found.active else None)
+        stale = policy.stale(
+            turn.section, since=kept.since or turn.now, last_run_at=kept.last_run_at, now=turn.now
+        )
         self._show(turn, key, watching, found)
+        self._series.since.labels(*key, turn.revision).set(kept.since or turn.now)
+        self._series.stale.labels(*key, turn.revision).set(stale is not None)
         if decision.start and turn.section.cron_job is not None:
             number = max(kept.runs, found.number) + 1
             name = jobs.start(
@@ -141,8 +147,12 @@ class Challengers:
             )
             rearmed = None if watching is None else trigger.rearmed(watching)
             turn.keep(
-                turns.LoopState(
-                    rearmed, runs=number, last_run_at=turn.now, fruitless=kept.fruitless + 1
+                dataclasses.replace(
+                    kept,
+                    watching=rearmed,
+                    runs=number,
+                    last_run_at=turn.now,
+                    fruitless=kept.fruitless + 1,
                 )
             )
             with self._lock:
@@ -159,10 +169,11 @@ class Challengers:
             found = jobs.TrainingJob(
                 name=name, number=number, started_at=turn.now, outcome="Running"
             )
-        elif turn.moved(watching, kept):
+        elif kept != before or turn.moved(watching, kept):
             turn.keep(dataclasses.replace(kept, watching=watching))
         self._count(key, found)
-        return _said(decision.reason, found, start=decision.start), found.name
+        reason = "; ".join(filter(None, (stale, decision.reason)))
+        return _said(reason, found, start=decision.start), found.name
 
     def _newest(self, turn: turns.LabelTurn) -> tuple[jobs.TrainingJob, bool]:
         """Return the newest run, and whether the monitor may not even ask."""

@@ -2,7 +2,7 @@
 collector."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fairway.config import resource
@@ -33,6 +33,8 @@ class LoopState:
     last_run_at: float | None = None
     fruitless: int = 0  # runs before the newest, of which no challenger was asked for
     raw: Mapping[str, Any] | None = None  # of the trigger, as it was read
+    revision: str | None = None  # that was in service at the last look
+    since: float | None = None  # when it was first seen there
 
     @classmethod
     def of(cls, mark: Any) -> "LoopState":
@@ -44,6 +46,8 @@ class LoopState:
             last_run_at=mark.get("lastRunAt"),
             fruitless=int(mark.get("fruitless", 0)),
             raw=mark.get("trigger"),
+            revision=mark.get("revision"),
+            since=mark.get("since"),
         )
 
     def to_json(self) -> Json:
@@ -52,7 +56,15 @@ class LoopState:
             "runs": self.runs,
             "lastRunAt": self.last_run_at,
             "fruitless": self.fruitless,
+            "revision": self.revision,
+            "since": self.since,
         }
+
+    def served(self, revision: str, *, now: float) -> "LoopState":
+        """Return the state with the revision that is in service now, and since when."""
+        if revision == self.revision and self.since is not None:
+            return self
+        return replace(self, revision=revision, since=now)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +201,4 @@ class LabelTurn:
 
     def keep(self, kept: LoopState) -> None:
         """Write it down; raises Overtaken where another monitor was faster."""
-        if kept.watching is None and not kept.runs:
-            return
         self.store.conclusions.set_mark(self.mark, kept.to_json())

@@ -97,6 +97,7 @@ class Trainer:
         if asked and signals.running is None and signals.settled:
             decision = dataclasses.replace(decision, start=True, reason=asked)
         self._page(deployment, section, signals, decision, now=now)
+        self._age(deployment, section, since=stable.created_at, now=now)
         if decision.start:
             self._start(deployment, stable, decision.reason, signals, now=now)
             self._keep(deployment, trigger.rearmed(watching))
@@ -199,6 +200,38 @@ class Trainer:
                 at=now,
                 resolution=f"realised {_well(signals, loss)} again",
             )
+
+    def _age(
+        self,
+        deployment: state.Deployment,
+        section: sections.Retraining,
+        *,
+        since: float,
+        now: float,
+    ) -> None:
+        """Tell of a model that nobody replaces or challenges any more."""
+        last = deployment.retraining.get("lastRunAt")
+        why = policy.stale(section, since=since, last_run_at=last, now=now)
+        if why is None:
+            self._events.conclusions.resolve_alert(
+                name=policy.STALE,
+                deployment=deployment.name,
+                at=now,
+                resolution="the model is another, or a challenger was trained",
+            )
+            return
+        self._events.conclusions.open_alert(
+            name=policy.STALE,
+            severity="ticket",
+            deployment=deployment.name,
+            at=now,
+            summary=f"{deployment.name}: {why}",
+            description=(
+                "Already done: nothing, the model serves on. Next: `fairway monitor` says why no "
+                "challenger is trained, or what the last came to; without labels none can be "
+                "(`fairway label`); `fairway retrain` trains one now."
+            ),
+        )
 
     def _start(
         self,
