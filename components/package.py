@@ -35,6 +35,5 @@ def package(
         evaluation=Path(evaluation.path) / "evaluation.json",
         out=Path(store or package.path),
     )
-    put = publish.published(settings.platform, folder=Path(record.path))
-    package.metadata.update({"digest": record.digest, "folder": record.path, **put})
+    package.metadata.update(publish.published(settings.platform, record=record))
     return record.path

@@ -128,7 +128,8 @@ def test_every_duration_has_a_pattern_and_a_default_to_be_seen():
     ]
     assert "spec.strategy.bake.duration" in durations
     assert [path for path in durations if "default" not in NODES[path]] == [
-        "spec.strategy.guards[].threshold"
+        "spec.strategy.guards[].threshold",
+        "spec.retraining.mostAge",
     ]
 
 

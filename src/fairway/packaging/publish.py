@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from fairway import addresses, errors
+from fairway import addresses, artifacts, errors
 from fairway.addresses import web
 from fairway.config import sections
 from fairway.packaging import manifest
@@ -44,12 +44,13 @@ def publish(
     return uri
 
 
-def published(platform: sections.Platform, *, folder: Path) -> dict[str, str]:
-    """Return the `address` of the package in the platform's store, nothing where it has none or
-    servers read this machine's folders."""
-    if platform.kind != "kubernetes" or platform.store is None:
-        return {}
-    return {"address": publish(folder, store=platform.store)}
+def published(platform: sections.Platform, *, record: artifacts.Package) -> dict[str, str]:
+    """Put the package in the platform's store, where it has one and servers do not read this
+    machine's folders; return its `digest`, its `folder` here, and its `address` there."""
+    found = {"digest": record.digest, "folder": record.path}
+    if platform.kind == "kubernetes" and platform.store is not None:
+        found["address"] = publish(Path(record.path), store=platform.store)
+    return found
 
 
 def address(store: str, *, digest: str) -> str:
