@@ -9,6 +9,7 @@ A pod's environment is this machine's, mounted: the image of the steps has 6 GB 
 import json
 import re
 import sys
+import sysconfig
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.cluster.cluster import Cluster
 ROOT_URI, MOUNT = "s3://artifacts", "/s3/artifacts"  # as kfp's executor maps the one to the other
 CONDITION = re.compile(r"(!\()?inputs\.parameter_values\['([^']+)'\] == (true|false|'[^']*')\)?")
 USER = 65532
+PYTHON = "/opt/python"  # where a pod has this machine's interpreter: that of root's home is nobody else's
 Json = dict[str, Any]
 
 
@@ -143,10 +145,10 @@ class Driver:
     def _pod(self, name: str, executor: str, asked: str) -> str:
         container = compiled.containers(self.documents[0])[executor]
         told = compiled.kubernetes_of(self.documents, executor)
-        python = str(Path(sys.base_prefix).resolve())
+        packages = sysconfig.get_path("purelib")
         mounts = {
-            "python": (python, python),
-            "environment": (sys.prefix, sys.prefix),
+            "python": (str(Path(sys.base_prefix).resolve()), PYTHON),
+            "environment": (packages, packages),
             "source": (str(places.ROOT / "src"), str(places.ROOT / "src")),
         }
         claims = {f"claim-{i}": one for i, one in enumerate(told.get("pvcMount", ()))}
@@ -159,10 +161,11 @@ class Driver:
             for key in one["keyToEnv"]
         ]
         variables = {
-            "PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
+            "PATH": f"{PYTHON}/bin:/usr/bin:/bin",
+            "LD_LIBRARY_PATH": f"{PYTHON}/lib",
             "HOME": "/tmp",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(places.ROOT / "src"),
+            "PYTHONPATH": f"{places.ROOT / 'src'}:{packages}",
         }
         resources = container["resources"]
         pod = f"{name}-{self.id}"

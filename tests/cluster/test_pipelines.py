@@ -15,7 +15,13 @@ from tests.cluster import driver, places, world
 from tests.cluster.cluster import Cluster
 from tests.packaging import buckets
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(1200),
+    pytest.mark.skip(
+        reason="written, and not seen to its end yet: the steps run, the rest is not known"
+    ),
+]
 NAME, ACCOUNT, PORT = "income", "pipeline-runner", 9200
 
 
