@@ -92,6 +92,13 @@ def test_a_store_that_takes_nothing_is_told_with_the_way(
         publish.publish(Path(made.path), store=store, claims=tmp_path, pause_seconds=0.01)
 
 
+def test_a_bucket_that_is_away_may_come_back(amazon: str, tmp_path: Path) -> None:
+    away = {**buckets.variables(amazon), "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    bucket = s3.Bucket("packages", prefix="away", environment=away)
+    with pytest.raises(errors.Unavailable, match="s3://packages/away/file cannot be read now"):
+        next(bucket.chunks("file"))
+
+
 def test_a_package_that_was_changed_is_not_put_anywhere(made, tmp_path: Path) -> None:
     copy = support.packaged(tmp_path / "other")
     (Path(copy.path) / "golden.json").chmod(0o644)

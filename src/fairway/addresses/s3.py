@@ -72,7 +72,11 @@ class Bucket:
             yield
         except exceptions.ClientError as error:
             raise _refused(error, place, verb=verb) from error
-        except (exceptions.HTTPClientError, exceptions.IncompleteReadError) as error:
+        except (
+            exceptions.HTTPClientError,
+            exceptions.ConnectionError,  # of EndpointConnectionError: nobody listens there
+            exceptions.IncompleteReadError,
+        ) as error:
             raise errors.Unavailable(f"{place} cannot be {verb} now: {error}") from error
         # no credentials, a broken profile, a bucket's name that is none
         except exceptions.BotoCoreError as error:
