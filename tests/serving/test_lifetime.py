@@ -266,7 +266,7 @@ def test_a_missing_package_ends_the_server_with_a_sentence(start, tmp_path):
 def test_a_redacted_feature_that_the_model_has_not_ends_the_server_with_a_sentence(start, model):
     redacting = sections.Serving.model_validate({"events": {"redact": ["agee"]}})
     server = start(model=model.path, serving=redacting)
-    assert server.process.wait(timeout=90) == 1
+    assert server.process.wait(timeout=90) == 2
     assert "serving.events.redact names 'agee', which is no feature" in server.log.read_text()
 
 
