@@ -15,18 +15,14 @@ from typing import Any
 
 import httpx
 import pytest
-from botocore import session
 
-from tests import environments
 from tests.cluster import certificates, stack, world
 from tests.cluster.cluster import Cluster
-from tests.packaging import published
+from tests.packaging import buckets, published
 from tests.serving import support
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
-LOCK = Path(__file__).parent / "s3.lock"
 S3_PORT, REGISTRY_PORT = 9100, 9443
-KEYS = {"access": "AKIAFAIRWAY", "secret": "a-secret-of-the-tests"}
 # A registry, as far as its readers see it: files below /v2, over TLS.
 REGISTRY = """
 import functools, http.server, ssl, sys
@@ -87,25 +83,10 @@ def answers(url: str, *, authority: Path | None = None) -> bool:
 def bucket(node: Cluster, package, tmp_path_factory) -> Iterator[str]:
     """Return the endpoint of an S3 server whose bucket `models` holds the package below `income`; a
     Secret has its keys."""
-    program = str(environments.built(LOCK) / "moto_server")
-    endpoint = f"http://{node.address}:{S3_PORT}"
-    with on_node(
-        node,
-        tmp_path_factory.mktemp("s3") / "log",
-        program,
-        "--host",
-        "0.0.0.0",
-        "--port",
-        str(S3_PORT),
-    ):
-        support.eventually(lambda: answers(endpoint), seconds=60)
-        client = session.Session().create_client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=KEYS["access"],
-            aws_secret_access_key=KEYS["secret"],
-        )
+    within = ("nsenter", "--target", str(node.pid("kubelet")), "--net")
+    log = tmp_path_factory.mktemp("s3") / "log"
+    with buckets.serving(log, host=node.address, port=S3_PORT, within=within) as endpoint:
+        client = buckets.client(endpoint)
         client.create_bucket(Bucket="models")
         for name, content in files(package.path).items():
             client.put_object(Bucket="models", Key=f"income/{name}", Body=content)
@@ -115,7 +96,7 @@ def bucket(node: Cluster, package, tmp_path_factory) -> Iterator[str]:
                 "apiVersion": "v1",
                 "kind": "Secret",
                 "metadata": {"name": "bucket", "namespace": "models"},
-                "stringData": KEYS,
+                "stringData": buckets.KEYS,
             },
         )
         yield endpoint

@@ -1,7 +1,6 @@
 """A real S3 server (moto's), from an environment of its own."""
 
 import contextlib
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -11,6 +10,7 @@ from typing import Any
 
 from tests import environments
 from tests.monitoring import processes
+from tests.serving import support
 
 LOCK = Path(__file__).parents[1] / "cluster" / "s3.lock"
 KEYS = {"access": "AKIAFAIRWAY", "secret": "a-secret-of-the-tests"}
@@ -22,7 +22,7 @@ def serving(
 ) -> Iterator[str]:
     """Give the endpoint of an S3 server without buckets; `within` are words to run it by, such as
     `nsenter`."""
-    program, port = str(environments.built(LOCK) / "moto_server"), port or _free()
+    program, port = str(environments.built(LOCK) / "moto_server"), port or support.free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*within, program, "--host", "0.0.0.0", "--port", str(port)],
@@ -60,12 +60,6 @@ def variables(endpoint: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-
-
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(url: str) -> bool:

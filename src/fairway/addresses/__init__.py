@@ -61,7 +61,7 @@ class Folder:
         try:
             files.write_bytes(place, file.read_bytes())
         except OSError as error:
-            raise errors.PackageError(f"{place} cannot be written: {error.strerror}") from error
+            raise errors.AddressError(f"{place} cannot be written: {error.strerror}") from error
 
 
 def folder(

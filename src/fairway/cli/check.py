@@ -99,11 +99,13 @@ def pipeline(
     silently; exit 1 where something would."""
     from fairway.pipelines import compiled, pitfalls
 
-    config = options.load(path, overrides) if file is None or path.exists() else None
-    documents = _compiled(file) if file is not None else None
-    if documents is None:
-        assert config is not None
+    config: sections.Config | None
+    if file is None:
+        config = options.load(path, overrides)
         documents = compiled.for_training(config)
+    else:
+        config = options.load(path, overrides) if path.exists() else None
+        documents = _compiled(file)
     held = environment or (config.environment if config is not None else "kind")
     found = [*pitfalls.findings(documents, environment=held)]
     if on_cluster or context is not None:

@@ -1,5 +1,6 @@
 """The verbs from data to package: one stage each, and the whole pipeline."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -363,12 +364,8 @@ def _serving(root: Path, name: str) -> Path | None:
     place = options.open_home(root)
     if not place.state.exists():
         return None
-    store = state.Store(place.state)
-    deployment = store.deployment(name)
-    revision = (
-        store.revision(deployment.state.stable) if deployment and deployment.state.stable else None
-    )
-    store.close()
+    with contextlib.closing(state.Store(place.state)) as store:
+        revision = store.serving(name)
     return Path(revision.package) if revision else None
 
 

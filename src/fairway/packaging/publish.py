@@ -26,8 +26,8 @@ def publish(
     """Return the address of the package in the store; one that is there already is left as it is.
 
     The package is verified first, and the manifest is read back afterwards. Raises UsageError for an
-    address that takes no package, PackageError where the store refuses, Unavailable where it does not
-    answer.
+    address that takes no package, AddressError where the store refuses, Unavailable where it does not
+    answer, PackageError for a package that was changed.
     """
     made = manifest.load(folder)
     uri = address(store, digest=made.digest)

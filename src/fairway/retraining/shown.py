@@ -48,7 +48,6 @@ class Shown:
             owner,
             registry=registry,
         )
-
         self.since = prometheus_client.Gauge(
             "fairway_retraining_model_since_timestamp_seconds",
             "Since when the model has been in service.",

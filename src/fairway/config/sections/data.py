@@ -1,6 +1,6 @@
 """The `data` section: where rows come from and how they are divided."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -113,24 +113,26 @@ class Data(Section):
 
     def paths(self) -> Mapping[str, Path]:
         """Return the files that this source names, by their key in the file."""
-        aliases = {name: field.alias or name for name, field in type(self).model_fields.items()}
-        return {aliases[name]: value for name, value in self if isinstance(value, Path)}
+        return {key: value for key, _, value in self._keyed() if isinstance(value, Path)}
 
     def addresses(self) -> Mapping[str, str]:
         """Return the addresses of files elsewhere that this source names, by their key in the file."""
-        aliases = {name: field.alias or name for name, field in type(self).model_fields.items()}
         return {
-            aliases[name]: value
-            for name, value in self
+            key: value
+            for key, _, value in self._keyed()
             if isinstance(value, str) and ADDRESS.match(value)
         }
 
     def brought(self, files: Mapping[str, Path | str]) -> Self:
         """Return the section with these files, by their key in the file, in the place of what it named."""
-        aliases = {name: field.alias or name for name, field in type(self).model_fields.items()}
         return self.model_copy(
-            update={name: files[key] for name, key in aliases.items() if key in files}
+            update={name: files[key] for key, name, _ in self._keyed() if key in files}
         )
+
+    def _keyed(self) -> Iterator[tuple[str, str, Any]]:
+        """Give of each field its key in the file, its name and its value."""
+        for name, value in self:
+            yield type(self).model_fields[name].alias or name, name, value
 
     def moved(self, root: Path) -> Self:
         """Return the section with its relative paths taken from `root`."""

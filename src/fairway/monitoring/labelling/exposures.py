@@ -31,12 +31,7 @@ class Impressions:
 
 def read(store: archive.EventStore, asked: samples.DrawnFrom, chosen: Chosen) -> Impressions:
     """Return what was shown; raises DataError where nothing was, or no item has a name."""
-    found = [one for one in samples.newest(store, asked) if one.labels][::-1]
-    if not found:
-        raise errors.DataError(
-            f"{asked.meant.deployment}: no answer of revision {asked.revision} with logged inputs is "
-            "there: send requests, or name other times"
-        )
+    found = samples.answered(store, asked)[::-1]
     _need(chosen.item, found[-1])
     labels = store.history.labels(
         asked.meant.deployment, [one.request_id for one in found], namespace=asked.namespace

@@ -71,12 +71,7 @@ def draw(
 ) -> LabelSample:
     """Return a sample of about `count` requests without a label; raises DataError where there are
     none."""
-    known = [_answered(one, asked.schema) for one in newest(store, asked) if one.labels]
-    if not known:
-        raise errors.DataError(
-            f"{asked.meant.deployment}: no answer of revision {asked.revision} with logged inputs is "
-            "there: send requests, or name other times"
-        )
+    known = [_answered(one, asked.schema) for one in answered(store, asked)]
     lost = store.history.lost(
         asked.meant.deployment,
         {one.request_id: one.answers for one in known},
@@ -135,6 +130,18 @@ def newest(store: archive.EventStore, asked: DrawnFrom) -> Iterator[answers.Pred
             if prediction.request_id not in seen:
                 seen.add(prediction.request_id)
                 yield prediction
+
+
+def answered(store: archive.EventStore, asked: DrawnFrom) -> list[answers.Prediction]:
+    """Return the newest predictions that have an answer, the newest first; raises DataError where
+    there are none."""
+    found = [one for one in newest(store, asked) if one.labels]
+    if not found:
+        raise errors.DataError(
+            f"{asked.meant.deployment}: no answer of revision {asked.revision} with logged inputs is "
+            "there: send requests, or name other times"
+        )
+    return found
 
 
 def _answered(prediction: answers.Prediction, schema: Schema) -> AnsweredRequest:

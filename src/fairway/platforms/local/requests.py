@@ -245,12 +245,8 @@ def _send(home: Home, kind: str, items: Sequence[dict[str, Any]], *, now: float)
 
 
 def _package(home: Home, name: str) -> manifest.Manifest:
-    store = state.Store(home.state)
-    deployment = store.deployment(name)
-    revision = (
-        store.revision(deployment.state.stable) if deployment and deployment.state.stable else None
-    )
-    store.close()
+    with contextlib.closing(state.Store(home.state)) as store:
+        revision = store.serving(name)
     if revision is None:
         raise errors.UsageError(f"nothing serves as {name} yet: see `fairway status`")
     return manifest.load(Path(revision.package))

@@ -9,7 +9,6 @@ from pathlib import Path
 from fairway import errors
 from fairway.config import sections
 from fairway.control.ports import Answered, Asked, Deployed, End, Ended, InService, Json, Tell
-from fairway.packaging import manifest
 from fairway.platforms.local import client, state
 from fairway.platforms.local.home import Home
 from fairway.rollout import states
@@ -66,14 +65,10 @@ class LocalPlatform:
         if not self._home.state.exists():
             return None
         with self._store() as kept:
-            found = kept.deployment(name)
-            serves = kept.revision(found.state.stable) if found and found.state.stable else None
+            serves = kept.serving(name)
         if serves is None:
             return None
-        return InService(
-            address=f"file://{Path(serves.package).absolute()}",
-            digest=manifest.read(Path(serves.package)).digest,
-        )
+        return InService(address=f"file://{Path(serves.package).absolute()}", digest=serves.digest)
 
     def follow(
         self,

@@ -212,6 +212,12 @@ class Store:
             row = self._db.execute("SELECT * FROM revisions WHERE revision=?", (name,)).fetchone()
         return _revision(row) if row else None
 
+    def serving(self, name: str) -> LocalRevision | None:
+        """Return the revision in service as `name`, None where nothing is."""
+        deployment = self.deployment(name)
+        stable = deployment.state.stable if deployment is not None else None
+        return self.revision(stable) if stable is not None else None
+
     def revisions(self, deployment: str) -> list[LocalRevision]:
         with self._translated():
             rows = self._db.execute(
