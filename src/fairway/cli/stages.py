@@ -23,7 +23,8 @@ def prepare(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> No
 
     config = options.load(path, overrides)
     work = _work(root, config.name)
-    importing.bring(config.data, out=work / "rows")
+    if config.data.addresses():
+        importing.bring(config.data, out=work / "rows")
     section = importing.brought(config.data, folder=work / "rows")
     record = stage.prepare(section, out=work / "dataset")
     for warning in record.warnings:
