@@ -85,7 +85,7 @@ def test_an_override_may_hold_a_list_a_duration_or_a_map(write):
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.integers(1, 10_000), st.integers(1, 10_000))
 def test_the_override_wins_whatever_the_file_says(write, in_file, overridden):
@@ -182,7 +182,7 @@ WRITTEN = st.text(st.sampled_from("${}\\abc.:?"), max_size=8) | st.sampled_from(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(WRITTEN, WRITTEN)
 def test_a_name_is_what_is_written_and_never_another_keys_value(write, target, column):
@@ -366,7 +366,7 @@ def answer(path: Path, **keywords) -> sections.Config | str:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(KEYS, ANYTHING)
 def test_whatever_a_key_holds_the_answer_is_a_configuration_or_one_sentence(write, key, value):
@@ -381,7 +381,7 @@ def test_whatever_a_key_holds_the_answer_is_a_configuration_or_one_sentence(writ
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(KEYS | LINES, LINES | ANYTHING.map(yaml.safe_dump))
 @example("[", "")

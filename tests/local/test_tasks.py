@@ -104,10 +104,6 @@ def income() -> pd.DataFrame:
     return pd.read_csv(made.SHARED / "adult.data", skipinitialspace=True, nrows=4000)
 
 
-def electricity() -> pd.DataFrame:
-    return pd.read_csv(made.SHARED / "elec.csv", nrows=6000)
-
-
 STORIES = {
     "adult": Story(
         income,
@@ -116,15 +112,6 @@ STORIES = {
         lambda answer: answer in ("<=50K", ">50K"),
         lambda rows: rows.income.tolist(),
         lambda rows: {"income": rows.income.map({"<=50K": ">50K", ">50K": "<=50K"})},
-        init_says="classes to tell apart",
-    ),
-    "elec": Story(
-        electricity,
-        ("--target", "class"),
-        "classification",
-        lambda answer: answer in ("0", "1"),
-        lambda rows: rows["class"].astype(str).tolist(),
-        lambda rows: {"class": 1 - rows["class"]},
         init_says="classes to tell apart",
     ),
     "diabetes": Story(

@@ -202,11 +202,7 @@ def test_a_number_is_learnt_in_its_own_unit_with_an_interval(tmp_path):
 
 def test_each_label_has_trees_of_its_own_in_one_graph(tmp_path):
     frame = made.table(900).drop(columns="label")
-    young, york = frame["age"] < 40, frame["town"] == "York"
-    frame["label"] = [
-        ";".join(n for n, has in (("young", y), ("york", t)) if has) or "none"
-        for y, t in zip(young, york, strict=True)
-    ]
+    frame["label"] = labels_of(frame)
     dataset = prepared(tmp_path, frame, task="multilabel")
     told = []
     record = fit.fit(training(), dataset=dataset, out=tmp_path / "out", progress=told.append)
@@ -237,3 +233,49 @@ def test_rows_of_a_group_are_ranked(tmp_path):
 
 def output(data: splits.Splits) -> str:
     return tasks.of(data.schema).output
+
+
+def classes_of(frame: pd.DataFrame) -> pd.Series:
+    return pd.Series(np.where(frame["age"] > 45, frame["town"], "none"))
+
+
+def labels_of(frame: pd.DataFrame) -> list[str]:
+    young, york = frame["age"] < 40, frame["town"] == "York"
+    return [
+        ";".join(n for n, has in (("young", y), ("york", t)) if has) or "none"
+        for y, t in zip(young, york, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "target"),
+    [
+        ("classification", lambda frame: np.where(frame["age"] > 45, "old", "young")),
+        ("classification", classes_of),
+        ("multilabel", labels_of),
+        ("regression", lambda frame: frame["age"] * 1000 + frame["pay"].fillna(0)),
+    ],
+    ids=["two", "several", "multilabel", "regression"],
+)
+def test_trees_of_all_rows_answer_beside_those_of_the_newest(task, target, tmp_path):
+    frame = made.table(900).drop(columns="label")
+    frame["label"] = target(frame)
+    section: dict = {"task": task}
+    frame[300:].to_parquet(tmp_path / "new.parquet")
+    section |= {"extra": (tmp_path / "new.parquet",), "held_out": 60, "sliding": True}
+    dataset = prepared(tmp_path, frame[:300], **section)
+    data = splits.load(dataset)
+    assert len(data.older) == 600 - 60  # new rows come, and the source's go to their place
+    found = {}
+    for older in (True, False):
+        record = fit.fit(
+            training(olderRows=older, minLeafRows=5), dataset=dataset, out=tmp_path / str(older)
+        )
+        assert record.onnx_max_difference < 1e-5 * max(1, np.abs(data.validation.target).max())
+        found[older] = graph.run(
+            tmp_path / str(older) / "model.onnx",
+            data.older.inputs(),
+            output=output(data),
+            width=tasks.of(data.schema).width(data.schema),
+        )
+    assert not np.array_equal(found[True], found[False])

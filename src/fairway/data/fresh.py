@@ -5,7 +5,7 @@ split `recent`: what the world looks like now, beside the test split, which stay
 
 As retraining asks for it (`data.heldOut`) the newest are the test split, in place of the source's,
 and no row that equals one of them is learnt from; the others join training and validation. With
-`data.sliding` they take the place of the oldest rows there.
+`data.sliding` they take the place of the oldest rows there, which are kept apart as split `older`.
 """
 
 from collections.abc import Mapping
@@ -76,7 +76,7 @@ def join(
             )
     if section.sliding:
         for name, most in learnt.items():
-            content[name] = _newest(content[name], most)
+            _slide(content, name, most)
     return tuple(sentences)
 
 
@@ -159,9 +159,12 @@ def _renew(
 
 
 def _join(content: Content, name: str, rows: Fresh) -> None:
-    if not len(rows):
+    _put(content, name, _written(rows))
+
+
+def _put(content: Content, name: str, new: tuple[Raw, list[Any], NDArray[np.int64]]) -> None:
+    if not new[1]:
         return
-    new = _written(rows)
     if name in content:
         old = content[name]
         joined = {key: np.concatenate([old[0][key], new[0][key]]) for key in new[0]}
@@ -169,15 +172,16 @@ def _join(content: Content, name: str, rows: Fresh) -> None:
     content[name] = new
 
 
+def _slide(content: Content, name: str, most: int) -> None:
+    """Keep the last rows, those of the source being first, in its order; the others are `older`."""
+    rows = content[name]
+    count = len(rows[1])
+    content[name] = _chosen(rows, np.arange(max(count - most, 0), count))
+    _put(content, splits.OLDER, _chosen(rows, np.arange(max(count - most, 0))))
+
+
 def _written(rows: Fresh) -> tuple[Raw, list[Any], NDArray[np.int64]]:
     return rows.raw, rows.labels, np.full(len(rows), splits.NEW, dtype=np.int64)
-
-
-def _newest(
-    rows: tuple[Raw, list[Any], NDArray[np.int64]], most: int
-) -> tuple[Raw, list[Any], NDArray[np.int64]]:
-    """Return the last rows: those of the source come first, in its order."""
-    return _chosen(rows, np.arange(len(rows[1]))[-most:])
 
 
 def _chosen(

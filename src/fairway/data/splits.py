@@ -16,6 +16,7 @@ from fairway.model import preprocessing, tasks
 from fairway.model.schema import Feature, Schema
 
 ROW = "__row__"
+OLDER = "older"
 NEW = -1  # in place of a row number: newly labelled, not of the source
 
 
@@ -42,6 +43,19 @@ class Split:
             if layout == "flat"
             else preprocessing.beside(named)
         }
+
+    def after(self, other: "Split") -> "Split":
+        """Return the other's rows and then these."""
+        return Split(
+            {
+                name: np.concatenate([other.columns[name], self.columns[name]])
+                for name in self.columns
+            },
+            [*other.labels, *self.labels],
+            np.concatenate([other.target, self.target]),
+            np.concatenate([other.rows, self.rows]),
+            self.preprocessor,
+        )
 
     def __len__(self) -> int:
         return len(self.target)
@@ -70,7 +84,15 @@ class Splits:
     @cached_property
     def recent(self) -> Split | None:
         """Newly labelled rows that were kept for evaluation, where there are any."""
-        return self._read("recent") if (self.path / "recent.parquet").exists() else None
+        return self._optional("recent")
+
+    @cached_property
+    def older(self) -> Split | None:
+        """What `data.sliding` took out of training and validation, where it did."""
+        return self._optional(OLDER)
+
+    def _optional(self, name: str) -> Split | None:
+        return self._read(name) if (self.path / f"{name}.parquet").exists() else None
 
     def _read(self, name: str) -> Split:
         raw, labels, rows = read(self.path / f"{name}.parquet", schema=self.schema)

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from scipy import special
 
 from fairway.model.graph import FLAT
 
@@ -80,6 +81,21 @@ def graph(forest: Forest, *, columns: int, output: str) -> Any:
     )
     opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS]
     return helper.make_model(body, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def answers(forest: Forest, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what the graph makes of sums (a row each, a column for each sum), in float64."""
+    if forest.link == "softmax":
+        made: NDArray[np.float64] = special.softmax(sums, axis=1)
+        return made
+    if forest.link == "exp":
+        return np.exp(sums)
+    if forest.link == "identity":
+        return sums
+    scaled = forest.factor * sums
+    return np.asarray(
+        special.expit(np.hstack([-scaled, scaled]) if forest.link == "pair" else scaled)
+    )
 
 
 def below(splits: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -35,16 +35,19 @@ def fit(section: BoostingTraining, *, run: base.Run) -> export.Made:
     histories: list[list[Row]] = [[] for _ in told]
     watched = run.progress if len(told) == 1 else None
     boosters = [
-        _boosted(section, boosted, data=data, watch=_watched(history, boosted, watched))
+        _boosted(
+            section, boosted, data=data, train=data.train, watch=_watched(history, boosted, watched)
+        )
         for boosted, history in zip(told, histories, strict=True)
     ]
+    lasting = _lasting(section, data) if section.older_rows else []
     history = _joined(histories)
     for row in () if watched is not None else history:
         _tell(row, run.progress)
     steps = data.preprocessor
     return export.Made(
         export.Estimator(
-            lightgbm_trees.together(boosters, output=task.output),
+            lightgbm_trees.together(boosters, lasting, output=task.output),
             data.validation.inputs("columns")[graph.FLAT],
             data.schema,
             steps.columns("columns"),
@@ -81,27 +84,43 @@ def parameters(section: BoostingTraining, boosted: losses.Boosted) -> dict[str, 
     }
 
 
+def _lasting(section: BoostingTraining, data: splits.Splits) -> list[Any]:
+    """Return the boosters of all rows, none where no older ones were put aside."""
+    if data.older is None:
+        return []
+    train = data.train.after(data.older)
+    return [
+        _boosted(section, boosted, data=data, train=train, watch=_watched([], boosted, None))
+        for boosted in losses.of(data.schema).boosted(train.target, data.validation.target)
+    ]
+
+
 def _boosted(
-    section: BoostingTraining, boosted: losses.Boosted, *, data: splits.Splits, watch: Watch
+    section: BoostingTraining,
+    boosted: losses.Boosted,
+    *,
+    data: splits.Splits,
+    train: splits.Split,
+    watch: Watch,
 ) -> Any:
     lightgbm = lightgbm_trees.library()
-    train = lightgbm.Dataset(
-        data.train.inputs("columns")[graph.FLAT],
+    learnt = lightgbm.Dataset(
+        train.inputs("columns")[graph.FLAT],
         label=boosted.label,
         weight=boosted.weights if section.class_weights == "balanced" else None,
         categorical_feature=_categories(data),
         params={"verbosity": -1},
     )
-    held_out = train.create_valid(
+    held_out = learnt.create_valid(
         data.validation.inputs("columns")[graph.FLAT], label=boosted.held_out
     )
     early = lightgbm.early_stopping(section.patience, first_metric_only=True, verbose=False)
     try:
         return lightgbm.train(
             parameters(section, boosted),
-            train,
+            learnt,
             num_boost_round=section.rounds,
-            valid_sets=[train, held_out],
+            valid_sets=[learnt, held_out],
             valid_names=[TRAIN, HELD_OUT],
             callbacks=[watch, early],
         )

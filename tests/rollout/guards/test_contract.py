@@ -24,6 +24,7 @@ from tests import strangers
 from tests.operator import examples
 
 NAME, WEIGHT, UNITS = "mine", 0.3, 200  # of a look
+DRAWS = 120
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def test_what_is_no_harm_earns_a_bet_nothing_in_expectation(name):
     example = EXAMPLES[name]
     worth = [
         math.exp(learnt(example, example.even, looks=3, seed=seed).bets[key_of(example)].harm.log_e)
-        for seed in range(300)
+        for seed in range(DRAWS)
     ]
     assert np.mean(worth) <= 1 + 3 * np.std(worth) / math.sqrt(len(worth))
 
@@ -168,7 +169,7 @@ def test_what_must_not_pass_earns_the_certificate_nothing_in_expectation(name):
     assert example.limit is not None
     certificates = [
         learnt(example, example.limit, looks=3, seed=seed).own(NAME).certificate
-        for seed in range(300)
+        for seed in range(DRAWS)
     ]
     worth = [math.exp(certificate.log_e) for certificate in certificates if certificate is not None]
     assert len(worth) == len(certificates)

@@ -73,30 +73,48 @@ def convert(model: Any, *, output: str) -> converters.Converted:
     )
 
 
-def together(boosters: Sequence[Any], *, output: str) -> converters.Converted:
+def together(
+    boosters: Sequence[Any], lasting: Sequence[Any] = (), *, output: str
+) -> converters.Converted:
     """Return boosters of which each gives one probability as one graph that gives them side by
-    side; one as itself."""
-    if len(boosters) == 1:
+    side; one as itself. Where there are `lasting` ones, one for each, the mean of the two scores
+    answers."""
+    if len(boosters) == 1 and not lasting:
         return convert(boosters[0], output=output)
-    forests = [read(booster.dump_model()) for booster in boosters]
+    halves = [[read(one.dump_model()) for one in half] for half in (boosters, lasting) if half]
+    first = halves[0][0]
+    apart = len(boosters) > 1
     trees = [
-        dataclasses.replace(tree, target=place)
-        for place, one in enumerate(forests)
+        dataclasses.replace(
+            tree, target=place if apart else tree.target, values=tree.values / len(halves)
+        )
+        for half in halves
+        for place, one in enumerate(half)
         for tree in one.trees
     ]
     made = forest.Forest(
-        trees=trees, base=[0.0] * len(boosters), link="sigmoid", factor=forests[0].factor
+        trees=trees,
+        base=[0.0] * len(boosters) if apart else first.base,
+        link="sigmoid" if apart else first.link,
+        factor=first.factor,
     )
     columns = boosters[0].num_feature()
     return converters.Converted(
         what=SENTENCE,
         proto=forest.graph(made, columns=columns, output=output),
         columns=columns,
-        answer=lambda rows: np.column_stack(
-            [booster.predict(rows, num_threads=1) for booster in boosters]
+        answer=lambda rows: forest.answers(
+            made, np.mean([_scores(half, rows) for half in (boosters, lasting) if half], axis=0)
         ),
         takes_missing=True,
         names=tuple(boosters[0].feature_name()),
+    )
+
+
+def _scores(boosters: Sequence[Any], rows: converters.Array) -> converters.Array:
+    """Return the sums of the leaves, a column for each answer."""
+    return np.column_stack(
+        [booster.predict(rows, num_threads=1, raw_score=True) for booster in boosters]
     )
 
 
