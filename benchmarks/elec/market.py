@@ -25,7 +25,12 @@ from fairway.training import fit
 HALF_HOUR = 1800.0
 DAY = 48  # rows
 FIRST = 84 * DAY  # rows that the first model is made from: twelve weeks
-BATCH, DELAY = 7 * DAY, DAY  # rows that are answered between two looks; until labels are known
+BATCH, DELAY = DAY, DAY  # rows that are answered between two looks; until labels are known
+WEEK = 7 * DAY * HALF_HOUR  # seconds
+RUNS = 25  # that may be spent in the 860 days
+# What a user of this stream would set: a third of LightGBM's own leaves for twelve weeks of rows,
+# and nine in ten of the runs by the calendar, the others for losses that rise.
+SETTINGS = ("training.family=boosting", "training.leaves=12", "retraining.refresh=38d")
 TARGET, ORDER = "class", "row"
 
 Due = Callable[["Loop", float], bool]
@@ -37,7 +42,6 @@ class Loop:
 
     frame: pd.DataFrame
     folder: Path
-    section: sections.Retraining = field(default_factory=sections.Retraining)
     runs: int = 0
     deployed: int = 0
     fruitless: int = 0
@@ -58,9 +62,10 @@ class Loop:
                 f"data.ignore=[{ORDER}]",
                 "data.split.method=time",
                 f"data.split.column={ORDER}",
-                "training.family=boosting",
+                *SETTINGS,
             ],
         )
+        self.section = self.config.retraining
         self.losses: NDArray[np.float64] = np.full(len(self.frame), np.nan)
         self.known = self.since = FIRST
         made = self.train(self.config, champion=None)
@@ -174,8 +179,8 @@ def never(loop: Loop, now: float) -> bool:
     return False
 
 
-def always(loop: Loop, now: float) -> bool:
-    return True
+def weekly(loop: Loop, now: float) -> bool:
+    return loop.last_run_at is None or now - loop.last_run_at >= WEEK
 
 
 def ours(loop: Loop, now: float) -> bool:

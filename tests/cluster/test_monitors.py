@@ -1,7 +1,10 @@
 """A real prometheus-operator and a Prometheus that follows monitors: the series of operator,
 collector and every model arrive, with their labels."""
 
+import base64
+import gzip
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +23,7 @@ pytestmark = [
 ]  # the first run builds what it installs
 
 NAME = "watched"
+HOOK = "monitoring.alertmanager.receivers.ticket.webhookConfigs[0].url=http://tickets.example.com"
 VALUES = yaml.safe_load((places.ROOT / "helm" / "fairway" / "values.yaml").read_text())[
     "monitoring"
 ]
@@ -33,7 +37,9 @@ def prometheus(fairway: Cluster) -> Iterator[httpx.Client]:
         pytest.skip("only the harness's own cluster has prometheus-operator's images")
     stack.install_monitors(fairway)
     wanted = [f"monitoring.{name}=true" for name in ("serviceMonitors", "rules") if name in VALUES]
-    stack.install_fairway(fairway, *wanted, "monitoring.interval=2s")
+    stack.install_fairway(
+        fairway, *wanted, "monitoring.interval=2s", "monitoring.alertmanager.enabled=true", HOOK
+    )
     with httpx.Client(
         base_url=f"{stack.prometheus_url(fairway, app='monitored')}/api/v1", timeout=10
     ) as client:
@@ -121,3 +127,36 @@ def test_the_charts_rules_are_loaded(fairway, prometheus):
     ):
         assert time.monotonic() < deadline, f"of the groups {wanted} only {loaded} are loaded"
         time.sleep(0.5)
+
+
+def test_the_operator_routes_what_the_chart_says(fairway, prometheus, tmp_path):
+    """The operator leaves out a configuration that it cannot use, and says so in its log alone."""
+    config, written = (
+        tmp_path / "alertmanager.yaml",
+        ("get", "secret", "alertmanager-routed-generated"),
+    )
+    deadline = time.monotonic() + 60
+    while True:
+        found = fairway.kubectl(
+            "--namespace=monitoring", *written, "--ignore-not-found", "--output=json"
+        ).stdout
+        packed = json.loads(found or "{}").get("data", {}).get("alertmanager.yaml.gz", "")
+        config.write_bytes(gzip.decompress(base64.b64decode(packed)) if packed else b"")
+        if b"fairway-ticket" in config.read_bytes():
+            break
+        assert time.monotonic() < deadline, config.read_text()
+        time.sleep(0.5)
+    routed = yaml.safe_load(config.read_text())
+    ours = "fairway-system/fairway/fairway-"
+    assert {f"{ours}{name}" for name in ("ticket", "page", "retraining")} < {
+        one["name"] for one in routed["receivers"]
+    }
+    for labels, receivers in (
+        (("alertname=DriftTicket", "severity=ticket"), f"{ours}ticket"),
+        (("alertname=ServingDown", "severity=page"), f"{ours}page"),
+        (("alertname=RealisedQualityBurn", "severity=page"), f"{ours}retraining,{ours}page"),
+        (("alertname=Another",), "null"),
+    ):
+        asked = ["amtool", "config", "routes", "test", f"--config.file={config}", *labels]
+        done = subprocess.run(asked, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == receivers, labels

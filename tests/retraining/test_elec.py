@@ -8,7 +8,6 @@ import pytest
 
 from benchmarks.elec import __main__ as bench
 from benchmarks.elec import market
-from fairway.config import sections
 
 
 def turning(rows: int, *, at: int) -> pd.DataFrame:
@@ -31,9 +30,7 @@ def test_the_policy_recovers_from_a_world_that_turned_with_few_runs(
 ) -> None:
     monkeypatch.setattr(market, "FIRST", 1000)
     frame = turning(5000, at=2000)
-    still, moving = (
-        market.Loop(frame, tmp_path / name, section=sections.Retraining()) for name in "ab"
-    )
+    still, moving = (market.Loop(frame, tmp_path / name) for name in "ab")
     assert still.play(market.never) < 0.45
     assert moving.play(market.ours) > 0.6
     assert moving.losses[-1000:].mean() < 0.25

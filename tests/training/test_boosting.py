@@ -253,11 +253,12 @@ def labels_of(frame: pd.DataFrame) -> list[str]:
         ("classification", lambda frame: np.where(frame["age"] > 45, "old", "young")),
         ("classification", classes_of),
         ("multilabel", labels_of),
+        ("classification", lambda frame: [*"abc"] * 240 + [*"ab"] * 90),
         ("regression", lambda frame: frame["age"] * 1000 + frame["pay"].fillna(0)),
     ],
-    ids=["two", "several", "multilabel", "regression"],
+    ids=["two", "several", "multilabel", "a class that goes", "regression"],
 )
-def test_trees_of_all_rows_answer_beside_those_of_the_newest(task, target, tmp_path):
+def test_trees_of_all_rows_and_of_the_newest_half_answer_beside_the_newest(task, target, tmp_path):
     frame = made.table(900).drop(columns="label")
     frame["label"] = target(frame)
     section: dict = {"task": task}

@@ -44,6 +44,16 @@ class Split:
             else preprocessing.beside(named)
         }
 
+    def at(self, places: NDArray[np.int64]) -> "Split":
+        """Return the rows at these places."""
+        return Split(
+            {name: values[places] for name, values in self.columns.items()},
+            [self.labels[place] for place in places],
+            self.target[places],
+            self.rows[places],
+            self.preprocessor,
+        )
+
     def after(self, other: "Split") -> "Split":
         """Return the other's rows and then these."""
         return Split(

@@ -40,14 +40,13 @@ def fit(section: BoostingTraining, *, run: base.Run) -> export.Made:
         )
         for boosted, history in zip(told, histories, strict=True)
     ]
-    lasting = _lasting(section, data) if section.older_rows else []
     history = _joined(histories)
     for row in () if watched is not None else history:
         _tell(row, run.progress)
     steps = data.preprocessor
     return export.Made(
         export.Estimator(
-            lightgbm_trees.together(boosters, lasting, output=task.output),
+            lightgbm_trees.together([boosters, *_others(section, data)], output=task.output),
             data.validation.inputs("columns")[graph.FLAT],
             data.schema,
             steps.columns("columns"),
@@ -84,14 +83,19 @@ def parameters(section: BoostingTraining, boosted: losses.Boosted) -> dict[str, 
     }
 
 
-def _lasting(section: BoostingTraining, data: splits.Splits) -> list[Any]:
-    """Return the boosters of all rows, none where no older ones were put aside."""
-    if data.older is None:
+def _others(section: BoostingTraining, data: splits.Splits) -> list[list[Any]]:
+    """Return the boosters of all rows and of the newest half, where that shows every class; none
+    where no older rows were put aside."""
+    if data.older is None or not section.older_rows:
         return []
-    train = data.train.after(data.older)
+    newest = data.train.at(np.arange(len(data.train) // 2, len(data.train)))
+    absent = tasks.of(data.schema).lacking(newest.target, data.schema)
     return [
-        _boosted(section, boosted, data=data, train=train, watch=_watched([], boosted, None))
-        for boosted in losses.of(data.schema).boosted(train.target, data.validation.target)
+        [
+            _boosted(section, boosted, data=data, train=train, watch=_watched([], boosted, None))
+            for boosted in losses.of(data.schema).boosted(train.target, data.validation.target)
+        ]
+        for train in (data.train.after(data.older), *(() if absent else (newest,)))
     ]
 
 

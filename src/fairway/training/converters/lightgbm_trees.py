@@ -73,41 +73,37 @@ def convert(model: Any, *, output: str) -> converters.Converted:
     )
 
 
-def together(
-    boosters: Sequence[Any], lasting: Sequence[Any] = (), *, output: str
-) -> converters.Converted:
-    """Return boosters of which each gives one probability as one graph that gives them side by
-    side; one as itself. Where there are `lasting` ones, one for each, the mean of the two scores
-    answers."""
-    if len(boosters) == 1 and not lasting:
-        return convert(boosters[0], output=output)
-    halves = [[read(one.dump_model()) for one in half] for half in (boosters, lasting) if half]
-    first = halves[0][0]
-    apart = len(boosters) > 1
-    trees = [
-        dataclasses.replace(
-            tree, target=place if apart else tree.target, values=tree.values / len(halves)
-        )
-        for half in halves
-        for place, one in enumerate(half)
-        for tree in one.trees
-    ]
+def together(models: Sequence[Sequence[Any]], *, output: str) -> converters.Converted:
+    """Return models as one graph whose answers are those of the mean of their scores. A model is a
+    booster, or several of which each gives one probability, side by side."""
+    first = models[0]
+    if len(models) == len(first) == 1:
+        return convert(first[0], output=output)
+    forests = [[read(booster.dump_model()) for booster in model] for model in models]
+    apart = len(first) > 1
     made = forest.Forest(
-        trees=trees,
-        base=[0.0] * len(boosters) if apart else first.base,
-        link="sigmoid" if apart else first.link,
-        factor=first.factor,
+        trees=[
+            dataclasses.replace(
+                tree, target=place if apart else tree.target, values=tree.values / len(models)
+            )
+            for model in forests
+            for place, one in enumerate(model)
+            for tree in one.trees
+        ],
+        base=[0.0] * len(first) if apart else forests[0][0].base,
+        link="sigmoid" if apart else forests[0][0].link,
+        factor=forests[0][0].factor,
     )
-    columns = boosters[0].num_feature()
+    columns = first[0].num_feature()
     return converters.Converted(
         what=SENTENCE,
         proto=forest.graph(made, columns=columns, output=output),
         columns=columns,
         answer=lambda rows: forest.answers(
-            made, np.mean([_scores(half, rows) for half in (boosters, lasting) if half], axis=0)
+            made, np.mean([_scores(model, rows) for model in models], axis=0)
         ),
         takes_missing=True,
-        names=tuple(boosters[0].feature_name()),
+        names=tuple(first[0].feature_name()),
     )
 
 
