@@ -128,7 +128,7 @@ class Measures:
         count = len(next(iter(columns.values()))) // size
         sums, counts = (np.zeros((count, len(self.parts))) for _ in range(2))
         squares = np.zeros(len(self.parts))
-        step = max(MOST_NUMBERS // (len(self.parts) * size), 1)
+        step = self.at_once(size) // size
         for first in range(0, count, step):
             last = min(first + step, count)
             chosen = slice(first * size, last * size)
@@ -143,6 +143,10 @@ class Measures:
             counts[first:last] = known.reshape(shape).sum(axis=1)
             squares += np.einsum("ij,ij->j", rows, rows)
         return Blocks(size=size, sums=sums, counts=counts, squares=squares)
+
+    def at_once(self, size: int) -> int:
+        """Return how many rows of whole blocks of `size` rows are measured at a time."""
+        return max(MOST_NUMBERS // (len(self.parts) * size), 1) * size
 
     def standardised(self, columns: base.Arrays, *, own: bool = False) -> Rows:
         """Return the traits of each row of all columns, bounded, in standard deviations of the
