@@ -92,7 +92,7 @@ def _parts(
         with pd.read_csv(
             path,
             sep=separator,
-            usecols=columns,
+            usecols=None if columns is None else list(columns),
             chunksize=rows,
             dtype=str,
             na_filter=False,

@@ -5,6 +5,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -123,14 +124,13 @@ def _looks(
     in which they are full."""
     found = []
     for size in watched.sizes:
-        means = blocks.means(size=size)
-        if not len(means):
-            continue
         middles = yardstick.middles(at, size=size)
-        scores = watched.scores(means, size=size, at=middles[: len(means)]).tolist()
-        found += [
-            ((place + 1) * size, size, scores[place], means[place]) for place in range(len(means))
-        ]
+        for first, means in blocks.means_in_parts(size=size):
+            scores = watched.scores(means, size=size, at=middles[first : first + len(means)])
+            found += [
+                ((place + 1) * size, size, score, mean)
+                for place, score, mean in zip(count(first), scores.tolist(), means, strict=False)
+            ]
     return sorted(found, key=lambda look: (look[0], look[1]))
 
 

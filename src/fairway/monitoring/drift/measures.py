@@ -6,7 +6,7 @@ mean discrepancy of a Gaussian kernel).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -84,6 +84,15 @@ class Blocks:
             for values in (self.sums, self.counts)
         )
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+    def means_in_parts(self, *, size: int) -> Iterator[tuple[int, Rows]]:
+        """Give the same some windows at a time, with the place of the first of them."""
+        each = size // self.size
+        step = max(MOST_NUMBERS // (each * self.sums.shape[1]), 1)
+        for first in range(0, len(self.sums) // each, step):
+            chosen = slice(first * each, (first + step) * each)
+            part = replace(self, sums=self.sums[chosen], counts=self.counts[chosen])
+            yield first, part.means(size=size)
 
     @property
     def rows(self) -> int:
