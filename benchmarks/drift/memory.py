@@ -3,21 +3,24 @@ beside one that only imports the same modules.
 
     python -m benchmarks.drift.memory KIND --folder FOLDER [--engine ENGINE] [--features N] [--windows N]
 
-is such a process: it prints its peak in MiB. Some of what is served is what no model expects: the ends
-of the floats, missing values, words of 2 MB.
+is such a process: it prints its peak in MiB. `watch` is the monitor, `replay` the same rows as a CSV file that
+`fairway monitor replay` plays. Some of what is served is what no model expects: the ends of the floats,
+missing values, words of 2 MB.
 """
 
 import argparse
+import csv
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fairway.cli import monitor
 from fairway.config import sections
 from fairway.model.schema import Feature, Schema
 from fairway.monitoring import detectors, exporter, keeper, looks, references
@@ -26,7 +29,7 @@ from fairway.monitoring.watched import Described, Watched
 
 MOST = 512  # MiB of one process
 FEATURES, WINDOWS = 500, 1_000  # windows of the smallest scale
-KINDS = ("imports", "watch")
+KINDS = ("imports", "watch", "replay")
 WORDS = ("de", "fr", "pl")
 CODES = 10  # of the features that are words: one in ten
 LARGEST = 1.7976931348623157e308
@@ -59,6 +62,15 @@ def rows(features: int, *, windows: int) -> Iterator[dict[str, list[Any]]]:
         }
 
 
+def odd_rows(features: int, *, windows: int) -> Iterator[dict[str, list[Any]]]:
+    """Give the same with what no model expects among it."""
+    for number, columns in enumerate(rows(features, windows=windows)):
+        columns["f1"][0], columns["f2"][0], columns["f3"][0] = LARGEST, -LARGEST, None
+        if number % LONG_EVERY == 0:
+            columns["f0"][0] = LONG
+        yield columns
+
+
 # -- in the process ----------------------------------------------------------------------------
 
 
@@ -85,15 +97,30 @@ def watched(folder: Path, *, engine: str, features: int, windows: int) -> None:
     section = sections.Monitoring.model_validate({"engine": engine, "learn": learn})
     wide = Watched(deployment="wide", namespace="default", revision="r", section=section)
     tested = 0
-    for number, columns in enumerate(rows(features, windows=windows)):
-        columns["f1"][0], columns["f2"][0], columns["f3"][0] = LARGEST, -LARGEST, None
-        if number % LONG_EVERY == 0:
-            columns["f0"][0] = LONG
+    for number, columns in enumerate(odd_rows(features, windows=windows)):
         events.add(_events(columns, first=number * WINDOW))
         tested += rounds.look([wide], fleet=1, now=START + (number + 1) * WINDOW * ROW_SECONDS)
         if rounds.failures:
             raise rounds.failures[wide]
     print(tested)
+
+
+def replayed(folder: Path, *, features: int, windows: int) -> None:
+    """Write the rows and a reference as files, and play them as the command does."""
+    played, reference = folder / "rows.csv", folder / "reference.csv"
+    _write(played, odd_rows(features, windows=windows))
+    _write(reference, rows(features, windows=REFERENCE // WINDOW))
+    arguments = [str(played), "--reference", str(reference), "--output", "json"]
+    monitor.replay.main(arguments, standalone_mode=False)
+
+
+def _write(path: Path, parts: Iterable[dict[str, list[Any]]]) -> None:
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        for number, columns in enumerate(parts):
+            if not number:
+                table.writerow(columns)
+            table.writerows(zip(*columns.values(), strict=True))
 
 
 def _events(columns: dict[str, list[Any]], *, first: int) -> list[dict[str, Any]]:
@@ -139,6 +166,8 @@ def main() -> None:
     detectors.load(asked.engine, p_value=keeper.P_VALUE, schema=Schema(target="", features=()))
     if asked.kind == "watch":
         watched(asked.folder, engine=asked.engine, features=asked.features, windows=asked.windows)
+    elif asked.kind == "replay":
+        replayed(asked.folder, features=asked.features, windows=asked.windows)
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     told = dict(line.split(":", 1) for line in lines)
     print(int(told["VmHWM"].split()[0]) >> 10)

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from fairway import errors
-from fairway.data import sources
+from fairway.data import frames, sources
+from fairway.data.sources import base
+from fairway.model.schema import Feature
 from tests.data import made
 
 
@@ -164,3 +166,38 @@ def test_parquet_gives_what_was_written(tmp_path):
     frame.to_parquet(tmp_path / "a.parquet")
     rows = sources.read(made.section(source="parquet", path=tmp_path / "a.parquet"))
     assert np.array_equal(rows.frame.age, frame.age)
+
+
+LATE = {  # columns whose last row makes them what they are
+    "number": [1, 2, 3, 4, 5, 6, 7.5],
+    "gap": [1, 2, 3, 4, 5, 6, None],
+    "word": ["1.10", "2", "3", "4", "5", "6", "seven"],
+    "digits": ["01", "2.0", "3", "4", "5", "6", "7"],
+    "large": [2**60 + 1, 2, 3, 4, 5, 6, None],
+    "switch": [True, False, True, True, False, True, None],
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_rows_that_are_read_some_at_a_time_are_what_they_are_among_all(
+    tmp_path, monkeypatch, ending
+):
+    path = tmp_path / f"rows.{ending}"
+    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in LATE.items()})
+    frame = frame.astype({"number": float, "gap": "Int64", "large": "Int64"})
+    if ending == "csv":
+        frame.to_csv(path, index=False)
+    elif ending == "parquet":
+        frame.to_parquet(path, row_group_size=2)
+    else:
+        frame.to_json(path, orient="records", lines=True)
+    whole = sources.raw_rows(sources.section_of(path)).frame
+    monkeypatch.setattr(base, "CELLS", 2 * len(LATE))
+    file = sources.batched(sources.section_of(path))
+    parts = list(file.some(None, 3))
+    assert [list(part.index) for part in parts] == [[0, 1, 2], [3, 4, 5], [6]]
+    for name in file.columns:
+        word = Feature(name=name, kind="category")
+        read = [value for part in parts for value in frames.column(part[name], word)]
+        assert read == frames.column(whole[name], word).tolist()
+    assert list(next(file.some(["gap"], 7)).columns) == ["gap"]

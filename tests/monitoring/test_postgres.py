@@ -53,6 +53,7 @@ from tests.monitoring.test_store import (  # noqa: F401 - collected here with th
     test_blobs_go_with_the_last_event_of_their_revision,
     test_drift_records_come_back_oldest_first_with_their_number,
     test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow,
+    test_of_a_window_that_is_not_full_nothing_is_given,
     test_realised_loss_is_of_one_revision_and_its_newest_labels,
     test_threads_of_one_process_may_share_a_store,
     test_training_rows_are_labelled_and_count_once,

@@ -465,6 +465,16 @@ def test_windows_are_the_newest_rows_and_share_none(events: archive.EventStore) 
     assert [w.request_id for w in earlier] == ["r2", "r3", "r4", "r5"]
 
 
+def test_of_a_window_that_is_not_full_nothing_is_given(events: archive.EventStore) -> None:
+    events.add([made.prediction("r0", status=500)])
+    events.add([made.prediction(f"r{i}", at=made.START + i) for i in range(1, 5)])
+    arm = {"namespace": "default", "revision": "aaa"}
+    assert list(events.history.newest("income", **arm, wanted=5)) == []
+    full = list(events.history.newest("income", **arm, wanted=4))
+    assert [one.request_id for one in full] == ["r4", "r3", "r2", "r1"]
+    assert list(events.history.newest("income", **arm, wanted=4, after=full[-1].seq)) == []
+
+
 def test_training_rows_are_labelled_and_count_once(events: archive.EventStore) -> None:
     events.add(
         [

@@ -12,6 +12,8 @@ from fairway.cli import fleet, loops, options
 
 if TYPE_CHECKING:
     from fairway.config import sections
+    from fairway.data import histories
+    from fairway.monitoring.drift import hindsight
     from fairway.platforms.local import state
 
 
@@ -187,12 +189,14 @@ def replay(
         click.echo(f"fairway: {remark}", err=True)
     record = hindsight.play(
         _history(before),
-        _history(served),
+        _passed(served),
         schema=schema,
         section=config.monitoring,
         retraining=config.retraining,
         timed=time is not None,
     )
+    for remark in served.remarks:
+        click.echo(f"fairway: {remark}", err=True)
     if served.losses is not None:
         record["beside"] = others.alarms(served.losses, names)
     options.show(record, form=form, text=hindsight.described(record, timed=time is not None))
@@ -282,12 +286,21 @@ def settings(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
     return loader.load(None, overrides=["data.source=digits", *overrides])  # it needs no file
 
 
-def _history(served: Any) -> Any:
+def _history(served: "histories.Served") -> "hindsight.Recorded":
     from fairway.monitoring.drift import hindsight
 
     at = hindsight.evenly(served.rows) if served.at is None else served.at
     return hindsight.Recorded(
         columns=served.columns, at=at, losses=served.losses, answers=served.answers
+    )
+
+
+def _passed(served: "histories.Streamed") -> "hindsight.Passed":
+    from fairway.monitoring.drift import hindsight
+
+    at = hindsight.evenly(served.rows) if served.at is None else served.at
+    return hindsight.Passed(
+        at=at, batches=served.batches, losses=served.losses, answers=served.answers
     )
 
 

@@ -1,6 +1,7 @@
 """How the columns of two files agree: what each is, which are gone or became something else, which
 cells cannot be read, which only count the rows or tell their time."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -58,27 +59,60 @@ def columns(
 ) -> tuple[dict[str, NDArray[Any]], list[Misread], list[SchemaChange]]:
     """Return the schema's features as raw columns, the cells that are missing there because they
     cannot be read, and the columns left out because most of them cannot. `name` is the file's."""
-    found: dict[str, NDArray[Any]] = {}
-    misread, changes = [], []
-    for one in schema.features:
-        lost: list[int] = []
-        cells = frame[one.name]
-        values = frames.column(cells, one, lost=lost)
-        known = int(cells.notna().sum())
-        example = (
-            f"{errors.excerpt(cells.iloc[lost[0]])!r} in row {cells.index[lost[0]]}" if lost else ""
-        )
-        if lost and len(lost) >= MOSTLY * known:
+    reading = Reading(schema)
+    raw = reading.columns(frame)
+    misread, changes = reading.told(name)
+    changed = {change.column for change in changes}
+    return (
+        {column: values for column, values in raw.items() if column not in changed},
+        misread,
+        changes,
+    )
+
+
+class Reading:
+    """A file as a schema reads it, some rows at a time, and which cells could not be read so far."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._features = schema.features
+        self._rows = 0
+        self._known = Counter[str]()  # cells, by column
+        self._lost = Counter[str]()
+        self._examples: dict[str, str] = {}
+
+    def columns(self, frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
+        """Return the next rows as raw columns; cells that cannot be read are missing there."""
+        self._rows += len(frame)
+        return {one.name: self._column(frame[one.name], one) for one in self._features}
+
+    def told(self, name: str) -> tuple[list[Misread], list[SchemaChange]]:
+        """Return what could not be read, and the columns of which that is most. `name` is the
+        file's."""
+        misread, changes = [], []
+        for one in self._features:
+            lost, known = self._lost[one.name], self._known[one.name]
+            if not lost:
+                continue
+            example = self._examples[one.name]
+            if lost < MOSTLY * known:
+                misread.append(Misread(column=one.name, share=lost / self._rows, example=example))
+                continue
             sentence = (
-                f"{one.name} is {kinds.of(one).noun}, but {len(lost):,} of {known:,} values of {name} are none, "
+                f"{one.name} is {kinds.of(one).noun}, but {lost:,} of {known:,} values of {name} are none, "
                 f"such as {example}"
             )
             changes.append(SchemaChange(column=one.name, change="kind", sentence=sentence))
-            continue
-        if lost:
-            misread.append(Misread(column=one.name, share=len(lost) / len(frame), example=example))
-        found[one.name] = values
-    return found, misread, changes
+        return misread, changes
+
+    def _column(self, cells: "pd.Series[Any]", one: Feature) -> NDArray[Any]:
+        lost: list[int] = []
+        values = frames.column(cells, one, lost=lost)
+        self._known[one.name] += int(cells.notna().sum())
+        self._lost[one.name] += len(lost)
+        if lost and one.name not in self._examples:
+            value, row = cells.iloc[lost[0]], cells.index[lost[0]]
+            self._examples[one.name] = f"{errors.excerpt(value)!r} in row {row}"
+        return values
 
 
 def no_longer_words(

@@ -1,8 +1,8 @@
 """Rows that were served once, in the order of their time, and the reference that they are held
 against: two files, read one way."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fairway import errors
 from fairway.config import sections
 from fairway.data import agreement, frames, infer, sources
+from fairway.data.sources import base
 from fairway.model import spelling
 from fairway.model.schema import RESERVED, Feature, Schema
 
@@ -48,29 +49,73 @@ class Served:
     answers: NDArray[Any] | None = None  # in words, where they are asked for
 
 
+@dataclass(frozen=True, kw_only=True)
+class Streamed:
+    """A file whose rows are read as they are asked for, and never held all; what is said of each row
+    is, as in `Served`."""
+
+    path: Path
+    rows: int
+    at: NDArray[np.float64] | None
+    losses: NDArray[np.float64] | None
+    answers: NDArray[Any] | None
+    file: base.Batched
+    schema: Schema
+    missing: Sequence[str]
+    remarks: list[str] = field(default_factory=list)  # of cells, once all rows have been read
+
+    def batches(self, rows: int) -> Iterator[dict[str, NDArray[Any]]]:
+        """Give the raw columns of the features, so many rows at a time; raises DataError after the last
+        where most of a column cannot be read."""
+        reading = agreement.Reading(self.schema)
+        names = [one.name for one in self.schema.features]
+        for frame in self.file.some(names, rows):
+            yield reading.columns(frames.tidied(frame, missing=self.missing))
+        misread, changes = reading.told(str(self.path))
+        self.remarks.extend(all_read(misread, changes, path=self.path))
+
+
 def read(
     served: Path, reference: Path, *, columns: Columns, section: sections.Data
-) -> tuple[Served, Served, Schema, list[str]]:
+) -> tuple[Streamed, Served, Schema, list[str]]:
     """Return the served rows, those of the reference, their schema, and a remark for each column
-    that is left out, or has cells that cannot be read.
+    that is left out, or has cells of the reference that cannot be read.
 
     Kinds are learnt from the reference. Raises UsageError for a file or column that is not there,
     DataError for values that cannot be read, or rows that are not in the order of their time.
     """
     check_apart(columns)
-    before, after = (frame_of(path, columns, section=section) for path in (reference, served))
-    features, remarks = features_of(before, after, columns=columns, section=section)
+    before = frame_of(reference, columns, section=section)
+    file = sources.batched(sources.section_of(served, missing_values=section.missing_values))
+    _check(file.columns, len(file.index), columns.named, path=served)
+    features, remarks = features_of(before, file.columns, columns=columns, section=section)
     schema = Schema(target=columns.label or "", features=tuple(features))
     spread = spread_of(before, columns, path=reference)
-    parts = [
-        part_of(frame, columns, schema=schema, spread=spread, section=section, path=path)
-        for path, frame in ((served, after), (reference, before))
-    ]
-    for part, path in zip(parts, (served, reference), strict=True):
-        remarks += all_read(part, path=path)
-    if parts[0].at is not None:
-        _check_passes(parts[0].at, path=served, name=columns.time)
-    return parts[0], parts[1], schema, remarks + _unlabelled(parts, columns, (served, reference))
+    said = _said(file, columns.named, missing=section.missing_values)
+    streamed = Streamed(
+        path=served,
+        rows=len(said),
+        at=_times(said, columns.time, section=section, path=served),
+        losses=_losses(said, columns, spread=spread, path=served),
+        answers=_answers(said, columns),
+        file=file,
+        schema=schema,
+        missing=section.missing_values,
+    )
+    part = part_of(before, columns, schema=schema, spread=spread, section=section, path=reference)
+    remarks += all_read(part.misread, part.changes, path=reference)
+    if streamed.at is not None:
+        _check_passes(streamed.at, path=served, name=columns.time)
+    remarks += _unlabelled({served: streamed.losses, reference: part.losses}, label=columns.label)
+    return streamed, part, schema, remarks
+
+
+def _said(file: base.Batched, names: Sequence[str], *, missing: Sequence[str]) -> pd.DataFrame:
+    """Return the columns that are no features, of all rows."""
+    if not names:
+        return pd.DataFrame(index=file.index)
+    parts = file.some(names, base.at_once(len(names)))
+    return frames.tidied(pd.concat(parts), missing=missing)
 
 
 def read_reference(
@@ -80,10 +125,11 @@ def read_reference(
     raises as `read` does."""
     columns = Columns(time=time)
     frame = frame_of(path, columns, section=section)
-    features, remarks = features_of(frame, frame, columns=columns, section=section)
+    names = list(map(str, frame.columns))
+    features, remarks = features_of(frame, names, columns=columns, section=section)
     schema = Schema(target="", features=tuple(features))
     part = part_of(frame, columns, schema=schema, spread=None, section=section, path=path)
-    remarks += all_read(part, path=path)
+    remarks += all_read(part.misread, part.changes, path=path)
     if part.at is not None:
         _check_passes(part.at, path=path, name=time)
     return part, schema, remarks
@@ -106,24 +152,20 @@ def part_of(
         rows=len(frame),
         misread=tuple(misread),
         changes=tuple(changes),
-        answers=None
-        if columns.prediction is None
-        else np.array(list(words_of(frame[columns.prediction])), dtype=object),
+        answers=_answers(frame, columns),
     )
 
 
 def frame_of(path: Path, columns: Columns, *, section: sections.Data) -> pd.DataFrame:
     reading = sources.section_of(path, missing_values=section.missing_values)
-    rows = sources.raw_rows(reading)
-    if rows.frame.empty:
+    frame = sources.raw_rows(reading).frame
+    _check(list(map(str, frame.columns)), len(frame), columns.named, path=path)
+    return frames.tidied(frame, missing=section.missing_values)
+
+
+def _check(present: Sequence[str], rows: int, names: Sequence[str], *, path: Path) -> None:
+    if not rows or not present:
         raise errors.DataError(f"{path} has no rows: wanted some to hold against each other")
-    frame = frames.tidied(rows.frame, missing=section.missing_values)
-    _check(frame, columns.named, path=path)
-    return frame
-
-
-def _check(frame: pd.DataFrame, names: Sequence[str], *, path: Path) -> None:
-    present = [str(name) for name in frame.columns]
     for name in names:
         if name not in present:
             raise errors.UsageError(f"{path} has no column {name!r}{infer.near(name, present)}")
@@ -142,22 +184,24 @@ def check_apart(columns: Columns) -> None:
         by_column[name] = option
 
 
-def all_read(part: Served, *, path: Path) -> list[str]:
+def all_read(
+    misread: Sequence[agreement.Misread], changes: Sequence[agreement.SchemaChange], *, path: Path
+) -> list[str]:
     """Return a remark for each column with cells that cannot be read; raises DataError where most
     of one cannot."""
-    for change in part.changes:
+    for change in changes:
         raise errors.DataError(
             f"{path}: {change.sentence}; correct them, add them to data.missingValues, or leave the column out "
             "with data.ignore"
         )
     return [
         f"{path}: {one.share:.2%} of {one.column} cannot be read, such as {one.example}, and count as missing"
-        for one in part.misread
+        for one in misread
     ]
 
 
 def features_of(
-    before: pd.DataFrame, after: pd.DataFrame, *, columns: Columns, section: sections.Data
+    before: pd.DataFrame, after: Sequence[str], *, columns: Columns, section: sections.Data
 ) -> tuple[list[Feature], list[str]]:
     features, remarks = [], []
     for name in map(str, before.columns):
@@ -166,7 +210,7 @@ def features_of(
         if name in RESERVED:
             remarks.append(f"{name} is left out: fairway has a column of that name, rename it")
             continue
-        if name not in after.columns:
+        if name not in after:
             remarks.append(f"{name} is only in the reference: it is left out")
             continue
         try:
@@ -175,7 +219,7 @@ def features_of(
             remarks.append(f"{name} is left out: {error}")
     remarks += [
         f"{name} is not in the reference: it is left out"
-        for name in map(str, after.columns)
+        for name in after
         if name not in before.columns and name not in (*columns.named, *section.ignore)
     ]
     if not features:
@@ -243,12 +287,20 @@ def _are_numbers(known: "pd.Series[Any]") -> "pd.Series[bool]":
     return pd.to_numeric(known, errors="coerce").notna()
 
 
-def _unlabelled(parts: Sequence[Served], columns: Columns, paths: Sequence[Path]) -> list[str]:
+def _unlabelled(
+    losses: Mapping[Path, NDArray[np.float64] | None], *, label: str | None
+) -> list[str]:
     return [
-        f"{path}: {columns.label} has no label in any row: no loss is told"
-        for part, path in zip(parts, paths, strict=True)
-        if part.losses is not None and not np.isfinite(part.losses).any()
+        f"{path}: {label} has no label in any row: no loss is told"
+        for path, lost in losses.items()
+        if lost is not None and not np.isfinite(lost).any()
     ]
+
+
+def _answers(frame: pd.DataFrame, columns: Columns) -> NDArray[Any] | None:
+    if columns.prediction is None:
+        return None
+    return np.array(list(words_of(frame[columns.prediction])), dtype=object)
 
 
 def _losses(

@@ -52,7 +52,7 @@ def pair(
     unknown = [columns.label] if columns.label not in (None, *other.columns) else []
     features, remarks = histories.features_of(
         one.drop(columns=[*unknown, *(change.column for change in gone)]),
-        other,
+        list(map(str, other.columns)),
         columns=Columns(time=columns.time),
         section=section,
     )

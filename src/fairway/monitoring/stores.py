@@ -20,7 +20,8 @@ class PastReader(Protocol):
         after: int = 0,
         wanted: int | None = None,
     ) -> Generator[answers.Prediction, None, None]:
-        """Give the predictions of the stable arm with logged inputs, the newest first."""
+        """Give the predictions of the stable arm with logged inputs, the newest first; none where they
+        have fewer rows together than are `wanted`."""
 
     def last(self, deployment: str, *, namespace: str, revision: str, after: int) -> int:
         """Return the number of the revision's newest event, `after` where it has none since."""

@@ -5,6 +5,7 @@ A source module has
 
     SECTION        a subclass of sections.Data whose `source` is the module's name: what only this source needs
     read(section)  the rows, as base.Rows; raises UsageError for a wrong file or name, DataError for unusable content
+    batched(section)  optional: the same rows some at a time, as base.Batched, so that a file may be larger than memory
     recognises(path, start)   optional: whether a file with these first bytes is one of this source's (`fairway init`)
     written(path)  optional: the rows as clients write them, where `read` takes numbers out of texts
 
@@ -87,6 +88,16 @@ def section_of(path: Path, **values: Any) -> sections.Data:
 def raw_rows(section: sections.Data) -> base.Rows:
     """Return the rows of the configured source as they came, whatever the target."""
     found: base.Rows = plugins.load("sources", section.source).read(section)
+    return found
+
+
+def batched(section: sections.Data) -> base.Batched:
+    """Return the rows of the configured source as they came, some at a time; held as a whole where
+    the source knows no other way."""
+    source = plugins.load("sources", section.source)
+    if not hasattr(source, "batched"):
+        return base.sliced(raw_rows(section).frame)
+    found: base.Batched = source.batched(section)
     return found
 
 

@@ -1,13 +1,17 @@
 """What every source gives, and how it finds its files."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairway import errors
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+CELLS = 1 << 19  # read at a time: as words they take 60 bytes each
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,35 @@ class Rows:
     image_shape: tuple[int, ...] | None
     origin: str
     digests: dict[str, str]  # of the files that were read, by name
+
+
+@dataclass(frozen=True)
+class Batched:
+    """The rows of a file some at a time, each value as `read` gives it.
+
+    `some` gives these columns (None: all), so many rows at a time, the last ones fewer; `index` has
+    the label of each row.
+    """
+
+    columns: tuple[str, ...]
+    index: "pd.Index[Any]"
+    some: Callable[[Sequence[str] | None, int], "Iterator[pd.DataFrame]"]
+
+
+def sliced(frame: "pd.DataFrame") -> Batched:
+    """Return rows that are held as a whole some at a time."""
+
+    def some(names: Sequence[str] | None, rows: int) -> "Iterator[pd.DataFrame]":
+        chosen = frame if names is None else frame[list(names)]
+        for first in range(0, len(frame), rows):
+            yield chosen.iloc[first : first + rows]
+
+    return Batched(tuple(map(str, frame.columns)), frame.index, some)
+
+
+def at_once(columns: int) -> int:
+    """Return how many rows of so many columns are read at a time."""
+    return max(CELLS // max(columns, 1), 1)
 
 
 def file(path: Path | str, *, what: str) -> Path:

@@ -2,14 +2,13 @@
 
 import csv
 import gzip
-import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fairway import errors, files
 from fairway.config import sections
 from fairway.data.sources import base
-from fairway.model import spelling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 SEPARATORS = ",;\t|"
 WORDS = ("category", "text")  # kinds of which a cell is a value as it is written
 LONGEST_CELL = 1 << 26  # characters; the usual 131,072 are fewer than a document has
-WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]*|(?=\.[0-9]))(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?")
 
 
 class CsvData(sections.Data):
@@ -35,18 +32,43 @@ SECTION = CsvData
 
 
 def read(section: CsvData) -> base.Rows:
+    import pandas as pd
+
     path = base.file(section.path, what="data.path")
-    cells = written(path)
-    said = _said(section)
-    for name in cells.columns:
-        if name not in said:
-            cells[name] = _typed(cells[name], missing={"", *section.missing_values})
-    return base.Rows(cells, None, path.name, {path.name: files.digest_file(path)})
+    file = batched(section)
+    parts = file.some(None, base.at_once(len(file.columns)))
+    return base.Rows(pd.concat(parts), None, path.name, {path.name: files.digest_file(path)})
+
+
+def batched(section: CsvData) -> base.Batched:
+    """Return the rows some at a time. The file is read twice: what a column is shows in all of its
+    cells."""
+    import pandas as pd
+
+    from fairway.data import cells
+
+    path = base.file(section.path, what="data.path")
+    separator, width = _separator(path)
+    missing = {"", *section.missing_values}
+    dtypes, rows = cells.dtypes(
+        _parts(path, separator=separator, rows=base.at_once(width)),
+        words=_said(section),
+        missing=missing,
+    )
+
+    def some(chosen: Sequence[str] | None, rows: int) -> "Iterator[pd.DataFrame]":
+        for part in _parts(path, separator=separator, rows=rows, columns=chosen):
+            yield cells.typed(part, dtypes=dtypes, missing=missing)
+
+    return base.Batched(tuple(dtypes), pd.RangeIndex(rows), some)
 
 
 def written(path: Path) -> "pd.DataFrame":
     """Return the cells as a client that copies them sends them: words, without the spaces around."""
-    cells = _cells(path)
+    import pandas as pd
+
+    separator, width = _separator(path)
+    cells = pd.concat(_parts(path, separator=separator, rows=base.at_once(width)))
     for name in cells.columns:
         cells[name] = cells[name].str.strip()
     return cells
@@ -59,83 +81,51 @@ def _said(section: sections.Data) -> set[str]:
     return {*section.categorical, *section.notations, *words}
 
 
-def _typed(cells: "pd.Series[Any]", *, missing: set[str]) -> "pd.Series[Any]":
-    """Return a column's cells as numbers or booleans where all are such, and as the words that they
-    are otherwise.
-
-    A number is what is plainly one: 00501 is a word, and so is a whole number that a float cannot
-    hold exactly. Decimals are rounded as JSON's are, to the nearest double: pandas' own way is off
-    by one place now and then.
-    """
-    import numpy as np
-    import pandas as pd
-
-    places, words = pd.factorize(cells)
-    known = [word for word in words if word not in missing]
-    if known and all(map(NUMBER.fullmatch, known)):
-        table = np.array([float(word) if word not in missing else np.nan for word in words])
-        if np.isfinite(table[~np.isnan(table)]).all() and not _inexact(known, table):
-            whole = len(known) == len(words) and all(map(WHOLE.fullmatch, known))
-            return pd.Series(
-                (table.astype(np.int64) if whole else table)[places],
-                index=cells.index,
-                name=cells.name,
-            )
-    if known and len(known) == len(words) and {word.lower() for word in known} <= {"true", "false"}:
-        return pd.Series(
-            np.array([word.lower() == "true" for word in words])[places],
-            cells.index,
-            name=cells.name,
-        )
-    return pd.Series(np.array(words, dtype=object)[places], index=cells.index, name=cells.name)
-
-
-def _inexact(known: list[str], table: Any) -> bool:
-    """Say whether whole numbers are among them of which a float is only near."""
-    return bool((abs(table) > spelling.EXACT).any()) and any(
-        abs(int(word)) > spelling.EXACT for word in known if WHOLE.fullmatch(word)
-    )
-
-
-def _cells(path: Path) -> "pd.DataFrame":
-    """Return the cells as they are written."""
+def _parts(
+    path: Path, *, separator: str, rows: int, columns: Sequence[str] | None = None
+) -> "Iterator[pd.DataFrame]":
+    """Give the cells as they are written, so many rows at a time; of a file without any, an empty
+    part."""
     import pandas as pd
 
     try:
-        return pd.read_csv(
+        with pd.read_csv(
             path,
-            sep=_separator(path),
+            sep=separator,
+            usecols=None if columns is None else list(columns),
+            chunksize=rows,
             dtype=str,
             na_filter=False,
             skipinitialspace=True,
             index_col=False,
             encoding="utf-8-sig",
-        )
+        ) as parts:
+            yield from parts
     except pd.errors.EmptyDataError as error:
         raise errors.DataError(f"{path} is empty: wanted a header line and rows") from error
     except pd.errors.ParserError as error:
         raise errors.DataError(
             f"{path} is not a CSV file that can be read: {' '.join(str(error).split())}"
         ) from error
-    except UnicodeDecodeError as error:
-        raise errors.DataError(
-            f"{path} is not UTF-8 text (byte {error.start}): convert it, or use parquet"
-        ) from error
 
 
-def _separator(path: Path) -> str:
-    """Return the separator of a CSV file after looking at every line.
+def _separator(path: Path) -> tuple[str, int]:
+    """Return the separator of a CSV file and its number of columns, after looking at every line.
 
     pandas mends short, long and doubled lines without a word; here each is a DataError.
     """
     usual = csv.field_size_limit(LONGEST_CELL)  # of the whole process, whose other tables are small
     try:
         return _looked_through(path)
+    except UnicodeDecodeError as error:
+        raise errors.DataError(
+            f"{path} is not UTF-8 text (byte {error.start}): convert it, or use parquet"
+        ) from error
     finally:
         csv.field_size_limit(usual)
 
 
-def _looked_through(path: Path) -> str:
+def _looked_through(path: Path) -> tuple[str, int]:
     opened: Any = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         first = file.readline()
@@ -160,4 +150,4 @@ def _looked_through(path: Path) -> str:
             raise errors.DataError(
                 f"{path.name} cannot be read at line {lines.line_num} ({error}): correct the line"
             ) from error
-    return separator
+    return separator, len(header)

@@ -1,5 +1,7 @@
 """Source `parquet`: one Parquet file."""
 
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAGIC = b"PAR1"
+BUFFER = 1 << 16  # bytes of one column that are read at a time, where its rows are
 
 
 class ParquetData(sections.Data):
@@ -33,37 +36,89 @@ def read(section: ParquetData) -> base.Rows:
     )
 
 
-def recognises(path: Path, start: bytes) -> bool:
-    return start.startswith(MAGIC) or path.suffix in (".parquet", ".pq")
-
-
-def _exact(path: Path, found: "pd.DataFrame") -> dict[str, Any]:
-    """Return the columns of whole numbers that pandas would round: those with gaps, as floats, from
-    2^53 on."""
-    import pandas as pd
+def batched(section: ParquetData) -> base.Batched:
     import pyarrow.parquet
+
+    path = base.file(section.path, what="data.path")
+    parquet: Any = pyarrow.parquet  # it has no types
+    with _read(path):
+        file = parquet.ParquetFile(path, buffer_size=BUFFER)
+        index = file.read(columns=[], use_pandas_metadata=True).to_pandas().index
+        names = tuple(map(str, file.schema_arrow.empty_table().to_pandas().columns))
+        lacking = _lacking(file)
+
+    def some(chosen: Sequence[str] | None, rows: int) -> "Iterator[pd.DataFrame]":
+        first = 0
+        with _read(path):
+            for batch in file.iter_batches(batch_size=rows, columns=chosen):
+                found = _exact(batch.to_pandas(), schema=batch.schema, as_stored=batch.select)
+                found.index = index[first : first + len(found)]
+                first += len(found)
+                yield found.astype({name: object for name in lacking if name in found})
+
+    return base.Batched(names, index, some)
+
+
+def _lacking(file: Any) -> list[str]:
+    """Return the columns of true and false that lack some: pandas has Python's own in all of their
+    rows, and would not in those alone that lack none."""
     from pyarrow import types
 
-    read: Any = pyarrow.parquet  # it has no types
-    numbers = [field.name for field in read.read_schema(path) if types.is_integer(field.type)]
-    rounded = [
-        name
-        for name in numbers
-        if name in found
-        and found[name].dtype.kind == "f"
-        and found[name].abs().max() >= spelling.EXACT
-    ]
-    table = read.read_table(path, columns=rounded) if rounded else {}
-    return {name: pd.Series(table[name].to_pylist(), found.index, dtype=object) for name in rounded}
+    names = [field.name for field in file.schema_arrow if types.is_boolean(field.type)]
+    if not names:
+        return []
+    table = file.read(columns=names)  # bits
+    return [name for name in names if table[name].null_count]
+
+
+def recognises(path: Path, start: bytes) -> bool:
+    return start.startswith(MAGIC) or path.suffix in (".parquet", ".pq")
 
 
 def frame(path: Path, *, what: str) -> "pd.DataFrame":
     """Return the rows of a Parquet file; raises DataError where it is none."""
     import pandas as pd
+    import pyarrow.parquet
 
-    try:
+    parquet: Any = pyarrow.parquet
+    with _read(path):
         found = pd.read_parquet(base.file(path, what=what))
-        return found.assign(**_exact(path, found))
+        schema = parquet.read_schema(path)
+        return _exact(
+            found, schema=schema, as_stored=lambda names: parquet.read_table(path, columns=names)
+        )
+
+
+def _exact(
+    found: "pd.DataFrame", *, schema: Any, as_stored: Callable[[list[str]], Any]
+) -> "pd.DataFrame":
+    """Return the rows with the whole numbers that pandas rounds as they are stored: those with gaps,
+    which it takes for floats, from 2^53 on."""
+    import pandas as pd
+    from pyarrow import types
+
+    rounded = [
+        field.name
+        for field in schema
+        if types.is_integer(field.type)
+        and field.name in found
+        and found[field.name].dtype.kind == "f"
+        and found[field.name].abs().max() >= spelling.EXACT
+    ]
+    if not rounded:
+        return found
+    table = as_stored(rounded)
+    exact = {
+        name: pd.Series(table[name].to_pylist(), found.index, dtype=object) for name in rounded
+    }
+    return found.assign(**exact)
+
+
+@contextlib.contextmanager
+def _read(path: Path) -> Iterator[None]:
+    """Say of what fails in the block that the file is no Parquet file."""
+    try:
+        yield
     except (ValueError, OSError) as error:
         raise errors.DataError(
             f"{path} is not a parquet file: {' '.join(str(error).split())[:200]}"

@@ -216,7 +216,14 @@ class Category(base.Kind):
 
 def shortened(values: Iterable[Any]) -> Array:
     """Return the words of raw values as drift compares them."""
-    return _column([spelling.text(value)[:LONGEST_WORD] for value in values])
+    given = list(values)
+    # equal texts are looked at once: they are many, and few are different
+    short = {word: _shortened(word) for word in {one for one in given if type(one) is str}}
+    return _column([short[one] if type(one) is str else _shortened(one) for one in given])
+
+
+def _shortened(value: Any) -> str:
+    return spelling.text(value)[:LONGEST_WORD]
 
 
 def _words(column: Array) -> list[str]:

@@ -15,11 +15,8 @@ class NativeDetector(univariate.UnivariateDetector):
     """Kolmogorov-Smirnov and chi-squared tests of scipy."""
 
     def numbers(self, reference: Array, window: Array) -> tuple[Array, Array]:
-        columns = range(reference.shape[1])
-        tests = [stats.ks_2samp(reference[:, i], window[:, i], method="asymp") for i in columns]
-        return np.array([test.pvalue for test in tests]), np.array(
-            [test.statistic for test in tests]
-        )
+        tests = stats.ks_2samp(reference, window, axis=0, method="asymp")
+        return np.asarray(tests.pvalue), np.asarray(tests.statistic)
 
     def categories(self, reference: Array, window: Array) -> tuple[Array, Array]:
         tests = [

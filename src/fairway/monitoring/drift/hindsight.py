@@ -3,8 +3,9 @@ would have been trained. Pure."""
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from fairway.evaluation import bounds
 from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import realised, silence, watch, yardstick
+from fairway.monitoring.drift.measures import Blocks
 
 CONFIDENCE = 0.95  # of the bound of the reference's loss
 ANSWERED = "answers"  # in a ticket
@@ -31,14 +33,31 @@ class Recorded:
     losses: NDArray[np.float64] | None = None
     answers: NDArray[Any] | None = None
 
-    @property
-    def rows(self) -> int:
-        return len(self.at)
+    def passed(self) -> "Passed":
+        """Return the rows as they are played."""
+
+        def batches(rows: int) -> Iterator[base.Arrays]:
+            for first in range(0, len(self.at), rows):
+                chosen = slice(first, first + rows)
+                yield {name: values[chosen] for name, values in self.columns.items()}
+
+        return Passed(at=self.at, losses=self.losses, answers=self.answers, batches=batches)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passed:
+    """Rows as `Recorded`, of which `batches` gives the columns, so many rows at a time: they need not
+    be held."""
+
+    at: NDArray[np.float64]
+    batches: Callable[[int], Iterator[base.Arrays]]
+    losses: NDArray[np.float64] | None = None
+    answers: NDArray[Any] | None = None
 
 
 def play(
     reference: Recorded,
-    served: Recorded,
+    served: Passed,
     *,
     schema: Schema,
     section: sections.Monitoring,
@@ -55,9 +74,9 @@ def play(
         scales=section.scales,
         least=section.least_shift,
     )
-    looks = list(_looks(watched, served))
+    blocks, still = _measured(watched, reference, served)
     tickets, windows = [], 0
-    for ended, size, scores, mean in looks:
+    for ended, size, scores, mean in _looks(watched, blocks, at=served.at):
         began = float(served.at[ended - size])
         look = watched.look_on(
             scores, mean, size=size, began=began, ended=float(served.at[ended - 1])
@@ -67,7 +86,6 @@ def play(
             tickets.append(_told(look.ticket, row=ended - 1, at=float(served.at[ended - 1])))
     limit = _limit(reference, retraining=retraining)
     concept, started = _losses(reference, served, retraining=retraining, limit=limit)
-    still = _still(reference, served, size=watched.base)
     unheard = _unheard(reference, served) if timed else []
     months = float(served.at[-1] - served.at[0]) / watch.MONTH
     return {
@@ -87,20 +105,32 @@ def play(
     }
 
 
-def _looks(watched: watch.Watch, served: Recorded) -> list[tuple[int, int, list[float], Any]]:
+def _measured(
+    watched: watch.Watch, reference: Recorded, served: Passed
+) -> tuple[Blocks, list[dict[str, Any]]]:
+    """Return what is measured of the rows, which are read once, and the tickets of what stood still."""
+    still = _Still(reference, size=watched.base)
+    parts = []
+    for columns in served.batches(watched.measures.at_once(watched.base)):
+        parts.append(watched.measures.blocks(columns, size=watched.base))
+        still.look(columns, served)
+    return Blocks.joined(parts), still.tickets
+
+
+def _looks(
+    watched: watch.Watch, blocks: Blocks, *, at: NDArray[np.float64]
+) -> list[tuple[int, int, list[float], Any]]:
     """Return every window: the row after its last, its size, its scores and its mean; in the order
     in which they are full."""
-    blocks = watched.measures.blocks(served.columns, size=watched.base)
     found = []
     for size in watched.sizes:
-        means = blocks.means(size=size)
-        if not len(means):
-            continue
-        middles = yardstick.middles(served.at, size=size)
-        scores = watched.scores(means, size=size, at=middles[: len(means)]).tolist()
-        found += [
-            ((place + 1) * size, size, scores[place], means[place]) for place in range(len(means))
-        ]
+        middles = yardstick.middles(at, size=size)
+        for first, means in blocks.means_in_parts(size=size):
+            scores = watched.scores(means, size=size, at=middles[first : first + len(means)])
+            found += [
+                ((place + 1) * size, size, score, mean)
+                for place, score, mean in zip(count(first), scores.tolist(), means, strict=False)
+            ]
     return sorted(found, key=lambda look: (look[0], look[1]))
 
 
@@ -119,34 +149,42 @@ def _told(ticket: watch.Ticket, *, row: int, at: float) -> dict[str, Any]:
     }
 
 
-def _still(reference: Recorded, served: Recorded, *, size: int) -> list[dict[str, Any]]:
-    """Return a ticket for each stretch of windows in which the answers, or a column of numbers, stand
-    still, as they never did in the reference."""
-    tickets: list[dict[str, Any]] = []
-    for name, usual, values in _watched(reference, served):
-        before = False
-        for first in range(0, served.rows - size + 1, size):
-            is_still = silence.constant(values[first : first + size], usual)
-            if is_still and not before:
-                ended = first + size - 1
-                evidence = {"value": 1.0, "since": float(served.at[first]), "still": size}
-                tickets.append(_silent("quality", served, row=ended, evidence=evidence, of=[name]))
-            before = is_still
-    return tickets
+class _Still:
+    """Looks for stretches of windows in which the answers, or a column of numbers, stand still, as
+    they never did in the reference: `tickets` has one for each."""
+
+    def __init__(self, reference: Recorded, *, size: int) -> None:
+        self.tickets: list[dict[str, Any]] = []
+        self._usual = {name: reference.columns[name] for name in silence.watched(reference.columns)}
+        self._answered, self._size, self._row = reference.answers, size, 0
+        self._before: set[str] = set()
+
+    def look(self, columns: base.Arrays, served: Passed) -> None:
+        """Take in the next rows, of whole windows but for the last ones."""
+        rows = len(next(iter(columns.values())))
+        watched = [(name, usual, columns[name]) for name, usual in self._usual.items()]
+        if self._answered is not None and served.answers is not None:
+            answers = served.answers[self._row : self._row + rows]
+            watched.append((ANSWERED, self._answered, answers))
+        for first in range(0, rows - self._size + 1, self._size):
+            window = slice(first, first + self._size)
+            now = [
+                name for name, usual, values in watched if silence.constant(values[window], usual)
+            ]
+            began = self._row + first
+            self.tickets += [
+                self._ticket(name, served, began=began) for name in now if name not in self._before
+            ]
+            self._before = set(now)
+        self._row += rows
+
+    def _ticket(self, name: str, served: Passed, *, began: int) -> dict[str, Any]:
+        evidence = {"value": 1.0, "since": float(served.at[began]), "still": self._size}
+        ended = began + self._size - 1
+        return _silent("quality", served, row=ended, evidence=evidence, of=[name])
 
 
-def _watched(reference: Recorded, served: Recorded) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
-    """Return what may stand still: its name, the reference's values and those that were served."""
-    found = [
-        (name, reference.columns[name], served.columns[name])
-        for name in silence.watched(reference.columns)
-    ]
-    if reference.answers is not None and served.answers is not None:
-        found.append((ANSWERED, reference.answers, served.answers))
-    return found
-
-
-def _unheard(reference: Recorded, served: Recorded) -> list[dict[str, Any]]:
+def _unheard(reference: Recorded, served: Passed) -> list[dict[str, Any]]:
     """Return a ticket for each stretch of hours without a row, where the reference has some."""
     counts = silence.hourly(reference.at)
     tickets: list[dict[str, Any]] = []
@@ -160,7 +198,7 @@ def _unheard(reference: Recorded, served: Recorded) -> list[dict[str, Any]]:
 
 
 def _silent(
-    kind: str, served: Recorded, *, row: int, evidence: dict[str, Any], of: list[str]
+    kind: str, served: Passed, *, row: int, evidence: dict[str, Any], of: list[str]
 ) -> dict[str, Any]:
     return {
         "at": float(served.at[row]),
@@ -185,7 +223,7 @@ def _limit(reference: Recorded, *, retraining: sections.Retraining) -> float | N
 
 def _losses(
     reference: Recorded,
-    served: Recorded,
+    served: Passed,
     *,
     retraining: sections.Retraining,
     limit: float | None,
@@ -225,7 +263,7 @@ def _losses(
 
 
 def _lost(
-    served: Recorded, *, row: int, since: float | None, limit: float, known: NDArray[np.float64]
+    served: Passed, *, row: int, since: float | None, limit: float, known: NDArray[np.float64]
 ) -> dict[str, Any]:
     losses = served.losses if served.losses is not None else np.empty(0)
     first = int(np.searchsorted(served.at, since)) if since is not None else row

@@ -6,7 +6,7 @@ mean discrepancy of a Gaussian kernel).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -85,6 +85,15 @@ class Blocks:
         )
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
+    def means_in_parts(self, *, size: int) -> Iterator[tuple[int, Rows]]:
+        """Give the same some windows at a time, with the place of the first of them."""
+        each = size // self.size
+        step = max(MOST_NUMBERS // (each * self.sums.shape[1]), 1)
+        for first in range(0, len(self.sums) // each, step):
+            chosen = slice(first * each, (first + step) * each)
+            part = replace(self, sums=self.sums[chosen], counts=self.counts[chosen])
+            yield first, part.means(size=size)
+
     @property
     def rows(self) -> int:
         return len(self.sums) * self.size
@@ -128,7 +137,7 @@ class Measures:
         count = len(next(iter(columns.values()))) // size
         sums, counts = (np.zeros((count, len(self.parts))) for _ in range(2))
         squares = np.zeros(len(self.parts))
-        step = max(MOST_NUMBERS // (len(self.parts) * size), 1)
+        step = self.at_once(size) // size
         for first in range(0, count, step):
             last = min(first + step, count)
             chosen = slice(first * size, last * size)
@@ -143,6 +152,10 @@ class Measures:
             counts[first:last] = known.reshape(shape).sum(axis=1)
             squares += np.einsum("ij,ij->j", rows, rows)
         return Blocks(size=size, sums=sums, counts=counts, squares=squares)
+
+    def at_once(self, size: int) -> int:
+        """Return how many rows of whole blocks of `size` rows are measured at a time."""
+        return max(MOST_NUMBERS // (len(self.parts) * size), 1) * size
 
     def standardised(self, columns: base.Arrays, *, own: bool = False) -> Rows:
         """Return the traits of each row of all columns, bounded, in standard deviations of the

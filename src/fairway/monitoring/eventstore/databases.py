@@ -60,6 +60,7 @@ class Dialect(Protocol):
     # what the monitor and retraining read, the newest first
     WINDOW: str
     LAST: str
+    ROWS: str
     FIRST_ANSWER: str
     GAUGE: str
     REALISED: str

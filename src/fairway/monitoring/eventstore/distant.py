@@ -106,13 +106,14 @@ class DistantHistory:
         wanted: int | None = None,
     ) -> Generator[answers.Prediction, None, None]:
         """Give the predictions with logged inputs, the newest first; pages are asked for as they
-        are read, with `wanted` rows together at most."""
+        are read, with `wanted` rows together, and none where there are fewer."""
         rows = history.MOST_ROWS if wanted is None else wanted
         more = True
         while more and rows > 0:
             page = self._turns.ask(
-                "window", revision=revision, after=after, before=before, rows=rows
+                "window", revision=revision, after=after, before=before, rows=rows, least=wanted
             )
+            wanted = None
             more = bool(page["more"])
             for record in page["records"]:
                 found = history.prediction(record)

@@ -72,21 +72,18 @@ class History:
         before: int | None = None,
         wanted: int | None = None,
     ) -> Generator[answers.Prediction, None, None]:
-        """Give the predictions with logged inputs, the newest first, read one by one; of how many
-        rows are `wanted` says nothing here, where the reader stops by itself.
+        """Give the predictions with logged inputs, the newest first, read one by one; none where they
+        have fewer rows together than are `wanted`.
 
-        A payload may be megabytes, and thousands of them make a window. A payload that cannot be
-        read, or is larger than LARGEST_PAYLOAD, is empty.
+        A payload may be megabytes, and thousands of them make a window: a window that is not full is
+        not read. A payload that cannot be read, or is larger than LARGEST_PAYLOAD, is empty.
         """
-        del wanted
-        records = self.records(
-            deployment,
-            namespace=namespace,
-            revision=revision,
-            role=role,
-            after=after,
-            before=before,
-        )
+        arm = {"namespace": namespace, "revision": revision, "role": role}
+        if wanted is not None and not self.has(
+            deployment, **arm, after=after, before=before, rows=wanted
+        ):
+            return
+        records = self.records(deployment, **arm, after=after, before=before)
         with contextlib.closing(records):
             yield from map(prediction, records)
 
@@ -111,6 +108,31 @@ class History:
         }
         with self._backend.reading() as connection:
             yield from connection.stream(self._sql.WINDOW, values)
+
+    def has(
+        self,
+        deployment: str,
+        *,
+        namespace: str = answers.NAMESPACE,
+        revision: str,
+        role: str = "stable",
+        after: int = 0,
+        before: int | None = None,
+        rows: int,
+    ) -> bool:
+        """Say whether `records` may have so many rows, without reading any of their payloads."""
+        values = {
+            "namespace": namespace,
+            "deployment": deployment,
+            "revision": revision,
+            "role": role,
+            "after": after,
+            "before": END if before is None else before,
+            "wanted": rows,
+        }
+        with self._backend.reading() as connection:
+            found = connection.execute(self._sql.ROWS, values).fetchone()[0]
+        return int(found) >= rows
 
     def last(
         self, deployment: str, *, namespace: str = answers.NAMESPACE, revision: str, after: int

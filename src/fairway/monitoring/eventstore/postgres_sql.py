@@ -290,16 +290,23 @@ def _within(**arm: Any) -> str:
     return f"BETWEEN {_edge('ASC', **arm)} AND {_edge('DESC', **arm)}"
 
 
-WINDOW = f"""
-SELECT e.seq, e.request_id, e.time, e.rows, payload.inputs, e.labels, payload.probabilities
-FROM (SELECT * FROM events
+_NEWEST_FIRST = f"""(SELECT * FROM events
   WHERE namespace = %(namespace)s AND deployment = %(deployment)s AND revision = %(revision)s AND role = %(role)s
     AND logged = 1 AND seq > %(after)s AND seq < %(before)s
     AND seq {_within(revision="%(revision)s", role="%(role)s", logged=1)}
-  ORDER BY seq DESC OFFSET 0) AS e
+  ORDER BY seq DESC OFFSET 0) AS e"""
+
+WINDOW = f"""
+SELECT e.seq, e.request_id, e.time, e.rows, payload.inputs, e.labels, payload.probabilities
+FROM {_NEWEST_FIRST}
 CROSS JOIN LATERAL (SELECT * FROM payloads WHERE payloads.seq = e.seq AND payloads.day = e.day OFFSET 0) AS payload
 WHERE e.status < 400 AND e.rows > 0
 ORDER BY e.seq DESC"""
+
+# A row at least each: so many events have as many rows as are wanted, or more.
+ROWS = f"""
+SELECT coalesce(sum(rows), 0) FROM
+  (SELECT rows FROM {_NEWEST_FIRST} WHERE e.status < 400 AND e.rows > 0 LIMIT %(wanted)s) AS newest"""
 
 LAST = f"""
 SELECT max(seq) FROM {_edge("DESC", revision="%(revision)s", role="'stable'", logged=1)} AS newest

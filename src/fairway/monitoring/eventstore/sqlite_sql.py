@@ -227,6 +227,13 @@ WHERE e.namespace = :namespace AND e.deployment = :deployment AND e.revision = :
   AND e.logged = 1 AND e.seq > :after AND e.seq < :before AND e.status < 400 AND e.rows > 0
 ORDER BY e.seq DESC"""
 
+# A row at least each: so many events have as many rows as are wanted, or more.
+ROWS = """
+SELECT coalesce(sum(rows), 0) FROM (SELECT rows FROM events
+  WHERE namespace = :namespace AND deployment = :deployment AND revision = :revision AND role = :role
+    AND logged = 1 AND seq > :after AND seq < :before AND status < 400 AND rows > 0
+  ORDER BY seq DESC LIMIT :wanted) AS newest"""
+
 LAST = """
 SELECT max(seq) FROM events
 WHERE namespace = :namespace AND deployment = :deployment AND revision = :revision AND role = 'stable' AND logged = 1

@@ -76,12 +76,16 @@ def _rows(kind: Any, answer: tuple[int, Sequence[tuple[Any, ...]]]) -> Answer:
 
 
 def _window(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
-    """Return the newest predictions that have `rows` rows together, fewer where they are large."""
-    records = opened.history.records(
+    """Return the newest predictions that have `rows` rows together, fewer where they are large; none
+    where all have fewer than `least`."""
+    span: dict[str, Any] = {
         **_arm(query),
-        after=_number(query, "after"),
-        before=_number(query, "before") if "before" in query else None,
-    )
+        "after": _number(query, "after"),
+        "before": _number(query, "before") if "before" in query else None,
+    }
+    if "least" in query and not opened.history.has(**span, rows=_number(query, "least")):
+        return {"records": [], "more": False}
+    records = opened.history.records(**span)
     wanted, found, rows, size = _number(query, "rows"), [], 0, 0
     with contextlib.closing(records):
         for record in records:
