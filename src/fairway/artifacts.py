@@ -131,6 +131,18 @@ class Package:
     champion_disagreement: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class BatchPrediction:
+    """A file's worth of answers on disk."""
+
+    path: str
+    model: str
+    digest: str  # of the package that answered
+    rows: int
+    unusual: Json  # rows beyond the training range, by feature
+    unreadable: Json  # rows whose value was taken as missing, by feature
+
+
 def folder_of(metadata: Mapping[str, str], *, at: Path) -> Path | None:
     """Return the folder of a package that an artifact's metadata names: on the machine that wrote
     it, else within the artifact; None where there is none."""

@@ -73,6 +73,21 @@ def test_each_verb_succeeds_and_says_nothing_on_stderr_where_a_program_reads(
     )
 
 
+def test_a_file_is_answered_by_the_newest_package_and_what_cannot_be_is_one_sentence(
+    records: dict[str, dict[str, Any]], folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "answers.parquet"
+    asked = ("batch", "few.csv", "--out", str(out))
+    done = fairway(*asked, "--output", "json", where=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    record = one_object(done)
+    assert (record["path"], record["digest"]) == (str(out), records["package"]["digest"])
+    assert record["rows"] == FEW.count("\n") - 1
+    assert_one_sentence(
+        fairway(*asked, "--keep", "name", where=folder), status=2, words="no column 'name' to keep"
+    )
+
+
 def test_the_records_follow_from_one_another(
     records: dict[str, dict[str, Any]], folder: Path
 ) -> None:

@@ -31,6 +31,21 @@ def epochs(total: int, *, quiet: bool) -> Iterator[Callable[..., None] | None]:
         yield lambda row: bar.update(task, completed=row["epoch"], description=_epoch(row, total))
 
 
+@contextmanager
+def rows(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Return what is called with how many rows are done, of how many; nothing is said but on a
+    terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("rows")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def steps(*, quiet: bool) -> Callable[..., None] | None:
     """Return what a pipeline calls when a step starts and ends."""
     if quiet:

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from fairway import errors
+from fairway.data.sources import base
+from fairway.pipelines import answering
+from fairway.serving import predictor
+from tests.serving import support
+
+ROWS = pd.DataFrame(
+    {
+        "id": [f"a{number}" for number in range(500)],
+        "age": np.linspace(20, 70, 500),
+        "hours": np.where(np.arange(500) % 50 == 7, np.nan, 40.0),
+        "sector": np.resize(["private", "state", "?"], 500),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(support.packaged(tmp_path_factory.mktemp("package")).path)
+
+
+@pytest.fixture(params=["csv", "parquet"])
+def rows(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    file = tmp_path / f"rows.{request.param}"
+    ROWS.to_csv(file, index=False) if request.param == "csv" else ROWS.to_parquet(file)
+    return file
+
+
+def test_each_row_is_answered_as_a_server_answers_it(package, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(base, "CELLS", 4 * 64)  # several chunks
+    told: list[tuple[int, int]] = []
+    record = answering.answer(
+        package,
+        rows=rows,
+        out=tmp_path / "new" / "answers.parquet",
+        keep=["id"],
+        progress=lambda *done: told.append(done),
+    )
+    written = pq.read_table(record.path)
+    model = predictor.Predictor.load(package)
+    raw = model.predict({name: ROWS[name].to_numpy() for name in ("age", "hours", "sector")})
+    assert written.column_names == ["row", "id", *model.outputs]
+    assert written["row"].to_pylist() == list(range(500))
+    assert written["id"].to_pylist() == ROWS["id"].tolist()
+    assert written["label"].to_pylist() == model.labels(raw)
+    assert np.allclose(np.array(written["probabilities"].to_pylist()), raw, atol=1e-6)
+    assert (record.rows, record.digest) == (500, model.package.digest)
+    assert len(told) > 3
+    assert told[-1] == (500, 500)
+
+
+def test_the_same_rows_give_the_same_bytes(package, rows, tmp_path):
+    first, second = (
+        Path(answering.answer(package, rows=rows, out=tmp_path / name).path).read_bytes()
+        for name in ("a.parquet", "b.parquet")
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("change", "keep", "sentence"),
+    [
+        ({"age": "old"}, [], "age has the value 'old'"),
+        ({}, ["name"], "has no column 'name' to keep"),
+        ({"label": "x"}, ["label"], "an output of the model has that name"),
+    ],
+)
+def test_what_cannot_be_answered_is_said_and_leaves_no_file(
+    change, keep, sentence, package, tmp_path
+):
+    file, out = tmp_path / "rows.csv", tmp_path / "out" / "answers.parquet"
+    ROWS.assign(**change).to_csv(file, index=False)
+    with pytest.raises((errors.DataError, errors.UsageError), match=sentence):
+        answering.answer(package, rows=file, out=out, keep=keep)
+    assert not out.parent.exists() or not list(out.parent.iterdir())
+
+
+def test_what_cannot_be_read_is_missing_and_counted_where_servers_take_it_so(package, tmp_path):
+    ROWS.assign(hours=["many", *ROWS["hours"][1:]]).to_csv(tmp_path / "rows.csv", index=False)
+    record = answering.answer(
+        package, rows=tmp_path / "rows.csv", out=tmp_path / "answers.parquet", lenient=True
+    )
+    assert record.unreadable == {"hours": 1}
+
+
+def test_rows_that_are_none_are_said(package, tmp_path):
+    ROWS[:0].to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(errors.DataError, match="rows"):
+        answering.answer(package, rows=tmp_path / "rows.csv", out=tmp_path / "answers.parquet")
