@@ -47,7 +47,10 @@ VERBS = {
         "Follow, explain, pause, resume, promote or abort a rollout.",
     ),
     "predict": ("fairway.cli.sending", "Send rows to the model in service."),
-    "batch": ("fairway.cli.batch", "Answer every row of a file with a package, without a server."),
+    "batch": (
+        "fairway.cli.offline",
+        "Answer every row of a file with a package, without a server.",
+    ),
     "label": ("fairway.cli.sending", "Send labels that came late."),
     "labels": (
         "fairway.cli.labelled",

@@ -7,7 +7,7 @@ import pytest
 
 from fairway import errors
 from fairway.data.sources import base
-from fairway.pipelines import answering
+from fairway.pipelines import batch_prediction
 from fairway.serving import predictor
 from tests.serving import support
 
@@ -36,7 +36,7 @@ def rows(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_each_row_is_answered_as_a_server_answers_it(package, rows, tmp_path, monkeypatch):
     monkeypatch.setattr(base, "CELLS", 4 * 64)  # several chunks
     told: list[tuple[int, int]] = []
-    record = answering.answer(
+    record = batch_prediction.answer(
         package,
         rows=rows,
         out=tmp_path / "new" / "answers.parquet",
@@ -58,7 +58,7 @@ def test_each_row_is_answered_as_a_server_answers_it(package, rows, tmp_path, mo
 
 def test_the_same_rows_give_the_same_bytes(package, rows, tmp_path):
     first, second = (
-        Path(answering.answer(package, rows=rows, out=tmp_path / name).path).read_bytes()
+        Path(batch_prediction.answer(package, rows=rows, out=tmp_path / name).path).read_bytes()
         for name in ("a.parquet", "b.parquet")
     )
     assert first == second
@@ -78,13 +78,13 @@ def test_what_cannot_be_answered_is_said_and_leaves_no_file(
     file, out = tmp_path / "rows.csv", tmp_path / "out" / "answers.parquet"
     ROWS.assign(**change).to_csv(file, index=False)
     with pytest.raises((errors.DataError, errors.UsageError), match=sentence):
-        answering.answer(package, rows=file, out=out, keep=keep)
+        batch_prediction.answer(package, rows=file, out=out, keep=keep)
     assert not out.parent.exists() or not list(out.parent.iterdir())
 
 
 def test_what_cannot_be_read_is_missing_and_counted_where_servers_take_it_so(package, tmp_path):
     ROWS.assign(hours=["many", *ROWS["hours"][1:]]).to_csv(tmp_path / "rows.csv", index=False)
-    record = answering.answer(
+    record = batch_prediction.answer(
         package, rows=tmp_path / "rows.csv", out=tmp_path / "answers.parquet", lenient=True
     )
     assert record.unreadable == {"hours": 1}
@@ -93,4 +93,6 @@ def test_what_cannot_be_read_is_missing_and_counted_where_servers_take_it_so(pac
 def test_rows_that_are_none_are_said(package, tmp_path):
     ROWS[:0].to_csv(tmp_path / "rows.csv", index=False)
     with pytest.raises(errors.DataError, match="rows"):
-        answering.answer(package, rows=tmp_path / "rows.csv", out=tmp_path / "answers.parquet")
+        batch_prediction.answer(
+            package, rows=tmp_path / "rows.csv", out=tmp_path / "answers.parquet"
+        )

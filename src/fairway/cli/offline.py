@@ -43,12 +43,12 @@ def batch(
     (`serving.unreadable`). No event is logged: nobody acted on these answers yet.
     """
     from fairway.cli import progress
-    from fairway.pipelines import answering
+    from fairway.pipelines import batch_prediction
 
     config = options.load(path, overrides)
     chosen = package or options.newest(options.open_home(root).packages, config.name)
     with progress.rows(quiet=form == "json") as tell:
-        record = answering.answer(
+        record = batch_prediction.answer(
             chosen,
             rows=rows,
             out=out,
