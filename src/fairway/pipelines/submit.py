@@ -1,18 +1,10 @@
-"""Pipelines submitted: to a cluster's Kubeflow Pipelines, or run here under kfp.local. The only kfp
-import.
-
-python -m fairway.pipelines.submit REQUEST.json      # what `run` starts as a process of its own
-"""
+"""Pipelines submitted to a cluster's Kubeflow Pipelines."""
 
 import contextlib
 import hashlib
 import json
-import os
-import shutil
-import signal
 import sys
 import tempfile
-import threading
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -157,58 +149,3 @@ def _start(
 
 def _line(words: object) -> str:
     return " ".join(str(words).split())[:200]
-
-
-# -- here ------------------------------------------------------------------------------------------
-
-
-def here(request: artifacts.Json) -> None:
-    """Run the compiled pipeline under kfp.local with this environment; nothing is installed,
-    nothing is fetched."""
-    from kfp import components, local
-
-    _plain_interpreter()
-    local.init(
-        runner=local.SubprocessRunner(use_venv=False),
-        pipeline_root=request["root"],
-        raise_on_error=True,
-    )
-    once = compiled.tried_once(compiled.read(Path(request["pipeline"])))
-    pipeline: Any = components.load_component_from_text(compiled.write(once))
-    pipeline(**request["arguments"])
-
-
-def _plain_interpreter() -> None:
-    """kfp puts the interpreter's path wherever a step's command says `python3`, also inside the
-    names of the user's files.
-
-    Where `python3` on PATH can be this interpreter, the path it puts there is `python3` and nothing
-    changes.
-    """
-    folder = Path(sys.executable).parent
-    path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
-    found = shutil.which("python3", path=path)
-    if found and Path(found).parent == folder and os.path.samefile(found, sys.executable):
-        os.environ["PATH"] = path
-        sys.executable = "python3"
-
-
-def _end_with_starter() -> None:
-    """End this process and its steps when the process that started it is gone: its end of our
-    standard input closes then."""
-    held = os.dup(0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)  # what the steps inherit
-    os.close(nothing)
-
-    def wait() -> None:
-        while os.read(held, 1):
-            pass
-        os.killpg(os.getpgrp(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-if __name__ == "__main__":
-    _end_with_starter()
-    here(artifacts.read_json(Path(sys.argv[1])))
