@@ -2,12 +2,15 @@
 
 import contextlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from fairway import artifacts, errors, files
 from fairway.cli import options
+
+if TYPE_CHECKING:
+    from fairway.pipelines.run import TrainingRun
 
 MOST_RECALLS = 10  # classes whose recall the terminal shows
 
@@ -236,6 +239,12 @@ def run() -> None:
 @click.option(
     "--no-champion", is_flag=True, help="Compare with no model, though one is in service."
 )
+@click.option(
+    "--cache/--no-cache",
+    default=True,
+    help="Take what train, evaluate and gate gave before where code, versions, configuration and content of the data "
+    "are the same (here).  [default: cache]",
+)
 @options.config
 @options.home
 @options.output
@@ -248,6 +257,7 @@ def training(
     upload: bool,
     champion: Path | None,
     no_champion: bool,
+    cache: bool,
     path: Path,
     overrides: tuple[str, ...],
     root: Path,
@@ -272,14 +282,21 @@ def training(
     from fairway.pipelines import run as runner
 
     place = options.open_home(root)
-    record = runner.run_training(
-        config,
-        home=place.root,
-        champion=None if no_champion else champion or _serving(root, config.name),
-        deploy=deploy,
-        watch=watch,
-        progress=progress.steps(quiet=form == "json"),
-    )
+    with options.interruptible(), progress.steps(quiet=form == "json") as report:
+        record = runner.run_training(
+            config,
+            home=place.root,
+            champion=None if no_champion else champion or _serving(root, config.name),
+            deploy=deploy,
+            watch=watch,
+            cache=cache,
+            progress=report,
+        )
+    show_run(record, form=form)
+
+
+def show_run(record: "TrainingRun", *, form: str) -> None:
+    """Print how a run ended; raises Refused where its gate refused."""
     for warning in record.warnings if form == "text" else ():
         click.echo(f"warning: {warning}", err=True)
     options.show(record, form=form, text=_told(record))
@@ -309,7 +326,7 @@ def _check_run(
         )
 
 
-def _told(record: Any) -> str:
+def _told(record: "TrainingRun") -> str:
     lines = [f"run      {record.run}", f"outcome  {record.outcome}: {record.reason}"]
     if record.package:
         lines.append(f"package  {record.package}")

@@ -3,6 +3,7 @@
 python -m fairway.pipelines.execute REQUEST.json      # what `run` starts
 """
 
+import json
 import os
 import shutil
 import signal
@@ -20,6 +21,8 @@ from fairway import artifacts
 from fairway.pipelines import compiled, reuse, steps
 
 COMPONENT = "comp-"  # what kfp puts before a component's name
+# the sections of the configuration that a cached step reads; of others a change is none to it
+READS = {"train": ("training",), "evaluate": ("evaluation",), "gate": ("evaluation",)}
 ARTIFACT = "__kfp_artifact__"  # kfp's mark of one that is written down
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of getrusage, in bytes
 
@@ -49,7 +52,7 @@ def here(request: artifacts.Json) -> None:
     pipeline(**request["arguments"])
 
 
-class Kept(cache.LocalCache):  # type: ignore[misc] - kfp has no types
+class Kept(cache.LocalCache):  # type: ignore[misc]
     """kfp's cache with keys that are content, not places: `own` has what this run's steps left, and
     `shared` what pure steps of any run did."""
 
@@ -75,8 +78,11 @@ class Kept(cache.LocalCache):  # type: ignore[misc] - kfp has no types
         custom_cache_key: str | None = None,
     ) -> str:
         """Return the step's name and the digest of its code, arguments and artifacts' content."""
-        told = {name: self._told(value) for name, value in arguments.items()}
         step = component_name.removeprefix(COMPONENT)
+        told = {name: self._told(value) for name, value in arguments.items()}
+        if step in READS:
+            config = json.loads(arguments["config"])
+            told["config"] = {name: config[name] for name in READS[step]}
         return f"{step}-{reuse.key(full_command, told, env_vars or {})}"
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -145,7 +151,9 @@ def _restored(value: Any) -> Any:
     if not (isinstance(value, dict) and value.get(ARTIFACT)):
         return value
     told = {name: value[name] for name in ("name", "uri", "metadata")}
-    return executor.create_artifact_instance({**told, "type": {"schemaTitle": value["schema_title"]}})
+    return executor.create_artifact_instance(
+        {**told, "type": {"schemaTitle": value["schema_title"]}}
+    )
 
 
 def _step(key: str) -> str:

@@ -31,7 +31,7 @@ KINDS = {
     "UsageError": errors.UsageError,
     "ConfigError": errors.UsageError,
 }
-Progress = Callable[..., None]
+Progress = Callable[[steps.Told], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +88,10 @@ def run_training(
     """Run the pipeline and gives how it ended; raises TrainingError with the failed step's own
     sentence, Refused where the step was refused.
 
-    `progress` is called with a step, its status (running, done, failed, cached), its seconds so far
-    and a message. With `cache`, what train, evaluate and gate gave in an earlier run is taken where
-    all that they depend on is the same. The record and the logs lie in `home/runs/<run>/`. Ctrl-C
-    ends the steps too, and so does the end of this process, however it ends.
+    `progress` is called with what is worth telling of each step. With `cache`, what train, evaluate
+    and gate gave in an earlier run is taken where all that they depend on is the same. The record
+    and the logs lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so does the end of this
+    process, however it ends.
     """
     home = home.absolute()
     text = _configuration(config)
@@ -165,7 +165,7 @@ def _follow(one: Try, *, progress: Progress | None) -> TrainingRun:
         if not told.message:  # a step began or ended
             record(run_records.RUNNING, "")
         if progress is not None:
-            progress(told.step, told.status, told.seconds, told.message)
+            progress(told)
 
     record(run_records.RUNNING, "")
     try:
@@ -274,7 +274,9 @@ def _failure(follower: steps.Follower, *, log: Path) -> errors.FairwayError:
     step = follower.failed()
     where = f"step {step.name}" if step else "the pipeline"
     kind = KINDS.get(step.kind, errors.TrainingError) if step else errors.TrainingError
-    return kind(f"{where} failed: {steps.sentence(step)} (log: {log})")
+    return kind(
+        f"{where} failed: {steps.sentence(step)} (log: {log}); `fairway runs retry` goes on from it"
+    )
 
 
 def _end(child: subprocess.Popen[str]) -> None:

@@ -84,7 +84,7 @@ def newest_first(home: Path, *, deployment: str | None = None) -> list[artifacts
     folders = [folder for folder in (home / "runs").glob("*") if folder.is_dir()]
     found = [record for folder in folders if (record := read(folder)) is not None]
     wanted = [one for one in found if deployment in (None, one.get("deployment"))]
-    return sorted(wanted, key=lambda record: (record.get("began") or 0.0), reverse=True)
+    return sorted(wanted, key=lambda record: record.get("began") or 0.0, reverse=True)
 
 
 def find(home: Path, name: str | None) -> artifacts.Json:

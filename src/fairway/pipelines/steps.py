@@ -26,6 +26,7 @@ PROGRESS = f"{INDENT}progress: "
 OURS = re.compile(r"^fairway\.errors\.(\w+): ")
 EXECUTOR = re.compile(r"^\[KFP Executor ")
 EXECUTOR_INPUT = "Got executor_input:"  # kfp prints all of it, over many lines up to a brace
+SAYS = "says"  # a line of the step's log, for whoever shows its end
 SIGNALS = 128  # a shell's exit status is this and the number of the signal that ended its command
 
 
@@ -57,12 +58,13 @@ def kept(step: str, folder: Path) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """Something worth telling: a step began, got on, or ended."""
+    """Something worth telling: a step began, said something, got on, or ended."""
 
     step: str
-    status: str
+    status: str  # a step's, or SAYS
     seconds: float | None = None
     message: str = ""
+    memory_bytes: int | None = None  # of a step that ended: the most that it had
 
 
 @dataclass
@@ -112,7 +114,13 @@ class Follower:
         if step is None:
             return None
         step.status, step.seconds = ("done" if succeeded else "failed"), round(now - step.began, 3)
-        return Told(step=name, status=step.status, seconds=step.seconds, message=step.error)
+        return Told(
+            step=name,
+            status=step.status,
+            seconds=step.seconds,
+            message=step.error,
+            memory_bytes=step.memory_bytes,
+        )
 
     def _own(self, step: PipelineStep, line: str, *, now: float) -> Told | None:
         """A line of the step itself. Of chained errors the last one counts: the step's own, its
@@ -134,9 +142,10 @@ class Follower:
                 seconds=round(now - step.began, 3),
                 message=line[len(PROGRESS) :],
             )
-        if text.strip():
-            step.last = text.strip()
-        return None
+        if not text.strip():
+            return None
+        step.last = text.strip()
+        return Told(step=step.name, status=SAYS, message=step.last)
 
     def _dumped(self, text: str) -> bool:
         """Say whether the line is kfp's own within the step's: what it does, and the inputs."""
@@ -156,7 +165,9 @@ def sentence(step: PipelineStep | None) -> str:
     last = f", and its last line was {step.last[:200]!r}" if step.last else ""
     if step.exit is not None and 0 <= step.exit < SIGNALS:
         return f"it ended with status {step.exit} and without an error of its own{last}"
-    how = f"was killed by signal {abs(step.exit) % SIGNALS}" if step.exit else "may have been killed"
+    how = (
+        f"was killed by signal {abs(step.exit) % SIGNALS}" if step.exit else "may have been killed"
+    )
     return f"it ended without an error of its own{last}: it {how}, for want of memory for instance"
 
 
