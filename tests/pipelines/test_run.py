@@ -241,6 +241,8 @@ def test_an_unchanged_training_is_not_done_twice(promoted):
         "gate",
     }
     assert again.reason == promoted.record.reason
+    logs = [{step["step"]: step["log"] for step in made.steps} for made in (promoted.record, again)]
+    assert logs[0]["train"] == logs[1]["train"]
     assert again.run not in before
     rows = run_records.compared(
         (artifacts.as_json(promoted.record), artifacts.as_json(again)),

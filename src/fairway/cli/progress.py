@@ -42,8 +42,9 @@ def epochs(total: int, *, quiet: bool) -> Iterator[Callable[..., None] | None]:
 
 
 @contextmanager
-def steps(*, quiet: bool) -> "Iterator[Callable[[Told], None] | None]":
-    """Return what a pipeline calls with what its steps do: a table on a terminal, lines elsewhere."""
+def steps(*, quiet: bool, remote: bool = False) -> "Iterator[Callable[[Told], None] | None]":
+    """Return what a pipeline calls with what its steps do: a table on a terminal, lines elsewhere.
+    Of `remote` steps nobody here knows the memory."""
     if quiet:
         yield None
         return
@@ -53,7 +54,7 @@ def steps(*, quiet: bool) -> "Iterator[Callable[[Told], None] | None]":
     from rich.console import Console
     from rich.live import Live
 
-    table = StepTable(clock=time.time, memory=_memory)
+    table = StepTable(clock=time.time, memory=_unknown if remote else _memory)
     with Live(table, console=Console(stderr=True), refresh_per_second=REFRESHES_A_SECOND):
         yield table.tell
 
@@ -64,9 +65,7 @@ class StepTable:
     `memory` gives what the steps have now in bytes, None where that is not known.
     """
 
-    def __init__(
-        self, *, clock: Callable[[], float], memory: Callable[[], int | None] = lambda: None
-    ) -> None:
+    def __init__(self, *, clock: Callable[[], float], memory: Callable[[], int | None]) -> None:
         self._clock, self._memory = clock, memory
         self._rows: dict[str, Told] = {}
         self._began: dict[str, float] = {}
@@ -121,6 +120,10 @@ def _say(told: "Told") -> None:
     had = f"  {mebibytes(told.memory_bytes)}" if told.memory_bytes is not None else ""
     line = f"{told.step:<10} {told.status:<9}{took}{had}  {told.message}"
     click.echo(line.rstrip(), err=True)
+
+
+def _unknown() -> None:
+    return None
 
 
 def _memory() -> int | None:

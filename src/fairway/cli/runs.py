@@ -1,20 +1,21 @@
 """The runs of pipelines: what they did, and what may be done with them."""
 
 import contextlib
-import os
-import signal
+import shlex
+import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fairway import artifacts, errors
-from fairway.cli import options, progress, stages
+from fairway.cli import apis, options, progress
+
+if TYPE_CHECKING:
+    from fairway.cli import places
 
 MOST_LISTED = 20
-END_SECONDS = 30.0  # for a run's steps to end in: they are killed after 5
-POLL_SECONDS = 0.1
 
 
 @click.group()
@@ -29,33 +30,32 @@ NAMED = click.argument("name", metavar="[RUN]", required=False)
 @click.option("--deployment", default=None, help="Only the runs for this deployment.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=200),
     default=MOST_LISTED,
     show_default=True,
     help="How many, the newest first: what a screen holds.",
 )
+@apis.runner
 @options.home
 @options.output
-def listed(deployment: str | None, limit: int, root: Path, form: str) -> None:
+def listed(deployment: str | None, limit: int, where: apis.Runner, root: Path, form: str) -> None:
     """List the newest runs."""
-    from fairway.pipelines import run_records
-
-    place = options.open_home(root)
-    found = run_records.newest_first(place.root, deployment=deployment)[:limit]
+    with _place(where, root) as place:
+        found = place.newest(deployment=deployment, limit=limit)
+    none = "there is no run: start one with `fairway run training`"
     rows = [_row(record) for record in found]
-    none = f"no run is in {place.runs}: start one with `fairway run training`"
     options.show({"runs": rows}, form=form, text=options.table(rows) or none)
 
 
 @runs.command()
 @NAMED
+@apis.runner
 @options.home
 @options.output
-def show(name: str | None, root: Path, form: str) -> None:
+def show(name: str | None, where: apis.Runner, root: Path, form: str) -> None:
     """Show a run, by default the newest: its steps with status, time, memory and exit status."""
-    from fairway.pipelines import run_records
-
-    record = run_records.find(options.open_home(root).root, name)
+    with _place(where, root) as place:
+        record = place.find(name)
     options.show(record, form=form, text=_account(record))
 
 
@@ -69,24 +69,27 @@ def show(name: str | None, root: Path, form: str) -> None:
     metavar="LINES",
     help="Only the last lines; by default all.",
 )
+@apis.runner
 @options.home
 @options.output
-def logs(name: str | None, step: str | None, tail: int | None, root: Path, form: str) -> None:
+def logs(
+    name: str | None,
+    step: str | None,
+    tail: int | None,
+    where: apis.Runner,
+    root: Path,
+    form: str,
+) -> None:
     """Print what a step of a run wrote."""
     from fairway.pipelines import run_records
 
-    record = run_records.find(options.open_home(root).root, name)
-    found = run_records.step_of(record, step)
-    file = Path(found["log"])
-    if not file.exists():
-        raise errors.UsageError(
-            f"step {found['step']} of {record['run']} has no log at {file}: it is {found['status']}, "
-            "and a cached step's log is of the run that did it"
-        )
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    with _place(where, root) as place:
+        record = place.find(name)
+        found = run_records.step_of(record, step)
+        lines = place.log(record, found).splitlines()
     kept = lines[-tail:] if tail else lines
     options.show(
-        {"run": record["run"], "step": found["step"], "log": str(file), "lines": kept},
+        {"run": record["run"], "step": found["step"], "lines": kept},
         form=form,
         text="\n".join(kept),
     )
@@ -95,14 +98,16 @@ def logs(name: str | None, step: str | None, tail: int | None, root: Path, form:
 @runs.command()
 @click.argument("first", metavar="RUN")
 @click.argument("second", metavar="RUN")
+@apis.runner
 @options.home
 @options.output
-def compare(first: str, second: str, root: Path, form: str) -> None:
-    """Compare two runs: configuration where it differs, data, metrics, times and how they ended."""
+def compare(first: str, second: str, where: apis.Runner, root: Path, form: str) -> None:
+    """Compare two runs: configuration where it differs, data, metrics, times and how they ended. Of
+    runs on a cluster the API has no data and no metrics."""
     from fairway.pipelines import run_records
 
-    home = options.open_home(root).root
-    pair = run_records.find(home, first), run_records.find(home, second)
+    with _place(where, root) as place:
+        pair = place.find(first), place.find(second)
     rows = run_records.compared(pair)
     named = [{"what": row["what"], first: row["a"], second: row["b"]} for row in rows]
     options.show(
@@ -120,71 +125,127 @@ def compare(first: str, second: str, root: Path, form: str) -> None:
     default=None,
     help="Copy it to this new folder, each file held against its digest; by default only its place is printed.",
 )
+@apis.runner
 @options.home
 @options.output
-def package(name: str | None, out: Path | None, root: Path, form: str) -> None:
-    """Say where a run's package is, or copy it."""
+def package(name: str | None, out: Path | None, where: apis.Runner, root: Path, form: str) -> None:
+    """Say where a run's package is, or fetch it."""
     from fairway.packaging import fetch
-    from fairway.pipelines import run_records
 
-    record = run_records.find(options.open_home(root).root, name)
-    if record["package"] is None:
-        raise errors.UsageError(
-            f"run {record['run']} made no package: it ended as {record['outcome']}"
-            f" ({record['reason']})"
-        )
-    folder, digest = Path(record["package"]), record["digest"]
+    with _place(where, root) as place:
+        record = place.find(name)
+        address, digest = place.package(record)
     if out is not None:
-        fetch.fetch(folder.as_uri(), digest=digest, out=out)
-    options.show(
-        {"run": record["run"], "package": str(out or folder), "digest": digest},
-        form=form,
-        text=str(out or folder),
-    )
+        fetch.fetch(address, digest=digest, out=out)
+    there = str(out) if out is not None else address.removeprefix("file://")
+    options.show({"run": record["run"], "package": there, "digest": digest}, form=form, text=there)
 
 
 @runs.command()
 @NAMED
+@apis.runner
 @options.home
 @options.output
-def retry(name: str | None, root: Path, form: str) -> None:
+def retry(name: str | None, where: apis.Runner, root: Path, form: str) -> None:
     """Go on with a run that failed or was interrupted, from the step that did not end; what was
-    done stays. Exit 3 where the gate refuses."""
-    from fairway.pipelines import run, run_records
-
-    found = run_records.find(options.open_home(root).root, name)
-    with options.interruptible(), progress.steps(quiet=form == "json") as report:
-        record = run.retry(Path(found["folder"]), progress=report)
-    stages.show_run(record, form=form)
+    done stays. Exit 3 where the gate refuses; on a cluster it is only started."""
+    with _place(where, root) as place:
+        place.retry(place.find(name), form=form)
 
 
 @runs.command()
 @NAMED
+@apis.runner
 @options.home
 @options.output
-def cancel(name: str | None, root: Path, form: str) -> None:
+def cancel(name: str | None, where: apis.Runner, root: Path, form: str) -> None:
     """End a run that goes on, as Ctrl-C does where it was started."""
-    from fairway.pipelines import run_records
-
-    record = run_records.find(options.open_home(root).root, name)
-    folder = Path(record["folder"])
-    process = run_records.holder(folder)
-    if process is None:
-        raise errors.UsageError(
-            f"run {record['run']} has ended as {record['outcome']}: there is nothing to cancel"
-        )
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(process, signal.SIGTERM)
-    until = time.monotonic() + END_SECONDS
-    while run_records.holder(folder) is not None:
-        if time.monotonic() > until:
-            raise errors.PlatformError(
-                f"run {record['run']} still goes on in process {process}, {END_SECONDS:.0f} s after "
-                "it was asked to end"
+    with _place(where, root) as place:
+        record = place.find(name)
+        if record["outcome"] != "running":
+            raise errors.UsageError(
+                f"run {record['run']} has ended as {record['outcome']}: there is nothing to cancel"
             )
-        time.sleep(POLL_SECONDS)
-    ended = run_records.find(folder.parent.parent, record["run"])
-    options.show(ended, form=form, text=f"run {record['run']}  {ended['reason']}")
+        said = place.cancel(record)
+    options.show({"run": record["run"], "said": said}, form=form, text=said)
+
+
+@runs.command()
+@click.argument("cron")
+@click.option("--deploy", is_flag=True, help="Deploy each package that the gate lets through.")
+@click.option("--watch", is_flag=True, help="With --deploy: each run ends with its rollout.")
+@click.option(
+    "--remove",
+    is_flag=True,
+    help="Take the schedule away instead (--on kubernetes; CRON is not read, give '-').",
+)
+@apis.runner
+@options.config
+@options.home
+@options.output
+def schedule(
+    cron: str,
+    deploy: bool,
+    watch: bool,
+    remove: bool,
+    where: apis.Runner,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
+) -> None:
+    """Have the training pipeline run at the times of CRON ('0 3 * * *'), never two at once and none
+    made up for. Here it prints the line for crontab; on a cluster it makes the recurring run."""
+    from fairway.pipelines import submit
+
+    if watch and not deploy:
+        raise errors.UsageError("--watch follows a rollout: add --deploy")
+    config = options.load(path, overrides)
+    if not where.remote:
+        if remove:
+            raise errors.UsageError(
+                "--remove is for a cluster's schedule: take the line out of your crontab (`crontab -e`)"
+            )
+        submit.check_cron(cron)
+        line = _crontab(cron, path, overrides, root, deploy=deploy, watch=watch)
+        options.show({"name": config.name, "cron": cron, "crontab": line}, form=form, text=line)
+        return
+    if remove:
+        options.show(submit.unschedule(config, access=where.access()), form=form)
+        return
+    asked = submit.Wishes(deploy=deploy, watch=watch)
+    made = submit.schedule(config, cron=cron, access=where.access(), asked=asked)
+    options.show(made, form=form)
+
+
+def _crontab(
+    cron: str,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    *,
+    deploy: bool,
+    watch: bool,
+) -> str:
+    """Return the line for crontab: of the folder it is asked in, which cron does not know."""
+    wishes = [name for name, asked in (("--deploy", deploy), ("--watch", watch)) if asked]
+    said = [part for override in overrides for part in ("--set", override)]
+    home = root.resolve()
+    argv = [
+        *(sys.executable, "-m", "fairway", "run", "training", "--if-idle"),
+        *("--config", str(path.resolve()), "--home", str(home), *said, *wishes),
+    ]
+    log = shlex.quote(str(home / "logs" / "schedule.log"))
+    command = f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(argv)} >>{log} 2>&1"
+    return f"{cron} " + command.replace("%", r"\%")  # which crontab takes for the end of the line
+
+
+def _place(
+    where: apis.Runner, root: Path
+) -> "contextlib.AbstractContextManager[places.Here | places.There]":
+    from fairway.cli import places
+
+    return places.there(where.access()) if where.remote else places.here(options.open_home(root))
 
 
 def _row(record: artifacts.Json) -> dict[str, Any]:
@@ -204,9 +265,9 @@ def _account(record: artifacts.Json) -> str:
     head = {
         "run": record["run"],
         "outcome": record["outcome"] + (f": {record['reason']}" if record["reason"] else ""),
-        "package": record["package"],
-        "revision": record["revision"],
-        "page": str(page) if (page := Path(record["folder"]) / "run.html").exists() else None,
+        "package": record.get("package"),
+        "revision": record.get("revision"),
+        "page": _page(record),
     }
     steps = [
         {
@@ -220,6 +281,11 @@ def _account(record: artifacts.Json) -> str:
     ]
     lines = [f"{key:<9}{value}" for key, value in head.items() if value is not None]
     return "\n".join([*lines, *(["", options.table(steps)] if steps else [])])
+
+
+def _page(record: artifacts.Json) -> str | None:
+    page = Path(record["folder"]) / "run.html" if "folder" in record else None
+    return str(page) if page and page.exists() else None
 
 
 def _moment(seconds: float) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fairway import artifacts, errors, files
-from fairway.cli import options
+from fairway.cli import apis, options
 
 if TYPE_CHECKING:
     from fairway.pipelines.run import TrainingRun
@@ -203,17 +203,7 @@ def run() -> None:
 
 
 @run.command()
-@click.option(
-    "--on",
-    "where",
-    type=click.Choice(["local", "kubernetes"]),
-    default="local",
-    show_default=True,
-    help="Here under kfp.local, or on a cluster's Kubeflow Pipelines.",
-)
-@click.option(
-    "--host", default=None, help="Address of the Kubeflow Pipelines API (--on kubernetes)."
-)
+@apis.runner
 @click.option("--deploy", is_flag=True, help="Deploy the package where the gate lets it through.")
 @click.option(
     "--watch",
@@ -245,12 +235,21 @@ def run() -> None:
     help="Take what train, evaluate and gate gave before where code, versions, configuration and content of the data "
     "are the same (here).  [default: cache]",
 )
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Follow the run to its end, with its exit status (--on kubernetes); by default it is only started.",
+)
+@click.option(
+    "--if-idle",
+    is_flag=True,
+    help="Do nothing while a run for this deployment goes on here, as a schedule wants; by default runs may overlap.",
+)
 @options.config
 @options.home
 @options.output
 def training(
-    where: str,
-    host: str | None,
+    where: apis.Runner,
     deploy: bool,
     watch: bool,
     fail_on_refusal: bool,
@@ -258,6 +257,8 @@ def training(
     champion: Path | None,
     no_champion: bool,
     cache: bool,
+    wait: bool,
+    if_idle: bool,
     path: Path,
     overrides: tuple[str, ...],
     root: Path,
@@ -266,22 +267,37 @@ def training(
     """Run the training pipeline: import, prepare, train, evaluate, gate, package. Exit 3 where the
     gate refuses."""
     _check_run(
-        where, deploy=deploy, watch=watch, upload=upload, champion=champion, none=no_champion
+        where.remote,
+        deploy=deploy,
+        watch=watch,
+        upload=upload,
+        champion=champion,
+        none=no_champion,
+        wait=wait,
     )
     config = options.load(path, overrides)
-    if where == "kubernetes":
+    if where.remote:
+        from fairway.cli import distant
         from fairway.pipelines import submit, travel
 
         asked = submit.Wishes(
             deploy=deploy, watch=watch, fail_on_refusal=fail_on_refusal, compare=not no_champion
         )
         sent = travel.uploaded(config) if upload else config
-        options.show(submit.submit(sent, host=host, asked=asked), form=form)
+        started = submit.submit(sent, access=where.access(), asked=asked)
+        if not wait:
+            options.show(started, form=form)
+            return
+        found = distant.wait(where.access(), started["run"], quiet=form == "json")
+        options.show(found, form=form, text=f"run      {found['run']}\noutcome  {found['outcome']}")
+        distant.ended(found)
         return
     from fairway.cli import progress
     from fairway.pipelines import run as runner
 
     place = options.open_home(root)
+    if if_idle and _goes_on(place.root, config.name, form=form):
+        return
     with options.interruptible(), progress.steps(quiet=form == "json") as report:
         record = runner.run_training(
             config,
@@ -304,22 +320,35 @@ def show_run(record: "TrainingRun", *, form: str) -> None:
         raise errors.Refused(f"the gate refused: {record.reason}")
 
 
+def _goes_on(home: Path, deployment: str, *, form: str) -> bool:
+    from fairway.pipelines import run_records
+
+    found = run_records.newest_first(home, deployment=deployment)
+    going = [record["run"] for record in found if record["outcome"] == run_records.RUNNING]
+    if going:
+        options.show({"run": None, "goes_on": going[0]}, form=form, text=f"{going[0]} goes on")
+    return bool(going)
+
+
 def _check_run(
-    where: str,
+    remote: bool,
     *,
     deploy: bool,
     watch: bool,
     upload: bool,
     champion: Path | None,
     none: bool,
+    wait: bool,
 ) -> None:
+    if wait and not remote:
+        raise errors.UsageError("--wait is for runs elsewhere: one here is always waited for")
     if watch and not deploy:
         raise errors.UsageError("--watch follows a rollout: add --deploy")
     if champion is not None and none:
         raise errors.UsageError("--champion and --no-champion contradict: give one")
-    if upload and where == "local":
+    if upload and not remote:
         raise errors.UsageError("--upload is for steps that run elsewhere: add --on kubernetes")
-    if champion is not None and where == "kubernetes":
+    if champion is not None and remote:
         raise errors.UsageError(
             "--champion is a folder of this machine, which no pod sees: leave it out, and the package of the "
             "ModelDeployment in service is taken"

@@ -25,6 +25,7 @@ PATIENCE_SECONDS = 5.0  # between asking the steps to end and ending them
 # Linux takes 128 KiB in one argument, and kfp hands each step its inputs in one
 CONFIG_BYTES = 100 * 1024
 RAN = ("done", "cached")
+LOGS = "logs"  # the folder of the steps' logs, in a run's
 # errors of a step that the run ends with: the exit status is the step's own
 KINDS = {
     "Refused": errors.Refused,
@@ -68,10 +69,6 @@ class Try:
     number: int
     began: float  # the run's first try
     request: artifacts.Json
-
-    @property
-    def logs(self) -> Path:
-        return self.folder / "logs"
 
 
 def run_training(
@@ -265,8 +262,9 @@ def _execute(one: Try, follower: steps.Follower, *, tell: Callable[[steps.Told],
 
 
 def _step_log(one: Try, step: str) -> TextIO:
-    one.logs.mkdir(exist_ok=True)
-    return (one.logs / f"{step}.log").open("w", encoding="utf-8", buffering=1)
+    logs = one.folder / LOGS
+    logs.mkdir(exist_ok=True)
+    return (logs / f"{step}.log").open("w", encoding="utf-8", buffering=1)
 
 
 def _failure(follower: steps.Follower, *, log: Path) -> errors.FairwayError:
@@ -324,7 +322,7 @@ def _record(
         digest=metadata.get("digest"),
         warnings=_warnings(one, follower),
         steps=tuple(
-            steps.as_json(step, output=outputs[step.name], log=one.logs / f"{step.name}.log")
+            steps.as_json(step, output=outputs[step.name], log=_log(one, step))
             for step in follower.steps
         ),
         seconds=round(seconds, 1),
@@ -333,6 +331,12 @@ def _record(
         began=one.began,
         tries=one.number,
     )
+
+
+def _log(one: Try, step: steps.PipelineStep) -> Path:
+    """Return the step's log: of a cached step, that of the run which did it."""
+    did = Path(step.folder).parents[2] if step.folder else one.folder  # RUN/steps/PIPELINE/STEP
+    return did / LOGS / f"{step.name}.log"
 
 
 def _left(one: Try, follower: steps.Follower, name: str) -> Path:

@@ -129,14 +129,16 @@ def compared(records: tuple[artifacts.Json, artifacts.Json]) -> list[artifacts.J
     sides = [_account(record) for record in records]
     names = dict.fromkeys([*sides[0], *sides[1]])
     rows = [{"what": name, "a": sides[0].get(name), "b": sides[1].get(name)} for name in names]
-    return [row for row in rows if row["a"] != row["b"] or not row["what"].startswith("config.")]
+    return [
+        row for row in rows if row["a"] != row["b"] or not str(row["what"]).startswith("config.")
+    ]
 
 
 def _account(record: artifacts.Json) -> dict[str, Any]:
     """Return of a run what is worth comparing, under dotted names."""
     steps = {step["step"]: step for step in record["steps"]}
     measured = _metadata(steps, "evaluate", "metrics")
-    config = configuration(Path(record["folder"]))
+    config = record.get("config") or configuration(Path(record["folder"]))
     return {
         "outcome": record["outcome"],
         "reason": record["reason"],

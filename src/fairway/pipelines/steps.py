@@ -171,6 +171,15 @@ def sentence(step: PipelineStep | None) -> str:
     return f"it ended without an error of its own{last}: it {how}, for want of memory for instance"
 
 
+def error_in(log: str) -> tuple[str, str]:
+    """Return the kind (where it is one of fairway's) and the sentence of the error that a step's own
+    log ends with, both empty where it has none."""
+    follower = Follower([PipelineStep(name="", began=0.0)])
+    for line in log.splitlines():
+        follower.read(f"{INDENT}{line}", now=0.0)
+    return follower.steps[0].kind, follower.steps[0].error
+
+
 def as_json(step: PipelineStep, *, output: artifacts.Json, log: Path) -> artifacts.Json:
     """Return the step for the record of the run, with what its `executor_output.json` holds."""
     found = {

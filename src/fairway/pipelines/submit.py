@@ -1,22 +1,23 @@
-"""Pipelines submitted to a cluster's Kubeflow Pipelines."""
+"""The training pipeline submitted to a cluster's Kubeflow Pipelines: once, or again and again."""
 
 import contextlib
 import hashlib
 import json
-import sys
+import re
 import tempfile
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fairway import artifacts, errors, files
 from fairway.config import sections
-from fairway.pipelines import compiled, pitfalls, travel
+from fairway.pipelines import compiled, kubeflow, pitfalls, remote_runs, travel
 
 EXPERIMENT = "fairway"
-GOING_ON = frozenset({"RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "CANCELING", "PAUSED"})
+NEWEST_OF_A_NAME = 20  # among which one that goes on is looked for
+FIELD = r"[-0-9A-Za-z*/,?#]+"  # of a cron expression
+CRON = re.compile(rf"{FIELD}( {FIELD}){{4}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +34,21 @@ class Wishes:
     """Compare with the model in service."""
 
 
-# -- on a cluster ----------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is sent: a sound pipeline, and what it is told."""
+
+    variant: str  # the compiled pipeline's file
+    documents: compiled.Documents
+    arguments: artifacts.Json
+    account: str | None
 
 
 def submit(
     config: sections.Config,
     *,
-    host: str | None,
+    access: kubeflow.Access,
     asked: Wishes,
-    namespace: str | None = None,
     name: str | None = None,
 ) -> artifacts.Json:
     """Start a run of the training pipeline on a cluster; gives its id, name, pipeline and whether
@@ -51,49 +58,99 @@ def submit(
     name says what is asked for, so that asking twice is one run. Raises Unavailable where the API
     does not answer, PlatformError for a pipeline that is not sound.
     """
-    import kfp
-    from kfp_server_api import ApiException
-    from kubernetes.config import ConfigException
-    from urllib3.exceptions import HTTPError
+    sent = request(config, asked=asked)
+    run_name = name or run_name_of(config.name, sent.documents, sent.arguments)
+    namespace = access.namespace
+    with kubeflow.connected(access) as client:
+        runs = kubeflow.newest(client, namespace=namespace, limit=NEWEST_OF_A_NAME, name=run_name)
+        found = adopted(runs, name=run_name)
+        started = found or _start(client, sent, name=run_name, namespace=namespace)
+    return {
+        "run": started,
+        "name": run_name,
+        "pipeline": sent.variant,
+        "adopted": found is not None,
+    }
 
+
+def schedule(
+    config: sections.Config, *, cron: str, access: kubeflow.Access, asked: Wishes
+) -> artifacts.Json:
+    """Have the training pipeline run at the times of a cron expression: never two at once, and none
+    made up for. It takes the place of an earlier schedule of the same deployment."""
+    sent = request(config, asked=asked)
+    name = schedule_name(config)
+    with kubeflow.connected(access) as client:
+        before = kubeflow.scheduled(client, name, namespace=access.namespace)
+        experiment = client.create_experiment(EXPERIMENT, namespace=access.namespace)
+        with _written(sent.documents) as file:
+            made = client.create_recurring_run(
+                experiment_id=experiment.experiment_id,
+                job_name=name,
+                pipeline_package_path=str(file),
+                params=sent.arguments,
+                service_account=sent.account,
+                **times(cron),
+            )
+        for old in before:  # after the new one is there: a failure leaves one schedule, not none
+            client.delete_recurring_run(old)
+    return {
+        "schedule": str(made.recurring_run_id),
+        "name": name,
+        "cron": cron,
+        "replaced": len(before),
+    }
+
+
+def unschedule(config: sections.Config, *, access: kubeflow.Access) -> artifacts.Json:
+    """Delete the schedule of a deployment; runs that go on are left alone."""
+    name = schedule_name(config)
+    with kubeflow.connected(access) as client:
+        found = kubeflow.scheduled(client, name, namespace=access.namespace)
+        for old in found:
+            client.delete_recurring_run(old)
+    return {"name": name, "removed": len(found)}
+
+
+def times(cron: str) -> dict[str, Any]:
+    """Return what the API is told of the times: its expression begins with seconds."""
+    check_cron(cron)
+    return {"cron_expression": f"0 {cron}", "no_catchup": True, "max_concurrency": 1}
+
+
+def check_cron(cron: str) -> None:
+    """Raise UsageError for what is no cron expression of five fields."""
+    if not CRON.fullmatch(cron):
+        raise errors.UsageError(
+            f"the schedule is {errors.shortened(repr(cron))}: wanted minute, hour, day, month and weekday as cron "
+            "has them, such as '0 3 * * *' for each night at three"
+        )
+
+
+def schedule_name(config: sections.Config) -> str:
+    return f"{config.name}-training"
+
+
+def request(config: sections.Config, *, asked: Wishes) -> Asked:
+    """Return what is sent; raises UsageError for files of this machine, PlatformError for a
+    pipeline that would fail silently."""
     config = travel.ready(config, deploys=asked.deploy)
     documents = compiled.for_training(config)
     variant = compiled.TRAINING[config.pipeline.train.gpu > 0]
     pitfalls.require(documents, environment=config.environment, what=variant)
-    arguments = {
+    told = {
         "config": json.dumps(config.model_dump(mode="json", by_alias=True)),
         "compare_with": "" if asked.compare else "none",
         "deploy_package": asked.deploy,
         "watch": asked.watch,
         "fail_on_refusal": asked.fail_on_refusal,
     }
-    run_name = name or run_name_of(config.name, documents, arguments)
-    place = host or "the current kubeconfig"
-    try:
-        # kfp prints where to look, and standard output is for the record
-        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
-            # that the client wants a backend of version 2
-            warnings.simplefilter("ignore", FutureWarning)
-            client = kfp.Client(host=host, **({"namespace": namespace} if namespace else {}))
-            found = adopted(_runs(client, run_name, namespace), name=run_name)
-            started = found or _start(
-                client,
-                documents,
-                arguments,
-                name=run_name,
-                namespace=namespace,
-                account=config.pipeline.service_account,
-            )
-    except ApiException as error:
-        raise errors.PlatformError(
-            f"Kubeflow Pipelines at {place} refused: {error.status} {_line(error.body or error.reason)}"
-        ) from error
-    except (HTTPError, OSError, ConfigException) as error:
-        why = _line(getattr(error, "reason", None) or error)
-        raise errors.Unavailable(
-            f"Kubeflow Pipelines does not answer at {place}: {why}; name it with --host"
-        ) from error
-    return {"run": started, "name": run_name, "pipeline": variant, "adopted": found is not None}
+    return Asked(
+        variant=variant,
+        documents=documents,
+        arguments=told,
+        account=config.pipeline.service_account,
+    )
 
 
 def run_name_of(name: str, documents: compiled.Documents, arguments: artifacts.Json) -> str:
@@ -106,46 +163,28 @@ def run_name_of(name: str, documents: compiled.Documents, arguments: artifacts.J
 def adopted(runs: Iterable[Any], *, name: str) -> str | None:
     """Return the id of a run of this name that has not ended."""
     for run in runs:
-        if run.display_name == name and (run.state or "PENDING") in GOING_ON:
+        if run.display_name == name and (run.state or "PENDING") in remote_runs.GOING_ON:
             return str(run.run_id)
     return None
 
 
-def _runs(client: Any, name: str, namespace: str | None) -> Iterable[Any]:
-    """Return the newest runs of this name."""
-    wanted = json.dumps(
-        {"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]}
-    )
-    return (
-        client.list_runs(
-            page_size=20, sort_by="created_at desc", namespace=namespace, filter=wanted
-        ).runs
-        or ()
-    )
-
-
-def _start(
-    client: Any,
-    documents: compiled.Documents,
-    arguments: artifacts.Json,
-    *,
-    name: str,
-    namespace: str | None,
-    account: str | None,
-) -> str:
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "pipeline.yaml"
-        file.write_text(compiled.write(documents), encoding="utf-8")
+def _start(client: Any, sent: Asked, *, name: str, namespace: str | None) -> str:
+    with _written(sent.documents) as file:
         started = client.create_run_from_pipeline_package(
             str(file),
-            arguments=arguments,
+            arguments=sent.arguments,
             run_name=name,
             experiment_name=EXPERIMENT,
             namespace=namespace,
-            service_account=account,
+            service_account=sent.account,
         )
     return str(started.run_id)
 
 
-def _line(words: object) -> str:
-    return " ".join(str(words).split())[:200]
+@contextlib.contextmanager
+def _written(documents: compiled.Documents) -> Iterator[Path]:
+    """Give the documents as the file that the client wants."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "pipeline.yaml"
+        file.write_text(compiled.write(documents), encoding="utf-8")
+        yield file
