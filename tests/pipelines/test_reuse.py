@@ -29,11 +29,11 @@ def kept(home: Path, *, pure: frozenset[str] = frozenset({"train"}), run: str = 
     root = home / run / "steps"
     for step in ("train", "deploy"):
         (root / "pipeline" / step).mkdir(parents=True, exist_ok=True)
-    shelves = reuse.Shelf(home / run / "kept"), reuse.Shelf(home / "cache")
-    return execute.Kept(own=shelves[0], shared=shelves[1], pure=pure, root=root)
+    shelves = reuse.Results(home / run / "kept"), reuse.Results(home / "cache")
+    return execute.ContentCache(own=shelves[0], shared=shelves[1], pure=pure, root=root)
 
 
-def key(cache: execute.Kept, rows: Path, *, step: str = "train", **config: object) -> str:
+def key(cache: execute.ContentCache, rows: Path, *, step: str = "train", **config: object) -> str:
     arguments = {"config": json.dumps({**CONFIG, **config}), "dataset": artifact(rows)}
     return cache.compute_key(f"comp-{step}", "image", ["python3", "code"], arguments)
 

@@ -59,7 +59,7 @@ def api(monkeypatch):
 
 
 # a namespace of one's own spares the client its question for how many users there are
-ACCESS = kubeflow.Access(host="http://127.0.0.1:9", namespace="models")
+ACCESS = kubeflow.KubeflowAccess(host="http://127.0.0.1:9", namespace="models")
 
 
 def test_a_schedule_catches_up_on_nothing_runs_one_at_a_time_and_replaces_the_one_before(api):
@@ -99,7 +99,7 @@ def test_a_token_is_read_at_each_request_and_a_cookie_and_an_authority_from_thei
     token.write_text("first")
     cookie.write_text("authservice_session=MTY\n")
     ca.write_text("")
-    access = kubeflow.Access(
+    access = kubeflow.KubeflowAccess(
         host="https://kubeflow.example.com/pipeline",
         namespace="models",
         token_file=token,
@@ -129,7 +129,7 @@ def test_a_token_is_read_at_each_request_and_a_cookie_and_an_authority_from_thei
 )
 def test_who_asks_must_not_contradict_itself(access, words):
     with pytest.raises(errors.UsageError, match=words):
-        kubeflow.Access(**access).check()
+        kubeflow.KubeflowAccess(**access).check()
 
 
 def test_the_same_request_has_the_same_name_and_another_has_another():
@@ -171,7 +171,7 @@ def test_an_address_where_nothing_answers_is_named():
     ):
         submit.submit(
             settings(),
-            access=kubeflow.Access(host=f"http://127.0.0.1:{port}"),
+            access=kubeflow.KubeflowAccess(host=f"http://127.0.0.1:{port}"),
             asked=submit.Wishes(),
         )
 
@@ -182,6 +182,6 @@ def test_production_does_not_submit_an_image_that_may_change():
     ):
         submit.submit(
             settings("environment=production"),
-            access=kubeflow.Access(host="http://127.0.0.1:9"),
+            access=kubeflow.KubeflowAccess(host="http://127.0.0.1:9"),
             asked=submit.Wishes(),
         )

@@ -86,13 +86,13 @@ class Runner:
             )
         return False
 
-    def access(self) -> "kubeflow.Access":
+    def access(self) -> "kubeflow.KubeflowAccess":
         """Return how Kubeflow Pipelines is asked."""
         from fairway.pipelines import kubeflow
 
         told = dataclasses.asdict(self)
         del told["on"]
-        return kubeflow.Access(**told)
+        return kubeflow.KubeflowAccess(**told)
 
 
 def runner(function: F) -> F:

@@ -13,7 +13,7 @@ from fairway import artifacts, errors
 from fairway.cli import apis, options, progress
 
 if TYPE_CHECKING:
-    from fairway.cli import places
+    from fairway.cli import run_places
 
 MOST_LISTED = 20
 
@@ -242,10 +242,14 @@ def _crontab(
 
 def _place(
     where: apis.Runner, root: Path
-) -> "contextlib.AbstractContextManager[places.Here | places.There]":
-    from fairway.cli import places
+) -> "contextlib.AbstractContextManager[run_places.Here | run_places.There]":
+    from fairway.cli import run_places
 
-    return places.there(where.access()) if where.remote else places.here(options.open_home(root))
+    return (
+        run_places.there(where.access())
+        if where.remote
+        else run_places.here(options.open_home(root))
+    )
 
 
 def _row(record: artifacts.Json) -> dict[str, Any]:

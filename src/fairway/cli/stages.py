@@ -277,7 +277,7 @@ def training(
     )
     config = options.load(path, overrides)
     if where.remote:
-        from fairway.cli import distant
+        from fairway.cli import waiting
         from fairway.pipelines import submit, travel
 
         asked = submit.Wishes(
@@ -288,9 +288,9 @@ def training(
         if not wait:
             options.show(started, form=form)
             return
-        found = distant.wait(where.access(), started["run"], quiet=form == "json")
+        found = waiting.wait(where.access(), started["run"], quiet=form == "json")
         options.show(found, form=form, text=f"run      {found['run']}\noutcome  {found['outcome']}")
-        distant.ended(found)
+        waiting.ended(found)
         return
     from fairway.cli import progress
     from fairway.pipelines import run as runner

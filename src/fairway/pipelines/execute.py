@@ -33,9 +33,9 @@ def here(request: artifacts.Json) -> None:
     _plain_interpreter()
     documents = compiled.read(Path(request["pipeline"]))
     shared = request["cache"]
-    kept = Kept(
-        own=reuse.Shelf(Path(request["kept"])),
-        shared=reuse.Shelf(Path(shared)) if shared else None,
+    kept = ContentCache(
+        own=reuse.Results(Path(request["kept"])),
+        shared=reuse.Results(Path(shared)) if shared else None,
         pure=compiled.cached_steps(documents) if shared else frozenset(),
         root=Path(request["root"]),
     )
@@ -52,15 +52,15 @@ def here(request: artifacts.Json) -> None:
     pipeline(**request["arguments"])
 
 
-class Kept(cache.LocalCache):  # type: ignore[misc]
+class ContentCache(cache.LocalCache):  # type: ignore[misc]
     """kfp's cache with keys that are content, not places: `own` has what this run's steps left, and
     `shared` what pure steps of any run did."""
 
     def __init__(
         self,
         *,
-        own: reuse.Shelf,
-        shared: reuse.Shelf | None,
+        own: reuse.Results,
+        shared: reuse.Results | None,
         pure: frozenset[str],
         root: Path,
     ) -> None:

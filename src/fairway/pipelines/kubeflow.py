@@ -18,7 +18,7 @@ PAGE = 100  # of schedules: more of one name than anybody makes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class KubeflowAccess:
     """Where Kubeflow Pipelines is asked, and as whom; by default as the kubeconfig says."""
 
     host: str | None = None
@@ -57,7 +57,7 @@ class Access:
 
 
 @contextlib.contextmanager
-def connected(access: Access) -> Iterator[Any]:
+def connected(access: KubeflowAccess) -> Iterator[Any]:
     """Give the client; what it raises inside the block becomes PlatformError where the API refused,
     Unavailable where it does not answer."""
     import kfp
@@ -83,7 +83,7 @@ def connected(access: Access) -> Iterator[Any]:
         ) from error
 
 
-def arguments(access: Access) -> dict[str, Any]:
+def arguments(access: KubeflowAccess) -> dict[str, Any]:
     """Return what `kfp.Client` is made with."""
     from kfp import client
 

@@ -21,7 +21,7 @@ SECTIONS = ("data", "training", "evaluation")
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Results:
     """Results by key, a file each."""
 
     folder: Path

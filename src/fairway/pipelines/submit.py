@@ -35,7 +35,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Submission:
     """What is sent: a sound pipeline, and what it is told."""
 
     variant: str  # the compiled pipeline's file
@@ -47,7 +47,7 @@ class Asked:
 def submit(
     config: sections.Config,
     *,
-    access: kubeflow.Access,
+    access: kubeflow.KubeflowAccess,
     asked: Wishes,
     name: str | None = None,
 ) -> artifacts.Json:
@@ -74,7 +74,7 @@ def submit(
 
 
 def schedule(
-    config: sections.Config, *, cron: str, access: kubeflow.Access, asked: Wishes
+    config: sections.Config, *, cron: str, access: kubeflow.KubeflowAccess, asked: Wishes
 ) -> artifacts.Json:
     """Have the training pipeline run at the times of a cron expression: never two at once, and none
     made up for. It takes the place of an earlier schedule of the same deployment."""
@@ -102,7 +102,7 @@ def schedule(
     }
 
 
-def unschedule(config: sections.Config, *, access: kubeflow.Access) -> artifacts.Json:
+def unschedule(config: sections.Config, *, access: kubeflow.KubeflowAccess) -> artifacts.Json:
     """Delete the schedule of a deployment; runs that go on are left alone."""
     name = schedule_name(config)
     with kubeflow.connected(access) as client:
@@ -131,7 +131,7 @@ def schedule_name(config: sections.Config) -> str:
     return f"{config.name}-training"
 
 
-def request(config: sections.Config, *, asked: Wishes) -> Asked:
+def request(config: sections.Config, *, asked: Wishes) -> Submission:
     """Return what is sent; raises UsageError for files of this machine, PlatformError for a
     pipeline that would fail silently."""
     config = travel.ready(config, deploys=asked.deploy)
@@ -145,7 +145,7 @@ def request(config: sections.Config, *, asked: Wishes) -> Asked:
         "watch": asked.watch,
         "fail_on_refusal": asked.fail_on_refusal,
     }
-    return Asked(
+    return Submission(
         variant=variant,
         documents=documents,
         arguments=told,
@@ -168,7 +168,7 @@ def adopted(runs: Iterable[Any], *, name: str) -> str | None:
     return None
 
 
-def _start(client: Any, sent: Asked, *, name: str, namespace: str | None) -> str:
+def _start(client: Any, sent: Submission, *, name: str, namespace: str | None) -> str:
     with _written(sent.documents) as file:
         started = client.create_run_from_pipeline_package(
             str(file),

@@ -81,19 +81,19 @@ class There:
         self._client, self._namespace = client, namespace
 
     def newest(self, *, deployment: str | None, limit: int) -> list[artifacts.Json]:
-        from fairway.cli import distant
+        from fairway.cli import waiting
         from fairway.pipelines import kubeflow, remote_runs
 
         found = kubeflow.newest(self._client, namespace=self._namespace, limit=limit)
-        records = [remote_runs.record(run, names=distant.names()) for run in found]
+        records = [remote_runs.record(run, names=waiting.names()) for run in found]
         return [one for one in records if deployment in (None, one["deployment"])]
 
     def find(self, name: str | None) -> artifacts.Json:
-        from fairway.cli import distant
+        from fairway.cli import waiting
         from fairway.pipelines import kubeflow
 
         run = kubeflow.find(self._client, name, namespace=self._namespace)
-        return distant.record_of(self._client, run)
+        return waiting.record_of(self._client, run)
 
     def log(self, record: artifacts.Json, step: artifacts.Json) -> str:
         from fairway.pipelines import kubeflow
@@ -135,7 +135,7 @@ def here(home: "Home") -> Iterator[Here | There]:
 
 
 @contextlib.contextmanager
-def there(access: "kubeflow.Access") -> Iterator[Here | There]:
+def there(access: "kubeflow.KubeflowAccess") -> Iterator[Here | There]:
     from fairway.pipelines import kubeflow
 
     with kubeflow.connected(access) as client:

@@ -24,7 +24,7 @@ def record_of(client: Any, run: Any) -> artifacts.Json:
     return remote_runs.explained(found, log=log)
 
 
-def wait(access: kubeflow.Access, run: str, *, quiet: bool) -> artifacts.Json:
+def wait(access: kubeflow.KubeflowAccess, run: str, *, quiet: bool) -> artifacts.Json:
     """Return the record of a run when it has ended, telling what its steps do."""
     before: artifacts.Json | None = None
     answered = time.monotonic()
