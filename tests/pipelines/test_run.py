@@ -89,11 +89,8 @@ def test_a_promoted_run_packages_deploys_and_leaves_its_record(promoted):
     got_on = [told for told in promoted.told if told.status == "running" and told.message]
     assert [told.message.split(" validation")[0] for told in got_on] == ["epoch 1", "epoch 2"]
     assert all(step["exit"] == 0 and step["memory_bytes"] > 10 << 20 for step in record.steps)
-    assert (
-        "progress: epoch 2 "
-        in Path(record.steps[names(record.steps).index("train")]["log"]).read_text()
-    )
     by_name = {step["step"]: step for step in record.steps}
+    assert "progress: epoch 2 " in Path(by_name["train"]["log"]).read_text()
     package = manifest.load(promoted.package)
     assert package.digest == record.digest
     assert promoted.package.parent == promoted.home / "packages"
@@ -228,6 +225,21 @@ def test_a_run_that_was_killed_in_the_middle_says_so_and_goes_on_from_the_step(
     assert [step["status"] for step in again.steps if step["step"] == "train"] == ["done"]
     with pytest.raises(errors.UsageError, match="ended as packaged: wanted one that failed"):
         run.retry(folder)
+
+
+def test_an_interrupted_run_says_so_and_leaves_no_process(tmp_path):
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.run_training(
+            runs.settings(), home=tmp_path, champion=None, deploy=False, progress=interrupt
+        )
+    record = run_records.find(tmp_path, None)
+    assert (record["outcome"], record["reason"]) == ("interrupted", "it was interrupted")
+    assert [step["status"] for step in record["steps"]] == ["failed"]
+    assert run_records.holder(Path(record["folder"])) is None
+    assert psutil.Process().children(recursive=True) == []
 
 
 def test_an_unchanged_training_is_not_done_twice(promoted):

@@ -134,7 +134,7 @@ def package(name: str | None, out: Path | None, where: apis.Runner, root: Path, 
 
     with _place(where, root) as place:
         record = place.find(name)
-        address, digest = place.package(record)
+    address, digest = place.package(record)
     if out is not None:
         fetch.fetch(address, digest=digest, out=out)
     there = str(out) if out is not None else address.removeprefix("file://")

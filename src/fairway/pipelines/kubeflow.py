@@ -73,7 +73,10 @@ def connected(access: KubeflowAccess) -> Iterator[Any]:
             warnings.simplefilter("ignore", FutureWarning)
             yield kfp.Client(**arguments(access))
     except ApiException as error:
-        raise errors.PlatformError(
+        # a gateway before it says 502 or 503 while the API is replaced
+        passing = (error.status or 0) >= 500
+        kind = errors.Unavailable if passing else errors.PlatformError
+        raise kind(
             f"Kubeflow Pipelines at {access.place} refused: {error.status} {_line(error.body or error.reason)}"
         ) from error
     except (HTTPError, OSError, ConfigException) as error:

@@ -32,6 +32,8 @@ class Wishes:
     """End red where the gate refuses."""
     compare: bool = True
     """Compare with the model in service."""
+    cache: bool = True
+    """Take what pure steps gave before, as Kubeflow Pipelines finds it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class Submission:
     documents: compiled.Documents
     arguments: artifacts.Json
     account: str | None
+    caching: bool | None  # None: as each step of the pipeline says
 
 
 def submit(
@@ -90,6 +93,7 @@ def schedule(
                 pipeline_package_path=str(file),
                 params=sent.arguments,
                 service_account=sent.account,
+                enable_caching=sent.caching,
                 **times(cron),
             )
         for old in before:  # after the new one is there: a failure leaves one schedule, not none
@@ -150,6 +154,7 @@ def request(config: sections.Config, *, asked: Wishes) -> Submission:
         documents=documents,
         arguments=told,
         account=config.pipeline.service_account,
+        caching=None if asked.cache else False,
     )
 
 
@@ -177,6 +182,7 @@ def _start(client: Any, sent: Submission, *, name: str, namespace: str | None) -
             experiment_name=EXPERIMENT,
             namespace=namespace,
             service_account=sent.account,
+            enable_caching=sent.caching,
         )
     return str(started.run_id)
 
