@@ -104,6 +104,7 @@ def test_two_runs_are_compared_by_what_differs(home):
         (("logs", "--step", "evaluate"), "has no log at"),
         (("package",), r"digits-2 made no package: it ended as failed \(because of train\)"),
         (("retry", "digits-1"), "digits-1 ended as refused: wanted one that failed"),
+        (("retry", "digits-2"), "is of an earlier version of fairway"),
         (("cancel",), "digits-2 has ended as failed: there is nothing to cancel"),
         (("list", "--namespace", "models"), "of a cluster: add --on kubernetes"),
     ],

@@ -33,7 +33,7 @@ class Here:
         return run_records.find(self._home, name)
 
     def log(self, record: artifacts.Json, step: artifacts.Json) -> str:
-        file = Path(step["log"])
+        file = Path(step.get("log") or "nowhere")  # an earlier version's record has none
         if not file.is_file():
             raise errors.UsageError(
                 f"step {step['step']} of {record['run']} has no log at {file}: it is "

@@ -126,6 +126,11 @@ def retry(folder: Path, *, progress: Progress | None = None) -> TrainingRun:
             "interrupted; `fairway run training` starts another"
         )
     asked = artifacts.read_json(folder / run_records.REQUEST)
+    if "directory" not in asked:
+        raise errors.UsageError(
+            f"run {record['run']} is of an earlier version of fairway, which kept too little to go "
+            "on with: start another with `fairway run training`"
+        )
     return _begin(folder, asked, progress=progress)
 
 
