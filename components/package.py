@@ -14,9 +14,10 @@ def package(
     evaluation: dsl.Input[dsl.Artifact],
     decision: dsl.Input[dsl.Artifact],
     package: dsl.Output[dsl.Model],
+    run: str = "",
 ) -> str:
     """Build the content-addressed package in `store` (empty: in the artifact itself), put it where
-    a cluster fetches it from, and give its folder."""
+    a cluster fetches it from as what `run` made, and give its folder."""
     from pathlib import Path
 
     from fairway import artifacts
@@ -35,5 +36,5 @@ def package(
         evaluation=Path(evaluation.path) / "evaluation.json",
         out=Path(store or package.path),
     )
-    package.metadata.update(publish.published(settings.platform, record=record))
+    package.metadata.update(publish.published(settings.platform, record=record, run=run))
     return record.path

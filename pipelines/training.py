@@ -84,6 +84,7 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
                     model=trained.outputs["model"],
                     evaluation=measured.outputs["evaluation"],
                     decision=asked.outputs["decision"],
+                    run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 ),
                 resources.prepare,
             )

@@ -121,3 +121,13 @@ def test_the_command_says_where_it_lies_and_what_it_lacks(made, tmp_path: Path) 
     }
     (tmp_path / "fairway.yaml").write_text("name: income\ndata: {source: digits}\n")
     assert re.search("platform.store is not set", said(made.path, f"-c{tmp_path}/fairway.yaml"))
+
+
+def test_a_store_remembers_which_package_is_a_runs(tmp_path: Path) -> None:
+    (tmp_path / "claim").mkdir()
+    store, digest = "pvc://claim/models", f"sha256:{'0' * 64}"
+    publish.note(store, run="0a/1b", address=f"{store}/{'0' * 64}", digest=digest, claims=tmp_path)
+    told = publish.of_run(store, run="0a/1b", claims=tmp_path)
+    assert told == (f"{store}/{'0' * 64}", digest)
+    with pytest.raises(errors.UsageError, match="run other put no package in pvc://claim/models"):
+        publish.of_run(store, run="other", claims=tmp_path)

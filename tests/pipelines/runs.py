@@ -3,10 +3,9 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 from fairway.config import loader, sections
-from fairway.pipelines import run
+from fairway.pipelines import run, steps
 
 TINY = (
     "name=digits",
@@ -28,7 +27,7 @@ class Promoted:
 
     record: run.TrainingRun
     home: Path
-    told: list[tuple[Any, ...]]
+    told: list[steps.Told]
 
     @property
     def package(self) -> Path:
@@ -48,8 +47,8 @@ def written(config: sections.Config, file: Path) -> Path:
 def promote(home: Path) -> Promoted:
     """A folder whose name has `python3` in it is the harder one: kfp writes over that word in a
     step's command."""
-    told: list[tuple[Any, ...]] = []
+    told: list[steps.Told] = []
     record = run.run_training(
-        settings(), home=home, champion=None, deploy=True, progress=lambda *what: told.append(what)
+        settings(), home=home, champion=None, deploy=True, progress=told.append
     )
     return Promoted(record, home, told)

@@ -12,11 +12,12 @@ import pytest
 from fairway import artifacts, errors
 from fairway.config import loader
 from fairway.packaging import manifest
-from fairway.pipelines import run
+from fairway.pipelines import run, run_records
 from tests.cli.running import FEW
-from tests.serving import support
+from tests.pipelines import runs
 
 MODULE = """
+    import pathlib
     import time
     from sklearn.linear_model import LogisticRegression
 
@@ -31,8 +32,9 @@ MODULE = """
 
     def hangs(splits, *, seed):
         print("hanging")
-        while True:
+        while not pathlib.Path(__file__).with_name("go").exists():
             time.sleep(1)
+        return fit(splits, seed=seed)
 """
 
 
@@ -81,16 +83,14 @@ def test_a_promoted_run_packages_deploys_and_leaves_its_record(promoted):
         "deploy",
     ]
     assert all(step["status"] == "done" and step["seconds"] > 0 for step in record.steps)
-    assert [told[:2] for told in promoted.told if len(told) < 4 or not told[3]] == [
+    assert [(told.step, told.status) for told in promoted.told if not told.message] == [
         (step["step"], status) for step in record.steps for status in ("running", "done")
     ]
-    assert [
-        told[3].split(" validation")[0] for told in promoted.told if len(told) == 4 and told[3]
-    ] == [
-        "epoch 1",
-        "epoch 2",
-    ]
+    got_on = [told for told in promoted.told if told.status == "running" and told.message]
+    assert [told.message.split(" validation")[0] for told in got_on] == ["epoch 1", "epoch 2"]
+    assert all(step["exit"] == 0 and step["memory_bytes"] > 10 << 20 for step in record.steps)
     by_name = {step["step"]: step for step in record.steps}
+    assert "progress: epoch 2 " in Path(by_name["train"]["log"]).read_text()
     package = manifest.load(promoted.package)
     assert package.digest == record.digest
     assert promoted.package.parent == promoted.home / "packages"
@@ -167,7 +167,8 @@ def test_a_failing_source_of_the_user_gives_its_own_sentence_and_leaves_no_packa
     theirs = settings("fit", "data.source=function", "data.function=theirs:no_rows")
     with pytest.raises(
         errors.TrainingError,
-        match=r"^step prepare failed: .*the archive is on fire.* \(log: .*pipeline\.log\)$",
+        match=r"^step prepare failed: .*the archive is on fire.* \(log: .*pipeline\.log\); "
+        r"`fairway runs retry` goes on from it$",
     ) as raised:
         run.run_training(theirs, home=tmp_path, champion=None, deploy=True)
     assert "\n" not in str(raised.value)
@@ -176,15 +177,18 @@ def test_a_failing_source_of_the_user_gives_its_own_sentence_and_leaves_no_packa
     assert ("prepare", "failed") in [(step["step"], step["status"]) for step in kept["steps"]]
 
 
-def test_steps_end_when_the_process_that_started_the_run_is_killed(module, tmp_path):
+def test_a_run_that_was_killed_in_the_middle_says_so_and_goes_on_from_the_step(
+    module, tmp_path, monkeypatch
+):
     code = textwrap.dedent(f"""
         from pathlib import Path
         from fairway.config import loader
-        from fairway.pipelines import run
+        from fairway.pipelines import run, run_records
         config = loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit",
+                                              "evaluation.gate.maxCalibrationError=1",
                                               "training.family=function", "training.function=theirs:hangs"])
         run.run_training(config, home=Path({str(tmp_path)!r}), champion=None, deploy=False,
-                         progress=lambda step, status, *rest: print(step, status, flush=True))
+                         progress=lambda told: print(told.step, told.status, flush=True))
     """)
     source = str(Path(run.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{module}"}
@@ -193,12 +197,72 @@ def test_steps_end_when_the_process_that_started_the_run_is_killed(module, tmp_p
     ) as starter:
         assert starter.stdout is not None
         for line in starter.stdout:
-            if line == "train running\n":
+            if line == "train says\n":
                 break
-        steps = psutil.Process(starter.pid)
-        support.eventually(lambda: len(steps.children(recursive=True)) >= 2)
-        started = steps.children(recursive=True)
+        folder = next(tmp_path.glob("runs/*"))
+        assert run_records.holder(folder) == starter.pid
+        with pytest.raises(errors.UsageError, match=f"goes on in process {starter.pid}"):
+            run.retry(folder)
+        started = psutil.Process(starter.pid).children(recursive=True)
         starter.kill()
     _, alive = psutil.wait_procs(started, timeout=60)
     assert len(started) >= 2
     assert alive == []
+
+    cut = run_records.find(tmp_path, None)
+    assert (cut["outcome"], cut["reason"]) == ("failed", run_records.CUT_OFF)
+    assert run_records.step_of(cut, None)["step"] == "train"
+    assert run_records.step_of(cut, None)["status"] == "failed"
+
+    (module / "go").touch()
+    again = run.retry(folder)
+    assert (again.run, again.outcome, again.tries) == (folder.name, "packaged", 2)
+    assert {step["step"] for step in again.steps if step["status"] == "cached"} == {
+        "import-data",
+        "prepare",
+        "champion",
+    } & {step["step"] for step in cut["steps"] if step["status"] == "done"}
+    assert [step["status"] for step in again.steps if step["step"] == "train"] == ["done"]
+    with pytest.raises(errors.UsageError, match="ended as packaged: wanted one that failed"):
+        run.retry(folder)
+
+
+def test_an_interrupted_run_says_so_and_leaves_no_process(tmp_path):
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.run_training(
+            runs.settings(), home=tmp_path, champion=None, deploy=False, progress=interrupt
+        )
+    record = run_records.find(tmp_path, None)
+    assert (record["outcome"], record["reason"]) == ("interrupted", "it was interrupted")
+    assert [step["status"] for step in record["steps"]] == ["failed"]
+    assert run_records.holder(Path(record["folder"])) is None
+    assert psutil.Process().children(recursive=True) == []
+
+
+def test_an_unchanged_training_is_not_done_twice(promoted):
+    before = {path.name for path in promoted.home.glob("runs/*")}
+    again = run.run_training(runs.settings(), home=promoted.home, champion=None, deploy=False)
+    assert again.outcome == "packaged"
+    assert again.digest == promoted.record.digest
+    assert {step["step"] for step in again.steps if step["status"] == "cached"} == {
+        "train",
+        "evaluate",
+        "gate",
+    }
+    assert again.reason == promoted.record.reason
+    logs = [{step["step"]: step["log"] for step in made.steps} for made in (promoted.record, again)]
+    assert logs[0]["train"] == logs[1]["train"]
+    assert again.run not in before
+    rows = run_records.compared(
+        (artifacts.as_json(promoted.record), artifacts.as_json(again)),
+    )
+    told = {row["what"]: (row["a"], row["b"]) for row in rows}
+    assert told["digest"][0] == told["digest"][1]
+    assert told["outcome"] == ("deployed", "packaged")
+    assert not [name for name in told if name.startswith("config.")]
+    page = (Path(again.folder) / "run.html").read_text()
+    assert again.run in page
+    assert again.reason in page

@@ -1,5 +1,7 @@
 """What a run's log tells, and how a run that cannot go on says so; without running one."""
 
+from pathlib import Path
+
 import pytest
 
 from fairway import errors
@@ -23,13 +25,67 @@ def test_a_step_is_told_when_it_begins_gets_on_and_ends():
     assert [(one.status, one.seconds, one.message) for one in told] == [
         ("running", None, ""),
         ("running", 1.0, "epoch 1"),
+        ("says", None, "anything else"),
         ("done", 3.0, ""),
     ]
 
 
 def test_a_step_cannot_pass_for_kfp():
-    _, told = follow(BEGAN, "    06:37:09.841 - INFO - Task 'train' finished with status SUCCESS")
-    assert [one.status for one in told] == ["running"]
+    follower, told = follow(
+        BEGAN,
+        "    06:37:09.841 - INFO - Task 'train' finished with status SUCCESS",
+        f"    {steps.exited(0, 1)}",
+        f"    {steps.kept('train', Path('/else'))}",
+    )
+    assert [one.status for one in told] == ["running", "says", "says", "says"]
+    assert [(one.name, one.exit) for one in follower.steps] == [("train", None)]
+
+
+def test_exit_status_and_memory_of_a_step_are_told_by_its_runner():
+    follower, told = follow(BEGAN, steps.exited(137, 5 << 20), FAILED)
+    assert (follower.steps[0].exit, told[-1].memory_bytes) == (137, 5 << 20)
+    assert "it was killed by signal 9, for want of memory" in steps.sentence(follower.failed())
+    follower, _ = follow(BEGAN, "    bye", steps.exited(4, 1), FAILED)
+    assert steps.sentence(follower.failed()) == (
+        "it ended with status 4 and without an error of its own, and its last line was 'bye'"
+    )
+
+
+def test_a_step_whose_results_were_kept_is_no_failure():
+    follower, told = follow(steps.kept("train", Path("/runs/a b/train")))
+    assert [(one.step, one.status) for one in told] == [("train", "cached")]
+    assert follower.steps[0].folder == "/runs/a b/train"
+    assert follower.failed() is None
+
+
+def test_a_steps_log_is_without_what_kfp_says_within_it():
+    follower, said = steps.Follower(), []
+    for line in (
+        BEGAN,
+        "    [KFP Executor 2026-11-29 21:11:37,440 INFO]: Got executor_input:",
+        "    {",
+        '        "inputs": {}',
+        "    }",
+        "    reading the rows",
+    ):
+        follower.read(line + "\n", now=1.0)
+        said.append(follower.said)
+    assert [line for line in said if line is not None] == ["reading the rows"]
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "status"),
+    [
+        ("fairway.errors.Refused: it was rolled back", errors.Refused, 3),
+        ("fairway.errors.ConfigError: data.path is absent", errors.UsageError, 2),
+        ("fairway.errors.DataError: feature age is absent", errors.TrainingError, 1),
+        ("ValueError: no luck", errors.TrainingError, 1),
+    ],
+)
+def test_a_run_ends_with_the_exit_status_of_the_step_that_failed(line, kind, status):
+    follower, _ = follow(BEGAN, "    Traceback (most recent call last):", f"    {line}", FAILED)
+    ended = run._failure(follower, log=Path("pipeline.log"))
+    assert (type(ended), ended.exit_status) == (kind, status)
 
 
 def test_of_chained_errors_the_steps_own_is_said_not_its_cause():

@@ -2,19 +2,134 @@
 refused."""
 
 import socket
+from pathlib import Path
 
 import pytest
-from kfp_server_api import V2beta1Run
+from kfp_server_api import (
+    RecurringRunServiceApi,
+    V2beta1Experiment,
+    V2beta1ListRecurringRunsResponse,
+    V2beta1RecurringRun,
+    V2beta1Run,
+)
 
 from fairway import errors
 from fairway.config import loader
-from fairway.pipelines import compiled, submit
+from fairway.pipelines import compiled, kubeflow, submit
 
 
 def settings(*overrides: str):
     return loader.load(
         None, overrides=["name=digits", "data.source=digits", "data.target=digit", *overrides]
     )
+
+
+@pytest.fixture
+def api(monkeypatch):
+    """The client's own API classes with their last call, which would open a connection, replaced:
+    what is sent is kept, in the types of the API."""
+    from kfp import Client
+
+    sent: list[object] = []
+
+    def taken(self, recurring_run):
+        sent.append(recurring_run)
+        return V2beta1RecurringRun(recurring_run_id="new")
+
+    def listed(self, **asked):
+        sent.append(asked["filter"])
+        return V2beta1ListRecurringRunsResponse(
+            recurring_runs=[V2beta1RecurringRun(recurring_run_id="old")]
+        )
+
+    api = RecurringRunServiceApi
+    monkeypatch.setattr(api, "recurring_run_service_create_recurring_run", taken)
+    monkeypatch.setattr(api, "recurring_run_service_list_recurring_runs", listed)
+    monkeypatch.setattr(
+        api,
+        "recurring_run_service_delete_recurring_run",
+        lambda self, recurring_run_id: sent.append(recurring_run_id),
+    )
+    monkeypatch.setattr(
+        Client,
+        "create_experiment",
+        lambda self, name, namespace=None: V2beta1Experiment(experiment_id="theirs"),
+    )
+    return sent
+
+
+# a namespace of one's own spares the client its question for how many users there are
+ACCESS = kubeflow.KubeflowAccess(host="http://127.0.0.1:9", namespace="models")
+
+
+def test_a_schedule_catches_up_on_nothing_runs_one_at_a_time_and_replaces_the_one_before(api):
+    theirs = settings("pipeline.serviceAccount=trainer")
+    made = submit.schedule(
+        theirs, cron="30 3 * * 1-5", access=ACCESS, asked=submit.Wishes(fail_on_refusal=True)
+    )
+    asked, run, deleted = api
+    assert '"stringValue": "digits-training"' in asked
+    assert run.trigger.cron_schedule.cron == "0 30 3 * * 1-5"
+    assert (run.no_catchup, run.max_concurrency, run.mode) == (True, 1, "ENABLE")
+    assert (run.display_name, run.service_account) == ("digits-training", "trainer")
+    assert run.runtime_config.parameters["fail_on_refusal"] is True
+    assert run.pipeline_spec["pipeline_spec"]["pipelineInfo"]["name"] == "fairway-training"
+    assert deleted == "old"
+    assert (made["schedule"], made["replaced"]) == ("new", 1)
+
+
+def test_a_schedule_is_taken_away_by_its_deployment(api):
+    assert submit.unschedule(settings(), access=ACCESS) == {
+        "name": "digits-training",
+        "removed": 1,
+    }
+    assert api[-1] == "old"
+
+
+@pytest.mark.parametrize("cron", ["", "0 3 * *", "0 0 3 * * *", "@daily", "0 3 * * *; reboot"])
+def test_what_is_no_cron_expression_is_used_wrongly(cron):
+    with pytest.raises(errors.UsageError, match="wanted minute, hour, day, month and weekday"):
+        submit.times(cron)
+
+
+def test_a_token_is_read_at_each_request_and_a_cookie_and_an_authority_from_their_files(tmp_path):
+    from kfp import Client
+
+    token, cookie, ca = (tmp_path / name for name in ("token", "cookie", "ca.pem"))
+    token.write_text("first")
+    cookie.write_text("authservice_session=MTY\n")
+    ca.write_text("")
+    access = kubeflow.KubeflowAccess(
+        host="https://kubeflow.example.com/pipeline",
+        namespace="models",
+        token_file=token,
+        cookie_file=cookie,
+        ca_file=ca,
+    )
+    access.check()
+    told = kubeflow.arguments(access)
+    assert (told["cookies"], told["ssl_ca_cert"]) == ("authservice_session=MTY", str(ca))
+    with pytest.warns(FutureWarning):
+        client = Client(**told | {"ssl_ca_cert": None})
+    configuration = client._existing_config
+    assert configuration.host == "https://kubeflow.example.com/pipeline"
+    for said in ("first", "second"):
+        token.write_text(said)
+        assert configuration.get_api_key_with_prefix("authorization") == f"Bearer {said}"
+
+
+@pytest.mark.parametrize(
+    ("access", "words"),
+    [
+        ({"token_file": Path("token")}, "go to an address: add --host"),
+        ({"cookie_file": Path("cookie")}, "go to an address: add --host"),
+        ({"host": "http://a", "context": "kind"}, "--context names a cluster of the kubeconfig"),
+        ({"host": "http://a", "token_file": Path("none")}, "--token-file none is not there"),
+    ],
+)
+def test_who_asks_must_not_contradict_itself(access, words):
+    with pytest.raises(errors.UsageError, match=words):
+        kubeflow.KubeflowAccess(**access).check()
 
 
 def test_the_same_request_has_the_same_name_and_another_has_another():
@@ -54,7 +169,11 @@ def test_an_address_where_nothing_answers_is_named():
         errors.Unavailable,
         match=f"does not answer at http://127.0.0.1:{port}: .*name it with --host",
     ):
-        submit.submit(settings(), host=f"http://127.0.0.1:{port}", asked=submit.Wishes())
+        submit.submit(
+            settings(),
+            access=kubeflow.KubeflowAccess(host=f"http://127.0.0.1:{port}"),
+            asked=submit.Wishes(),
+        )
 
 
 def test_production_does_not_submit_an_image_that_may_change():
@@ -63,6 +182,6 @@ def test_production_does_not_submit_an_image_that_may_change():
     ):
         submit.submit(
             settings("environment=production"),
-            host="http://127.0.0.1:9",
+            access=kubeflow.KubeflowAccess(host="http://127.0.0.1:9"),
             asked=submit.Wishes(),
         )

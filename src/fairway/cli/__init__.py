@@ -29,7 +29,14 @@ VERBS = {
     "package": ("fairway.cli.stages", "Build a model package, also of a model trained elsewhere."),
     "push": ("fairway.cli.push", "Put a model package where a cluster fetches it from."),
     "fetch": ("fairway.cli.fetch", "Download a model package and check every file of it."),
-    "run": ("fairway.cli.stages", "Run a whole pipeline: prepare, train, evaluate, gate, package."),
+    "run": (
+        "fairway.cli.pipelines",
+        "Run a whole pipeline: prepare, train, evaluate, gate, package.",
+    ),
+    "runs": (
+        "fairway.cli.runs",
+        "List, show, compare, retry or cancel runs; fetch their packages.",
+    ),
     "serve": ("fairway.cli.serve", "Serve one package in the foreground."),
     "up": (
         "fairway.cli.local",

@@ -1,11 +1,21 @@
 """Progress: a bar on a terminal, plain lines elsewhere, nothing where a program reads."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fairway.pipelines.steps import Told
+
+RUNNING, SAYS = "running", "says"
+REFRESHES_A_SECOND = 2  # memory is asked of every process of the machine at each
+STYLES = {"running": "cyan", "done": "green", "cached": "green", "failed": "red"}
 
 
 @contextmanager
@@ -46,16 +56,102 @@ def rows(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def steps(*, quiet: bool) -> Callable[..., None] | None:
-    """Return what a pipeline calls when a step starts and ends."""
+@contextmanager
+def steps(*, quiet: bool, remote: bool = False) -> "Iterator[Callable[[Told], None] | None]":
+    """Return what a pipeline calls with what its steps do: a table on a terminal, lines elsewhere.
+    Of `remote` steps nobody here knows the memory."""
     if quiet:
+        yield None
+        return
+    if not sys.stderr.isatty():
+        yield lambda told: _say(told)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    table = StepTable(clock=time.time, memory=_unknown if remote else _memory)
+    with Live(table, console=Console(stderr=True), refresh_per_second=REFRESHES_A_SECOND):
+        yield table.tell
+
+
+class StepTable:
+    """The steps of a run as they stand: status, time, memory, and the last line of each one's log.
+
+    `memory` gives what the steps have now in bytes, None where that is not known.
+    """
+
+    def __init__(self, *, clock: Callable[[], float], memory: Callable[[], int | None]) -> None:
+        self._clock, self._memory = clock, memory
+        self._rows: dict[str, Told] = {}
+        self._began: dict[str, float] = {}
+        self._last: dict[str, str] = {}
+
+    def tell(self, told: "Told") -> None:
+        """Take what a step did."""
+        if told.message:
+            self._last[told.step] = told.message
+        if told.status == SAYS:
+            return
+        self._rows[told.step] = told
+        if told.status == RUNNING:
+            self._began.setdefault(told.step, self._clock() - (told.seconds or 0.0))
+
+    def __rich__(self) -> "Table":
+        """Return the table as it is at this moment."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=True)
+        for heading in ("STEP", "STATUS"):
+            table.add_column(heading, no_wrap=True)
+        for heading in ("TIME", "MEMORY"):
+            table.add_column(heading, no_wrap=True, justify="right")
+        table.add_column("LOG", no_wrap=True, ratio=1, overflow="ellipsis")
+        for name, told in list(self._rows.items()):
+            table.add_row(
+                name,
+                Text(told.status, style=STYLES.get(told.status, "")),
+                f"{self._seconds(told):.1f} s",
+                mebibytes(self._memory() if told.status == RUNNING else told.memory_bytes),
+                Text(self._last.get(name, ""), style="dim"),
+            )
+        return table
+
+    def _seconds(self, told: "Told") -> float:
+        if told.status == RUNNING:
+            return self._clock() - self._began[told.step]
+        return told.seconds or 0.0
+
+
+def mebibytes(size: int | None) -> str:
+    """Return a size for people, a dash where it is not known."""
+    return "-" if size is None else f"{size / 2**20:.0f} MiB"
+
+
+def _say(told: "Told") -> None:
+    if told.status == SAYS:
+        return
+    took = f" {told.seconds:6.1f} s" if told.seconds is not None else ""
+    had = f"  {mebibytes(told.memory_bytes)}" if told.memory_bytes is not None else ""
+    line = f"{told.step:<10} {told.status:<9}{took}{had}  {told.message}"
+    click.echo(line.rstrip(), err=True)
+
+
+def _unknown() -> None:
+    return None
+
+
+def _memory() -> int | None:
+    """Return what the processes that this one started have resident."""
+    try:
+        import psutil
+    except ImportError:  # of the extra `local`
         return None
-
-    def report(step: str, status: str, seconds: float | None = None, message: str = "") -> None:
-        took = f" {seconds:6.1f} s" if seconds is not None else ""
-        click.echo(f"{step:<10} {status:<9}{took}  {message}".rstrip(), err=True)
-
-    return report
+    total = 0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended since
+            total += process.memory_info().rss
+    return total
 
 
 def _epoch(row: Any, total: int) -> str:

@@ -1,8 +1,7 @@
-"""The verbs from data to package: one stage each, and the whole pipeline."""
+"""The verbs from data to package: one stage each."""
 
 import contextlib
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -83,7 +82,7 @@ def evaluate(
         config.evaluation,
         dataset=work / "dataset",
         checkpoint=work / "checkpoint",
-        champion=champion or _serving(root, config.name),
+        champion=champion or serving(root, config.name),
         out=work / "evaluation",
     )
     decision = gate.decide(config.evaluation.gate, evaluation=record)
@@ -194,128 +193,6 @@ def package(
     options.show(artifacts.as_json(record) | ({"bento": tag} if tag else {}), form=form)
 
 
-@click.group()
-def run() -> None:
-    """Run a whole pipeline."""
-
-
-@run.command()
-@click.option(
-    "--on",
-    "where",
-    type=click.Choice(["local", "kubernetes"]),
-    default="local",
-    show_default=True,
-    help="Here under kfp.local, or on a cluster's Kubeflow Pipelines.",
-)
-@click.option(
-    "--host", default=None, help="Address of the Kubeflow Pipelines API (--on kubernetes)."
-)
-@click.option("--deploy", is_flag=True, help="Deploy the package where the gate lets it through.")
-@click.option(
-    "--watch",
-    is_flag=True,
-    help="With --deploy: the run ends with the rollout, red where it is rolled back.",
-)
-@click.option(
-    "--fail-on-refusal",
-    is_flag=True,
-    help="Let the run end red where the gate refuses; by default it is a run that did what it should.",
-)
-@click.option(
-    "--upload",
-    is_flag=True,
-    help="Put data that is a file of this machine in platform.store first (--on kubernetes).",
-)
-@click.option(
-    "--champion",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Package of the model in service (here); by default the one that serves.",
-)
-@click.option(
-    "--no-champion", is_flag=True, help="Compare with no model, though one is in service."
-)
-@options.config
-@options.home
-@options.output
-def training(
-    where: str,
-    host: str | None,
-    deploy: bool,
-    watch: bool,
-    fail_on_refusal: bool,
-    upload: bool,
-    champion: Path | None,
-    no_champion: bool,
-    path: Path,
-    overrides: tuple[str, ...],
-    root: Path,
-    form: str,
-) -> None:
-    """Run the training pipeline: import, prepare, train, evaluate, gate, package. Exit 3 where the
-    gate refuses."""
-    _check_run(
-        where, deploy=deploy, watch=watch, upload=upload, champion=champion, none=no_champion
-    )
-    config = options.load(path, overrides)
-    if where == "kubernetes":
-        from fairway.pipelines import submit, travel
-
-        asked = submit.Wishes(
-            deploy=deploy, watch=watch, fail_on_refusal=fail_on_refusal, compare=not no_champion
-        )
-        sent = travel.uploaded(config) if upload else config
-        options.show(submit.submit(sent, host=host, asked=asked), form=form)
-        return
-    from fairway.cli import progress
-    from fairway.pipelines import run as runner
-
-    place = options.open_home(root)
-    record = runner.run_training(
-        config,
-        home=place.root,
-        champion=None if no_champion else champion or _serving(root, config.name),
-        deploy=deploy,
-        watch=watch,
-        progress=progress.steps(quiet=form == "json"),
-    )
-    for warning in record.warnings if form == "text" else ():
-        click.echo(f"warning: {warning}", err=True)
-    options.show(record, form=form, text=_told(record))
-    if record.outcome == "refused":
-        raise errors.Refused(f"the gate refused: {record.reason}")
-
-
-def _check_run(
-    where: str,
-    *,
-    deploy: bool,
-    watch: bool,
-    upload: bool,
-    champion: Path | None,
-    none: bool,
-) -> None:
-    if watch and not deploy:
-        raise errors.UsageError("--watch follows a rollout: add --deploy")
-    if champion is not None and none:
-        raise errors.UsageError("--champion and --no-champion contradict: give one")
-    if upload and where == "local":
-        raise errors.UsageError("--upload is for steps that run elsewhere: add --on kubernetes")
-    if champion is not None and where == "kubernetes":
-        raise errors.UsageError(
-            "--champion is a folder of this machine, which no pod sees: leave it out, and the package of the "
-            "ModelDeployment in service is taken"
-        )
-
-
-def _told(record: Any) -> str:
-    lines = [f"run      {record.run}", f"outcome  {record.outcome}: {record.reason}"]
-    if record.package:
-        lines.append(f"package  {record.package}")
-    return "\n".join(lines)
-
-
 def _work(root: Path, name: str) -> Path:
     return options.open_home(root).root / "work" / name
 
@@ -358,7 +235,7 @@ def _digest(work: Path) -> str:
     return files.digest_file(work / "checkpoint" / "model.onnx")
 
 
-def _serving(root: Path, name: str) -> Path | None:
+def serving(root: Path, name: str) -> Path | None:
     """Return the package of the revision in service here, if there is one: the champion."""
     from fairway.platforms.local import state
 

@@ -5,9 +5,12 @@ publication that was cut off is simply made again.
 """
 
 import functools
+import json
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from fairway import addresses, artifacts, errors
 from fairway.addresses import web
@@ -44,13 +47,60 @@ def publish(
     return uri
 
 
-def published(platform: sections.Platform, *, record: artifacts.Package) -> dict[str, str]:
+def published(
+    platform: sections.Platform, *, record: artifacts.Package, run: str = ""
+) -> dict[str, str]:
     """Put the package in the platform's store, where it has one and servers do not read this
-    machine's folders; return its `digest`, its `folder` here, and its `address` there."""
+    machine's folders; return its `digest`, its `folder` here, and its `address` there. The store
+    remembers which package is the run's."""
     found = {"digest": record.digest, "folder": record.path}
     if platform.kind == "kubernetes" and platform.store is not None:
         found["address"] = publish(Path(record.path), store=platform.store)
+        if run:
+            note(platform.store, run=run, address=found["address"], digest=record.digest)
     return found
+
+
+def note(
+    store: str,
+    *,
+    run: str,
+    address: str,
+    digest: str,
+    environment: Mapping[str, str] = os.environ,
+    claims: Path = addresses.CLAIMS,
+) -> None:
+    """Write down in the store which package is the run's."""
+    target = _open(store, environment=environment, claims=claims)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "run.json"
+        artifacts.write_json(file, {"address": address, "digest": digest})
+        addresses.patiently(functools.partial(target.put, _name_of(run), file))
+
+
+def of_run(
+    store: str,
+    *,
+    run: str,
+    environment: Mapping[str, str] = os.environ,
+    claims: Path = addresses.CLAIMS,
+) -> tuple[str, str]:
+    """Return address and digest of the package that a run put in the store; raises UsageError where
+    it put none."""
+    target = addresses.folder(store, environment=environment, claims=claims)
+    name = _name_of(run)
+    try:
+        text = addresses.patiently(lambda: b"".join(target.chunks(name)))
+    except errors.MissingFile as error:
+        raise errors.UsageError(
+            f"run {run} put no package in {web.shown(store)}, or an earlier version of fairway did: there is no {name}"
+        ) from error
+    found = json.loads(text)
+    return found["address"], found["digest"]
+
+
+def _name_of(run: str) -> str:
+    return f"runs/{quote(run, safe='')}.json"
 
 
 def address(store: str, *, digest: str) -> str:

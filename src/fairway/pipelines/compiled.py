@@ -109,10 +109,36 @@ def tried_once(documents: Documents) -> Documents:
     """Return a copy without retries: they are for nodes that vanish; on one machine a step that
     failed only fails again, later."""
     pipeline, kubernetes = copy.deepcopy(documents)
-    for component in (pipeline["root"], *pipeline["components"].values()):
-        for task in component.get("dag", {}).get("tasks", {}).values():
-            task.pop("retryPolicy", None)
+    for task in _tasks(pipeline).values():
+        task.pop("retryPolicy", None)
     return pipeline, kubernetes
+
+
+def kept(documents: Documents) -> Documents:
+    """Return a copy in which kfp asks its cache at every step: what may be taken from it is ours
+    to say (fairway.pipelines.execute)."""
+    pipeline, kubernetes = copy.deepcopy(documents)
+    for task in _tasks(pipeline).values():
+        task["cachingOptions"] = {"enableCache": True}
+    return pipeline, kubernetes
+
+
+def cached_steps(documents: Documents) -> frozenset[str]:
+    """Return the steps that may be cached: those without side effects, whose inputs say all."""
+    found = _tasks(documents[0])
+    return frozenset(
+        name for name, task in found.items() if task.get("cachingOptions", {}).get("enableCache")
+    )
+
+
+def _tasks(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:
+    """Return each task by its name, to be changed in place."""
+    graphs = (pipeline["root"], *pipeline["components"].values())
+    return {
+        name: task
+        for graph in graphs
+        for name, task in graph.get("dag", {}).get("tasks", {}).items()
+    }
 
 
 def containers(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:

@@ -15,30 +15,38 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from fairway import artifacts, errors
 from fairway.config import sections
-from fairway.pipelines import compiled, steps
+from fairway.pipelines import compiled, reuse, run_page, run_records, steps
 
 PATIENCE_SECONDS = 5.0  # between asking the steps to end and ending them
 # Linux takes 128 KiB in one argument, and kfp hands each step its inputs in one
 CONFIG_BYTES = 100 * 1024
-# outcomes of a record besides those of a run that ended by itself
-RUNNING, FAILED = "running", "failed"
-Progress = Callable[..., None]
+RAN = ("done", "cached")
+LOGS = "logs"  # the folder of the steps' logs, in a run's
+# errors of a step that the run ends with: the exit status is the step's own
+KINDS = {
+    "Refused": errors.Refused,
+    "UsageError": errors.UsageError,
+    "ConfigError": errors.UsageError,
+}
+Progress = Callable[[steps.Told], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
     """One run as it ended; `run.json` holds the same while it goes on (outcome `running`) and where
-    it failed (`failed`)."""
+    it failed (`failed`) or was ended (`interrupted`)."""
 
     run: str
     outcome: str  # packaged | deployed | refused
     reason: str  # the gate's
     package: str | None  # folder of the package
     revision: str | None  # where it was deployed
-    steps: tuple[artifacts.Json, ...]  # step, status, seconds, began, parameters, artifacts
+    # step, status, seconds, began, exit, memory_bytes, error, log, parameters, artifacts
+    steps: tuple[artifacts.Json, ...]
     seconds: float
     folder: str
     digest: str | None = None  # of the package
@@ -46,6 +54,21 @@ class TrainingRun:
         str, ...
         # rows that were left out, what looks too good; what the gate's comparison could not know
     ] = ()
+    deployment: str = ""  # the configuration's name
+    began: float = 0.0  # of its first try
+    tries: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Try:
+    """One try of a run: its first, or one that goes on after a failure."""
+
+    run: str
+    folder: Path
+    root: Path  # of the steps' folders; nothing was written to it before
+    number: int
+    began: float  # the run's first try
+    request: artifacts.Json
 
 
 def run_training(
@@ -55,20 +78,21 @@ def run_training(
     champion: Path | None,
     deploy: bool,
     watch: bool = False,
+    cache: bool = True,
     progress: Progress | None = None,
     name: str | None = None,
 ) -> TrainingRun:
     """Run the pipeline and gives how it ended; raises TrainingError with the failed step's own
-    sentence.
+    sentence, Refused where the step was refused.
 
-    `progress` is called with a step, its status (running, done, failed), its seconds so far and a
-    message. The record and the log lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so
-    does the end of this process, however it ends.
+    `progress` is called with what is worth telling of each step. With `cache`, what train, evaluate
+    and gate gave in an earlier run is taken where all that they depend on is the same. The record
+    and the logs lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so does the end of this
+    process, however it ends.
     """
     home = home.absolute()
-    began = time.time()
     text = _configuration(config)
-    run, folder, root = _begin(config, home=home, name=name, now=began)
+    run, folder = _folder(config, home=home, name=name, now=time.time())
     arguments = {
         "config": text,
         "compare_with": str(champion.absolute()) if champion else "none",
@@ -77,58 +101,95 @@ def run_training(
         "deploy_package": deploy,
         "watch": watch,
     }
-    artifacts.write_json(
-        folder / "request.json",
-        {
-            "pipeline": str(compiled.find(compiled.TRAINING[False])),
-            "root": str(root),
-            "arguments": arguments,
-        },
-    )
+    reused = cache and not reuse.names_own_code(json.loads(text))
+    asked = {
+        "run": run,
+        "deployment": config.name,
+        "pipeline": str(compiled.find(compiled.TRAINING[False])),
+        "kept": str(folder / "kept"),
+        "cache": str(home / "cache") if reused else None,
+        "directory": str(Path.cwd()),  # where a user's own modules are found
+        "arguments": arguments,
+    }
+    return _begin(folder, asked, progress=progress)
+
+
+def retry(folder: Path, *, progress: Progress | None = None) -> TrainingRun:
+    """Go on with a run that failed: its request again, without the steps that were done. What
+    `run_training` gives and raises; UsageError where nothing failed."""
+    record = run_records.read(folder)
+    if record is None or not (folder / run_records.REQUEST).exists():
+        raise errors.UsageError(f"{folder} has no run that can be tried again")
+    if record["outcome"] not in (run_records.FAILED, run_records.INTERRUPTED, run_records.RUNNING):
+        raise errors.UsageError(
+            f"run {record['run']} ended as {record['outcome']}: wanted one that failed or was "
+            "interrupted; `fairway run training` starts another"
+        )
+    asked = artifacts.read_json(folder / run_records.REQUEST)
+    if "directory" not in asked:
+        raise errors.UsageError(
+            f"run {record['run']} is of an earlier version of fairway, which kept too little to go "
+            "on with: start another with `fairway run training`"
+        )
+    return _begin(folder, asked, progress=progress)
+
+
+def _begin(folder: Path, request: artifacts.Json, *, progress: Progress | None) -> TrainingRun:
+    with run_records.held(folder):
+        number = 1 + len(list(folder.glob("steps*")))
+        root = folder / ("steps" if number == 1 else f"steps.{number}")
+        asked = {"began": time.time(), **request, "root": str(root)}
+        artifacts.write_json(folder / run_records.REQUEST, asked)
+        one = Try(
+            run=asked["run"],
+            folder=folder,
+            root=root,
+            number=number,
+            began=asked["began"],
+            request=asked,
+        )
+        return _follow(one, progress=progress)
+
+
+def _follow(one: Try, *, progress: Progress | None) -> TrainingRun:
     follower = steps.Follower()
+    began = time.time()
 
     def record(outcome: str, reason: str) -> TrainingRun:
-        made = _record(
-            run, folder, root, follower, outcome=outcome, reason=reason, seconds=time.time() - began
-        )
-        artifacts.write_json(folder / "run.json", made)
+        seconds = time.time() - began
+        made = _record(one, follower, outcome=outcome, reason=reason, seconds=seconds)
+        artifacts.write_json(one.folder / run_records.RECORD, made)
+        if outcome != run_records.RUNNING:
+            run_page.write(one.folder / "run.html", artifacts.as_json(made))
         return made
 
     def tell(told: steps.Told) -> None:
         if not told.message:  # a step began or ended
-            record(RUNNING, "")
+            record(run_records.RUNNING, "")
         if progress is not None:
-            progress(told.step, told.status, told.seconds, told.message)
+            progress(told)
 
-    record(RUNNING, "")
+    record(run_records.RUNNING, "")
     try:
-        _execute(folder, follower, tell=tell)
-        outcome, reason = _ending(root, follower, deploy=deploy, log=folder / "pipeline.log")
+        _execute(one, follower, tell=tell)
+        outcome, reason = _ending(one, follower)
+    except KeyboardInterrupt:
+        _stop(follower, now=time.time())
+        record(run_records.INTERRUPTED, "it was interrupted")
+        raise
     except BaseException as error:
-        record(FAILED, str(error) or type(error).__name__)
+        refused = isinstance(error, errors.Refused)
+        _stop(follower, now=time.time())
+        record("refused" if refused else run_records.FAILED, str(error) or type(error).__name__)
         raise
     return record(outcome, reason)
 
 
-def close(folder: Path) -> artifacts.Json | None:
-    """Return the record of a run whose process is gone, None where it left none; a record that
-    still says `running` is ended as failed."""
-    file = folder / "run.json"
-    if not file.exists():
-        return None
-    record: artifacts.Json = artifacts.read_json(file)
-    if record["outcome"] == RUNNING:
-        ended = [
-            {**step, "status": FAILED} if step["status"] == RUNNING else step
-            for step in record["steps"]
-        ]
-        record |= {
-            "outcome": FAILED,
-            "reason": "cut off: its process ended before the run did",
-            "steps": ended,
-        }
-        artifacts.write_json(file, record)
-    return record
+def _stop(follower: steps.Follower, *, now: float) -> None:
+    """Note of the step that was under way that it did not end."""
+    for step in follower.steps:
+        if step.status == run_records.RUNNING:
+            step.status, step.seconds = run_records.FAILED, round(now - step.began, 3)
 
 
 def _configuration(config: sections.Config) -> str:
@@ -142,10 +203,10 @@ def _configuration(config: sections.Config) -> str:
     return text
 
 
-def _begin(
+def _folder(
     config: sections.Config, *, home: Path, name: str | None, now: float
-) -> tuple[str, Path, Path]:
-    """Return the run's name, folder and a folder for its steps that nothing was written to before."""
+) -> tuple[str, Path]:
+    """Return the run's name and folder."""
     run = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
     number = 1
     while name is None and (home / "runs" / run).exists():  # two runs in one second
@@ -153,11 +214,10 @@ def _begin(
         run = f"{run.rsplit('.', 1)[0]}.{number}"
     folder = home / "runs" / run
     folder.mkdir(parents=True, exist_ok=True)
-    tries = len(list(folder.glob("steps*")))
-    return run, folder, folder / ("steps" if tries == 0 else f"steps.{tries + 1}")
+    return run, folder
 
 
-def _execute(folder: Path, follower: steps.Follower, *, tell: Callable[[steps.Told], None]) -> None:
+def _execute(one: Try, follower: steps.Follower, *, tell: Callable[[steps.Told], None]) -> None:
     """Run the child, keeps its log, tells of its steps; raises TrainingError where it fails."""
     source = str(Path(__file__).parents[2])
     environment = {
@@ -166,15 +226,18 @@ def _execute(folder: Path, follower: steps.Follower, *, tell: Callable[[steps.To
         "PYTHONWARNINGS": "ignore",
         "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")])),
     }
-    argv = [sys.executable, "-m", "fairway.pipelines.submit", str(folder / "request.json")]
+    request = str(one.folder / run_records.REQUEST)
+    log_file = one.folder / "pipeline.log"
     with (
-        (folder / "pipeline.log").open("w", encoding="utf-8") as log,
+        log_file.open("a", encoding="utf-8") as log,
+        contextlib.ExitStack() as logs,
         subprocess.Popen(
-            argv,
+            [sys.executable, "-m", "fairway.pipelines.execute", request],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.PIPE,
             env=environment,
+            cwd=one.request["directory"],
             start_new_session=True,
             text=True,
             encoding="utf-8",
@@ -184,10 +247,15 @@ def _execute(folder: Path, follower: steps.Follower, *, tell: Callable[[steps.To
     ):
         try:
             assert child.stdout is not None
+            own: dict[str, TextIO] = {}
             for line in child.stdout:
                 log.write(line)
                 log.flush()
                 told = follower.read(line, now=time.time())
+                if told is not None and (told.status, told.seconds) == (run_records.RUNNING, None):
+                    own[told.step] = logs.enter_context(_step_log(one, told.step))
+                if follower.said is not None:
+                    own[follower.steps[-1].name].write(follower.said + "\n")
                 if told is not None:
                     tell(told)
             child.wait()
@@ -195,11 +263,23 @@ def _execute(folder: Path, follower: steps.Follower, *, tell: Callable[[steps.To
             _end(child)
             raise
     if child.returncode != 0:
-        step = follower.failed()
-        where = f"step {step.name}" if step else "the pipeline"
-        raise errors.TrainingError(
-            f"{where} failed: {steps.sentence(step)} (log: {folder / 'pipeline.log'})"
-        )
+        raise _failure(follower, log=log_file)
+
+
+def _step_log(one: Try, step: str) -> TextIO:
+    logs = one.folder / LOGS
+    logs.mkdir(exist_ok=True)
+    return (logs / f"{step}.log").open("w", encoding="utf-8", buffering=1)
+
+
+def _failure(follower: steps.Follower, *, log: Path) -> errors.FairwayError:
+    """Return what the run ends with: the step's own kind where it is one of fairway's."""
+    step = follower.failed()
+    where = f"step {step.name}" if step else "the pipeline"
+    kind = KINDS.get(step.kind, errors.TrainingError) if step else errors.TrainingError
+    return kind(
+        f"{where} failed: {steps.sentence(step)} (log: {log}); `fairway runs retry` goes on from it"
+    )
 
 
 def _end(child: subprocess.Popen[str]) -> None:
@@ -212,13 +292,15 @@ def _end(child: subprocess.Popen[str]) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
-def _ending(root: Path, follower: steps.Follower, *, deploy: bool, log: Path) -> tuple[str, str]:
+def _ending(one: Try, follower: steps.Follower) -> tuple[str, str]:
     """Return outcome and reason from what the steps left; which branch ran is read, never assumed."""
-    done = {step.name for step in follower.steps if step.status == "done"}
-    decision = next(iter(root.glob("*/gate/decision")), None)
-    if decision is None:
+    log = one.folder / "pipeline.log"
+    done = {step.name for step in follower.steps if step.status in RAN}
+    decision = _left(one, follower, "gate") / "decision"
+    if not decision.exists():
         raise errors.TrainingError(f"the run left no decision of the gate: see {log}")
     made = artifacts.from_json(artifacts.GateDecision, artifacts.read_json(decision))
+    deploy = one.request["arguments"]["deploy_package"]
     wanted = {"package", *(["deploy"] if deploy else [])} if made.promote else {"refuse"}
     ran = done & {"package", "deploy", "refuse"}
     if ran != wanted:
@@ -231,48 +313,63 @@ def _ending(root: Path, follower: steps.Follower, *, deploy: bool, log: Path) ->
 
 
 def _record(
-    run: str,
-    folder: Path,
-    root: Path,
-    follower: steps.Follower,
-    *,
-    outcome: str,
-    reason: str,
-    seconds: float,
+    one: Try, follower: steps.Follower, *, outcome: str, reason: str, seconds: float
 ) -> TrainingRun:
-    outputs = {step.name: _output(root, step.name) for step in follower.steps}
+    outputs = {step.name: _output(_left(one, follower, step.name)) for step in follower.steps}
     package = outputs.get("package", {})
     metadata = _first(package.get("artifacts", {}).get("package", {})).get("metadata", {})
     return TrainingRun(
-        run=run,
+        run=one.run,
         outcome=outcome,
         reason=reason,
         package=package.get("parameterValues", {}).get("Output"),
         revision=outputs.get("deploy", {}).get("parameterValues", {}).get("Output"),
         digest=metadata.get("digest"),
-        warnings=_warnings(root),
-        steps=tuple(steps.as_json(step, output=outputs[step.name]) for step in follower.steps),
+        warnings=_warnings(one, follower),
+        steps=tuple(
+            steps.as_json(step, output=outputs[step.name], log=_log(one, step))
+            for step in follower.steps
+        ),
         seconds=round(seconds, 1),
-        folder=str(folder),
+        folder=str(one.folder),
+        deployment=one.request["deployment"],
+        began=one.began,
+        tries=one.number,
     )
 
 
-def _warnings(root: Path) -> tuple[str, ...]:
+def _log(one: Try, step: steps.PipelineStep) -> Path:
+    """Return the step's log: of a cached step, that of the run which did it."""
+    did = Path(step.folder).parents[2] if step.folder else one.folder  # RUN/steps/PIPELINE/STEP
+    return did / LOGS / f"{step.name}.log"
+
+
+def _left(one: Try, follower: steps.Follower, name: str) -> Path:
+    """Return the folder of what a step left: in this try, or where its results were kept."""
+    kept = (step.folder for step in follower.steps if step.name == name and step.folder)
+    found = next(kept, None) or next(one.root.glob(f"*/{name}"), None)
+    return Path(found) if found else one.root / name
+
+
+def _warnings(one: Try, follower: steps.Follower) -> tuple[str, ...]:
     """Return what the prepare step has to say of the rows, and the gate of its comparison; nothing
     of a step that left no record.
     """
-    said = (("*/prepare/dataset/dataset.json", "warnings"), ("*/gate/decision", "notes"))
+    said = (
+        (_left(one, follower, "prepare") / "dataset" / "dataset.json", "warnings"),
+        (_left(one, follower, "gate") / "decision", "notes"),
+    )
     return tuple(
         sentence
-        for pattern, key in said
-        for record in list(root.glob(pattern))[:1]
+        for record, key in said
+        if record.exists()
         for sentence in artifacts.read_json(record).get(key, ())
     )
 
 
-def _output(root: Path, step: str) -> artifacts.Json:
-    file = next(iter(root.glob(f"*/{step}/executor_output.json")), None)
-    return artifacts.read_json(file) if file else {}
+def _output(folder: Path) -> artifacts.Json:
+    file = folder / "executor_output.json"
+    return artifacts.read_json(file) if file.exists() else {}
 
 
 def _first(held: artifacts.Json) -> artifacts.Json:

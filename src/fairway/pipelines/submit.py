@@ -1,30 +1,23 @@
-"""Pipelines submitted: to a cluster's Kubeflow Pipelines, or run here under kfp.local. The only kfp
-import.
-
-python -m fairway.pipelines.submit REQUEST.json      # what `run` starts as a process of its own
-"""
+"""The training pipeline submitted to a cluster's Kubeflow Pipelines: once, or again and again."""
 
 import contextlib
 import hashlib
 import json
-import os
-import shutil
-import signal
-import sys
+import re
 import tempfile
-import threading
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fairway import artifacts, errors, files
 from fairway.config import sections
-from fairway.pipelines import compiled, pitfalls, travel
+from fairway.pipelines import compiled, kubeflow, pitfalls, remote_runs, travel
 
 EXPERIMENT = "fairway"
-GOING_ON = frozenset({"RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "CANCELING", "PAUSED"})
+NEWEST_OF_A_NAME = 20  # among which one that goes on is looked for
+FIELD = r"[-0-9A-Za-z*/,?#]+"  # of a cron expression
+CRON = re.compile(rf"{FIELD}( {FIELD}){{4}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +32,26 @@ class Wishes:
     """End red where the gate refuses."""
     compare: bool = True
     """Compare with the model in service."""
+    cache: bool = True
+    """Take what pure steps gave before, as Kubeflow Pipelines finds it."""
 
 
-# -- on a cluster ----------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What is sent: a sound pipeline, and what it is told."""
+
+    variant: str  # the compiled pipeline's file
+    documents: compiled.Documents
+    arguments: artifacts.Json
+    account: str | None
+    caching: bool | None  # None: as each step of the pipeline says
 
 
 def submit(
     config: sections.Config,
     *,
-    host: str | None,
+    access: kubeflow.KubeflowAccess,
     asked: Wishes,
-    namespace: str | None = None,
     name: str | None = None,
 ) -> artifacts.Json:
     """Start a run of the training pipeline on a cluster; gives its id, name, pipeline and whether
@@ -59,49 +61,101 @@ def submit(
     name says what is asked for, so that asking twice is one run. Raises Unavailable where the API
     does not answer, PlatformError for a pipeline that is not sound.
     """
-    import kfp
-    from kfp_server_api import ApiException
-    from kubernetes.config import ConfigException
-    from urllib3.exceptions import HTTPError
+    sent = request(config, asked=asked)
+    run_name = name or run_name_of(config.name, sent.documents, sent.arguments)
+    namespace = access.namespace
+    with kubeflow.connected(access) as client:
+        runs = kubeflow.newest(client, namespace=namespace, limit=NEWEST_OF_A_NAME, name=run_name)
+        found = adopted(runs, name=run_name)
+        started = found or _start(client, sent, name=run_name, namespace=namespace)
+    return {
+        "run": started,
+        "name": run_name,
+        "pipeline": sent.variant,
+        "adopted": found is not None,
+    }
 
+
+def schedule(
+    config: sections.Config, *, cron: str, access: kubeflow.KubeflowAccess, asked: Wishes
+) -> artifacts.Json:
+    """Have the training pipeline run at the times of a cron expression: never two at once, and none
+    made up for. It takes the place of an earlier schedule of the same deployment."""
+    sent = request(config, asked=asked)
+    name = schedule_name(config)
+    with kubeflow.connected(access) as client:
+        before = kubeflow.scheduled(client, name, namespace=access.namespace)
+        experiment = client.create_experiment(EXPERIMENT, namespace=access.namespace)
+        with _written(sent.documents) as file:
+            made = client.create_recurring_run(
+                experiment_id=experiment.experiment_id,
+                job_name=name,
+                pipeline_package_path=str(file),
+                params=sent.arguments,
+                service_account=sent.account,
+                enable_caching=sent.caching,
+                **times(cron),
+            )
+        for old in before:  # after the new one is there: a failure leaves one schedule, not none
+            client.delete_recurring_run(old)
+    return {
+        "schedule": str(made.recurring_run_id),
+        "name": name,
+        "cron": cron,
+        "replaced": len(before),
+    }
+
+
+def unschedule(config: sections.Config, *, access: kubeflow.KubeflowAccess) -> artifacts.Json:
+    """Delete the schedule of a deployment; runs that go on are left alone."""
+    name = schedule_name(config)
+    with kubeflow.connected(access) as client:
+        found = kubeflow.scheduled(client, name, namespace=access.namespace)
+        for old in found:
+            client.delete_recurring_run(old)
+    return {"name": name, "removed": len(found)}
+
+
+def times(cron: str) -> dict[str, Any]:
+    """Return what the API is told of the times: its expression begins with seconds."""
+    check_cron(cron)
+    return {"cron_expression": f"0 {cron}", "no_catchup": True, "max_concurrency": 1}
+
+
+def check_cron(cron: str) -> None:
+    """Raise UsageError for what is no cron expression of five fields."""
+    if not CRON.fullmatch(cron):
+        raise errors.UsageError(
+            f"the schedule is {errors.shortened(repr(cron))}: wanted minute, hour, day, month and weekday as cron "
+            "has them, such as '0 3 * * *' for each night at three"
+        )
+
+
+def schedule_name(config: sections.Config) -> str:
+    return f"{config.name}-training"
+
+
+def request(config: sections.Config, *, asked: Wishes) -> Submission:
+    """Return what is sent; raises UsageError for files of this machine, PlatformError for a
+    pipeline that would fail silently."""
     config = travel.ready(config, deploys=asked.deploy)
     documents = compiled.for_training(config)
     variant = compiled.TRAINING[config.pipeline.train.gpu > 0]
     pitfalls.require(documents, environment=config.environment, what=variant)
-    arguments = {
+    told = {
         "config": json.dumps(config.model_dump(mode="json", by_alias=True)),
         "compare_with": "" if asked.compare else "none",
         "deploy_package": asked.deploy,
         "watch": asked.watch,
         "fail_on_refusal": asked.fail_on_refusal,
     }
-    run_name = name or run_name_of(config.name, documents, arguments)
-    place = host or "the current kubeconfig"
-    try:
-        # kfp prints where to look, and standard output is for the record
-        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
-            # that the client wants a backend of version 2
-            warnings.simplefilter("ignore", FutureWarning)
-            client = kfp.Client(host=host, **({"namespace": namespace} if namespace else {}))
-            found = adopted(_runs(client, run_name, namespace), name=run_name)
-            started = found or _start(
-                client,
-                documents,
-                arguments,
-                name=run_name,
-                namespace=namespace,
-                account=config.pipeline.service_account,
-            )
-    except ApiException as error:
-        raise errors.PlatformError(
-            f"Kubeflow Pipelines at {place} refused: {error.status} {_line(error.body or error.reason)}"
-        ) from error
-    except (HTTPError, OSError, ConfigException) as error:
-        why = _line(getattr(error, "reason", None) or error)
-        raise errors.Unavailable(
-            f"Kubeflow Pipelines does not answer at {place}: {why}; name it with --host"
-        ) from error
-    return {"run": started, "name": run_name, "pipeline": variant, "adopted": found is not None}
+    return Submission(
+        variant=variant,
+        documents=documents,
+        arguments=told,
+        account=config.pipeline.service_account,
+        caching=None if asked.cache else False,
+    )
 
 
 def run_name_of(name: str, documents: compiled.Documents, arguments: artifacts.Json) -> str:
@@ -114,101 +168,29 @@ def run_name_of(name: str, documents: compiled.Documents, arguments: artifacts.J
 def adopted(runs: Iterable[Any], *, name: str) -> str | None:
     """Return the id of a run of this name that has not ended."""
     for run in runs:
-        if run.display_name == name and (run.state or "PENDING") in GOING_ON:
+        if run.display_name == name and (run.state or "PENDING") in remote_runs.GOING_ON:
             return str(run.run_id)
     return None
 
 
-def _runs(client: Any, name: str, namespace: str | None) -> Iterable[Any]:
-    """Return the newest runs of this name."""
-    wanted = json.dumps(
-        {"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]}
-    )
-    return (
-        client.list_runs(
-            page_size=20, sort_by="created_at desc", namespace=namespace, filter=wanted
-        ).runs
-        or ()
-    )
-
-
-def _start(
-    client: Any,
-    documents: compiled.Documents,
-    arguments: artifacts.Json,
-    *,
-    name: str,
-    namespace: str | None,
-    account: str | None,
-) -> str:
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "pipeline.yaml"
-        file.write_text(compiled.write(documents), encoding="utf-8")
+def _start(client: Any, sent: Submission, *, name: str, namespace: str | None) -> str:
+    with _written(sent.documents) as file:
         started = client.create_run_from_pipeline_package(
             str(file),
-            arguments=arguments,
+            arguments=sent.arguments,
             run_name=name,
             experiment_name=EXPERIMENT,
             namespace=namespace,
-            service_account=account,
+            service_account=sent.account,
+            enable_caching=sent.caching,
         )
     return str(started.run_id)
 
 
-def _line(words: object) -> str:
-    return " ".join(str(words).split())[:200]
-
-
-# -- here ------------------------------------------------------------------------------------------
-
-
-def here(request: artifacts.Json) -> None:
-    """Run the compiled pipeline under kfp.local with this environment; nothing is installed,
-    nothing is fetched."""
-    from kfp import components, local
-
-    _plain_interpreter()
-    local.init(
-        runner=local.SubprocessRunner(use_venv=False),
-        pipeline_root=request["root"],
-        raise_on_error=True,
-    )
-    once = compiled.tried_once(compiled.read(Path(request["pipeline"])))
-    pipeline: Any = components.load_component_from_text(compiled.write(once))
-    pipeline(**request["arguments"])
-
-
-def _plain_interpreter() -> None:
-    """kfp puts the interpreter's path wherever a step's command says `python3`, also inside the
-    names of the user's files.
-
-    Where `python3` on PATH can be this interpreter, the path it puts there is `python3` and nothing
-    changes.
-    """
-    folder = Path(sys.executable).parent
-    path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
-    found = shutil.which("python3", path=path)
-    if found and Path(found).parent == folder and os.path.samefile(found, sys.executable):
-        os.environ["PATH"] = path
-        sys.executable = "python3"
-
-
-def _end_with_starter() -> None:
-    """End this process and its steps when the process that started it is gone: its end of our
-    standard input closes then."""
-    held = os.dup(0)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)  # what the steps inherit
-    os.close(nothing)
-
-    def wait() -> None:
-        while os.read(held, 1):
-            pass
-        os.killpg(os.getpgrp(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-if __name__ == "__main__":
-    _end_with_starter()
-    here(artifacts.read_json(Path(sys.argv[1])))
+@contextlib.contextmanager
+def _written(documents: compiled.Documents) -> Iterator[Path]:
+    """Give the documents as the file that the client wants."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "pipeline.yaml"
+        file.write_text(compiled.write(documents), encoding="utf-8")
+        yield file

@@ -11,7 +11,7 @@ import pytest
 from fairway import artifacts
 from fairway.monitoring.drift import realised
 from fairway.monitoring.eventstore import conclusions, places
-from fairway.pipelines import run
+from fairway.pipelines import run_records
 from fairway.platforms.local import client, state, trainer
 from fairway.platforms.local.home import Addresses, Home, write_addresses
 from fairway.platforms.local.processes import Processes
@@ -56,10 +56,10 @@ def test_a_run_that_down_cut_off_is_not_said_to_go_on(home: Home) -> None:
     file = leave(home, "running")
     client.down(home)
     kept = artifacts.read_json(file)
-    assert kept["outcome"] == run.FAILED
+    assert kept["outcome"] == run_records.FAILED
     assert kept["reason"].startswith("cut off")
     assert [step["status"] for step in kept["steps"]] == ["done", "failed"]
-    assert (remembered(home)["running"], remembered(home)["outcome"]) == (None, run.FAILED)
+    assert (remembered(home)["running"], remembered(home)["outcome"]) == (None, run_records.FAILED)
     with known(home) as store:
         assert [event.type for _, event in store.story("income")] == ["RetrainingEnded"]
 
@@ -76,7 +76,7 @@ def test_a_run_that_left_no_record_failed_and_its_last_line_says_why(home: Home)
     (home.runs / RUN / "log.txt").write_text("starting\nfairway: no labels\n")
     client.down(home)
     assert (remembered(home)["outcome"], remembered(home)["said"]) == (
-        run.FAILED,
+        run_records.FAILED,
         "fairway: no labels",
     )
 

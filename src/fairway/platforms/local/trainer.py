@@ -13,7 +13,7 @@ from fairway import artifacts, errors
 from fairway.config import sections
 from fairway.monitoring import windows
 from fairway.monitoring.eventstore import archive
-from fairway.pipelines import run
+from fairway.pipelines import run_records
 from fairway.platforms.local import state
 from fairway.platforms.local.home import Home
 from fairway.platforms.local.processes import Processes
@@ -336,8 +336,8 @@ def _note_end(
     """Write down how a deployment's run ended: `outcome` for programs, `said` for people."""
     name = deployment.retraining["running"]
     folder = home.runs / name
-    record = run.close(folder)
-    outcome = record["outcome"] if record is not None else run.FAILED
+    record = run_records.close(folder)
+    outcome = record["outcome"] if record is not None else run_records.FAILED
     said = (
         f"{outcome}: {record['reason']}" if record is not None else _last_line(folder / "log.txt")
     )

@@ -1,0 +1,204 @@
+"""The verb that runs a whole pipeline, here or on a cluster."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fairway import errors
+from fairway.cli import apis, options, stages
+
+if TYPE_CHECKING:
+    from fairway.config import sections
+    from fairway.pipelines import submit
+    from fairway.pipelines.run import TrainingRun
+
+
+@click.group()
+def run() -> None:
+    """Run a whole pipeline."""
+
+
+@run.command()
+@apis.runner
+@click.option("--deploy", is_flag=True, help="Deploy the package where the gate lets it through.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="With --deploy: the run ends with the rollout, red where it is rolled back.",
+)
+@click.option(
+    "--fail-on-refusal",
+    is_flag=True,
+    help="Let the run end red where the gate refuses; by default it is a run that did what it should.",
+)
+@click.option(
+    "--upload",
+    is_flag=True,
+    help="Put data that is a file of this machine in platform.store first (--on kubernetes).",
+)
+@click.option(
+    "--champion",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Package of the model in service (here); by default the one that serves.",
+)
+@click.option(
+    "--no-champion", is_flag=True, help="Compare with no model, though one is in service."
+)
+@click.option(
+    "--cache/--no-cache",
+    default=True,
+    help="Take what train, evaluate and gate gave before where code, versions, configuration and content of the data "
+    "are the same; on a cluster, what Kubeflow Pipelines finds.  [default: cache]",
+)
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Follow the run to its end, with its exit status (--on kubernetes); by default it is only started.",
+)
+@click.option(
+    "--if-idle",
+    is_flag=True,
+    help="Do nothing while a run for this deployment goes on here, as a schedule wants; by default runs may overlap.",
+)
+@options.config
+@options.home
+@options.output
+def training(
+    where: apis.Runner,
+    deploy: bool,
+    watch: bool,
+    fail_on_refusal: bool,
+    upload: bool,
+    champion: Path | None,
+    no_champion: bool,
+    cache: bool,
+    wait: bool,
+    if_idle: bool,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
+) -> None:
+    """Run the training pipeline: import, prepare, train, evaluate, gate, package. Exit 3 where the
+    gate refuses."""
+    _check_run(
+        where.remote,
+        deploy=deploy,
+        watch=watch,
+        upload=upload,
+        champion=champion,
+        none=no_champion,
+        wait=wait,
+        if_idle=if_idle,
+    )
+    config = options.load(path, overrides)
+    if where.remote:
+        from fairway.pipelines import submit
+
+        asked = submit.Wishes(
+            deploy=deploy,
+            watch=watch,
+            fail_on_refusal=fail_on_refusal,
+            compare=not no_champion,
+            cache=cache,
+        )
+        _submit(config, asked, where=where, upload=upload, wait=wait, form=form)
+        return
+    from fairway.cli import progress
+    from fairway.pipelines import run as runner
+
+    place = options.open_home(root)
+    if if_idle and _goes_on(place.root, config.name, form=form):
+        return
+    with options.interruptible(), progress.steps(quiet=form == "json") as report:
+        record = runner.run_training(
+            config,
+            home=place.root,
+            champion=None if no_champion else champion or stages.serving(root, config.name),
+            deploy=deploy,
+            watch=watch,
+            cache=cache,
+            progress=report,
+        )
+    show_run(record, form=form)
+
+
+def show_run(record: "TrainingRun", *, form: str) -> None:
+    """Print how a run ended; raises Refused where its gate refused."""
+    for warning in record.warnings if form == "text" else ():
+        click.echo(f"warning: {warning}", err=True)
+    options.show(record, form=form, text=_told(record))
+    if record.outcome == "refused":
+        raise errors.Refused(f"the gate refused: {record.reason}")
+
+
+def _submit(
+    config: "sections.Config",
+    asked: "submit.Wishes",
+    *,
+    where: apis.Runner,
+    upload: bool,
+    wait: bool,
+    form: str,
+) -> None:
+    """Start a run on a cluster, and follow it to its end where that is asked for."""
+    from fairway.cli import waiting
+    from fairway.pipelines import submit, travel
+
+    sent = travel.uploaded(config) if upload else config
+    started = submit.submit(sent, access=where.access(), asked=asked)
+    if not wait:
+        options.show(started, form=form)
+        return
+    found = waiting.wait(where.access(), started["run"], quiet=form == "json")
+    options.show(found, form=form, text=f"run      {found['run']}\noutcome  {found['outcome']}")
+    waiting.ended(found)
+
+
+def _goes_on(home: Path, deployment: str, *, form: str) -> bool:
+    from fairway.pipelines import run_records
+
+    found = run_records.newest_first(home, deployment=deployment)
+    going = [record["run"] for record in found if record["outcome"] == run_records.RUNNING]
+    if going:
+        options.show({"run": None, "goes_on": going[0]}, form=form, text=f"{going[0]} goes on")
+    return bool(going)
+
+
+def _check_run(
+    remote: bool,
+    *,
+    deploy: bool,
+    watch: bool,
+    upload: bool,
+    champion: Path | None,
+    none: bool,
+    wait: bool,
+    if_idle: bool,
+) -> None:
+    if if_idle and remote:
+        raise errors.UsageError(
+            "--if-idle is for schedules here: `fairway runs schedule --on kubernetes` runs one at a time"
+        )
+    if wait and not remote:
+        raise errors.UsageError("--wait is for runs elsewhere: one here is always waited for")
+    if watch and not deploy:
+        raise errors.UsageError("--watch follows a rollout: add --deploy")
+    if champion is not None and none:
+        raise errors.UsageError("--champion and --no-champion contradict: give one")
+    if upload and not remote:
+        raise errors.UsageError("--upload is for steps that run elsewhere: add --on kubernetes")
+    if champion is not None and remote:
+        raise errors.UsageError(
+            "--champion is a folder of this machine, which no pod sees: leave it out, and the package of the "
+            "ModelDeployment in service is taken"
+        )
+
+
+def _told(record: "TrainingRun") -> str:
+    lines = [f"run      {record.run}", f"outcome  {record.outcome}: {record.reason}"]
+    if record.package:
+        lines.append(f"package  {record.package}")
+    return "\n".join(lines)

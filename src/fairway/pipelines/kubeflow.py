@@ -1,0 +1,187 @@
+"""The client of Kubeflow Pipelines: who asks, and each call with its errors translated."""
+
+import contextlib
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairway import artifacts, errors
+
+LOG = "/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log"  # the node is the pod; of no generated API
+ACCEPT = {"Accept": "text/plain"}
+NEWEST = "created_at desc"
+PAGE = 100  # of schedules: more of one name than anybody makes
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubeflowAccess:
+    """Where Kubeflow Pipelines is asked, and as whom; by default as the kubeconfig says."""
+
+    host: str | None = None
+    """Without it, the kubeconfig's cluster is asked through its API server."""
+    namespace: str | None = None
+    """The user's, where Kubeflow Pipelines has several."""
+    context: str | None = None
+    token_file: Path | None = None
+    """A service account's token, read anew for each request, as Kubernetes replaces it."""
+    cookie_file: Path | None = None
+    """What a browser that logged in sends, such as `authservice_session=...`."""
+    ca_file: Path | None = None
+
+    @property
+    def place(self) -> str:
+        return self.host or "the current kubeconfig"
+
+    def check(self) -> None:
+        """Raise UsageError for what contradicts itself or is not there."""
+        if self.host is None and (self.token_file or self.cookie_file):
+            raise errors.UsageError(
+                "--token-file and --cookie-file go to an address: add --host, or leave them out and "
+                "the kubeconfig says who asks"
+            )
+        if self.host is not None and self.context is not None:
+            raise errors.UsageError(
+                "--context names a cluster of the kubeconfig, and --host an address: give one"
+            )
+        for option, file in (
+            ("--token-file", self.token_file),
+            ("--cookie-file", self.cookie_file),
+            ("--ca-file", self.ca_file),
+        ):
+            if file is not None and not file.is_file():
+                raise errors.UsageError(f"{option} {file} is not there: wanted a file")
+
+
+@contextlib.contextmanager
+def connected(access: KubeflowAccess) -> Iterator[Any]:
+    """Give the client; what it raises inside the block becomes PlatformError where the API refused,
+    Unavailable where it does not answer."""
+    import kfp
+    from kfp_server_api import ApiException
+    from kubernetes.config import ConfigException
+    from urllib3.exceptions import HTTPError
+
+    access.check()
+    try:
+        # kfp prints where to look, and standard output is for the record
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            # that the client wants a backend of version 2
+            warnings.simplefilter("ignore", FutureWarning)
+            yield kfp.Client(**arguments(access))
+    except ApiException as error:
+        # a gateway before it says 502 or 503 while the API is replaced
+        passing = (error.status or 0) >= 500
+        kind = errors.Unavailable if passing else errors.PlatformError
+        raise kind(
+            f"Kubeflow Pipelines at {access.place} refused: {error.status} {_line(error.body or error.reason)}"
+        ) from error
+    except (HTTPError, OSError, ConfigException) as error:
+        why = _line(getattr(error, "reason", None) or error)
+        raise errors.Unavailable(
+            f"Kubeflow Pipelines does not answer at {access.place}: {why}; name it with --host"
+        ) from error
+
+
+def arguments(access: KubeflowAccess) -> dict[str, Any]:
+    """Return what `kfp.Client` is made with."""
+    from kfp import client
+
+    found: dict[str, Any] = {"host": access.host}
+    if access.namespace:
+        found["namespace"] = access.namespace
+    if access.context:
+        found["kube_context"] = access.context
+    if access.token_file:
+        path = str(access.token_file)
+        found["credentials"] = client.ServiceAccountTokenVolumeCredentials(path=path)
+    if access.cookie_file:
+        found["cookies"] = access.cookie_file.read_text(encoding="utf-8").strip()
+    if access.ca_file:
+        found["ssl_ca_cert"] = str(access.ca_file)
+    return found
+
+
+def newest(client: Any, *, namespace: str | None, limit: int, name: str | None = None) -> list[Any]:
+    """Return the newest runs, or those of a name."""
+    return (
+        client.list_runs(
+            page_size=limit,
+            sort_by=NEWEST,
+            namespace=namespace,
+            filter=_named(name) if name else None,
+        ).runs
+        or []
+    )
+
+
+def find(client: Any, name: str | None, *, namespace: str | None) -> Any:
+    """Return a run by its id or as the newest of its name, by default the newest of all."""
+    from kfp_server_api import ApiException
+
+    found = newest(client, namespace=namespace, limit=1, name=name)
+    if found:
+        return client.get_run(found[0].run_id)
+    if name is None:
+        raise errors.UsageError("Kubeflow Pipelines has no run: `fairway run training` makes one")
+    try:
+        return client.get_run(name)
+    except ApiException as error:
+        if error.status != 404:
+            raise
+        raise errors.UsageError(
+            f"Kubeflow Pipelines has no run with the name or id {name}: `fairway runs list --on kubernetes` lists them"
+        ) from error
+
+
+def log_of(client: Any, *, run: str, pod: str) -> str:
+    """Return what a step's pod wrote, from the pod or the archive; raises MissingFile where neither
+    is there."""
+    from kfp_server_api import ApiException
+
+    api = client._run_api.api_client
+    try:
+        text: str = api.call_api(
+            LOG,
+            "GET",
+            path_params={"run_id": run, "node_id": pod},
+            header_params=dict(ACCEPT),
+            response_type="str",
+            auth_settings=["Bearer"],
+            _return_http_data_only=True,
+        )
+    except ApiException as error:
+        raise errors.MissingFile(
+            f"the log of pod {pod} of run {run} cannot be read: {error.status} {_line(error.body or error.reason)}"
+        ) from error
+    return text
+
+
+def cancel(client: Any, run: str) -> None:
+    client.terminate_run(run)
+
+
+def retry(client: Any, run: str) -> None:
+    """Have the failed steps of a run done again."""
+    client._run_api.run_service_retry_run(run)
+
+
+def scheduled(client: Any, name: str, *, namespace: str | None) -> list[str]:
+    """Return the ids of the recurring runs of a name."""
+    found = client.list_recurring_runs(
+        page_size=PAGE, namespace=namespace, filter=_named(name)
+    ).recurring_runs
+    return [str(one.recurring_run_id) for one in found or ()]
+
+
+def _named(name: str) -> str:
+    one = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
+    predicates: artifacts.Json = {"predicates": [one]}
+    return json.dumps(predicates)
+
+
+def _line(words: object) -> str:
+    return " ".join(str(words).split())[:200]
