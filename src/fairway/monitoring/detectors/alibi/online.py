@@ -106,7 +106,7 @@ class OneByOne(OnlineDetector):
     def _along(self, rows: Array) -> float:
         self._detector.reset_state()
         # `score` and not `predict`, which keeps all that it ever said
-        return max(self._detector.score(row) for row in rows)
+        return max(float(self._detector.score(row)) for row in rows)
 
 
 class MmdOnline(OneByOne):
@@ -167,7 +167,8 @@ class ColumnByColumn(OnlineDetector):
             # NaN until a sliding window is full, which fmax passes over
             found = np.fmax.reduce(detector.score(streams[:, place].reshape(-1)), axis=0)
             largest = np.fmax(largest, found)
-        return largest.reshape(count, numbers).max(axis=1)
+        of_streams: Array = largest.reshape(count, numbers).max(axis=1)
+        return of_streams
 
 
 class CvmOnline(ColumnByColumn):

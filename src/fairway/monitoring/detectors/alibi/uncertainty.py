@@ -66,14 +66,14 @@ class UncertaintyDetector:
                 f"answers of the task {self._schema.task} with the shape {answers.shape} do not say how sure they "
                 "are: wanted a classification's probabilities or a regression's intervals"
             )
-        known = answers[np.isfinite(answers).all(axis=1)]
+        known: Array = answers[np.isfinite(answers).all(axis=1)]
         if len(known) < together.LEAST_ROWS:
             raise errors.DataError(
                 f"{len(known)} of {len(answers)} answers are known: wanted at least {together.LEAST_ROWS}"
             )
-        if self._schema.task == "regression":
-            return known
-        return known / known.sum(axis=1, keepdims=True)
+        if self._schema.task != "regression":
+            known = known / known.sum(axis=1, keepdims=True)
+        return known
 
 
 TASKS = ("classification", "regression")
