@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from fairway.monitoring.detectors import alibi, mmd
+from fairway.monitoring.detectors import mmd
+from fairway.monitoring.detectors.alibi import library
 
 COLUMNS, PERMUTATIONS, LEVEL = 10, 100, 0.05
 SHIFTS = {"unshifted": 0.0, "shifted by .1 sd": 0.1}
@@ -75,6 +76,6 @@ def _theirs(reference: Any, windows: dict[str, Any]) -> Side:
 
 
 def _detector(reference: Any, *, permutations: int) -> Any:
-    return alibi._engine().MMDDrift(
+    return library.load().MMDDrift(
         reference, p_val=LEVEL, n_permutations=permutations, backend="pytorch", device="cpu"
     )

@@ -63,12 +63,12 @@ class AlibiOnline:
     """alibi-detect's online test of the maximum mean discrepancy, calibrated once."""
 
     def __init__(self, reference: Floats) -> None:
-        from fairway.monitoring.detectors import alibi
+        from fairway.monitoring.detectors.alibi import library
 
         some = reference[:: max(len(reference) // ALIBI_REFERENCE, 1)][:ALIBI_REFERENCE]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._detector = alibi._engine().MMDDriftOnline(
+            self._detector = library.load().MMDDriftOnline(
                 some.astype(np.float32)[:, None],
                 ert=ERT,
                 window_size=ALIBI_WINDOW,

@@ -217,6 +217,13 @@ def test_a_value_at_the_end_of_what_a_float_holds_leaves_every_figure_finite(
     )
 
 
+def test_detectors_beside_are_chosen_by_name() -> None:
+    section = sections.Monitoring.model_validate({"beside": ["mmd", "alibi-knn", "mmd"]})
+    assert section.beside == ("mmd", "alibi-knn")
+    with pytest.raises(ValidationError, match="wanted some of alibi, alibi-classifier"):
+        sections.Monitoring.model_validate({"beside": ["psi"]})
+
+
 STRANGER = """
 from fairway.monitoring.detectors import base
 

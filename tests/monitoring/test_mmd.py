@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fairway import errors
-from fairway.monitoring.detectors import alibi, mmd
+from fairway.monitoring.detectors import mmd
+from fairway.monitoring.detectors.alibi import library
 
 Rows = mmd.Rows
 
@@ -115,7 +116,7 @@ def test_the_discrepancy_is_alibis(shift: float) -> None:
     reference, window = rng.normal(size=(400, 5)), rng.normal(shift, 1, size=(150, 5))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = alibi._engine().MMDDrift(reference, backend="pytorch", device="cpu")
+        theirs = library.load().MMDDrift(reference, backend="pytorch", device="cpu")
         theirs = theirs.predict(window)["data"]
     ours = mmd.compare(reference, window)
     assert ours.squared == pytest.approx(theirs["distance"], abs=1e-6)

@@ -163,6 +163,23 @@ def test_a_window_waits_until_it_is_full_and_shares_no_row_with_the_last(stage: 
     assert looking.look(now=NOW) == 0
 
 
+@pytest.mark.parametrize(("size", "says"), [(WINDOW, {"drifted": True}), (10, {})], ids=str)
+def test_detectors_beside_say_what_moved_or_why_they_say_nothing_and_open_no_ticket(
+    stage: Stage, size: int, says: dict[str, bool]
+) -> None:
+    known = artifacts.read_json(stage.home / "monitor.json")
+    known["deployments"]["income"]["monitoring"].update(beside=["mmd"], scales=[size])
+    artifacts.write_json(stage.home / "monitor.json", known)
+    looking = fresh(stage)
+    stage.play(looking, WINDOW * LEARNT // size)
+    assert stage.play(looking, 1, shift=3.0) == 0
+    (said,) = stage.events.conclusions.drift("income")[-1]["beside"]
+    assert said["name"] == "mmd"
+    assert says.items() <= said.items()
+    if not says:
+        assert said["refusal"].startswith("10 rows are too few")
+
+
 def test_windows_are_learnt_from_over_the_time_that_is_asked_for(stage: Stage) -> None:
     known = artifacts.read_json(stage.home / "monitor.json")
     known["deployments"]["income"]["monitoring"]["learn"]["duration"] = "1h"

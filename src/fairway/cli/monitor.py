@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,10 +117,20 @@ def _monitored(record: dict[str, Any]) -> str:
     lines.append(
         f"windows     {len(record['windows'])} newest, {sum(bool(w.get('drifted')) for w in record['windows'])} drifted"
     )
+    lines += _beside(record["windows"][-1].get("beside", ()) if record["windows"] else ())
     for alert in record["alerts"]:
         state = "open" if alert["resolved_at"] is None else "resolved"
         lines.append(f"{alert['severity']:<7} {state:<9} {alert['name']}: {alert['summary']}")
     return "\n".join(lines)
+
+
+def _beside(said: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the lines of the detectors that are asked beside, about the newest window."""
+    if not said:
+        return []
+    from fairway.monitoring.drift import account
+
+    return [f"beside      {account.beside(one)}" for one in said]
 
 
 def _fares(one: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ KNOWN_SUFFIXES = (".csv", ".gz", ".tsv", ".txt", ".parquet", ".pq", ".jsonl", ".
 @click.option(
     "--detector",
     metavar="NAME",
-    help="Ask another detector beside, such as native, mmd, alibi or alibi-lsdd (docs/adding.md).",
+    help="Ask another detector beside, such as native, mmd or alibi-mmd-online (docs/drift.md).",
 )
 @click.option("--fail-on-drift", is_flag=True, help="End with exit status 3 where there is drift.")
 @options.config
@@ -108,14 +108,7 @@ def _asked(name: str, sides: "Aligned", *, p_value: float) -> dict[str, Any]:
     from fairway.monitoring import detectors
 
     detector = detectors.compared_by(name, p_value=p_value, schema=sides.schema)
-    found = detector.check(sides.before.columns, sides.after.columns)
-    return {
-        "name": name,
-        "drifted": found.drifted,
-        "pValue": found.p_value,
-        "threshold": found.threshold,
-        "moved": [feature.name for feature in found.moved],
-    }
+    return detectors.told(name, detector.check(sides.before.columns, sides.after.columns))
 
 
 def _aligned(

@@ -7,7 +7,7 @@ of the event store: a kill loses nothing and repeats nothing.
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,10 @@ class Keeper:
         self._detector = detectors.load(
             watched.section.engine, p_value=P_VALUE, schema=package.schema
         )
+        self._beside = [
+            (name, detectors.compared_by(name, p_value=P_VALUE, schema=package.schema))
+            for name in watched.section.beside
+        ]
         self._plan = learning.Plan.of(watched.section)
         self._mark: dict[str, Any] | None = None
         self._learnt: dict[str, Any] | None = None
@@ -274,10 +278,11 @@ class Keeper:
             self._marked["ticket"] = None
         recorded = size == _shown(watching.sizes)
         result = self._detector.check(watching.reference, window.arrays) if recorded else None
+        beside = self._asked(window) if recorded else []
         with self._events.writing():
             self._save()
             if result is not None:
-                record = self._record(window, now=now, result=result, look=look)
+                record = self._record(window, now=now, result=result, look=look, beside=beside)
                 self._events.conclusions.add_drift(record)
             self._notices.tested(now=now)
             if look.ticket is not None:
@@ -287,6 +292,18 @@ class Keeper:
             self._notices.silent(window, watching.reference, now=now)
         self._notices.window(window, result=result, now=now)
         self._show()
+
+    def _asked(self, window: windows.Window) -> list[dict[str, Any]]:
+        """Return what the detectors beside say of a window, or why one says nothing."""
+        said: list[dict[str, Any]] = []
+        for name, detector in self._beside:
+            try:
+                found = detector.check(self._watching.reference, window.arrays)
+            except errors.DataError as error:
+                said.append({"name": name, "refusal": str(error)})
+            else:
+                said.append(detectors.told(name, found))
+        return said
 
     @contextlib.contextmanager
     def _passing(self, places: dict[str, int], key: str, *, now: float) -> Iterator[None]:
@@ -342,6 +359,7 @@ class Keeper:
         now: float,
         result: base.DriftResult | None = None,
         look: watch.Look | None = None,
+        beside: Sequence[Mapping[str, Any]] = (),
     ) -> dict[str, Any]:
         found = result or self._detector.check(self._trained, window.arrays)
         return {
@@ -353,6 +371,7 @@ class Keeper:
             "evidence": 0.0 if look is None else min(look.evidence, watch.FULL),
             "open": self._marked.get("ticket") is not None,
             "redacted": sorted(self._redacted or ()),
+            "beside": list(beside),
             **windows.record(window, found),
         }
 

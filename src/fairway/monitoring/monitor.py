@@ -59,10 +59,11 @@ class Monitor:
     def warm(self) -> None:
         """Import the engines that are asked for, the usual one where none is yet."""
         self._reread()
-        for engine in {watched.section.engine for watched in self._watched} or {
-            sections.Monitoring().engine
-        }:
-            detectors.load(engine, p_value=P_VALUE, schema=Schema(target="", features=()))
+        named = {
+            name for one in self._watched for name in (one.section.engine, *one.section.beside)
+        }
+        for name in named or {sections.Monitoring().engine}:
+            detectors.compared_by(name, p_value=P_VALUE, schema=Schema(target="", features=()))
 
     def look(self, *, now: float) -> int:
         """Test every window that is full, and gives their number."""

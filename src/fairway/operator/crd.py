@@ -60,6 +60,7 @@ TEMPLATE = "spec.podTemplate"  # Kubernetes' own
 ELSEWHERE = (
     "spec.serving.runtime",  # spec.runtime says it
     "spec.monitoring.engine",  # the monitor's own, as how often it looks
+    "spec.monitoring.beside",
     "spec.monitoring.interval",
     "spec.monitoring.retention",  # the collector's
     "spec.retraining.maxNewRows",  # the pipeline's

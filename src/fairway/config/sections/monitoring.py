@@ -22,6 +22,14 @@ def _known(engine: str) -> str:
     return engine
 
 
+def _comparing(names: tuple[str, ...]) -> tuple[str, ...]:
+    known = sorted({*plugins.found("detectors"), *plugins.found("comparisons")})
+    wrong = [name for name in names if name not in known]
+    if wrong:
+        raise ValueError(f"wanted some of {', '.join(known)}")
+    return tuple(dict.fromkeys(names))
+
+
 class Budget(Section):
     """How many false tickets may be opened."""
 
@@ -69,6 +77,10 @@ class Monitoring(Section):
     """Alibi Detect. Its licence (BSL 1.1) asks for one in production; `fairway check` says so.
     `native` makes the same tests by scipy and asks for none; a package may add others. Its tests
     say what moved in a window; whether a person is told is the budget's."""
+    beside: Annotated[tuple[str, ...], Field(max_length=10), AfterValidator(_comparing)] = ()
+    """Detectors that are asked of each window that is shown, such as `mmd` or `alibi-knn`
+    (docs/drift.md has them all): each takes up to seconds, and opens no ticket, so none is asked by
+    itself. Local; on a cluster the monitor's `--engine` alone is asked."""
     budget: Budget = Budget()
     """What it may cost to be told: every shift is told under it."""
     scales: Annotated[

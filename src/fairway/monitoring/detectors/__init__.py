@@ -7,6 +7,8 @@ says too little of columns to watch windows with, is in the group `fairway.compa
 points name the class.
 """
 
+from typing import Any
+
 from fairway import errors, plugins
 from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
@@ -34,3 +36,14 @@ def compared_by(name: str, *, p_value: float, schema: Schema) -> base.Detector:
         raise errors.UsageError(f"there is no detector {name!r}: wanted one of {names}")
     detector: base.Detector = plugins.load("comparisons", name)(p_value=p_value, schema=schema)
     return detector
+
+
+def told(name: str, found: base.DriftResult) -> dict[str, Any]:
+    """Return what a detector said as plain data."""
+    return {
+        "name": name,
+        "drifted": found.drifted,
+        "pValue": found.p_value,
+        "threshold": found.threshold,
+        "moved": [feature.name for feature in found.moved],
+    }

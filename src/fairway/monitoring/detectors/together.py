@@ -26,6 +26,7 @@ class TogetherDetector(ABC):
     """A test of two samples of rows."""
 
     most_rows: ClassVar[int] = 2_000  # of each side
+    name: ClassVar[str] = TOGETHER  # of what moved
 
     def __init__(self, *, p_value: float, schema: Schema) -> None:
         self._p_value, self._schema = p_value, schema
@@ -33,8 +34,8 @@ class TogetherDetector(ABC):
     def check(self, reference: base.Arrays, window: base.Arrays) -> base.DriftResult:
         """Return the verdict over the window; raises DataError for fewer than 20 rows."""
         measured = Measures(reference, schema=self._schema)
-        one = _thinned(measured.standardised(reference, own=True), most=self.most_rows)
-        other = _thinned(measured.standardised(window), most=self.most_rows)
+        one = thinned(measured.standardised(reference, own=True), most=self.most_rows)
+        other = thinned(measured.standardised(window), most=self.most_rows)
         if not np.concatenate([one, other]).any(axis=None):  # nothing varies, and nothing moved
             return self._result(1.0, 0.0)
         return self._result(*self.test(one, other))
@@ -49,7 +50,7 @@ class TogetherDetector(ABC):
                 f"the test of all columns gave p {p_value} and the statistic {statistic}: wanted numbers"
             )
         feature = base.FeatureDrift(
-            name=TOGETHER,
+            name=self.name,
             kind="number",
             p_value=p_value,
             effect=statistic,
@@ -72,7 +73,8 @@ class NativeMmd(TogetherDetector):
         return found.p_value, found.squared
 
 
-def _thinned(rows: Rows, *, most: int) -> Rows:
+def thinned(rows: Rows, *, most: int) -> Rows:
+    """Return `most` of the rows at even distances; raises DataError for fewer than 20 rows."""
     if len(rows) < LEAST_ROWS:
         raise errors.DataError(
             f"{len(rows)} rows are too few to be tested together: wanted at least {LEAST_ROWS}"

@@ -229,7 +229,9 @@ def because(record: Mapping[str, Any]) -> str:
 
 
 def beside(detector: Mapping[str, Any]) -> str:
-    """Return what another detector says, which takes rows for independent."""
+    """Return what another detector says, which takes rows for independent, or why it says nothing."""
+    if detector.get("refusal"):
+        return f"{detector['name']} says nothing: {detector['refusal']}"
     said = "drift" if detector["drifted"] else "no drift"
     moved = detector["moved"]
     names = f": {', '.join(moved[:5])}" if moved else ""

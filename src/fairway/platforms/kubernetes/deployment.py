@@ -13,7 +13,8 @@ LONGEST_NAME = 50
 # the monitor's own on a cluster: its engine, how often it looks, and what the collector keeps
 PIPELINES = ("max_new_rows", "deploy", "held_out", "sliding")  # of retraining: the run's own
 ELSEWHERE = {
-    name: getattr(sections.Monitoring(), name) for name in ("engine", "interval", "retention")
+    name: getattr(sections.Monitoring(), name)
+    for name in ("engine", "beside", "interval", "retention")
 }
 
 
