@@ -9,15 +9,16 @@ requests and limits are filled in from the configuration when a run is submitted
 
 from kfp import dsl, kubernetes
 
-from components.champion import champion
-from components.deploy import deploy
-from components.evaluate import evaluate
-from components.gate import gate, refuse
-from components.import_data import import_data
-from components.package import package
-from components.prepare import prepare
-from components.train import train
-from components.watch import watch_rollout
+from components.data.import_data import import_data
+from components.data.prepare import prepare
+from components.evaluation.champion import champion
+from components.evaluation.evaluate import evaluate
+from components.evaluation.gate import gate
+from components.evaluation.refuse import refuse
+from components.packaging.package import package
+from components.rollout.deploy import deploy
+from components.rollout.watch_rollout import watch_rollout
+from components.training.train import train
 from fairway.config import sections
 from fairway.pipelines import pitfalls
 

@@ -9,21 +9,30 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
-from components import champion, deploy, evaluate, gate, import_data, package, prepare, train, watch
+from components.data.import_data import import_data
+from components.data.prepare import prepare
+from components.evaluation.champion import champion
+from components.evaluation.evaluate import evaluate
+from components.evaluation.gate import gate
+from components.evaluation.refuse import refuse
+from components.packaging.package import package
+from components.rollout.deploy import deploy
+from components.rollout.watch_rollout import watch_rollout
+from components.training.train import train
 from fairway import artifacts, errors
 from fairway.config import loader
 
 COMPONENTS = {
-    "champion": champion.champion,
-    "import_data": import_data.import_data,
-    "prepare": prepare.prepare,
-    "train": train.train,
-    "evaluate": evaluate.evaluate,
-    "gate": gate.gate,
-    "refuse": gate.refuse,
-    "package": package.package,
-    "deploy": deploy.deploy,
-    "watch_rollout": watch.watch_rollout,
+    "champion": champion,
+    "import_data": import_data,
+    "prepare": prepare,
+    "train": train,
+    "evaluate": evaluate,
+    "gate": gate,
+    "refuse": refuse,
+    "package": package,
+    "deploy": deploy,
+    "watch_rollout": watch_rollout,
 }
 EACH = pytest.mark.parametrize("component", COMPONENTS.values(), ids=COMPONENTS)
 
@@ -86,19 +95,17 @@ def made(tmp_path_factory):
         "package": output(dsl.Model, folder, "package"),
     }
     rows, serving = output(dsl.Dataset, folder, "rows"), output(dsl.Model, folder, "serving")
-    import_data.import_data.python_func(config=config, rows=rows)
-    champion.champion.python_func(config=config, folder="", home=str(folder), package=serving)
-    prepare.prepare.python_func(config=config, rows=rows, dataset=made["dataset"])
-    train.train.python_func(config=config, dataset=made["dataset"], model=made["model"])
+    import_data.python_func(config=config, rows=rows)
+    champion.python_func(config=config, folder="", home=str(folder), package=serving)
+    prepare.python_func(config=config, rows=rows, dataset=made["dataset"])
+    train.python_func(config=config, dataset=made["dataset"], model=made["model"])
     names = ("dataset", "model", "evaluation", "metrics", "classes", "report")
-    evaluate.evaluate.python_func(
-        config=config, champion=serving, **{name: made[name] for name in names}
-    )
-    made["promote"] = gate.gate.python_func(
+    evaluate.python_func(config=config, champion=serving, **{name: made[name] for name in names})
+    made["promote"] = gate.python_func(
         config=config, evaluation=made["evaluation"], decision=made["decision"]
     )
     names = ("dataset", "model", "evaluation", "decision", "package")
-    made["folder"] = package.package.python_func(
+    made["folder"] = package.python_func(
         config=config, store="", **{name: made[name] for name in names}
     )
     return made
@@ -129,16 +136,16 @@ def test_the_gate_of_an_unreachable_floor_says_no_and_the_refusal_says_why(made,
     strict["evaluation"]["gate"]["threshold"] = 0.9999
     decision = output(dsl.Artifact, tmp_path, "decision")
     assert (
-        gate.gate.python_func(
+        gate.python_func(
             config=json.dumps(strict), evaluation=made["evaluation"], decision=decision
         )
         is False
     )
-    reason = gate.refuse.python_func(decision=decision, fail=False)
+    reason = refuse.python_func(decision=decision, fail=False)
     assert "0.9999" in reason
     assert reason in capsys.readouterr().out
     with pytest.raises(errors.Refused, match=re.escape(f"the gate refused: {reason}")):
-        gate.refuse.python_func(decision=decision, fail=True)
+        refuse.python_func(decision=decision, fail=True)
 
 
 def test_without_a_store_the_package_travels_in_its_artifact(made):
@@ -155,9 +162,7 @@ def test_deploying_finds_the_package_where_the_artifact_was_brought_and_twice_is
     }  # the folder of another machine
     brought = dsl.Model(name="package", uri=made["package"].uri, metadata=elsewhere)
     asked = [
-        deploy.deploy.python_func(
-            config=made["config"], package=brought, home=str(tmp_path / "home")
-        )
+        deploy.python_func(config=made["config"], package=brought, home=str(tmp_path / "home"))
         for _ in range(2)
     ]
     assert asked[0] == asked[1]

@@ -1,0 +1,1 @@
+"""Components of data: brought from where it lies, and prepared."""

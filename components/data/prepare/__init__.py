@@ -1,0 +1,5 @@
+"""Component `prepare`."""
+
+from components.data.prepare.component import prepare
+
+__all__ = ["prepare"]

@@ -1,0 +1,1 @@
+"""Components of evaluation: measured beside the model in service, and let through or refused."""

@@ -1,0 +1,5 @@
+"""Component `evaluate`."""
+
+from components.evaluation.evaluate.component import evaluate
+
+__all__ = ["evaluate"]

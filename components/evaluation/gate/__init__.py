@@ -1,0 +1,5 @@
+"""Component `gate`."""
+
+from components.evaluation.gate.component import gate
+
+__all__ = ["gate"]

@@ -1,0 +1,5 @@
+"""Component `refuse`."""
+
+from components.evaluation.refuse.component import refuse
+
+__all__ = ["refuse"]

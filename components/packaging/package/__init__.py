@@ -1,0 +1,5 @@
+"""Component `package`."""
+
+from components.packaging.package.component import package
+
+__all__ = ["package"]

@@ -1,0 +1,1 @@
+"""Components of the rollout: asked for, and followed to its end."""
