@@ -10,25 +10,22 @@ from kfp import compiler
 from fairway import files
 from fairway.config import sections
 from fairway.pipelines import compiled, pitfalls
-from pipelines import training
+from pipelines import batch, training
 
+WITH_GPU = sections.Pipeline(train=sections.Resources(cpu="4", memory="16Gi", gpu=1))
 VARIANTS = {
-    "training.yaml": ("fairway-training", sections.Pipeline()),
-    "training-gpu.yaml": (
-        "fairway-training-gpu",
-        sections.Pipeline(train=sections.Resources(cpu="4", memory="16Gi", gpu=1)),
-    ),
+    "training.yaml": training.pipeline(name="fairway-training", resources=sections.Pipeline()),
+    "training-gpu.yaml": training.pipeline(name="fairway-training-gpu", resources=WITH_GPU),
+    "batch.yaml": batch.pipeline(name="fairway-batch", resources=sections.Pipeline()),
 }
 
 
 def write(folder: Path) -> None:
     """Compile every variant into `folder`; raises PlatformError for one that would fail silently."""
-    for file, (name, resources) in VARIANTS.items():
+    for file, pipeline in VARIANTS.items():
         with tempfile.TemporaryDirectory() as scratch:
             made = Path(scratch) / file
-            compiler.Compiler().compile(
-                training.pipeline(name=name, resources=resources), str(made)
-            )
+            compiler.Compiler().compile(pipeline, str(made))
             pitfalls.require(compiled.read(made), environment="kind", what=file)
             files.write_bytes(folder / file, made.read_bytes())
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fairway import files
+from fairway import errors, files
 
 Json = dict[str, Any]
 R = TypeVar("R")
@@ -150,6 +150,16 @@ def folder_of(metadata: Mapping[str, str], *, at: Path) -> Path | None:
     if not named:
         return None
     return Path(named) if Path(named).is_dir() else at / Path(named).name
+
+
+def need_folder_of(metadata: Mapping[str, str], *, at: Path) -> Path:
+    """Return the folder of a package as `folder_of`; raises UsageError where there is none."""
+    found = folder_of(metadata, at=at)
+    if found is None:
+        raise errors.UsageError(
+            "no model is in service: wanted one that answers; deploy a package first"
+        )
+    return found
 
 
 def as_json(record: Any) -> Json:

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from kfp import dsl
+from kfp import components, dsl
 
+from components import catalogue
 from components.data.import_data import import_data
 from components.data.prepare import prepare
 from components.evaluation.champion import champion
@@ -18,6 +19,7 @@ from components.evaluation.refuse import refuse
 from components.packaging.package import package
 from components.rollout.deploy import deploy
 from components.rollout.watch_rollout import watch_rollout
+from components.serving.batch_predict import batch_predict
 from components.training.train import train
 from fairway import artifacts, errors
 from fairway.config import loader
@@ -33,6 +35,7 @@ COMPONENTS = {
     "package": package,
     "deploy": deploy,
     "watch_rollout": watch_rollout,
+    "batch_predict": batch_predict,
 }
 EACH = pytest.mark.parametrize("component", COMPONENTS.values(), ids=COMPONENTS)
 
@@ -167,3 +170,28 @@ def test_deploying_finds_the_package_where_the_artifact_was_brought_and_twice_is
     ]
     assert asked[0] == asked[1]
     assert len(asked[0]) == 12
+
+
+def test_the_files_beside_each_component_are_current(tmp_path):
+    catalogue.write(tmp_path)
+    made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    there = [
+        path.relative_to(catalogue.HERE)
+        for kind in ("README.md", "component.yaml", "metadata.yaml")
+        for path in catalogue.HERE.rglob(kind)
+    ]
+    assert made == sorted(there)
+    assert [
+        name
+        for name in made
+        if (tmp_path / name).read_bytes() != (catalogue.HERE / name).read_bytes()
+    ] == []
+
+
+def test_every_component_is_in_the_catalogue_and_loads_from_its_file():
+    names = {place.split("/")[1] for place, _ in catalogue.components()}
+    assert names == set(COMPONENTS)
+    for place, component in catalogue.components():
+        loaded = components.load_component_from_file(str(catalogue.HERE / place / "component.yaml"))
+        assert loaded.name == component.name
+        assert loaded.component_spec.inputs.keys() == (component.component_spec.inputs or {}).keys()

@@ -4,8 +4,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from kfp import dsl
 
+from components.evaluation.champion import champion
+from components.serving.batch_predict import batch_predict
 from fairway import errors
+from fairway.config import sections
 from fairway.data.sources import base
 from fairway.pipelines import batch_prediction
 from fairway.serving import predictor
@@ -96,3 +100,40 @@ def test_rows_that_are_none_are_said(package, tmp_path):
         batch_prediction.answer(
             package, rows=tmp_path / "rows.csv", out=tmp_path / "answers.parquet"
         )
+
+
+def test_rows_come_from_an_address_and_answers_go_to_one(package, tmp_path):
+    ROWS.to_csv(tmp_path / "rows.csv", index=False)
+    to = tmp_path / "answers" / "today.parquet"
+    to.parent.mkdir()
+    record = batch_prediction.answer_address(
+        package,
+        rows=f"file://{tmp_path}/rows.csv",
+        to=f"file://{to}",
+        out=tmp_path / "answers.parquet",
+    )
+    assert to.read_bytes() == Path(record.path).read_bytes()
+
+
+def test_an_address_that_takes_no_file_is_said_before_a_row_is_answered(package, tmp_path):
+    out = tmp_path / "answers.parquet"
+    with pytest.raises(errors.UsageError, match="takes no answers"):
+        batch_prediction.answer_address(
+            package, rows="rows.csv", to="https://example.com/answers.parquet", out=out
+        )
+    assert not out.exists()
+
+
+def test_the_pipeline_answers_by_the_package_in_service(package, tmp_path):
+    """The compiled steps, in order, as functions: what kfp runs."""
+    ROWS.to_csv(tmp_path / "rows.csv", index=False)
+    config = sections.Config.model_validate(
+        {"name": "income", "data": {"source": "csv", "path": "rows.csv", "target": "label"}}
+    ).model_dump_json(by_alias=True)
+    serving = dsl.Model(uri=str(tmp_path / "champion"))
+    answers = dsl.Dataset(uri=str(tmp_path / "answers.parquet"))
+    champion.python_func(config=config, folder=str(package), home=str(tmp_path), package=serving)
+    asked = {"config": config, "package": serving, "rows": str(tmp_path / "rows.csv")}
+    count = batch_predict.python_func(**asked, to="", keep=["id"], answers=answers)
+    assert (count, answers.metadata["rows"]) == (500, 500)
+    assert pq.read_table(answers.path).column_names[:2] == ["row", "id"]

@@ -53,7 +53,7 @@ def batch(
             rows=rows,
             out=out,
             keep=keep,
-            lenient=config.serving.unreadable == "missing",
+            lenient=config.serving.lenient,
             progress=tell,
         )
     for what, found in (

@@ -1,5 +1,8 @@
 """Batch prediction: every row of a file answered by a package, without a server."""
 
+import functools
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fairway import artifacts, errors
-from fairway.data import sources
+from fairway import addresses, artifacts, errors
+from fairway.addresses import web
+from fairway.data import importing, sources
 from fairway.data.sources import base
 from fairway.serving import batch, predictor
 
@@ -76,6 +80,55 @@ def answer(
         unusual=dict(unusual),
         unreadable=dict(unreadable),
     )
+
+
+def answer_address(
+    package: Path,
+    *,
+    rows: str,
+    to: str,
+    out: Path,
+    keep: Sequence[str] = (),
+    lenient: bool = False,
+    environment: Mapping[str, str] = os.environ,
+    claims: Path = addresses.CLAIMS,
+) -> artifacts.BatchPrediction:
+    """Answer every row of the file at an address, or of this machine, as `answer` does, and put the
+    answers where `to` says too (empty: only in `out`).
+
+    Raises besides AddressError and Unavailable where an address does not give or take its file.
+    """
+    target = _target(to, environment=environment, claims=claims)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(rows)
+        if "://" in rows:
+            folder, name = addresses.parted(rows)
+            place = addresses.folder(folder, environment=environment, claims=claims)
+            file = Path(scratch) / name
+            take = functools.partial(
+                addresses.take, place, name, to=file, largest=importing.LARGEST_FILE
+            )
+            addresses.patiently(take)
+        record = answer(package, rows=file, out=out, keep=keep, lenient=lenient)
+    if target is not None:
+        target(out)
+    return record
+
+
+def _target(
+    to: str, *, environment: Mapping[str, str], claims: Path
+) -> Callable[[Path], None] | None:
+    """Return what puts a file at the address, None where that is empty; raises UsageError for an
+    address that takes none, before a row is answered."""
+    if not to:
+        return None
+    folder, name = addresses.parted(to)
+    place = addresses.writable(folder, environment=environment, claims=claims)
+    if place is None or not name:
+        raise errors.UsageError(
+            f"{web.shown(to)} takes no answers: wanted a file in s3://, pvc:// or file:///, such as s3://bucket/answers.parquet"
+        )
+    return lambda file: addresses.patiently(lambda: place.put(name, file))
 
 
 def _check(keep: Sequence[str], columns: Sequence[str], *, outputs: list[str], path: Path) -> None:

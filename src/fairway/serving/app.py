@@ -66,7 +66,7 @@ class Application:
         self._revision = origin.revision.encode()
         self._events = events
         self._timeout = settings.timeout.total_seconds()
-        self._lenient = settings.unreadable == "missing"
+        self._lenient = settings.lenient
         self._largest = settings.max_body_mebibytes << 20
         self._turns = admission.Turns()
         self._uploads = uploads.Uploads(largest=self._largest, seconds=self._timeout)

@@ -78,3 +78,8 @@ class Serving(Section):
     """Answers tell which revision gave them. Off: a client that knows its arm can choose what the
     candidate gets; the event log always knows."""
     events: Events = Events()
+
+    @property
+    def lenient(self) -> bool:
+        """Say whether what cannot be read is missing."""
+        return self.unreadable == "missing"

@@ -1,0 +1,1 @@
+"""Components of serving, without a server."""
