@@ -53,11 +53,11 @@ def stages(config: sections.Config, folder: Path) -> dict[str, float]:
     """Return the seconds of each stage, called one after the other in this process."""
     took: dict[str, float] = {}
 
-    def timed(name: str, stage: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    def timed(step: str, stage: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
         began = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
             made = stage(*arguments, **named)
-        took[name] = time.perf_counter() - began
+        took[step] = time.perf_counter() - began
         return made
 
     dataset, checkpoint, evaluation = (folder / name for name in ("dataset", "model", "evaluation"))
