@@ -21,6 +21,9 @@ SECRETS = {
     ("fairway-system", "fairway-operator-tls"): {
         "uris": (f"{DOMAIN}/fairway-system/sa/fairway-operator",)
     },
+    ("fairway-system", "fairway-monitor-tls"): {
+        "uris": (f"{DOMAIN}/fairway-system/sa/fairway-monitor",)
+    },
     ("models", "fairway-server-tls"): {"uris": (f"{DOMAIN}/models/sa/default",)},
 }
 # Sends each event as the pod that it names, with or without the server's own certificate.

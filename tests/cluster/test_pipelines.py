@@ -18,11 +18,8 @@ from tests.packaging import buckets
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.timeout(1200),
-    pytest.mark.skip(
-        reason="written, and not seen to its end yet: the steps run, the rest is not known"
-    ),
 ]
-NAME, ACCOUNT, PORT = "income", "pipeline-runner", 9200
+NAME, ACCOUNT, PORT = "piped", "pipeline-runner", 9200
 
 
 def rows(*, seed: int, turned: bool = False) -> str:
@@ -95,7 +92,7 @@ def settings(endpoint: str, *overrides: str) -> sections.Config:
             "training.family=boosting",
             "evaluation.gate.maxCalibrationError=1",
             "platform.store=s3://packages/kept",
-            "platform.hostnames=[income.test]",
+            f"platform.hostnames=[{NAME}.test]",
             f"pipeline.environment={{AWS_ENDPOINT_URL: '{endpoint}', AWS_DEFAULT_REGION: us-east-1}}",
             "pipeline.secrets={AWS_ACCESS_KEY_ID: {secret: pipeline, key: access}, "
             "AWS_SECRET_ACCESS_KEY: {secret: pipeline, key: secret}}",
@@ -165,7 +162,7 @@ def test_rows_in_a_bucket_become_a_deployment_a_challenger_and_a_refusal(
     world.apply(fairway, template)
     world.until(fairway, NAME, world.digest_in_service(asked["spec"]["model"]))
 
-    with world.traffic(fairway, NAME) as flowing:
+    with world.traffic(fairway, NAME, model=NAME) as flowing:
         better = settings(bucket, "data.path=s3://rows/more.csv", "evaluation.gate.threshold=0.7")
         ended, second = run(fairway, better, tmp_path / "second")
         assert ended, second.ran[-1].log
@@ -196,7 +193,7 @@ def test_a_deployment_that_is_rolled_back_ends_the_run_red_with_the_judges_sente
         "strategy.onInconclusive=rollback",
         "strategy.guards=[{name: slow, type: latency, threshold: 1ms, maxRate: 0.001}]",
     )
-    with world.traffic(fairway, NAME):
+    with world.traffic(fairway, NAME, model=NAME):
         ended, run_ = run(fairway, strict, tmp_path / "slow")
     assert not ended
     assert run_.names()[-1] == "watch-rollout"

@@ -141,6 +141,7 @@ VALUES = {
     "before": 150.0,
     "sliced": True,
     "most": 3,
+    "wanted": 3,
     "requests": '["r0", "r1", "unknown"]',
     "rows": 3,
     "last": 2,
