@@ -27,3 +27,17 @@ def exporters() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def launcher() -> Iterator[None]:
+    """Have torch's elastic agent log nothing: what becomes of its processes is one sentence of ours."""
+    logger, drain = logging.getLogger("torch.distributed"), logging.NullHandler()
+    before = logger.propagate
+    logger.addHandler(drain)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.propagate = before
+        logger.removeHandler(drain)
