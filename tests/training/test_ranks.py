@@ -11,10 +11,11 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed.elastic.multiprocessing.errors import ErrorHandler, ProcessFailure
 
 from fairway import errors
 from fairway.config import sections
-from fairway.training import fit, node, shares
+from fairway.training import fit, node, ranks, shares
 from tests.training import made
 
 TOLERANCE = 1e-4
@@ -113,6 +114,24 @@ def test_a_node_that_is_told_of_no_others_is_used_wrongly(monkeypatch, capsys):
     config = sections.Config(name="digits", data=sections.Data.of(source="digits", target="digit"))
     assert node.main(["data", "out", config.model_dump_json(by_alias=True)]) == 2
     assert "wanted what Kubeflow Trainer sets" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "said"),
+    [
+        (errors.DataError("no rows: wanted some"), errors.DataError, "no rows: wanted some"),
+        (MemoryError("no room"), errors.TrainingError, "rank 3 of the training's 4 processes"),
+    ],
+    ids=["one of ours", "another"],
+)
+def test_what_a_rank_raised_of_ours_arrives_as_it_was(raised, kind, said, tmp_path, monkeypatch):
+    file = tmp_path / "error.json"
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(file))
+    ErrorHandler().record_exception(raised)
+    failure = ProcessFailure(local_rank=3, pid=1, exitcode=1, error_file=str(file))
+    error = ranks.failed(failure, rank=3, count=4)
+    assert type(error) is kind
+    assert str(error).startswith(said)
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 64, 97])

@@ -13,7 +13,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -74,11 +74,12 @@ def _launch(
 ) -> Mapping[int, Any]:
     """Return what each rank of this node returned."""
     work = Work(section, run.data.path, run.version, run.kept, run.resume, run.nodes.count == 1)
+    raised: list[BaseException] = []
     with (
         tempfile.TemporaryDirectory(prefix="fairway-ranks-") as folder,
         quiet.launcher(),
-        _handlers(),
-        _telling(told) as writer,
+        _handlers(raised),
+        _telling(told, raised) as writer,
     ):
         config = LaunchConfig(
             min_nodes=run.nodes.count,
@@ -95,7 +96,7 @@ def _launch(
             returned: Mapping[int, Any] = elastic_launch(config, _rank)(work, writer)
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
-            raise _failed(failure, rank=rank, count=section.processes * run.nodes.count) from error
+            raise failed(failure, rank=rank, count=section.processes * run.nodes.count) from error
     return returned
 
 
@@ -117,7 +118,7 @@ def _meeting(nodes: base.Nodes) -> dict[str, Any]:
     }
 
 
-def _failed(failure: ProcessFailure, *, rank: int, count: int) -> errors.FairwayError:
+def failed(failure: ProcessFailure, *, rank: int, count: int) -> errors.FairwayError:
     """Return what became of the rank as an error of ours."""
     # torch writes a word, or what `record` has of an exception
     given: Any = failure.message
@@ -138,13 +139,11 @@ def _failed(failure: ProcessFailure, *, rank: int, count: int) -> errors.Fairway
 
 
 @contextlib.contextmanager
-def _handlers() -> Iterator[None]:
+def _handlers(raised: Sequence[BaseException]) -> Iterator[None]:
     """Put back the signal handlers that the agent replaces, and let a signal that ended it do what it
-    would have done."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in STOPPED}
+    would have done; raise what the caller's `told` raised."""
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in STOPPED} if main else {}
     came: signal.Signals | None = None
     try:
         yield
@@ -153,39 +152,37 @@ def _handlers() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if raised:
+        raise raised[0]
     if came is not None:
         signal.raise_signal(came)  # ends the process, or raises KeyboardInterrupt
         raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def _telling(told: Callable[[Mapping[str, Any]], None]) -> Iterator[Connection]:
-    """Call `told` with each row that rank 0 sends; what it raises ends the training."""
+def _telling(
+    told: Callable[[Mapping[str, Any]], None], raised: list[BaseException]
+) -> Iterator[Connection]:
+    """Call `told` with each row that rank 0 sends; what it raises is put aside and ends the training."""
     reader, writer = torch.multiprocessing.get_context("spawn").Pipe(duplex=False)
-    raised: list[BaseException] = []
 
     def listen() -> None:
         try:
             while (row := reader.recv()) is not None:
                 told(row)
-        except BaseException as error:  # it is raised again below
+        except BaseException as error:
             raised.append(error)
-            _thread.interrupt_main(signal.SIGTERM)
+            _thread.interrupt_main(signal.SIGTERM)  # the agent takes it, and stops its ranks
 
     listener = threading.Thread(target=listen, name="progress", daemon=True)
     listener.start()
     try:
         yield writer
-    except SignalException:
-        if not raised:
-            raise
     finally:
         writer.send(None)
         listener.join()
         reader.close()
         writer.close()
-    if raised:
-        raise raised[0]
 
 
 # -- a rank's side ---------------------------------------------------------------------------------

@@ -95,7 +95,8 @@ class SharedBatchNorm(_BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
-            return super().forward(input)
+            alone: Tensor = super().forward(input)
+            return alone
         across = [0, *range(2, input.dim())]
         shape = (1, -1, *(1 for _ in across[1:]))
         wide = input.float()
@@ -124,7 +125,7 @@ class SharedBatchNorm(_BatchNorm):
 
 
 def _added(values: Tensor) -> Tensor:
-    added: Tensor = _Summed.apply(values)  # type: ignore[no-untyped-call]
+    added: Tensor = _Summed.apply(values)
     return added
 
 
