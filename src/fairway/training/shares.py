@@ -109,7 +109,8 @@ class SharedBatchNorm(_BatchNorm):
         normal = apart * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             normal = normal * self.weight.view(shape) + self.bias.view(shape)
-        return normal.to(input.dtype)
+        answer: Tensor = normal.to(input.dtype)
+        return answer
 
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
         """Take the batch into the running statistics, as torch does."""
