@@ -32,12 +32,10 @@ def exporters() -> Iterator[None]:
 @contextlib.contextmanager
 def launcher() -> Iterator[None]:
     """Have torch's elastic agent log nothing: what becomes of its processes is one sentence of ours."""
-    logger, drain = logging.getLogger("torch.distributed"), logging.NullHandler()
-    before = logger.propagate
-    logger.addHandler(drain)
-    logger.propagate = False
+    logger = logging.getLogger("torch.distributed")
+    before = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [logging.NullHandler()], False
     try:
         yield
     finally:
-        logger.propagate = before
-        logger.removeHandler(drain)
+        logger.handlers, logger.propagate = before
