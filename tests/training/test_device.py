@@ -57,3 +57,17 @@ def test_device_and_precision_follow_from_the_section_and_the_machine(asked, mac
 def test_what_is_not_there_is_refused_with_a_sentence(asked, machine, said):
     with pytest.raises(errors.TrainingError, match=said):
         device.choose(sections.Training.of(**asked), machine=machine)
+
+
+@pytest.mark.parametrize(
+    ("asked", "machine", "said"),
+    [
+        pytest.param({"processes": 3}, device.Machine(cuda=True, gpus=2), "has 2 GPUs", id="GPUs"),
+        pytest.param({"processes": 2}, MAC, "no collective operations for mps", id="a Mac"),
+    ],
+)
+def test_processes_that_have_no_device_each_are_refused(asked, machine, said):
+    with pytest.raises(errors.TrainingError, match=said):
+        device.choose(sections.Training.of(**asked), machine=machine)
+    wider = device.Machine(cuda=True, gpus=4)
+    assert device.choose(sections.Training.of(**asked), machine=wider).device == "cuda"

@@ -11,6 +11,7 @@ class Machine:
     """What the machine has."""
 
     cuda: bool = False
+    gpus: int = 0  # how many
     bfloat16: bool = False  # the GPU computes it natively
     mps: bool = False
 
@@ -36,6 +37,7 @@ def choose(section: base.NetworkTraining, *, machine: Machine) -> Choice:
         raise errors.TrainingError(
             f"training.device is {device}, which this machine does not have: set it to auto or cpu"
         )
+    _alone(section, device=device, machine=machine)
     precision = section.precision
     if precision == "auto":
         precision = "bfloat16" if device == "cuda" and machine.bfloat16 else "float32"
@@ -44,3 +46,17 @@ def choose(section: base.NetworkTraining, *, machine: Machine) -> Choice:
             "training.precision is float16, which the CPU is slow and wrong at: set it to auto or bfloat16"
         )
     return Choice(device, precision)
+
+
+def _alone(section: base.NetworkTraining, *, device: str, machine: Machine) -> None:
+    """Raise where the processes have no device each, or cannot speak with one another."""
+    asked = f"training.processes is {section.processes}"
+    if section.processes > 1 and device == "mps":
+        raise errors.TrainingError(
+            f"{asked}, and torch has no collective operations for mps: set training.device to cpu, or processes to 1"
+        )
+    if device == "cuda" and section.processes > machine.gpus > 0:
+        raise errors.TrainingError(
+            f"{asked}, and this machine has {machine.gpus} GPU{'s' * (machine.gpus > 1)}: wanted one process a GPU at "
+            "most; ask for more (pipeline.train.gpu), or lower it"
+        )

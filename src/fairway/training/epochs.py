@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fairway import errors
-from fairway.training import augmentation, losses, resuming
+from fairway.training import augmentation, losses, resuming, shares
 from fairway.training.device import Choice
 from fairway.training.families import base
 from fairway.training.families.convolutional import ConvolutionalTraining
@@ -41,6 +41,8 @@ class Descent:
     """What one step of descent needs."""
 
     network: nn.Module
+    parallel: nn.Module  # the network, its gradients those of all processes
+    share: shares.Share
     loss: nn.Module
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
@@ -59,17 +61,20 @@ class Descent:
         }
 
     def __call__(self, inputs: Inputs, target: Tensor) -> Tensor:
-        """Take the step and gives its loss, left on the device so that nobody waits for it."""
-        if self.augment is not None and "image" in inputs:
+        """Take the step on this share's inputs and the whole batch's target, and return its loss, left
+        on the device so that nobody waits for it."""
+        if self.augment is not None and len(inputs.get("image", ())):
             inputs = {**inputs, "image": self.augment(inputs["image"])}
         with torch.autocast(
             self.choice.device,
             dtype=PRECISIONS[self.choice.precision],
             enabled=self.choice.precision != "float32",
         ):
-            loss: Tensor = self.loss(self.network(**inputs), target)
+            outputs = self.share.whole(self.parallel(**inputs), count=len(target))
+            loss: Tensor = self.loss(outputs, target)
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        # the processes' gradients are parts of a sum, and their mean is taken
+        self.scaler.scale(loss * self.share.of).backward()  # type: ignore[no-untyped-call]
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.schedule.step()
@@ -88,22 +93,25 @@ def train(
     identity: Mapping[str, Any],
     resume: bool,
     progress: base.Progress | None,
+    share: shares.Share = shares.ALONE,
 ) -> resuming.Progressed:
     """Return the history and the best weights; raises TrainingError where the loss is no number any
-    more."""
-    step = _step(network, section, target=rows.target, side=side, choice=choice)
-    done = (
-        resuming.restore(kept, parts=step.parts, identity=identity)
-        if resume
-        else resuming.Progressed()
-    )
+    more.
+
+    Each process of a training calls it with its share; the first one keeps the state and is the only
+    one that tells `progress`.
+    """
+    step = _step(network, section, target=rows.target, side=side, choice=choice, share=share)
+    before = resuming.read(kept, identity=identity) if resume and share.first else None
+    done = resuming.restore(share.agreed(before), parts=step.parts)
     while done.epoch < section.epochs and done.epoch - done.best_epoch < section.patience:
         done.epoch += 1
         row = {
             "epoch": done.epoch,
             "train_loss": _epoch(step, section, rows=rows, number=done.epoch),
-            **measure(network, held_out, side=side),
+            **measure(network, held_out, side=side, share=share),
         }
+        row = share.agreed(row)  # when to stop is one decision
         _finite(row, section)
         done.history.append(row)
         if row["validation_loss"] < done.best_loss:
@@ -111,27 +119,39 @@ def train(
             done.best = {
                 name: value.detach().cpu().clone() for name, value in network.state_dict().items()
             }
-        resuming.keep(kept, parts=step.parts, done=done, identity=identity)
-        if progress is not None:
-            progress(row)
+        if share.first:
+            resuming.keep(kept, parts=step.parts, done=done, identity=identity)
+            if progress is not None:
+                progress(row)
     return done
 
 
 @torch.no_grad()
-def measure(network: nn.Module, rows: LoadedRows, *, side: losses.Side) -> dict[str, float]:
+def measure(
+    network: nn.Module,
+    rows: LoadedRows,
+    *,
+    side: losses.Side,
+    share: shares.Share = shares.ALONE,
+) -> dict[str, float]:
     """Return validation loss and its kin, in full precision and without class weights: as the
     served model will be judged."""
     network.eval()
-    starts = range(0, len(rows.target), MEASURED_AT_ONCE)
-    outputs = torch.cat(
+    first, end = share.bounds(len(rows.target))
+    # a share without rows is asked too: the others need the shape of its answers
+    starts = range(first, max(end, first + 1), MEASURED_AT_ONCE)
+    own = torch.cat(
         [
             network(
-                **{name: value[i : i + MEASURED_AT_ONCE] for name, value in rows.inputs.items()}
+                **{
+                    name: value[start : min(start + MEASURED_AT_ONCE, end)]
+                    for name, value in rows.inputs.items()
+                }
             )
-            for i in starts
+            for start in starts
         ]
     ).float()
-    return side.measure(outputs, rows.target)
+    return side.measure(share.whole(own, count=len(rows.target)), rows.target)
 
 
 def batches(count: int, *, size: int, seed: int) -> Sequence[Tensor]:
@@ -151,8 +171,10 @@ def _step(
     target: Tensor,
     side: losses.Side,
     choice: Choice,
+    share: shares.Share,
 ) -> Descent:
     steps = len(batches(len(target), size=section.batch_size, seed=0)) * section.epochs
+    parallel = share.parallel(network)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay
     )
@@ -163,7 +185,17 @@ def _step(
     )
     scaler = torch.amp.GradScaler(choice.device, enabled=choice.precision == "float16")
     loss = side.loss(section, target=target)
-    return Descent(network, loss, optimiser, schedule, scaler, _augmentation(section), choice)
+    return Descent(
+        network,
+        parallel,
+        share,
+        loss,
+        optimiser,
+        schedule,
+        scaler,
+        _augmentation(section),
+        choice,
+    )
 
 
 def _augmentation(section: base.NetworkTraining) -> augmentation.Changes | None:
@@ -178,8 +210,8 @@ def _epoch(step: Descent, section: base.NetworkTraining, *, rows: LoadedRows, nu
     """Return the mean loss of one epoch."""
     # of the epoch, not of the run: a resumed one draws the same
     seed = section.seed * SEEDS_APART + number
-    torch.manual_seed(seed)
-    step.network.train()
+    torch.manual_seed(step.share.seed(seed))
+    step.parallel.train()
     total = torch.zeros((), device=rows.target.device)
     with warnings.catch_warnings(), _repeatable(rows.target.device):
         # float16 skips a step whose gradients overflow, and the schedule then complains that it
@@ -187,7 +219,8 @@ def _epoch(step: Descent, section: base.NetworkTraining, *, rows: LoadedRows, nu
         warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
         for places in batches(len(rows.target), size=section.batch_size, seed=seed):
             there = places.to(rows.target.device)
-            total += step(rows.take(there), rows.target[there]) * len(places)
+            first, end = step.share.bounds(len(there))
+            total += step(rows.take(there[first:end]), rows.target[there]) * len(places)
     return float(total) / len(rows.target)
 
 

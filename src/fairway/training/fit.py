@@ -24,6 +24,7 @@ def fit(
     out: Path,
     resume: bool = True,
     progress: base.Progress | None = None,
+    nodes: base.Nodes = base.Nodes(),  # noqa: B008 - frozen
 ) -> artifacts.Checkpoint:
     """Return the checkpoint in `out`: model.onnx, and for a torch model its weights and its
     torch.export program.
@@ -32,6 +33,8 @@ def fit(
     killed and resumed (its state is kept beside `out` until it ends). `progress` is called after
     each epoch with that epoch's row of the history. Raises TrainingError where the data cannot be
     learnt from or the loss is no number any more.
+
+    The first of several `nodes` calls this, the others `join`; the dataset lies on each of them.
     """
     data = splits.load(dataset)
     version = _version(dataset)
@@ -40,7 +43,9 @@ def fit(
     kept = out.with_name(f".{out.name}.resume.pt")
     out.parent.mkdir(parents=True, exist_ok=True)
     with _threads(section.threads):
-        run = base.Run(data=data, version=version, kept=kept, resume=resume, progress=progress)
+        run = base.Run(
+            data=data, version=version, kept=kept, resume=resume, progress=progress, nodes=nodes
+        )
         made = families.fit(section, run=run)
         with files.replacing(out, records=artifacts.RECORDS) as folder:
             difference = export.write(made.trained, target=data.validation.target, folder=folder)
@@ -57,6 +62,25 @@ def fit(
             artifacts.write_json(folder / "checkpoint.json", record)
     resuming.forget(kept)
     return record
+
+
+def join(section: base.NetworkTraining, *, dataset: Path, nodes: base.Nodes) -> None:
+    """Fit this node's part of a network that the first node's `fit` gives; raises as it does."""
+    from fairway.training import ranks
+
+    data = splits.load(dataset)
+    _learnable(data, section)
+    with _threads(section.threads):
+        # rank 0 alone keeps and reads a state
+        run = base.Run(
+            data=data,
+            version=_version(dataset),
+            kept=dataset / "unused",
+            resume=False,
+            progress=None,
+            nodes=nodes,
+        )
+        ranks.join(section, run=run)
 
 
 def _version(dataset: Path) -> str:

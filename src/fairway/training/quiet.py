@@ -27,3 +27,15 @@ def exporters() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def launcher() -> Iterator[None]:
+    """Have torch's elastic agent log nothing: what becomes of its processes is one sentence of ours."""
+    logger = logging.getLogger("torch.distributed")
+    before = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [logging.NullHandler()], False
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = before

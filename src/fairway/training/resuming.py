@@ -40,21 +40,30 @@ def keep(
     temporary.replace(path)
 
 
-def restore(path: Path, *, parts: Mapping[str, Any], identity: Mapping[str, Any]) -> Progressed:
-    """Return where a killed run of the same section, data and device stood, and sets `parts` to it;
-    else the beginning."""
+def read(path: Path, *, identity: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the state that a run of the same section, data and device kept; None where there is none."""
     # none, or cut off: torch would take it for its old format and fail in many ways
     if not zipfile.is_zipfile(path):
-        return Progressed()
+        return None
     try:
-        kept = torch.load(path, weights_only=True, map_location="cpu")
+        kept: Mapping[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     # of another version: it is only a shortcut
     except (RuntimeError, EOFError, pickle.UnpicklingError):
-        return Progressed()
-    if kept["identity"] != identity:
+        return None
+    return kept if kept["identity"] == identity else None
+
+
+def restore(kept: Mapping[str, Any] | None, *, parts: Mapping[str, Any]) -> Progressed:
+    """Return where the killed run that kept this stood, and set `parts` to it; else the beginning."""
+    if kept is None:
         return Progressed()
     for name, part in parts.items():
         part.load_state_dict(kept["parts"][name])
+    return progressed(kept)
+
+
+def progressed(kept: Mapping[str, Any]) -> Progressed:
+    """Return how far the run is that kept this."""
     return Progressed(**kept["done"])
 
 

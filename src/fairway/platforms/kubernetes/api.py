@@ -42,6 +42,7 @@ KINDS = {
     "BackendTrafficPolicy": ("/apis/gateway.envoyproxy.io/v1alpha1", "backendtrafficpolicies"),
     "ServiceMonitor": ("/apis/monitoring.coreos.com/v1", "servicemonitors"),
     "ScaledObject": ("/apis/keda.sh/v1alpha1", "scaledobjects"),
+    "TrainJob": ("/apis/trainer.kubeflow.org/v1alpha1", "trainjobs"),
     "SeldonDeployment": ("/apis/machinelearning.seldon.io/v1", "seldondeployments"),
     "VirtualService": ("/apis/networking.istio.io/v1alpha3", "virtualservices"),
     "TokenReview": ("/apis/authentication.k8s.io/v1", "tokenreviews"),

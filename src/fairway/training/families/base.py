@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from fairway import plugins
 from fairway.config import sections
@@ -17,6 +17,16 @@ Progress = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Nodes:
+    """The machines of one training, and which of them this is."""
+
+    count: int = 1
+    rank: int = 0
+    address: str = ""  # of the first one
+    port: int = 29500  # torch's own
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One training: its data, and how it is watched and gone on with."""
 
@@ -25,6 +35,7 @@ class Run:
     kept: Path  # where a state may lie from which a killed run is resumed
     resume: bool
     progress: Progress | None  # is told each epoch's row of the history
+    nodes: Nodes = Nodes()
 
 
 def _installed(network: str) -> str:
@@ -60,10 +71,22 @@ class NetworkTraining(sections.Training):
     """`auto` takes the accelerator that is there."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto` is bfloat16 on GPUs that have it, float32 elsewhere."""
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes of one machine that share each batch: one a GPU, or on CPUs with `threads` each. One
+    by default: a small network gains less than starting them and summing gradients costs."""
 
     @property
     def most_epochs(self) -> int:
         return self.epochs
+
+    @model_validator(mode="after")
+    def _rows_for_each(self) -> "NetworkTraining":
+        if self.batch_size < self.processes:
+            raise ValueError(
+                f"training.batchSize is {self.batch_size}: wanted a row for each of training.processes "
+                f"({self.processes}) at least"
+            )
+        return self
 
 
 def without_image(family: str, inputs: Collection[str]) -> str | None:
