@@ -32,6 +32,7 @@ SOURCES = (
     "pyproject.toml",
     "pipelines/training.yaml",
     "pipelines/training-gpu.yaml",
+    "pipelines/batch.yaml",
 )
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates,passwd"
 ENVIRONMENT = {"BUILDAH_ISOLATION": "chroot"}

@@ -109,6 +109,7 @@ def test_a_stage_has_copied_each_file_that_it_uses():
                         "src",
                         "training.yaml",
                         "training-gpu.yaml",
+                        "batch.yaml",
                     }
                     if "hatchling build" in line
                     else set()
