@@ -122,15 +122,15 @@ def failed(failure: ProcessFailure, *, rank: int, count: int) -> errors.FairwayE
     """Return what became of the rank as an error of ours."""
     # torch writes a word, or what `record` has of an exception
     given: Any = failure.message
-    message = str(given["message"] if isinstance(given, Mapping) else given)
-    name, _, said = message.partition(": ")
+    recorded = str(given["message"] if isinstance(given, Mapping) else given)
+    name, _, said = recorded.partition(": ")
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, errors.FairwayError):
         return kind(said)
     how = (
         f"was ended by {failure.signal_name()}"
         if failure.exitcode < 0
-        else f"failed ({' '.join(message.split())[:300]})"
+        else f"failed ({' '.join(recorded.split())[:300]})"
     )
     return errors.TrainingError(
         f"rank {rank} of the training's {count} processes {how}, and the others were stopped: "
