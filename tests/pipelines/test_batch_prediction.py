@@ -137,3 +137,33 @@ def test_the_pipeline_answers_by_the_package_in_service(package, tmp_path):
     count = batch_predict.python_func(**asked, to="", keep=["id"], answers=answers)
     assert (count, answers.metadata["rows"]) == (500, 500)
     assert pq.read_table(answers.path).column_names[:2] == ["row", "id"]
+
+
+def test_the_rows_own_file_a_folder_and_a_device_are_no_place_for_answers(package, tmp_path):
+    rows, link = tmp_path / "rows.parquet", tmp_path / "link"
+    ROWS.to_parquet(rows)
+    before = rows.read_bytes()
+    link.symlink_to(rows)
+    for out in (rows, link, tmp_path, Path(""), Path("/dev/null")):
+        with pytest.raises(errors.UsageError, match=r"name another|is a folder"):
+            batch_prediction.answer(package, rows=rows, out=out)
+    address = f"file://{rows}"
+    with pytest.raises(errors.UsageError, match="the rows themselves"):
+        batch_prediction.answer_address(
+            package, rows=address, to=address, out=tmp_path / "answers.parquet"
+        )
+    assert (rows.read_bytes(), Path("/dev/null").is_char_device()) == (before, True)
+
+
+def test_columns_that_are_kept_are_text_and_null_where_they_lack_a_value(package, tmp_path):
+    rows, out = tmp_path / "rows.parquet", tmp_path / "answers.parquet"
+    numbers = pd.array([1, None] * 250, dtype="Int64")
+    ROWS.assign(number=numbers, day=pd.Timestamp("2026-01-02"), several=[[1, 2]] * 500).to_parquet(
+        rows
+    )
+    batch_prediction.answer(package, rows=rows, out=out, keep=["number", "day"])
+    written = pq.read_table(out)
+    assert written["number"].to_pylist()[:2] == ["1", None]
+    assert written["day"].to_pylist()[0].startswith("2026-01-02")
+    with pytest.raises(errors.UsageError, match="column 'several' cannot be kept"):
+        batch_prediction.answer(package, rows=rows, out=out, keep=["several"])

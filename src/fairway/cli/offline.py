@@ -22,7 +22,7 @@ from fairway.cli import options
     "--keep",
     multiple=True,
     metavar="COLUMN",
-    help="A column of ROWS to write beside the answers, such as an identifier; may be repeated.",
+    help="A column of ROWS to write beside the answers as text, such as an identifier; may be repeated.",
 )
 @options.config
 @options.home
@@ -47,7 +47,7 @@ def batch(
 
     config = options.load(path, overrides)
     chosen = package or options.newest(options.open_home(root).packages, config.name)
-    with progress.rows(quiet=form == "json") as tell:
+    with options.interruptible(), progress.rows(quiet=form == "json") as tell:
         record = batch_prediction.answer(
             chosen,
             rows=rows,

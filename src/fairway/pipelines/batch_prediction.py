@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fairway import addresses, artifacts, errors
+from fairway import addresses, artifacts, errors, files
 from fairway.addresses import web
 from fairway.data import importing, sources
 from fairway.data.sources import base
@@ -32,54 +33,102 @@ def answer(
     progress: Progress = lambda done, total: None,
 ) -> artifacts.BatchPrediction:
     """Answer every row of a file with a package and write the answers to `out` (Parquet): the number
-    of the row from 0, the columns to keep, and the model's outputs. Equal rows and package give equal
+    of the row from 0, the columns to keep as text, and the model's outputs. Equal rows and package give equal
     bytes; `out` is whole or not there.
 
     Raises UsageError for a file or a column to keep that is not there or would be an output, and what
     `batch.predict` raises.
     """
+    out = _place(out, rows=rows)
     model = predictor.Predictor.load(package)
     model.check_golden()
     file = sources.batched(sources.section_of(rows))
     if not len(file.index):
         raise errors.DataError(f"{rows} has no rows: wanted one at least")
     _check(keep, file.columns, outputs=list(model.outputs), path=rows)
-    done, unusual, unreadable = 0, Counter[str](), Counter[str]()
-    part = out.with_name(f".{out.name}.writing")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    writer = None
+    unusual, unreadable = Counter[str](), Counter[str]()
     try:
-        for frame in file.some(None, base.at_once(len(file.columns))):
-            columns = {name: frame[name].tolist() for name in frame.columns}
-            try:
-                (chunk,) = batch.predict(model, [columns], lenient=lenient)
-            except errors.DataError as error:
-                counted = f", rows counted from {done}" if done else ""
-                raise errors.DataError(f"{rows}{counted}: {error}") from error
-            table = _table(chunk, kept={name: columns[name] for name in keep}, first=done)
-            writer = writer or pq.ParquetWriter(  # type: ignore[no-untyped-call]
-                part, table.schema, compression="zstd"
-            )
-            writer.write_table(table)  # type: ignore[no-untyped-call]
-            done += table.num_rows
-            unusual.update(chunk.unusual)
-            unreadable.update(chunk.unreadable)
-            progress(done, len(file.index))
-        assert writer is not None
-        writer.close()  # type: ignore[no-untyped-call]
-        part.replace(out)
+        with (
+            files.workshop(out.parent, prefix=f".{out.name}-") as folder,
+            _Writer(folder / out.name) as part,
+        ):
+            for frame in file.some(None, base.at_once(len(file.columns))):
+                columns = {name: frame[name].tolist() for name in frame.columns}
+                chunk = _answered(model, columns, lenient=lenient, path=rows, first=part.rows)
+                part.write(chunk, kept={name: columns[name] for name in keep})
+                unusual.update(chunk.unusual)
+                unreadable.update(chunk.unreadable)
+                progress(part.rows, len(file.index))
+            part.close()
+            os.replace(part.path, out)
     except OSError as error:
         raise errors.DataError(f"{out} cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
     return artifacts.BatchPrediction(
         path=str(out),
         model=model.name,
         digest=model.package.digest,
-        rows=done,
+        rows=part.rows,
         unusual=dict(unusual),
         unreadable=dict(unreadable),
     )
+
+
+def _place(out: Path, *, rows: Path) -> Path:
+    """Return where the answers go, behind a link its file; raises UsageError for what is no place of a
+    file, or the rows' own."""
+    place = out.resolve()
+    if not out.name or place.is_dir():
+        raise errors.UsageError(
+            f"{out} is a folder: wanted the answers' file, such as answers.parquet"
+        )
+    if place.exists() and not place.is_file():
+        raise errors.UsageError(
+            f"{out} is no regular file, and would be replaced by one: name another"
+        )
+    if place.exists() and rows.exists() and place.samefile(rows):
+        raise errors.UsageError(
+            f"{out} holds the rows themselves: name another file for the answers"
+        )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _answered(
+    model: predictor.Predictor, columns: Mapping[str, Any], *, lenient: bool, path: Path, first: int
+) -> batch.ChunkAnswers:
+    try:
+        (chunk,) = batch.predict(model, [columns], lenient=lenient)
+    except errors.DataError as error:
+        counted = f", rows counted from {first}" if first else ""
+        raise errors.DataError(f"{path}{counted}: {error}") from error
+    return chunk
+
+
+class _Writer:
+    """A Parquet file that grows by tables of one form."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, 0
+        self._writer: Any = None
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, chunk: batch.ChunkAnswers, *, kept: Mapping[str, list[Any]]) -> None:
+        table = _table(chunk, kept=kept, first=self.rows)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(  # type: ignore[no-untyped-call]
+                self.path, table.schema, compression="zstd"
+            )
+        self._writer.write_table(table)
+        self.rows += table.num_rows
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
 
 def answer_address(
@@ -98,6 +147,10 @@ def answer_address(
 
     Raises besides AddressError and Unavailable where an address does not give or take its file.
     """
+    if to and to == rows:
+        raise errors.UsageError(
+            f"{web.shown(to)} holds the rows themselves: name another file for the answers"
+        )
     target = _target(to, environment=environment, claims=claims)
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(rows)
@@ -150,14 +203,23 @@ def _table(chunk: batch.ChunkAnswers, *, kept: Mapping[str, list[Any]], first: i
     return pa.table(
         {
             ROW: pa.array(range(first, first + rows), pa.int64()),
-            **{name: pa.array(map(_word, values), pa.string()) for name, values in kept.items()},
+            **{name: _words(name, values) for name, values in kept.items()},
             **{name: _column(values) for name, values in chunk.values.items()},
         }
     )
 
 
-def _word(value: Any) -> str | None:
-    return None if value is None or value != value else str(value)
+def _words(name: str, values: list[Any]) -> pa.Array:
+    """Return a kept column as text, null where it is missing; raises UsageError where it holds more
+    than one value a row."""
+    for value in values:
+        if isinstance(value, list | tuple | dict | np.ndarray):
+            raise errors.UsageError(
+                f"column {name!r} cannot be kept: it holds {type(value).__name__}s; keep columns of one value a row"
+            )
+    missing = pd.isna(pd.Series(values, dtype=object)).to_numpy()
+    words = [None if lost else str(value) for value, lost in zip(values, missing, strict=True)]
+    return pa.array(words, pa.string())
 
 
 def _column(values: Any) -> pa.Array:
