@@ -142,6 +142,34 @@ def test_the_newest_extra_rows_are_the_test_split_and_none_of_them_is_learnt_fro
     assert (rows == splits.NEW).sum() == (data.train.rows == splits.NEW).sum()
 
 
+def test_a_class_that_no_new_row_shows_keeps_its_newest_old_rows(tmp_path):
+    frame = made.frame()
+    frame.loc[:49, "label"] = "rare"
+    new = made.frame(900, seed=9).assign(income=np.arange(900.0))
+    new.to_parquet(tmp_path / "new.parquet")
+    section = {"extra": (tmp_path / "new.parquet",), "held_out": 60, "sliding": True}
+    record = prepared(tmp_path, frame, **section)
+    data = splits.load(tmp_path / "d")
+    assert data.train.labels.count("rare") == 20
+    assert "no new row to learn from is of 'rare': the newest 20 old ones stay" in record.warnings
+
+
+def test_no_old_row_that_is_learnt_from_equals_a_validation_row(tmp_path):
+    few = made.frame().assign(age=lambda rows: rows.age.round(-1), income=0.0)
+    made.frame(900, seed=9).assign(age=lambda rows: rows.age.round(-1), income=0.0).to_parquet(
+        tmp_path / "new.parquet"
+    )
+    section = {"extra": (tmp_path / "new.parquet",), "held_out": 60, "sliding": True}
+    prepared(tmp_path, few, **section)
+    data = splits.load(tmp_path / "d")
+    assert data.older is not None
+    old, validation = (
+        set(zip(*(part.columns[one.name].tolist() for one in data.schema.features), strict=True))
+        for part in (data.older, data.validation)
+    )
+    assert not old & validation
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

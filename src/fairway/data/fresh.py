@@ -8,7 +8,7 @@ and no row that equals one of them is learnt from; the others join training and 
 `data.sliding` they take the place of the oldest rows there, which are kept apart as split `older`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from fairway.model.schema import Schema
 
 RECENT_OF_TEN = 3, 10  # three newly labelled rows in ten are kept for evaluation
 LEARNT = ("train", "validation")
+OLD_OF_CLASS = 20  # rows of a class that no new row shows: as many as a leaf of a tree wants
 
 Raw = dict[str, NDArray[Any]]
 Content = dict[str, tuple[Raw, list[Any], NDArray[np.int64]]]  # columns, labels, rows' numbers
@@ -76,7 +77,8 @@ def join(
             )
     if section.sliding:
         for name, most in learnt.items():
-            _slide(content, name, most)
+            sentences += _slide(content, name, most, classes=known.classes)
+        _unseen(content, known)
     return tuple(sentences)
 
 
@@ -172,12 +174,40 @@ def _put(content: Content, name: str, new: tuple[Raw, list[Any], NDArray[np.int6
     content[name] = new
 
 
-def _slide(content: Content, name: str, most: int) -> None:
-    """Keep the last rows, those of the source being first, in its order; the others are `older`."""
+def _slide(content: Content, name: str, most: int, *, classes: Sequence[str]) -> list[str]:
+    """Keep the last rows, those of the source being first, in its order; the others are `older`. Of a
+    class that no last row shows the newest old ones stay in training, and a sentence says so."""
     rows = content[name]
     count = len(rows[1])
-    content[name] = _chosen(rows, np.arange(max(count - most, 0), count))
-    _put(content, splits.OLDER, _chosen(rows, np.arange(max(count - most, 0))))
+    labels, first = rows[1], max(count - most, 0)
+    stay: set[int] = set()
+    sentences = []
+    for word in classes if name == "train" else ():
+        if not any(_shows(label, word) for label in labels[first:]):
+            found = [place for place in range(first) if _shows(labels[place], word)][-OLD_OF_CLASS:]
+            stay.update(found)
+            sentences.append(
+                f"no new row to learn from is of {word!r}: the newest {len(found)} old ones stay"
+            )
+    content[name] = _chosen(rows, np.array([*sorted(stay), *range(first, count)], dtype=np.int64))
+    gone = np.array([place for place in range(first) if place not in stay], dtype=np.int64)
+    _put(content, splits.OLDER, _chosen(rows, gone))
+    return sentences
+
+
+def _shows(label: Any, word: str) -> bool:
+    return bool(label == word) or (isinstance(label, list | tuple) and word in label)
+
+
+def _unseen(content: Content, known: Schema) -> None:
+    """Take the rows that equal a validation row out of `older`: they are learnt from too."""
+    if splits.OLDER in content:
+        older, validation = (
+            identity(content[name][0], known) for name in (splits.OLDER, "validation")
+        )
+        content[splits.OLDER] = _chosen(
+            content[splits.OLDER], np.flatnonzero(~np.isin(older, validation))
+        )
 
 
 def _written(rows: Fresh) -> tuple[Raw, list[Any], NDArray[np.int64]]:
