@@ -62,6 +62,8 @@ class Checkpoint:
     # largest difference of the ONNX graph's probabilities to the trained model's
     onnx_max_difference: float
     configuration: Json = dataclasses.field(default_factory=dict)
+    # what the models have learnt from whose mean answers; history and epochs are the first's. Empty: one
+    averaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

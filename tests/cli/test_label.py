@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fairway import errors
 from fairway.config import sections
 from fairway.platforms.local import requests, state
 from fairway.rollout.states import Phase
@@ -72,3 +73,22 @@ def test_what_was_sent_is_told_with_what_nobody_knows() -> None:
     assert sending._sent(requests.Sent(3, 3, 1), "labels", again="").endswith(
         "1 of requests that the store does not know: they count once the server's event comes"
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "request_id,label,row\na,yes,0\nb,,1\nc,no,2\n",
+        "\ufeffrequest_id;label;row\r\na;yes;0\r\nb;;1\r\nc;no;2\r\n",
+        "request_id\tlabel\na\tyes\nb\t\nc\tno\n",
+    ],
+    ids=["a sample that is half done", "as a spreadsheet saves it", "tabs"],
+)
+def test_rows_that_have_no_label_yet_are_left_out_and_counted(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "sample.csv"
+    file.write_bytes(text.encode())
+    rows, lacking = requests.read_rows(file, ["request_id", "label"], may_lack="label")
+    assert [(row["request_id"], row["label"]) for row in rows] == [("a", "yes"), ("c", "no")]
+    assert lacking == 1
+    with pytest.raises(errors.UsageError, match="line 3 is "):
+        requests.read_rows(file, ["request_id", "label"])

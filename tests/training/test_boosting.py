@@ -272,6 +272,7 @@ def test_trees_of_all_rows_and_of_the_newest_half_answer_beside_the_newest(task,
         record = fit.fit(
             training(olderRows=older, minLeafRows=5), dataset=dataset, out=tmp_path / str(older)
         )
+        assert bool(record.averaged) == older
         assert record.onnx_max_difference < 1e-5 * max(1, np.abs(data.validation.target).max())
         found[older] = graph.run(
             tmp_path / str(older) / "model.onnx",

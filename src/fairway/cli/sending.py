@@ -66,7 +66,7 @@ def predict(
     "file",
     type=click.Path(path_type=Path),
     default=None,
-    help="Many labels: CSV with the columns request_id and label.",
+    help="Many labels: CSV with the columns request_id and label; rows without a label are left out.",
 )
 @options.config
 @options.home
@@ -91,6 +91,7 @@ def label(
         file,
         {"request_id": request_id, "label": label},
         wanted="REQUEST_ID and LABEL, or --file with both as columns",
+        may_lack="label",
     )
     config = options.load(path, overrides)
     pairs = [(row["request_id"], row["label"]) for row in rows]
@@ -166,12 +167,20 @@ def _sent(sent: "requests.Sent", what: str, *, again: str) -> str:
     return f"sent {sent.sent} {what}, {sent.new} of them new{known}{unknown}"
 
 
-def _rows(file: Path | None, given: dict[str, str | None], *, wanted: str) -> list[dict[str, str]]:
-    """Return the rows of the file where there is one, else the one that the arguments are."""
+def _rows(
+    file: Path | None, given: dict[str, str | None], *, wanted: str, may_lack: str | None = None
+) -> list[dict[str, str]]:
+    """Return the rows of the file where there is one, else the one that the arguments are; rows that
+    lack what they may are left out, and told."""
     from fairway.platforms.local import requests
 
     if file is not None:
-        return requests.read_rows(file, list(given))
+        rows, lacking = requests.read_rows(file, list(given), may_lack=may_lack)
+        if lacking:
+            click.echo(
+                f"{lacking} rows of {file} have no {may_lack} yet and were left out", err=True
+            )
+        return rows
     row = {column: value for column, value in given.items() if value is not None}
     if len(row) < len(given):
         raise errors.UsageError(f"wanted {wanted}")

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 Watch = Callable[[Any], None]
 TOLD_EVERY = 10  # rounds: a round takes milliseconds
 TRAIN, HELD_OUT = "train", "validation"
+NEWEST, ALL, HALF = "the newest rows", "all rows", "the newest half of them"
 
 
 def fit(section: BoostingTraining, *, run: base.Run) -> export.Made:
@@ -43,10 +44,10 @@ def fit(section: BoostingTraining, *, run: base.Run) -> export.Made:
     history = _joined(histories)
     for row in () if watched is not None else history:
         _tell(row, run.progress)
-    steps = data.preprocessor
+    steps, others = data.preprocessor, _others(section, data)
     return export.Made(
         export.Estimator(
-            lightgbm_trees.together([boosters, *_others(section, data)], output=task.output),
+            lightgbm_trees.together([boosters, *others.values()], output=task.output),
             data.validation.inputs("columns")[graph.FLAT],
             data.schema,
             steps.columns("columns"),
@@ -59,6 +60,7 @@ def fit(section: BoostingTraining, *, run: base.Run) -> export.Made:
             "device": "cpu",
             "precision": "float32",
             "history": tuple(history),
+            "averaged": (NEWEST, *others) if others else (),
         },
     )
 
@@ -83,20 +85,21 @@ def parameters(section: BoostingTraining, boosted: losses.Boosted) -> dict[str, 
     }
 
 
-def _others(section: BoostingTraining, data: splits.Splits) -> list[list[Any]]:
-    """Return the boosters of all rows and of the newest half, where that shows every class; none
-    where no older rows were put aside."""
+def _others(section: BoostingTraining, data: splits.Splits) -> dict[str, list[Any]]:
+    """Return the boosters of all rows and of the newest half, where that shows every class, by what
+    they learnt from; none where no older rows were put aside."""
     if data.older is None or not section.older_rows:
-        return []
-    newest = data.train.at(np.arange(len(data.train) // 2, len(data.train)))
-    absent = tasks.of(data.schema).lacking(newest.target, data.schema)
-    return [
-        [
+        return {}
+    half = data.train.at(np.arange(len(data.train) // 2, len(data.train)))
+    absent = tasks.of(data.schema).lacking(half.target, data.schema)
+    rows = {ALL: data.train.after(data.older), **({} if absent else {HALF: half})}
+    return {
+        name: [
             _boosted(section, boosted, data=data, train=train, watch=_watched([], boosted, None))
             for boosted in losses.of(data.schema).boosted(train.target, data.validation.target)
         ]
-        for train in (data.train.after(data.older), *(() if absent else (newest,)))
-    ]
+        for name, train in rows.items()
+    }
 
 
 def _boosted(

@@ -22,6 +22,8 @@ from fairway.platforms.local.home import Home
 BATCH = 500
 TIMEOUT_SECONDS = 60.0
 
+SEPARATORS = ",;\t"  # the first where a line has none
+
 
 def predict(
     home: Home,
@@ -110,22 +112,34 @@ def _json(value: Any) -> Any:
     return value if isinstance(value, str | bool | int | float | list) else str(value)
 
 
-def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a CSV file that must have something in each of the columns."""
+def read_rows(
+    file: Path, columns: Sequence[str], *, may_lack: str | None = None
+) -> tuple[list[dict[str, str]], int]:
+    """Return the rows of a CSV file, as a spreadsheet saves it too, that must have something in each of
+    the columns, and how many rows were left out as they lack what they `may_lack`."""
     wanted = f"{', '.join(columns[:-1])} and {columns[-1]}"
     try:
-        with file.open(newline="", encoding="utf-8") as handle:
-            rows = list(csv.DictReader(handle))
+        with file.open(newline="", encoding="utf-8-sig") as handle:
+            first = handle.readline()
+            handle.seek(0)
+            rows = list(csv.DictReader(handle, delimiter=max(SEPARATORS, key=first.count)))
+    except UnicodeDecodeError as error:
+        raise errors.UsageError(f"--file {file} is not UTF-8 text (byte {error.start})") from error
     except OSError as error:
         raise errors.UsageError(
             f"--file {file}: {error.strerror}; wanted CSV with the columns {wanted}"
         ) from error
+    found = []
     for number, row in enumerate(rows, start=2):
-        if not all(row.get(column) for column in columns):
+        absent = [column for column in columns if not row.get(column)]
+        if absent == [may_lack] and may_lack in row:
+            continue
+        if absent:
             raise errors.UsageError(
                 f"{file} line {number} is {row}: wanted a value in the columns {wanted}"
             )
-    return rows
+        found.append(row)
+    return found, len(rows) - len(found)
 
 
 class Sent(NamedTuple):
