@@ -73,6 +73,11 @@ MISTAKES = {
         "--set data",
     ),
     "half a label": (("label", "abc", "-c", "few.yaml"), 2, "REQUEST_ID and LABEL"),
+    "champion that is no package": (
+        ("run", "training", "-c", "few.yaml", "--champion", "nowhere"),
+        2,
+        "--champion nowhere has no manifest.json: wanted the folder of a package",
+    ),
     "home is a file": (("prepare", "-c", "few.yaml", "--home", "few.csv"), 2, "few.csv"),
 }
 

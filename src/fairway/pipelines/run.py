@@ -277,9 +277,9 @@ def _failure(follower: steps.Follower, *, log: Path) -> errors.FairwayError:
     step = follower.failed()
     where = f"step {step.name}" if step else "the pipeline"
     kind = KINDS.get(step.kind, errors.TrainingError) if step else errors.TrainingError
-    return kind(
-        f"{where} failed: {steps.sentence(step)} (log: {log}); `fairway runs retry` goes on from it"
-    )
+    again = kind is errors.TrainingError  # of others the same request would end the same
+    further = "; `fairway runs retry` goes on from it" if again else ""
+    return kind(f"{where} failed: {steps.sentence(step)} (log: {log}){further}")
 
 
 def _end(child: subprocess.Popen[str]) -> None:
