@@ -78,6 +78,18 @@ MISTAKES = {
         2,
         "--champion nowhere has no manifest.json: wanted the folder of a package",
     ),
+    "no such pipeline": (("check", "pipeline", "no.yaml"), 2, "no.yaml is not there: wanted what"),
+    "not a pipeline": (
+        ("check", "pipeline", "few.csv"),
+        2,
+        "few.csv is no compiled pipeline: wanted the YAML",
+    ),
+    "another YAML": (
+        ("check", "pipeline", "few.yaml"),
+        2,
+        "few.yaml is no compiled pipeline: wanted the YAML",
+    ),
+    "pipeline is a folder": (("check", "pipeline", "."), 2, ". cannot be read (Is a directory)"),
     "home is a file": (("prepare", "-c", "few.yaml", "--home", "few.csv"), 2, "few.csv"),
 }
 
