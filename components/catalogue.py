@@ -14,10 +14,12 @@ import yaml
 from kfp import compiler
 
 from fairway import files
+from fairway.pipelines import compiled, pitfalls
 
 HERE = Path(__file__).parent
 KUBEFLOW = ">=2.5"  # what the compiled form is read by
 NOTE = "Written by `python -m components.catalogue` from component.py: change that, not this file."
+UNCACHED = "    step.set_caching_options(False)  # it reads or changes what is outside of the run"
 
 
 def components() -> Iterator[tuple[str, Any]]:
@@ -35,9 +37,11 @@ def write(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             made = Path(scratch) / "component.yaml"
             compiler.Compiler().compile(component, str(made))
+            uncached = bool(pitfalls.outside(compiled.read(made)))
             files.write_bytes(folder / place / "component.yaml", made.read_bytes())
+        page = _page(place, component, uncached=uncached)
         files.write_bytes(folder / place / "metadata.yaml", _metadata(place).encode())
-        files.write_bytes(folder / place / "README.md", _page(place, component).encode())
+        files.write_bytes(folder / place / "README.md", page.encode())
         lines.append(f"| [{place}]({place}/README.md) | {_said(component)} |")
     listed = "\n".join(
         ("# Components", "", NOTE, "", "| component | what it does |", "|---|---|", *lines, "")
@@ -56,7 +60,7 @@ def _metadata(place: str) -> str:
     return f"# {NOTE}\n{yaml.safe_dump(plain, sort_keys=False)}"
 
 
-def _page(place: str, component: Any) -> str:
+def _page(place: str, component: Any, *, uncached: bool) -> str:
     spec = component.component_spec
     name = place.split("/")[1]
     arguments = ", ".join(
@@ -81,6 +85,7 @@ def _page(place: str, component: Any) -> str:
             "@dsl.pipeline",
             "def mine(...):",
             f"    step = {name}({arguments})",
+            *((UNCACHED,) if uncached else ()),
             "```",
             "",
             "Its image is the one of `pipeline.image`, with nothing installed when it runs; requests, limits, timeout, "

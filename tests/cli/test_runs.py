@@ -74,6 +74,14 @@ def test_runs_are_listed_the_newest_first(home):
     assert told("runs", "list", "--deployment", "other", home=home)["runs"] == []
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", "3", '{"outcome": "running"}', "{"])
+def test_a_file_that_is_no_record_hides_no_run(home, text):
+    (home / "runs" / "zz").mkdir()
+    (home / "runs" / "zz" / "run.json").write_text(text)
+    assert len(told("runs", "list", home=home)["runs"]) == 2
+    assert told("runs", "show", home=home)["run"] == "digits-2"
+
+
 def test_a_run_is_shown_with_its_steps_by_default_the_newest(home):
     assert told("runs", "show", home=home)["run"] == "digits-2"
     lines = asked("runs", "show", "digits-1", home=home).splitlines()

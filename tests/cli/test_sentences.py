@@ -73,6 +73,23 @@ MISTAKES = {
         "--set data",
     ),
     "half a label": (("label", "abc", "-c", "few.yaml"), 2, "REQUEST_ID and LABEL"),
+    "champion that is no package": (
+        ("run", "training", "-c", "few.yaml", "--champion", "nowhere"),
+        2,
+        "--champion nowhere has no manifest.json: wanted the folder of a package",
+    ),
+    "no such pipeline": (("check", "pipeline", "no.yaml"), 2, "no.yaml is not there: wanted what"),
+    "not a pipeline": (
+        ("check", "pipeline", "few.csv"),
+        2,
+        "few.csv is no compiled pipeline: wanted the YAML",
+    ),
+    "another YAML": (
+        ("check", "pipeline", "few.yaml"),
+        2,
+        "few.yaml is no compiled pipeline: wanted the YAML",
+    ),
+    "pipeline is a folder": (("check", "pipeline", "."), 2, ". cannot be read (Is a directory)"),
     "home is a file": (("prepare", "-c", "few.yaml", "--home", "few.csv"), 2, "few.csv"),
 }
 

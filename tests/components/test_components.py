@@ -23,6 +23,7 @@ from components.serving.batch_predict import batch_predict
 from components.training.train import train
 from fairway import artifacts, errors
 from fairway.config import loader
+from fairway.pipelines import compiled, pitfalls
 
 COMPONENTS = {
     "champion": champion,
@@ -195,3 +196,16 @@ def test_every_component_is_in_the_catalogue_and_loads_from_its_file():
         loaded = components.load_component_from_file(str(catalogue.HERE / place / "component.yaml"))
         assert loaded.name == component.name
         assert loaded.component_spec.inputs.keys() == (component.component_spec.inputs or {}).keys()
+
+
+@EACH
+def test_a_bare_component_that_reads_or_changes_what_is_outside_is_found_and_its_page_says_so(
+    component,
+):
+    [place] = [place for place, one in catalogue.components() if one is component]
+    folder = catalogue.HERE / place
+    found = pitfalls.findings(compiled.read(folder / "component.yaml"), environment="kind")
+    pure = {"train", "evaluate", "gate", "refuse"}
+    assert any("and its cache is on" in sentence for sentence in found) is (folder.name not in pure)
+    page = (folder / "README.md").read_text()
+    assert ("step.set_caching_options(False)" in page) is (folder.name not in pure)

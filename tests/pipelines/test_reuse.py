@@ -9,7 +9,10 @@ from kfp import dsl
 
 import components
 from fairway import artifacts
+from fairway.config import sections
+from fairway.data import prepare
 from fairway.pipelines import compiled, execute, reuse
+from tests.cli.running import FEW
 
 CONFIG = {"data": {"source": "csv"}, "training": {"epochs": 2}, "evaluation": {}, "serving": {}}
 
@@ -46,6 +49,19 @@ def test_a_key_is_of_the_content_wherever_it_lies(tmp_path):
     assert key(cache, here) != key(cache, dataset(tmp_path / "d", version="b"))
 
 
+def test_a_renamed_file_with_equal_rows_has_the_same_key(tmp_path):
+    cache, keys = kept(tmp_path), set()
+    for name, text in (("a", FEW), ("b", FEW), ("c", FEW.replace("20,", "99,"))):
+        file = tmp_path / f"{name}.csv"
+        file.write_text(text)
+        section = sections.Data.of(source="csv", path=str(file), target="income")
+        made = prepare.prepare(section, out=tmp_path / name)
+        rows = artifact(tmp_path / name, version=made.version, source=made.source)
+        arguments = {"config": json.dumps(CONFIG), "dataset": rows}
+        keys.add(cache.compute_key("comp-train", "image", ["code"], arguments))
+        assert len(keys) == (2 if name == "c" else 1)
+
+
 def test_rows_that_changed_under_an_unchanged_path_are_another_content(tmp_path):
     rows = dataset(tmp_path / "rows")
     before = key(kept(tmp_path), rows)
@@ -64,7 +80,8 @@ def test_a_step_is_done_again_only_for_the_sections_that_it_reads(tmp_path):
 
 @pytest.mark.parametrize("step", execute.READS)
 def test_a_cached_component_reads_the_sections_that_its_key_has_and_no_other(step):
-    source = (Path(components.__file__).parent / f"{step}.py").read_text()
+    [file] = Path(components.__file__).parent.glob(f"*/{step}/component.py")
+    source = file.read_text()
     read = re.findall(r"(?:settings|model_validate_json\(config\))\.(\w+)", source)
     assert (set(read), source.count("config)")) == (set(execute.READS[step]), 1)
 

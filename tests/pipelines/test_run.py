@@ -217,6 +217,8 @@ def test_a_run_that_was_killed_in_the_middle_says_so_and_goes_on_from_the_step(
     (module / "go").touch()
     again = run.retry(folder)
     assert (again.run, again.outcome, again.tries) == (folder.name, "packaged", 2)
+    alone = sum(step["seconds"] for step in again.steps)  # of the last try
+    assert again.seconds >= cut["seconds"] + alone - 0.1  # each is rounded
     assert {step["step"] for step in again.steps if step["status"] == "cached"} == {
         "import-data",
         "prepare",

@@ -86,6 +86,7 @@ def test_a_run_ends_with_the_exit_status_of_the_step_that_failed(line, kind, sta
     follower, _ = follow(BEGAN, "    Traceback (most recent call last):", f"    {line}", FAILED)
     ended = run._failure(follower, log=Path("pipeline.log"))
     assert (type(ended), ended.exit_status) == (kind, status)
+    assert ("`fairway runs retry`" in str(ended)) is (kind is errors.TrainingError)
 
 
 def test_of_chained_errors_the_steps_own_is_said_not_its_cause():

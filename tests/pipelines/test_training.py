@@ -135,7 +135,8 @@ def test_a_committed_side_effect_whose_cache_is_turned_on_is_found(step):
     documents = copy.deepcopy(committed("training.yaml"))
     task_of(documents[0], step)["cachingOptions"] = {"enableCache": True}
     assert pitfalls.findings(documents, environment="kind") == (
-        f"step {step} has a side effect and its cache is on: a second run would not act; set_caching_options(False)",
+        f"step {step} reads or changes what is outside of the run and its cache is on: "
+        "a second run would not do it; set_caching_options(False)",
     )
 
 
@@ -363,7 +364,7 @@ def measuring() -> None:
         (sliced, "step measuring uses SlicedClassificationMetrics"),
         (bare_condition, "named output promote of step named and has no dsl.Else"),
         (nested_bare_condition, "named output promote of step named and has no dsl.Else"),
-        (cached_side_effect, "step acting has a side effect and its cache is on"),
+        (cached_side_effect, "step acting reads or changes what is outside of the run"),
         (installs, "step installing installs packages at run time"),
         (moving_image, "step moving runs python: wanted a tag that does not move"),
         (judged_body := (lambda: judged() and None), "has no memory limit"),

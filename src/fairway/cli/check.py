@@ -127,10 +127,14 @@ def _compiled(file: Path) -> "compiled.Documents":
     try:
         documents = compiled.read(file)
         compiled.containers(documents[0])
-    except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
+        documents[0]["root"]["dag"]["tasks"]  # which the checks read too
+    except OSError as error:
+        gone = isinstance(error, FileNotFoundError)
+        found = "is not there" if gone else f"cannot be read ({error.strerror})"
+        raise errors.UsageError(f"{file} {found}: wanted what kfp's compiler wrote") from error
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise errors.UsageError(
-            f"{file} is no compiled pipeline ({type(error).__name__}: {str(error).splitlines()[0][:120]}): wanted what "
-            "kfp's compiler writes"
+            f"{file} is no compiled pipeline: wanted the YAML that kfp's compiler writes"
         ) from error
     return documents
 

@@ -195,6 +195,11 @@ def _check_run(
             "--champion is a folder of this machine, which no pod sees: leave it out, and the package of the "
             "ModelDeployment in service is taken"
         )
+    if champion is not None and not (champion / "manifest.json").is_file():
+        raise errors.UsageError(
+            f"--champion {champion} has no manifest.json: wanted the folder of a package, such as "
+            "`fairway runs package` names"
+        )
 
 
 def _told(record: "TrainingRun") -> str:

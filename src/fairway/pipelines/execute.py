@@ -114,7 +114,7 @@ class ContentCache(cache.LocalCache):  # type: ignore[misc]
     def _told(self, value: Any) -> Any:
         if not hasattr(value, "uri"):
             return value
-        return {"content": self._digest(value.uri), "metadata": value.metadata}
+        return {"content": self._digest(value.uri), "metadata": reuse.placeless(value.metadata)}
 
     def _digest(self, path: str) -> str | None:
         if path not in self._content:  # artifacts are read by several steps, and change no more

@@ -14,7 +14,14 @@ from fairway import artifacts, errors
 from fairway.pipelines import compiled
 
 SIDE_EFFECT = "fairway.dev/side-effect"  # the pod label that says so
-SIDE_EFFECT_IMPORTS = ("from fairway.platforms", "import fairway.platforms")
+# imports of what asks or changes a place that the step's inputs at most name
+OUTSIDE_IMPORTS = (
+    "from fairway.platforms",
+    "import fairway.platforms",
+    "from fairway.data import importing",
+    "from fairway.packaging import publish",
+    "from fairway.pipelines import batch_prediction",
+)
 INSTALLS = re.compile(
     r"\b(?:pip3?|conda|mamba|apt|apt-get)[\s\"',]+(?:-\S+[\s\"',]+)*install\b"
 )  # also as a list of arguments
@@ -210,25 +217,31 @@ def _origin(pipeline: artifacts.Json, owner: str, given: artifacts.Json) -> tupl
 
 
 def _cached_side_effects(documents: compiled.Documents) -> Iterator[str]:
-    acting = {
-        name
-        for name, container in compiled.containers(documents[0]).items()
-        if _acts(documents, name, container)
-    }
+    executors = outside(documents)
     for task in _tasks(documents[0]):
         component: Any = documents[0]["components"].get(task["componentRef"]["name"], {})
-        if component.get("executorLabel") in acting and task.get("cachingOptions", {}).get(
+        if component.get("executorLabel") in executors and task.get("cachingOptions", {}).get(
             "enableCache"
         ):
             yield (
-                f"step {task['taskInfo']['name']} has a side effect and its cache is on: "
-                "a second run would not act; set_caching_options(False)"
+                f"step {task['taskInfo']['name']} reads or changes what is outside of the run and its cache is on: "
+                "a second run would not do it; set_caching_options(False)"
             )
 
 
-def _acts(documents: compiled.Documents, executor: str, container: artifacts.Json) -> bool:
+def outside(documents: compiled.Documents) -> frozenset[str]:
+    """Return the executors of the steps that read or change what is outside of the run, by their
+    label or their imports: their inputs do not say all, and a cached answer would not act."""
+    return frozenset(
+        name
+        for name, container in compiled.containers(documents[0]).items()
+        if _is_outside(documents, name, container)
+    )
+
+
+def _is_outside(documents: compiled.Documents, executor: str, container: artifacts.Json) -> bool:
     labels = compiled.kubernetes_of(documents, executor).get("podMetadata", {}).get("labels", {})
-    return SIDE_EFFECT in labels or any(words in _code(container) for words in SIDE_EFFECT_IMPORTS)
+    return SIDE_EFFECT in labels or any(words in _code(container) for words in OUTSIDE_IMPORTS)
 
 
 def _tasks(pipeline: artifacts.Json) -> Iterable[artifacts.Json]:

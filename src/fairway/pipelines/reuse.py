@@ -16,7 +16,8 @@ from typing import Any
 
 from fairway import artifacts, files
 
-PLACE = "path"  # of a stage's record: where it lies, and nothing of what it is
+# of a stage's record: where it lies and what its rows' file was called, nothing of what it is
+PLACES = frozenset({"path", "source"})
 SECTIONS = ("data", "training", "evaluation")
 
 
@@ -67,6 +68,11 @@ def content(path: Path) -> str | None:
     return key(found)
 
 
+def placeless(record: Mapping[str, Any]) -> artifacts.Json:
+    """Return a copy of a record, or of an artifact's metadata, without the names of its places."""
+    return {name: value for name, value in record.items() if name not in PLACES}
+
+
 def names_own_code(config: Mapping[str, Any]) -> bool:
     """Say whether the configuration names a function of the user's, whose modules nobody lists."""
     return any((config.get(section) or {}).get("function") for section in SECTIONS)
@@ -89,4 +95,8 @@ def code() -> str:
 def _content_of(file: Path) -> str:
     if file.name not in artifacts.RECORDS:
         return files.digest_file(file)
-    return key({name: value for name, value in artifacts.read_json(file).items() if name != PLACE})
+    record = placeless(artifacts.read_json(file))
+    lineage = record.get("lineage", {})
+    if "files" in lineage:  # digests by the files' names
+        record["lineage"] = {**lineage, "files": sorted(lineage["files"].values())}
+    return key(record)

@@ -47,7 +47,7 @@ class TrainingRun:
     revision: str | None  # where it was deployed
     # step, status, seconds, began, exit, memory_bytes, error, log, parameters, artifacts
     steps: tuple[artifacts.Json, ...]
-    seconds: float
+    seconds: float  # of all tries
     folder: str
     digest: str | None = None  # of the package
     warnings: tuple[
@@ -68,6 +68,7 @@ class Try:
     root: Path  # of the steps' folders; nothing was written to it before
     number: int
     began: float  # the run's first try
+    spent_seconds: float  # by the tries before
     request: artifacts.Json
 
 
@@ -131,10 +132,16 @@ def retry(folder: Path, *, progress: Progress | None = None) -> TrainingRun:
             f"run {record['run']} is of an earlier version of fairway, which kept too little to go "
             "on with: start another with `fairway run training`"
         )
-    return _begin(folder, asked, progress=progress)
+    return _begin(folder, asked, progress=progress, spent_seconds=record["seconds"])
 
 
-def _begin(folder: Path, request: artifacts.Json, *, progress: Progress | None) -> TrainingRun:
+def _begin(
+    folder: Path,
+    request: artifacts.Json,
+    *,
+    progress: Progress | None,
+    spent_seconds: float = 0.0,
+) -> TrainingRun:
     with run_records.held(folder):
         number = 1 + len(list(folder.glob("steps*")))
         root = folder / ("steps" if number == 1 else f"steps.{number}")
@@ -146,6 +153,7 @@ def _begin(folder: Path, request: artifacts.Json, *, progress: Progress | None) 
             root=root,
             number=number,
             began=asked["began"],
+            spent_seconds=spent_seconds,
             request=asked,
         )
         return _follow(one, progress=progress)
@@ -156,7 +164,7 @@ def _follow(one: Try, *, progress: Progress | None) -> TrainingRun:
     began = time.time()
 
     def record(outcome: str, reason: str) -> TrainingRun:
-        seconds = time.time() - began
+        seconds = one.spent_seconds + time.time() - began
         made = _record(one, follower, outcome=outcome, reason=reason, seconds=seconds)
         artifacts.write_json(one.folder / run_records.RECORD, made)
         if outcome != run_records.RUNNING:
@@ -277,9 +285,9 @@ def _failure(follower: steps.Follower, *, log: Path) -> errors.FairwayError:
     step = follower.failed()
     where = f"step {step.name}" if step else "the pipeline"
     kind = KINDS.get(step.kind, errors.TrainingError) if step else errors.TrainingError
-    return kind(
-        f"{where} failed: {steps.sentence(step)} (log: {log}); `fairway runs retry` goes on from it"
-    )
+    again = kind is errors.TrainingError  # of others the same request would end the same
+    further = "; `fairway runs retry` goes on from it" if again else ""
+    return kind(f"{where} failed: {steps.sentence(step)} (log: {log}){further}")
 
 
 def _end(child: subprocess.Popen[str]) -> None:

@@ -14,6 +14,9 @@ RECORD, REQUEST, LOCK = "run.json", "request.json", "running.lock"
 # outcomes of a record besides those of a run that ended by itself
 RUNNING, FAILED, INTERRUPTED = "running", "failed", "interrupted"
 CUT_OFF = "cut off: its process ended before the run did"
+# what is read of every record, and of each of its steps
+HELD = frozenset({"run", "outcome", "reason", "package", "steps", "seconds", "folder"})
+HELD_OF_STEP = frozenset({"step", "status", "seconds"})
 
 
 @contextlib.contextmanager
@@ -69,10 +72,12 @@ def cut_off(record: artifacts.Json) -> artifacts.Json:
 
 
 def read(folder: Path) -> artifacts.Json | None:
-    """Return the run's record as it stands now, None where there is none."""
+    """Return the run's record as it stands now, None where there is none, or JSON that is none."""
     try:
         record: artifacts.Json = artifacts.read_json(folder / RECORD)
     except (OSError, ValueError):
+        return None
+    if not _is_record(record):
         return None
     if record["outcome"] == RUNNING and holder(folder) is None:
         return close(folder)
@@ -166,6 +171,16 @@ def flat(values: Mapping[str, Any], *, above: str = "") -> dict[str, Any]:
         inner = isinstance(value, Mapping) and value
         found |= flat(value, above=f"{dotted}.") if inner else {dotted: value}
     return found
+
+
+def _is_record(found: Any) -> bool:
+    """Say whether it has what the commands read of a run, however little the run came to."""
+    if not (isinstance(found, dict) and found.keys() >= HELD):
+        return False
+    steps = found["steps"]
+    return isinstance(steps, list) and all(
+        isinstance(step, dict) and step.keys() >= HELD_OF_STEP for step in steps
+    )
 
 
 def _holder(folder: Path) -> int | None:
