@@ -192,6 +192,19 @@ def test_windows_are_learnt_from_over_the_time_that_is_asked_for(stage: Stage) -
     assert "fairway_monitoring_learning{" in text
 
 
+def test_windows_of_another_size_than_what_was_learnt_begin_anew(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.play(fresh(stage), LEARNT - 3)
+    known = artifacts.read_json(stage.home / "monitor.json")
+    known["deployments"]["income"]["monitoring"]["scales"] = [WINDOW // 2]
+    artifacts.write_json(stage.home / "monitor.json", known)
+    stage.play(fresh(stage), 2 * LEARNT, count=WINDOW // 2)
+    assert "windows of 20 rows were learnt, and 10 are wanted now" in caplog.text
+    learnt = golden.read_reference(stage.home / "monitor" / "income.npz")
+    assert (len(learnt["age"]), learnt["__chunk__"].tolist()) == (LEARNT * WINDOW, [WINDOW // 2])
+
+
 def test_a_monitor_that_is_killed_at_any_time_comes_to_the_same_ticket(
     stage: Stage, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
