@@ -11,6 +11,7 @@ import pytest
 
 from fairway import artifacts, files
 from fairway.monitoring import exporter, keeper, monitor
+from fairway.monitoring.detectors import together
 from fairway.monitoring.drift import silence
 from fairway.monitoring.eventstore import conclusions, places
 from fairway.packaging import golden, package
@@ -178,6 +179,23 @@ def test_detectors_beside_say_what_moved_or_why_they_say_nothing_and_open_no_tic
     assert says.items() <= said.items()
     if not says:
         assert said["refusal"].startswith("10 rows are too few")
+
+
+def test_a_detector_beside_that_fails_is_a_refusal_and_the_window_has_its_verdict(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = artifacts.read_json(stage.home / "monitor.json")
+    known["deployments"]["income"]["monitoring"].update(beside=["mmd"])
+    artifacts.write_json(stage.home / "monitor.json", known)
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr(together.NativeMmd, "check", failing)
+    stage.play(fresh(stage), LEARNT + 1)
+    last = stage.events.conclusions.drift("income")[-1]
+    assert last["learning"] is False
+    assert last["beside"] == [{"name": "mmd", "refusal": "LinAlgError: Singular matrix"}]
 
 
 def test_windows_are_learnt_from_over_the_time_that_is_asked_for(stage: Stage) -> None:

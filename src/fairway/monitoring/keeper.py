@@ -321,6 +321,9 @@ class Keeper:
                 found = detector.check(self._watching.reference, window.arrays)
             except errors.DataError as error:
                 said.append({"name": name, "refusal": str(error)})
+            except Exception as error:  # a library's own: the window has its verdict all the same
+                log.warning("%s: %s: %r", self.watched.deployment, name, error)
+                said.append({"name": name, "refusal": f"{type(error).__name__}: {error}"})
             else:
                 said.append(detectors.told(name, found))
         return said
