@@ -141,6 +141,32 @@ def test_labels_of_a_sample_say_how_good_all_answers_are(
     assert powered["high"] - powered["low"] < alone["high"] - alone["low"]
 
 
+def test_a_label_that_another_draw_asked_for_counts_as_far_as_ones_own_labels_reach(
+    called: Callable[..., Done], store: archive.EventStore
+) -> None:
+    many, few = (
+        [
+            row["requestId"]
+            for row in _object(called("labels", "sample", *asked, "-o", "json"))["drawn"]
+        ]
+        for asked in (("--by", "uniform", "--count", "300"), ("--count", "100"))
+    )
+    both = set(many) & set(few)
+    assert 0.4 < len(both) / len(few) < 0.75  # not all of them: each draw is by itself
+
+    def labelled() -> list[int]:
+        record = _object(called("labels", "quality", "-o", "json"))
+        return [one["labelled"] for one in record["samples"]]
+
+    store.add([_label(int(one[1:]), "no") for one in many])
+    assert labelled() == [0, len(many)]
+    store.add([_label(int(one[1:]), "no") for one in few[:30]])
+    last = max(place for place, one in enumerate(few[:30], start=1) if one not in both)
+    assert labelled() == [last, len(many)]
+    store.add([_label(int(one[1:]), "no") for one in few])
+    assert labelled() == [len(few), len(many)]
+
+
 @pytest.mark.parametrize("by", ["uncertainty", "uniform"])
 def test_a_draw_repeats_by_its_seed_and_the_last_ones_are_kept(
     called: Callable[..., Done], by: str

@@ -168,6 +168,14 @@ def test_parquet_gives_what_was_written(tmp_path):
     assert np.array_equal(rows.frame.age, frame.age)
 
 
+def test_parquet_of_columns_that_were_numbers_has_words_for_names(tmp_path):
+    path = tmp_path / "numbers.parquet"
+    pd.DataFrame({0: [1.5, 2.5], 1: ["a", "b"]}).to_parquet(path)
+    assert list(sources.raw_rows(sources.section_of(path)).frame.columns) == ["0", "1"]
+    file = sources.batched(sources.section_of(path))
+    assert [list(part.columns) for part in file.some(["1"], 1)] == [["1"], ["1"]]
+
+
 LATE = {  # columns whose last row makes them what they are
     "number": [1, 2, 3, 4, 5, 6, 7.5],
     "gap": [1, 2, 3, 4, 5, 6, None],

@@ -11,6 +11,7 @@ import pytest
 
 from fairway import artifacts, files
 from fairway.monitoring import exporter, keeper, monitor
+from fairway.monitoring.detectors import together
 from fairway.monitoring.drift import silence
 from fairway.monitoring.eventstore import conclusions, places
 from fairway.packaging import golden, package
@@ -180,6 +181,23 @@ def test_detectors_beside_say_what_moved_or_why_they_say_nothing_and_open_no_tic
         assert said["refusal"].startswith("10 rows are too few")
 
 
+def test_a_detector_beside_that_fails_is_a_refusal_and_the_window_has_its_verdict(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = artifacts.read_json(stage.home / "monitor.json")
+    known["deployments"]["income"]["monitoring"].update(beside=["mmd"])
+    artifacts.write_json(stage.home / "monitor.json", known)
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr(together.NativeMmd, "check", failing)
+    stage.play(fresh(stage), LEARNT + 1)
+    last = stage.events.conclusions.drift("income")[-1]
+    assert last["learning"] is False
+    assert last["beside"] == [{"name": "mmd", "refusal": "LinAlgError: Singular matrix"}]
+
+
 def test_windows_are_learnt_from_over_the_time_that_is_asked_for(stage: Stage) -> None:
     known = artifacts.read_json(stage.home / "monitor.json")
     known["deployments"]["income"]["monitoring"]["learn"]["duration"] = "1h"
@@ -190,6 +208,19 @@ def test_windows_are_learnt_from_over_the_time_that_is_asked_for(stage: Stage) -
         assert looking.look(now=NOW + second) == learns
     text = looking.series.text()
     assert "fairway_monitoring_learning{" in text
+
+
+def test_windows_of_another_size_than_what_was_learnt_begin_anew(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.play(fresh(stage), LEARNT - 3)
+    known = artifacts.read_json(stage.home / "monitor.json")
+    known["deployments"]["income"]["monitoring"]["scales"] = [WINDOW // 2]
+    artifacts.write_json(stage.home / "monitor.json", known)
+    stage.play(fresh(stage), 2 * LEARNT, count=WINDOW // 2)
+    assert "windows of 20 rows were learnt, and 10 are wanted now" in caplog.text
+    learnt = golden.read_reference(stage.home / "monitor" / "income.npz")
+    assert (len(learnt["age"]), learnt["__chunk__"].tolist()) == (LEARNT * WINDOW, [WINDOW // 2])
 
 
 def test_a_monitor_that_is_killed_at_any_time_comes_to_the_same_ticket(

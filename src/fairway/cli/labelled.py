@@ -115,7 +115,7 @@ def quality(
     with served(deployment, path, overrides, root) as (store, asked):
         place = {"deployment": asked.meant.deployment, "namespace": asked.namespace}
         known = samples.kept(store, **place)
-        found = [samples.quality(store, one, **place) for one in known]
+        found = [samples.quality(store, one, beside=known, **place) for one in known]
     if not found:
         raise errors.UsageError(
             f"no sample of {asked.meant.deployment} was drawn: `fairway labels sample` draws one"

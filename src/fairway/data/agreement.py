@@ -155,12 +155,30 @@ def gone(before: Sequence[str], after: Sequence[str], *, name: str) -> list[Sche
     ]
 
 
-def go_on(before: NDArray[Any], after: NDArray[Any], *, moments: bool) -> bool:
-    """Say whether a column rises from row to row on both sides, whose values do not overlap, as the
-    rows' number or time does; moments may stay the same for some rows."""
-    for side in (before, after):
-        steps = np.diff(side)
-        rises = (steps >= 0 if moments else steps > 0).all()
-        if not rises or not side[-1] > side[0]:
-            return False
-    return bool(after[0] >= before[-1] or after[-1] <= before[0])
+def passes(
+    one: Feature, before: NDArray[Any], after: NDArray[Any], *, ordered: bool = True
+) -> bool:
+    """Say whether a column rises from row to row on both sides and counts the rows of each or, where
+    these are `ordered`, has values that do not overlap, as their number or time does."""
+    if not (rises(one, before) and rises(one, after)):
+        return False
+    if ordered and (after[0] >= before[-1] or after[-1] <= before[0]):
+        return True
+    return all(bool((np.diff(side) == 1).all()) for side in (before, after))
+
+
+def passing(name: str) -> str:
+    """Return the remark of a column that passes."""
+    return (
+        f"{name} rises from row to row, as their number or time does: it is left out; where it is their time, say "
+        f"--time {name}"
+    )
+
+
+def rises(one: Feature, side: NDArray[Any]) -> bool:
+    """Say whether a column rises from row to row; moments may stay the same for some rows."""
+    if one.kind not in ("number", "datetime") or len(side) < 2:
+        return False
+    steps = np.diff(side)
+    rising = (steps >= 0 if one.kind == "datetime" else steps > 0).all()
+    return bool(rising) and bool(side[-1] > side[0])

@@ -2,7 +2,7 @@
 against: two files, read one way."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,17 @@ def read(
     features, remarks = features_of(before, file.columns, columns=columns, section=section)
     schema = Schema(target=columns.label or "", features=tuple(features))
     spread = spread_of(before, columns, path=reference)
-    said = _said(file, columns.named, missing=section.missing_values)
+    part = part_of(before, columns, schema=schema, spread=spread, section=section, path=reference)
+    remarks += all_read(part.misread, part.changes, path=reference)
+    rising = [one for one in features if agreement.rises(one, part.columns[one.name])]
+    said = _said(
+        file,
+        [*columns.named, *(one.name for one in rising)],
+        missing=section.missing_values,
+    )
+    passing = _passing(rising, part, said)
+    remarks += map(agreement.passing, passing)
+    part, schema = _without(part, schema, passing, remarks=remarks)
     streamed = Streamed(
         path=served,
         rows=len(said),
@@ -102,16 +112,37 @@ def read(
         schema=schema,
         missing=section.missing_values,
     )
-    part = part_of(before, columns, schema=schema, spread=spread, section=section, path=reference)
-    remarks += all_read(part.misread, part.changes, path=reference)
     if streamed.at is not None:
         _check_passes(streamed.at, path=served, name=columns.time)
     remarks += _unlabelled({served: streamed.losses, reference: part.losses}, label=columns.label)
     return streamed, part, schema, remarks
 
 
+def _passing(rising: Sequence[Feature], before: Served, said: pd.DataFrame) -> list[str]:
+    """Return the columns that count the rows or tell their time, of those that might."""
+    return [
+        one.name
+        for one in rising
+        if agreement.passes(
+            one, before.columns[one.name], frames.column(said[one.name], one, lost=[])
+        )
+    ]
+
+
+def _without(
+    part: Served, schema: Schema, names: Sequence[str], *, remarks: Sequence[str]
+) -> tuple[Served, Schema]:
+    left = tuple(one for one in schema.features if one.name not in names)
+    if not left:
+        raise errors.DataError(
+            "the two files have no column in common that can be compared" + _because(remarks)
+        )
+    columns = {name: values for name, values in part.columns.items() if name not in names}
+    return replace(part, columns=columns), replace(schema, features=left)
+
+
 def _said(file: base.Batched, names: Sequence[str], *, missing: Sequence[str]) -> pd.DataFrame:
-    """Return the columns that are no features, of all rows."""
+    """Return these columns, of all rows."""
     if not names:
         return pd.DataFrame(index=file.index)
     parts = file.some(names, base.at_once(len(names)))

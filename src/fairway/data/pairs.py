@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from fairway import errors
@@ -77,11 +76,7 @@ def pair(
     known = {name: set(parts[0].columns.get(name, ())) for name in worded}
     parts[1] = _with_words(parts[1], other, known=known, section=section, name=str(after))
     passing = set(_passing(parts, features, ordered=ordered)) - set(columns.named)
-    remarks += [
-        f"{name} rises from row to row, as their number or time does: it is left out; where it is their time, say "
-        f"--time {name}"
-        for name in sorted(passing)
-    ]
+    remarks += map(agreement.passing, sorted(passing))
     changes = [*gone, *parts[1].changes]
     dropped = {*passing, *(change.column for change in (*parts[0].changes, *changes))}
     left = tuple(one for one in features if one.name not in dropped)
@@ -170,12 +165,11 @@ def _passing(
     """Give the columns that count the rows or, where these are ordered, tell their time."""
     before, after = (part.columns for part in parts)
     for one in features:
-        if one.kind not in ("number", "datetime") or not {one.name} <= before.keys() & after.keys():
+        name = one.name
+        if not {name} <= before.keys() & after.keys():
             continue
-        sides = before[one.name], after[one.name]
-        goes_on = ordered and agreement.go_on(*sides, moments=one.kind == "datetime")
-        if goes_on or all(len(side) > 1 and (np.diff(side) == 1).all() for side in sides):
-            yield one.name
+        if agreement.passes(one, before[name], after[name], ordered=ordered):
+            yield name
 
 
 def _are_classes(frame: pd.DataFrame, columns: Columns) -> bool:

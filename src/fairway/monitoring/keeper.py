@@ -195,6 +195,7 @@ class Keeper:
         mark = self._marked
         if mark["learnt"] == self.watched.revision:
             return 0
+        self._drop_others()
         if not self._plan.due(last=mark["learning"]["last"], now=now):
             return 0
         with self._passing(mark["learning"], "after", now=now):
@@ -231,6 +232,25 @@ class Keeper:
         self._notices.window(window, now=now)
         self._show()
         return 1
+
+    def _drop_others(self) -> None:
+        """Begin to learn anew where windows of another size were learnt: `learn` or `scales` were
+        changed since."""
+        if self._learnt is None:
+            return
+        before = learning.rows_of(self._learnt)
+        if before == self._plan.rows:
+            return
+        log.warning(
+            "%s: windows of %d rows were learnt, and %d are wanted now: learning begins anew",
+            self.watched.deployment,
+            before,
+            self._plan.rows,
+        )
+        self._learnt = None
+        self._marked["learning"].update(last=None, windows=0)
+        with self._events.writing():
+            self._save()
 
     def _compared(self, learnt: dict[str, Any], *, now: float) -> dict[str, Any] | None:
         """Return the ticket of what is served and was never like what was trained on."""
@@ -301,6 +321,9 @@ class Keeper:
                 found = detector.check(self._watching.reference, window.arrays)
             except errors.DataError as error:
                 said.append({"name": name, "refusal": str(error)})
+            except Exception as error:  # a library's own: the window has its verdict all the same
+                log.warning("%s: %s: %r", self.watched.deployment, name, error)
+                said.append({"name": name, "refusal": f"{type(error).__name__}: {error}"})
             else:
                 said.append(detectors.told(name, found))
         return said

@@ -137,6 +137,17 @@ def test_columns_that_cannot_be_held_against_each_other_are_named(tmp_path: Path
     assert "new is not in the reference: it is left out" in done.stderr
 
 
+def test_a_column_that_counts_the_rows_is_left_out_with_a_remark(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    made(1200, rng).assign(id=range(7, 8407, 7)).to_csv(tmp_path / "reference.csv")
+    made(2400, rng).assign(id=range(8407, 25207, 7)).to_csv(tmp_path / "rows.csv")
+    done = replay(tmp_path)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["tickets"] == []
+    for name in ("Unnamed: 0", "id"):
+        assert f"{name} rises from row to row, as their number or time does" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("changed", "arguments", "sentence"),
     [

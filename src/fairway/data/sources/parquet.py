@@ -51,7 +51,8 @@ def batched(section: ParquetData) -> base.Batched:
         first = 0
         with _read(path):
             for batch in file.iter_batches(batch_size=rows, columns=chosen):
-                found = _exact(batch.to_pandas(), schema=batch.schema, as_stored=batch.select)
+                found = _named(batch.to_pandas())
+                found = _exact(found, schema=batch.schema, as_stored=batch.select)
                 found.index = index[first : first + len(found)]
                 first += len(found)
                 yield found.astype({name: object for name in lacking if name in found})
@@ -82,11 +83,16 @@ def frame(path: Path, *, what: str) -> "pd.DataFrame":
 
     parquet: Any = pyarrow.parquet
     with _read(path):
-        found = pd.read_parquet(base.file(path, what=what))
+        found = _named(pd.read_parquet(base.file(path, what=what)))
         schema = parquet.read_schema(path)
         return _exact(
             found, schema=schema, as_stored=lambda names: parquet.read_table(path, columns=names)
         )
+
+
+def _named(found: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the rows with the names that the file has: pandas makes numbers of those that were."""
+    return found.set_axis(list(map(str, found.columns)), axis="columns")
 
 
 def _exact(

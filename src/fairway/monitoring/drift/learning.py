@@ -62,13 +62,18 @@ def first(known: base.Arrays | None, *, windows: int) -> dict[str, NDArray[np.ge
     """Return the first windows of what was learnt, None where they are none."""
     if known is None or not windows:
         return None
-    rows = windows * int(known[CHUNK][0])
+    rows = windows * rows_of(known)
     return {name: values if name == CHUNK else values[:rows] for name, values in known.items()}
+
+
+def rows_of(known: base.Arrays) -> int:
+    """Return the rows of each window that was learnt from."""
+    return int(known[CHUNK][0])
 
 
 def windows_of(known: base.Arrays) -> int:
     """Return how many windows were learnt from."""
-    return len(known[AT]) // int(known[CHUNK][0])
+    return len(known[AT]) // rows_of(known)
 
 
 def size(known: base.Arrays) -> int:
@@ -86,5 +91,4 @@ def columns(known: base.Arrays) -> dict[str, NDArray[np.generic]]:
 
 def usable(scales: Sequence[int], known: base.Arrays) -> tuple[int, ...]:
     """Return the scales at which no window of the reference spans a pause between two chunks."""
-    chunk = int(known[CHUNK][0])
-    return tuple(size for size in scales if chunk % size == 0)
+    return tuple(size for size in scales if rows_of(known) % size == 0)

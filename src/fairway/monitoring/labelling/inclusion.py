@@ -5,6 +5,8 @@ Poisson sampling: each request is drawn or not by itself, with a probability tha
 and Candès 2024, section 3). The number drawn differs from the number wanted by chance.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,7 +37,7 @@ def probabilities(scores: Array, *, count: int) -> Array:
         sure |= more
 
 
-def drawn(probability: Array, *, seed: int) -> NDArray[np.int64]:
+def drawn(probability: Array, *, seed: int | Sequence[int]) -> NDArray[np.int64]:
     """Return the places of the requests that are drawn, in an order that says nothing: labels of the
     first so many are a draw too."""
     rng = np.random.default_rng(seed)

@@ -4,8 +4,9 @@ event store with the probability of each, and measured by the labels that came."
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,9 @@ def draw(
             "shows what they lost"
         )
     probability = inclusion.probabilities(_scores(left, by=by), count=count)
-    places = inclusion.drawn(probability, seed=seed)
+    # with the seed alone a small draw would lie in a larger one
+    apart = [seed, get_args(By).index(by), count, len(left)]
+    places = inclusion.drawn(probability, seed=apart)
     return LabelSample(
         revision=asked.revision,
         at=now,
@@ -214,17 +217,27 @@ def rows(
 
 
 def quality(
-    store: archive.EventStore, sample: LabelSample, *, deployment: str, namespace: str
+    store: archive.EventStore,
+    sample: LabelSample,
+    *,
+    beside: Sequence[LabelSample],
+    deployment: str,
+    namespace: str,
 ) -> artifacts.Json:
     """Return the mean loss of the requests that a sample was drawn from, those that had a label among
-    them, as far as labels came back; `loss` is None of fewer than `powered.LEAST`."""
+    them, as far as labels came back; `loss` is None of fewer than `powered.LEAST`.
+
+    `beside` are all samples of the deployment: a label that another draw asked for too counts as
+    far as this one's own labels reach.
+    """
     lost = store.history.lost(
         deployment,
         {one.request_id: one.answers for one in sample.drawn},
         namespace=namespace,
         revision=sample.revision,
     )
-    known = [one for one in sample.drawn if one.request_id in lost]
+    reached = _reached(sample, labelled=lost.keys(), beside=beside)
+    known = [one for one in sample.drawn[:reached] if one.request_id in lost]
     found = powered.estimate(
         powered.LabelledRequests(
             lost=np.array([lost[one.request_id] for one in known]),
@@ -256,3 +269,23 @@ def quality(
             "few": found.few,
         },
     }
+
+
+def _reached(
+    sample: LabelSample, *, labelled: AbstractSet[str], beside: Sequence[LabelSample]
+) -> int:
+    """Return how many of the draw, in its order, somebody has labelled or passed over for it.
+
+    A label behind that came by another draw, whose choice would be taken for this one's; so the last
+    label that no other draw asked for is the end.
+    """
+    asked = [one.request_id for one in sample.drawn]
+    if labelled >= set(asked):
+        return len(asked)
+    others = {
+        one.request_id for other in beside if other.drawn != sample.drawn for one in other.drawn
+    }
+    own = [
+        place for place, one in enumerate(asked, start=1) if one in labelled and one not in others
+    ]
+    return max(own, default=0)
