@@ -204,6 +204,8 @@ def test_intervals_that_widen_are_found_and_answers_that_say_nothing_are_refused
     alone = {base.ANSWERS: reference[base.ANSWERS][:, :1]}
     with pytest.raises(errors.DataError, match="do not say how sure they are"):
         detector.check(alone, alone)
+    with pytest.raises(errors.DataError, match="one side holds no served answers, as a file does"):
+        detector.check({"age": middle[0]}, {"age": middle[1]})
 
 
 def test_a_name_that_is_none_gets_those_that_there_are() -> None:

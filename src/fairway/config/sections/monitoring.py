@@ -80,7 +80,8 @@ class Monitoring(Section):
     beside: Annotated[tuple[str, ...], Field(max_length=10), AfterValidator(_comparing)] = ()
     """Detectors that are asked of each window that is shown, such as `mmd` or `alibi-knn`
     (docs/drift.md has them all): each takes up to seconds, and opens no ticket, so none is asked by
-    itself. Local; on a cluster the monitor's `--engine` alone is asked."""
+    itself. They say nothing while it learns, by default the first day. Local; on a cluster the
+    monitor's `--engine` alone is asked."""
     budget: Budget = Budget()
     """What it may cost to be told: every shift is told under it."""
     scales: Annotated[

@@ -59,7 +59,12 @@ class UncertaintyDetector:
 
     def _answers(self, side: base.Arrays) -> Array:
         """Return the answers without those that are missing; of probabilities each row adds up to 1."""
-        answers = np.asarray(side.get(base.ANSWERS, np.empty((0, 0))), dtype=np.float64)
+        if base.ANSWERS not in side:
+            raise errors.DataError(
+                "one side holds no served answers, as a file does: wanted what a deployment served on both, such as "
+                "income@500"
+            )
+        answers = np.asarray(side[base.ANSWERS], dtype=np.float64)
         told = len(self._schema.classes) if self._schema.task == "classification" else INTERVAL
         if answers.ndim != 2 or answers.shape[1] != told or self._schema.task not in TASKS:
             raise errors.DataError(
