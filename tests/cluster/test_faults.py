@@ -167,6 +167,7 @@ def test_without_the_collector_the_gateway_alone_still_rolls_back(fairway, model
     assert back["reason"].startswith("errors:")
 
 
+@pytest.mark.lengthy
 def test_without_the_gateways_controller_a_weight_is_not_believed(fairway, models, deployed):
     with world.traffic(fairway, deployed) as traffic:
         with away(fairway, "envoy-gateway-system", "envoy-gateway"):
@@ -194,6 +195,7 @@ def no_new_pods(cluster: Cluster) -> Iterator[None]:
         cluster.kubectl("uncordon", *nodes)
 
 
+@pytest.mark.lengthy
 def test_while_stable_has_no_pod_nothing_moves_and_it_goes_on_when_it_is_back(
     fairway, models, deployed
 ):
@@ -305,6 +307,7 @@ spec: {policyName: no-servers, validationActions: [Deny]}
 """
 
 
+@pytest.mark.lengthy
 def test_a_policy_that_refuses_every_server_keeps_no_traffic_from_moving_and_is_said(
     fairway, models, deployed
 ):
@@ -421,6 +424,7 @@ def _served(cluster: Cluster, name: str) -> set[str]:
     return {backend["name"] for backend in backends if backend["weight"] > 1}
 
 
+@pytest.mark.lengthy
 def test_conflicts_with_another_writer_are_taken_again(fairway, models, deployed):
     over = threading.Event()
 
@@ -558,6 +562,7 @@ def test_a_package_that_is_not_what_the_digest_says_is_rolled_back_with_its_sent
     assert back["stable"]["digest"] == models["A"]["digest"]
 
 
+@pytest.mark.lengthy
 def test_an_image_that_cannot_be_pulled_is_said_and_ends_at_the_deadline(fairway, models, deployed):
     world.apply(
         fairway,

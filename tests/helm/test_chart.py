@@ -978,6 +978,7 @@ def test_helm_test_promotes_a_revision_without_a_failed_request_and_leaves_nothi
     assert left(fairway) == []
 
 
+@pytest.mark.lengthy
 @pytest.mark.timeout(600)
 def test_a_canary_that_cannot_be_fails_with_a_sentence_and_leaves_nothing(fairway, canary, models):
     status, said = helm_test(

@@ -162,6 +162,9 @@ STORIES = {
 }
 
 
+LENGTHY = ("kinds-of-digits", "tree-of-digits")
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     home = Home(tmp_path_factory.mktemp("tasks") / "home")
@@ -244,7 +247,13 @@ def defective(folder: Path, story: Story) -> Path:
     return Path(built.path)
 
 
-@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.lengthy) if name in LENGTHY else name
+        for name in STORIES
+    ],
+)
 def test_a_strangers_file_ends_in_a_service_whose_defective_successor_is_found_by_its_own_loss(
     name: str, home: Home, tmp_path: Path
 ) -> None:

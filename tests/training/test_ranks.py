@@ -79,6 +79,7 @@ def test_a_killed_rank_is_one_sentence_and_the_next_try_ends_as_one_process_woul
         assert losses(two, of) == pytest.approx(losses(one, of), abs=TOLERANCE)
 
 
+@pytest.mark.lengthy
 def test_batch_norm_sees_the_rows_of_all_nodes_in_a_batch_that_does_not_divide(
     tmp_path, monkeypatch
 ):

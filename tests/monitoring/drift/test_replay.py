@@ -253,6 +253,7 @@ def test_a_history_shorter_than_a_window_says_so(tmp_path: Path) -> None:
     assert "0 tests: fewer rows than one window" in replay(tmp_path, "-o", "text").stdout
 
 
+@pytest.mark.lengthy
 def test_detectors_of_river_alarm_beside_ours_and_open_no_ticket(tmp_path: Path) -> None:
     rng = np.random.default_rng(10)
     made(4000, rng).to_csv(tmp_path / "reference.csv", index=False)
