@@ -174,18 +174,21 @@ def test_rows_in_a_bucket_become_a_deployment_a_challenger_and_a_refusal(
         assert world.status(fairway, NAME)["stable"]["digest"] == served
         assert flowing.failed == 0
 
-        noise = settings(bucket, "data.path=s3://rows/noise.csv")
-        ended, third = run(fairway, noise, tmp_path / "third", fail_on_refusal=True)
-        assert not ended
-        assert third.names()[-2:] == ["gate", "refuse"]
-        assert "the gate refused: " in third.ran[-1].log
-        assert world.status(fairway, NAME)["stable"]["digest"] == served
+
+def test_a_refusing_gate_ends_the_run_red_where_that_is_asked_for(
+    fairway: Cluster, bucket: str, runner: None, tmp_path: Path
+) -> None:
+    noise = settings(bucket, "data.path=s3://rows/noise.csv", "evaluation.gate.threshold=0.7")
+    ended, refused = run(fairway, noise, tmp_path / "noise", fail_on_refusal=True)
+    assert not ended
+    assert refused.names()[-2:] == ["gate", "refuse"]
+    assert "the gate refused: " in refused.ran[-1].log
 
 
 def test_a_deployment_that_is_rolled_back_ends_the_run_red_with_the_judges_sentence(
     fairway: Cluster, bucket: str, runner: None, tmp_path: Path
 ) -> None:
-    """After the test before. A limit that no server holds is what no judge can certify."""
+    """After the first. A limit that no server holds is what no judge can certify."""
     strict = settings(
         bucket,
         "training.seed=5",
