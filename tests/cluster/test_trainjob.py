@@ -35,9 +35,9 @@ def server(cluster: Cluster) -> Iterator[api.Api]:
         if cluster.kubectl("get", "--filename", path, check=False).returncode:
             added.append(path)
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", path)
-        cluster.kubectl(
-            "wait", "--for", "condition=established", "--timeout=60s", "--filename", path
-        )
+        established = ("wait", "--for=condition=established", "--timeout=60s", "--filename", path)
+        # just made it has no conditions yet, which kubectl takes for a mistake
+        until(lambda asked=established: cluster.kubectl(*asked, check=False).returncode == 0)
     cluster.kubectl("create", "namespace", NAMESPACE, check=False)
     found = api.Api(kubernetes.config.new_client_from_config(str(cluster.kubeconfig)))
     until(lambda: found.serves("TrainJob"))
