@@ -100,9 +100,10 @@ def machine() -> devices.Machine:
 def _network(section: base.NetworkTraining, *, data: splits.Splits) -> nn.Module:
     """Return the network with the weights that the seed draws."""
     torch.manual_seed(section.seed)
+    one = data.validation.at(np.arange(len(data.validation))[:1])  # its shapes are those of all
     return networks.build(
         section,
-        shapes={name: value.shape[1:] for name, value in data.validation.inputs().items()},
+        shapes={name: value.shape[1:] for name, value in one.inputs().items()},
         cardinalities=data.preprocessor.cardinalities,
         outputs=losses.of(data.schema).width,
     )

@@ -98,14 +98,7 @@ class History:
         before: int | None = None,
     ) -> Generator[Record, None, None]:
         """Give the same as they are stored, with payloads as text."""
-        values = {
-            "namespace": namespace,
-            "deployment": deployment,
-            "revision": revision,
-            "role": role,
-            "after": after,
-            "before": END if before is None else before,
-        }
+        values = _span(deployment, namespace, revision, role, after=after, before=before)
         with self._backend.reading() as connection:
             yield from connection.stream(self._sql.WINDOW, values)
 
@@ -121,17 +114,9 @@ class History:
         rows: int,
     ) -> bool:
         """Say whether `records` may have so many rows, without reading any of their payloads."""
-        values = {
-            "namespace": namespace,
-            "deployment": deployment,
-            "revision": revision,
-            "role": role,
-            "after": after,
-            "before": END if before is None else before,
-            "wanted": rows,
-        }
+        span = _span(deployment, namespace, revision, role, after=after, before=before)
         with self._backend.reading() as connection:
-            found = connection.execute(self._sql.ROWS, values).fetchone()[0]
+            found = connection.execute(self._sql.ROWS, {**span, "wanted": rows}).fetchone()[0]
         return int(found) >= rows
 
     def last(
@@ -274,3 +259,17 @@ def _loaded(text: str | None) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def _span(
+    deployment: str, namespace: str, revision: str, role: str, *, after: int, before: int | None
+) -> dict[str, Any]:
+    """Return what the statements over a stretch of an arm's events are given."""
+    return {
+        "namespace": namespace,
+        "deployment": deployment,
+        "revision": revision,
+        "role": role,
+        "after": after,
+        "before": END if before is None else before,
+    }

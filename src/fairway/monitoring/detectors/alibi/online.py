@@ -113,36 +113,26 @@ class MmdOnline(OneByOne):
     """The maximum mean discrepancy, for whatever moved."""
 
     def made(self, reference: Array) -> Any:
-        return (
-            library.load()
-            .MMDDriftOnline(
-                reference,
-                window_size=SLIDING,
-                backend="pytorch",
-                device="cpu",
-                n_bootstraps=200,
-                **UNUSED,
-            )
-            ._detector
-        )
+        return _inner(library.load().MMDDriftOnline, reference)
 
 
 class LsddOnline(OneByOne):
     """The least-squares difference of densities: twice as fast, and rougher."""
 
     def made(self, reference: Array) -> Any:
-        return (
-            library.load()
-            .LSDDDriftOnline(
-                reference,
-                window_size=SLIDING,
-                backend="pytorch",
-                device="cpu",
-                n_bootstraps=200,
-                **UNUSED,
-            )
-            ._detector
-        )
+        return _inner(library.load().LSDDDriftOnline, reference)
+
+
+def _inner(kind: Any, reference: Array) -> Any:
+    """Return what the library's detector of a kind scores rows with."""
+    return kind(
+        reference,
+        window_size=SLIDING,
+        backend="pytorch",
+        device="cpu",
+        n_bootstraps=200,
+        **UNUSED,
+    )._detector
 
 
 class ColumnByColumn(OnlineDetector):
