@@ -1,24 +1,20 @@
 """The verbs of labels that are asked for: which requests to label, and what the labels say."""
 
-import contextlib
 import csv
 import dataclasses
 import io
 import json
-import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fairway import errors
-from fairway.cli import monitor, options, shifts
+from fairway.cli import options, past
 
 if TYPE_CHECKING:
-    from fairway.monitoring.eventstore.archive import EventStore
     from fairway.monitoring.labelling import samples
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets run, where a client's text begins so
@@ -46,8 +42,7 @@ def labels() -> None:
     help="Whose labels are worth most: where the loss is least sure, the answer, or all alike.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@options.config
-@options.home
+@past.origin
 @click.option(
     "--output",
     "-o",
@@ -62,9 +57,7 @@ def sample(
     count: int,
     by: "samples.By",
     seed: int,
-    path: Path,
-    overrides: tuple[str, ...],
-    root: Path,
+    origin: past.Origin,
     form: str,
 ) -> None:
     """Draw requests of DEPLOYMENT without a label, for a person to label.
@@ -78,11 +71,14 @@ def sample(
     """
     from fairway.monitoring.labelling import samples
 
-    with served(deployment, path, overrides, root) as (store, asked):
-        with store.reading():  # one instant for the draw and the inputs
-            drawn = samples.draw(store, asked, by=by, count=count, seed=seed, now=time.time())
-            rows = list(samples.rows(store, drawn, asked=asked))
-        samples.keep(store, drawn, asked=asked)
+    with past.served(deployment, origin) as found:
+        with found.reading():  # one instant for the draw and the inputs
+            drawn = samples.draw(
+                found.past, found.asked, by=by, count=count, seed=seed, now=time.time()
+            )
+            rows = list(samples.rows(found.past, drawn, asked=found.asked))
+        with found.writing():
+            samples.keep(found.shelf, drawn)
     click.echo(
         f"fairway: {len(rows)} of {drawn.requests:,} requests without a label of revision "
         f"{drawn.revision}, by {by}, seed {seed}",
@@ -97,12 +93,9 @@ def sample(
 
 @labels.command()
 @click.argument("deployment", required=False)
-@options.config
-@options.home
+@past.origin
 @options.output
-def quality(
-    deployment: str | None, path: Path, overrides: tuple[str, ...], root: Path, form: str
-) -> None:
+def quality(deployment: str | None, origin: past.Origin, form: str) -> None:
     """Say how much the answers of DEPLOYMENT lose (of classes: their accuracy), by the labels of
     each sample that `fairway labels sample` drew.
 
@@ -112,10 +105,11 @@ def quality(
     from fairway.model import tasks
     from fairway.monitoring.labelling import samples
 
-    with served(deployment, path, overrides, root) as (store, asked):
+    with past.served(deployment, origin) as requests:
+        asked = requests.asked
+        known = samples.kept(requests.shelf)
         place = {"deployment": asked.meant.deployment, "namespace": asked.namespace}
-        known = samples.kept(store, **place)
-        found = [samples.quality(store, one, beside=known, **place) for one in known]
+        found = [samples.quality(requests.past, one, beside=known, **place) for one in known]
     if not found:
         raise errors.UsageError(
             f"no sample of {asked.meant.deployment} was drawn: `fairway labels sample` draws one"
@@ -126,42 +120,6 @@ def quality(
         "samples": found,
     }
     options.show(record, form=form, text=_described(record))
-
-
-@contextlib.contextmanager
-def served(
-    deployment: str | None, path: Path, overrides: tuple[str, ...], root: Path
-) -> Iterator[tuple["EventStore", "samples.DrawnFrom"]]:
-    """Give the event store, and which requests are meant: of the stable revision, or of the one that
-    is named."""
-    from fairway.monitoring import populations
-    from fairway.monitoring.eventstore import places
-    from fairway.monitoring.labelling import samples
-    from fairway.packaging import manifest
-
-    config = monitor.settings(path, overrides) if deployment else options.load(path, overrides)
-    text = deployment or config.name
-    meant = populations.asked(text)
-    if not (root / "state.db").exists() or not (root / "events.db").exists():
-        raise errors.UsageError(
-            f"nothing was served in {root}: name the platform's place with --home, or begin with "
-            "`fairway up`"
-        )
-    always = dataclasses.replace(meant, since=-math.inf, until=math.inf)
-    packages = shifts.served_packages(always, text, root=root)
-    if not packages:
-        raise errors.UsageError(
-            f"{text}: {meant.deployment} has no such revision; `fairway status` shows them"
-        )
-    revision, folder = packages[0]
-    asked = samples.DrawnFrom(
-        meant=meant,
-        namespace=config.namespace,
-        revision=revision,
-        schema=manifest.load(folder).schema,
-    )
-    with contextlib.closing(places.to_read(options.open_home(root).events)) as store:
-        yield store, asked
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -3,12 +3,11 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fairway.cli import options
+from fairway.cli import options, past
 
 if TYPE_CHECKING:
     from fairway.monitoring.labelling import feedback
@@ -31,17 +30,14 @@ if TYPE_CHECKING:
     metavar="DEPLOYMENT",
     help="What was shown before, such as income@2026-10-01..2026-11-01; by default the older half.",
 )
-@options.config
-@options.home
+@past.origin
 @options.output
 def loops(
     deployment: str | None,
     item: str | None,
     first: int | None,
     reference: str | None,
-    path: Path,
-    overrides: tuple[str, ...],
-    root: Path,
+    origin: past.Origin,
     form: str,
 ) -> None:
     """Say whether answers of DEPLOYMENT feed on themselves: how diverse what is shown became, which
@@ -50,17 +46,16 @@ def loops(
     DEPLOYMENT is the configuration's by default, its newest 5,000 rows, or as for `fairway drift`:
     income@20000, income@2026-11-01..2026-11-02, income@REVISION. It opens no alert.
     """
-    from fairway.cli import labelled
     from fairway.monitoring.labelling import exposures, feedback
 
     chosen = exposures.Chosen(item=item, first=first)
-    with labelled.served(deployment, path, overrides, root) as (store, asked):
-        now = exposures.read(store, asked, chosen)
+    with past.served(deployment, origin) as found:
+        asked, now = found.asked, exposures.read(found.past, found.asked, chosen)
     half = len(now.items) // 2
     older, items = now.items[:half], now.items[half:]
     if reference is not None:
-        with labelled.served(reference, path, overrides, root) as (store, before):
-            older, items = exposures.read(store, before, chosen).items, now.items
+        with past.served(reference, origin) as before:
+            older, items = exposures.read(before.past, before.asked, chosen).items, now.items
     shown = feedback.compared([*chain(*older)], [*chain(*items)])
     places, answered = feedback.positions(now.clicks), feedback.labelled(now.answers)
     record = {

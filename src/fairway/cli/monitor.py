@@ -189,7 +189,7 @@ def replay(
     if (label is None) != (prediction is None):
         there, lacks = ("--label", "--prediction") if label else ("--prediction", "--label")
         raise click.UsageError(f"{there} without {lacks}: wanted both, or neither")
-    config = settings(path, overrides)
+    config = options.load_or_default(path, overrides)
     served, before, schema, remarks = histories.read(
         rows,
         reference,
@@ -254,7 +254,7 @@ def plan(
         raise errors.UsageError(f"--rows-per-hour is {rows_per_hour}: wanted a finite number")
     if time is not None and rows is None:
         raise click.UsageError("--time without ROWS: wanted the file that has the column")
-    config = settings(path, overrides)
+    config = options.load_or_default(path, overrides)
     columns, schema, at = _reference(rows, time=time, config=config)
     record = prospects.foresee(
         columns,
@@ -286,15 +286,6 @@ def _reference(
     for remark in remarks:
         click.echo(f"fairway: {remark}", err=True)
     return before.columns, schema, before.at
-
-
-def settings(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
-    """Return the configuration; the defaults where the usual file is not there."""
-    from fairway.config import loader
-
-    if path.exists() or path != options.CONFIG:
-        return loader.load(path, overrides=overrides)
-    return loader.load(None, overrides=["data.source=digits", *overrides])  # it needs no file
 
 
 def _history(served: "histories.Served") -> "hindsight.Recorded":

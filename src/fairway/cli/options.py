@@ -176,6 +176,15 @@ def load(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
     return loader.load(path, overrides=overrides)
 
 
+def load_or_default(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
+    """Return the configuration; the defaults where the usual file is not there."""
+    from fairway.config import loader
+
+    if path.exists() or path != CONFIG:
+        return loader.load(path, overrides=overrides)
+    return loader.load(None, overrides=["data.source=digits", *overrides])  # it needs no file
+
+
 def open_home(root: Path) -> "Home":
     from fairway.platforms.local.home import Home
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fairway import errors
-from fairway.cli import monitor, options
+from fairway.cli import options
 
 if TYPE_CHECKING:
     from fairway.config import sections
@@ -80,7 +80,7 @@ def drift(
     from fairway.data import histories
     from fairway.monitoring.drift import account, comparison
 
-    config = monitor.settings(path, overrides)
+    config = options.load_or_default(path, overrides)
     columns = histories.Columns(time=time, label=label, prediction=prediction)
     sides = _aligned(
         before, after, columns=columns, config=config, root=root, ordered=not unordered

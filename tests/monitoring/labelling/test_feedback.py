@@ -101,7 +101,7 @@ def test_places_of_a_ranking_are_read_from_scores_and_late_clicks(
         revision="aaa",
         schema=Schema(target="click", features=(), task="ranking", facts=RANKED),
     )
-    found = exposures.read(store, asked, exposures.Chosen(item="product", first=2))
+    found = exposures.read(store.history, asked, exposures.Chosen(item="product", first=2))
     assert found.items == (("p3", "p2"),) * 20
     assert found.answers == ()
     told = feedback.positions(found.clicks)
@@ -113,7 +113,7 @@ def test_places_of_a_ranking_are_read_from_scores_and_late_clicks(
     with pytest.raises(
         errors.DataError, match="--item is 'song': wanted a logged input of the model: product"
     ):
-        exposures.read(store, asked, exposures.Chosen(item="song", first=None))
+        exposures.read(store.history, asked, exposures.Chosen(item="song", first=None))
 
 
 def test_a_row_without_a_click_that_is_known_counts_nowhere() -> None:

@@ -20,6 +20,28 @@ class BlobPlace:
     name: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class BlobShelf:
+    """The files that are kept of one deployment, in a store that is here."""
+
+    blobs: "Blobs"
+    namespace: str
+    deployment: str
+    now: float
+
+    def read(self, name: str) -> bytes | None:
+        return self.blobs.get(self._place(name))
+
+    def write(self, name: str, content: bytes) -> None:
+        self.blobs.put(self._place(name), content, at=self.now)
+
+    def remove(self, name: str) -> None:
+        self.blobs.remove(self._place(name))
+
+    def _place(self, name: str) -> BlobPlace:
+        return BlobPlace(namespace=self.namespace, deployment=self.deployment, name=name)
+
+
 class Blobs:
     """The blobs of one store."""
 

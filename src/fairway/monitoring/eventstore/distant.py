@@ -4,12 +4,14 @@ What a block concludes is sent as one batch when the block ends (`eventstore.bat
 """
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from fairway import errors
 from fairway.monitoring.eventstore import answers, batches, history, remote, wire
+
+NAMES_AT_ONCE = 2_000  # characters of request ids in one question, some 16 each as they are sent
 
 
 class Distant:
@@ -28,6 +30,10 @@ class Distant:
         self.history = DistantHistory(self._turns)
         self.conclusions = DistantConclusions(self._turns)
         self.shelf = DistantShelf(self._turns)
+
+    def follow(self) -> None:
+        """Read the turn that is the last: what is written then follows it."""
+        self.conclusions.mark(f"monitor/{self._turns.owner['deployment']}")
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -126,6 +132,28 @@ class DistantHistory:
     def first(self, deployment: str, *, namespace: str, revision: str) -> int:
         return int(self._turns.ask("first", revision=revision)["first"])
 
+    def lost(
+        self,
+        deployment: str,
+        answered: Mapping[str, Sequence[Any]],
+        *,
+        namespace: str,
+        revision: str,
+    ) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for some in _divided(list(answered)):
+            said = self._turns.ask("labels", revision=revision, requests=json.dumps(some))
+            found |= history.losses(answered, said["labels"], gauge=said["gauge"])
+        return found
+
+    def labels(
+        self, deployment: str, requests: Sequence[str], *, namespace: str
+    ) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        for some in _divided(requests):
+            found |= self._turns.ask("labels", requests=json.dumps(some))["labels"]
+        return found
+
     def realised(
         self, deployment: str, revision: str, *, namespace: str, limit: int
     ) -> answers.RealisedLoss:
@@ -134,6 +162,18 @@ class DistantHistory:
             return answers.RealisedLoss(**found["realised"])
         except (KeyError, TypeError) as error:
             raise self._turns.line.strange("realised") from error
+
+
+def _divided(requests: Sequence[str]) -> Iterator[list[str]]:
+    """Give the requests in parts that fit the line of a request."""
+    some: list[str] = []
+    for request in requests:
+        if some and sum(map(len, some)) + len(request) > NAMES_AT_ONCE:
+            yield some
+            some = []
+        some.append(request)
+    if some:
+        yield some
 
 
 class DistantConclusions:

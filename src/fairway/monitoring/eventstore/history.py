@@ -193,17 +193,19 @@ class History:
     ) -> dict[str, float]:
         """Return the sum of the losses of each of these requests, given with its answers, by its newest
         label; nothing of those whose rows are not all labelled."""
+        with self._backend.reading():
+            gauge = self.gauge(deployment, namespace=namespace, revision=revision)
+            told = self.labels(deployment, list(answered), namespace=namespace)
+        return losses(answered, told, gauge=gauge)
+
+    def gauge(
+        self, deployment: str, *, namespace: str = answers.NAMESPACE, revision: str
+    ) -> str | None:
+        """Return what the revision's losses are measured by, as its servers told."""
         arm = {"namespace": namespace, "deployment": deployment, "revision": revision}
         with self._backend.reading() as connection:
-            gauge = connection.execute(self._sql.GAUGE, arm).fetchone()
-            told = self.labels(deployment, list(answered), namespace=namespace)
-        found: dict[str, float] = {}
-        for request, truth in told.items():
-            given = json.dumps(answered[request])
-            rows, lost = comparing.compare(given, json.dumps(truth), gauge[0] if gauge else None)
-            if rows == len(answered[request]):
-                found[request] = lost
-        return found
+            found = connection.execute(self._sql.GAUGE, arm).fetchone()
+        return found[0] if found else None
 
     def labels(
         self, deployment: str, requests: Sequence[str], *, namespace: str = answers.NAMESPACE
@@ -240,6 +242,19 @@ class History:
                 if rows >= limit:
                     break
         return list(found.values())[::-1]
+
+
+def losses(
+    answered: Mapping[str, Sequence[Any]], told: Mapping[str, Sequence[Any]], *, gauge: str | None
+) -> dict[str, float]:
+    """Return what each request lost by its label, of those whose rows are all labelled."""
+    found: dict[str, float] = {}
+    for request, truth in told.items():
+        given = json.dumps(answered[request])
+        rows, lost = comparing.compare(given, json.dumps(truth), gauge)
+        if rows == len(answered[request]):
+            found[request] = lost
+    return found
 
 
 def prediction(record: Record) -> answers.Prediction:

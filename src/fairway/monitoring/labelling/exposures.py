@@ -8,7 +8,7 @@ from fairway import errors
 from fairway.model import tasks
 from fairway.model.schema import Schema
 from fairway.model.tasks import ranking
-from fairway.monitoring.eventstore import answers, archive
+from fairway.monitoring.eventstore import answers
 from fairway.monitoring.labelling import feedback, samples
 
 
@@ -29,11 +29,11 @@ class Impressions:
     answers: tuple[tuple[str, bool], ...]  # whether the answer has a label, of words
 
 
-def read(store: archive.EventStore, asked: samples.DrawnFrom, chosen: Chosen) -> Impressions:
+def read(past: samples.Past, asked: samples.DrawnFrom, chosen: Chosen) -> Impressions:
     """Return what was shown; raises DataError where nothing was, or no item has a name."""
-    found = samples.answered(store, asked)[::-1]
+    found = samples.answered(past, asked)[::-1]
     _need(chosen.item, found[-1])
-    labels = store.history.labels(
+    labels = past.labels(
         asked.meant.deployment, [one.request_id for one in found], namespace=asked.namespace
     )
     ranks = isinstance(tasks.of(asked.schema), ranking.Ranking)

@@ -3,10 +3,10 @@ event store with the probability of each, and measured by the labels that came."
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from fairway import artifacts, errors
 from fairway.model import tasks
 from fairway.model.schema import Schema
-from fairway.monitoring import populations, windows
-from fairway.monitoring.eventstore import answers, archive, blobs
+from fairway.monitoring import populations, references, windows
+from fairway.monitoring.eventstore import answers
 from fairway.monitoring.labelling import inclusion, powered
 
 By = Literal["uncertainty", "importance", "uniform"]
-NAME = "samples"  # of the blob that keeps them
+NAME = "samples"  # of the file that keeps them
 KEPT = 20  # samples of a deployment, the newest
 
 
@@ -67,13 +67,32 @@ class DrawnFrom:
     schema: Schema
 
 
-def draw(
-    store: archive.EventStore, asked: DrawnFrom, *, by: By, count: int, seed: int, now: float
-) -> LabelSample:
+class Past(Protocol):
+    """What an event store tells of the past of deployments, here or at a collector."""
+
+    def newest(
+        self, deployment: str, *, namespace: str, revision: str
+    ) -> Generator[answers.Prediction, None, None]: ...
+
+    def lost(
+        self,
+        deployment: str,
+        answered: Mapping[str, Sequence[Any]],
+        *,
+        namespace: str,
+        revision: str,
+    ) -> dict[str, float]: ...
+
+    def labels(
+        self, deployment: str, requests: Sequence[str], *, namespace: str
+    ) -> dict[str, list[Any]]: ...
+
+
+def draw(past: Past, asked: DrawnFrom, *, by: By, count: int, seed: int, now: float) -> LabelSample:
     """Return a sample of about `count` requests without a label; raises DataError where there are
     none."""
-    known = [_answered(one, asked.schema) for one in answered(store, asked)]
-    lost = store.history.lost(
+    known = [_answered(one, asked.schema) for one in answered(past, asked)]
+    lost = past.lost(
         asked.meant.deployment,
         {one.request_id: one.answers for one in known},
         namespace=asked.namespace,
@@ -116,15 +135,13 @@ def _scores(left: Sequence[AnsweredRequest], *, by: By) -> NDArray[np.float64]:
     return rows * inclusion.importance(np.array([one.expected for one in left]) / rows)
 
 
-def newest(store: archive.EventStore, asked: DrawnFrom) -> Iterator[answers.Prediction]:
+def newest(past: Past, asked: DrawnFrom) -> Iterator[answers.Prediction]:
     """Give the newest predictions that are meant, each request once."""
     left = asked.meant.rows or (
         populations.MOST_ROWS if asked.meant.timed else populations.NEWEST_ROWS
     )
     seen: set[str] = set()
-    found = store.history.newest(
-        asked.meant.deployment, namespace=asked.namespace, revision=asked.revision
-    )
+    found = past.newest(asked.meant.deployment, namespace=asked.namespace, revision=asked.revision)
     with contextlib.closing(found):
         for prediction in populations.within(found, asked.meant):
             if left <= 0:
@@ -135,10 +152,10 @@ def newest(store: archive.EventStore, asked: DrawnFrom) -> Iterator[answers.Pred
                 yield prediction
 
 
-def answered(store: archive.EventStore, asked: DrawnFrom) -> list[answers.Prediction]:
+def answered(past: Past, asked: DrawnFrom) -> list[answers.Prediction]:
     """Return the newest predictions that have an answer, the newest first; raises DataError where
     there are none."""
-    found = [one for one in newest(store, asked) if one.labels]
+    found = [one for one in newest(past, asked) if one.labels]
     if not found:
         raise errors.DataError(
             f"{asked.meant.deployment}: no answer of revision {asked.revision} with logged inputs is "
@@ -172,18 +189,16 @@ def _raw(prediction: answers.Prediction, schema: Schema) -> NDArray[np.float64] 
 # -- what is kept ----------------------------------------------------------------------------------
 
 
-def keep(store: archive.EventStore, sample: LabelSample, *, asked: DrawnFrom) -> None:
+def keep(shelf: references.Shelf, sample: LabelSample) -> None:
     """Keep the sample beside the last ones: its probabilities are needed when labels come back."""
-    place = _place(asked.meant.deployment, namespace=asked.namespace)
-    with store.writing():
-        known = [sample, *kept(store, asked.meant.deployment, namespace=asked.namespace)]
-        content = json.dumps([asdict(one) for one in known[:KEPT]], allow_nan=False)
-        store.blobs.put(place, content.encode(), at=sample.at)
+    known = [sample, *kept(shelf)]
+    content = json.dumps([asdict(one) for one in known[:KEPT]], allow_nan=False)
+    shelf.write(NAME, content.encode())
 
 
-def kept(store: archive.EventStore, deployment: str, *, namespace: str) -> list[LabelSample]:
+def kept(shelf: references.Shelf) -> list[LabelSample]:
     """Return the samples that were drawn, the newest first."""
-    content = store.blobs.get(_place(deployment, namespace=namespace))
+    content = shelf.read(NAME)
     found = json.loads(content) if content else []
     return [
         LabelSample(**{**one, "drawn": tuple(Drawn(*drawn) for drawn in one["drawn"])})
@@ -191,19 +206,11 @@ def kept(store: archive.EventStore, deployment: str, *, namespace: str) -> list[
     ]
 
 
-def _place(deployment: str, *, namespace: str) -> blobs.BlobPlace:
-    return blobs.BlobPlace(namespace=namespace, deployment=deployment, name=NAME)
-
-
-def rows(
-    store: archive.EventStore, sample: LabelSample, *, asked: DrawnFrom
-) -> Iterable[Mapping[str, Any]]:
+def rows(past: Past, sample: LabelSample, *, asked: DrawnFrom) -> Iterable[Mapping[str, Any]]:
     """Give what a person needs to label each request, in the order of the draw; None is the value of a
     redacted input."""
     wanted = {one.request_id for one in sample.drawn}
-    inputs = {
-        one.request_id: one.inputs for one in newest(store, asked) if one.request_id in wanted
-    }
+    inputs = {one.request_id: one.inputs for one in newest(past, asked) if one.request_id in wanted}
     for one in sample.drawn:
         yield {
             "requestId": one.request_id,
@@ -217,7 +224,7 @@ def rows(
 
 
 def quality(
-    store: archive.EventStore,
+    past: Past,
     sample: LabelSample,
     *,
     beside: Sequence[LabelSample],
@@ -230,7 +237,7 @@ def quality(
     `beside` are all samples of the deployment: a label that another draw asked for too counts as
     far as this one's own labels reach.
     """
-    lost = store.history.lost(
+    lost = past.lost(
         deployment,
         {one.request_id: one.answers for one in sample.drawn},
         namespace=namespace,

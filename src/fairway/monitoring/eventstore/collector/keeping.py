@@ -2,7 +2,7 @@
 and what it concluded.
 
     GET, POST /v1/packages      of a server: which files of its package are kept, and one more
-    GET, PUT, DELETE /v1/blobs  of a monitor: any of them, and what it learnt
+    GET, PUT, DELETE /v1/blobs  of a monitor: any of them, what it learnt, and samples to label
     POST /v1/conclusions        of a monitor: steps that are stored together
 
 A package's files are a server's own word: whoever reads them holds them against the digest that the
@@ -25,7 +25,7 @@ from fairway.monitoring.eventstore.collector import bodies, callers
 
 # of a package, what a monitor needs: what its rows look like, how good it was, what it learnt from
 FILES = ("manifest.json", "evaluation.json", "reference.npz")
-LEARNT = ("usual", "learning")
+KEPT = ("usual", "learning", "samples")  # of a deployment, whatever its revision
 LARGEST = 32 << 20  # bytes of one file
 MOST_COMING = 2 * LARGEST
 Answer = Callable[[Request, access.Principal], Awaitable[Response]]
@@ -71,13 +71,13 @@ class Keeping:
     async def blob(self, request: Request, caller: access.Principal) -> Response:
         """Answer a monitor: one file, or keep what it learnt."""
         if request.method == "GET":
-            place = _place(request, names=(*FILES, *LEARNT))
+            place = _place(request, names=(*FILES, *KEPT))
             await self._permit(caller, "inputs", place)
             found = await _in(self._reader, self._read_store.blobs.get, place)
             if found is None:
                 return JSONResponse({"error": f"no {place.name} is kept"}, status_code=404)
             return Response(found, media_type="application/octet-stream")
-        place = _place(request, names=LEARNT)
+        place = _place(request, names=KEPT)
         await self._permit(caller, "conclusions", place)
         known = _turn(request)
         if request.method == "PUT":
@@ -156,7 +156,7 @@ def _place(request: Request, *, names: tuple[str, ...]) -> blobs.BlobPlace:
         raise errors.DataError(
             f"the query's name is {cloudevents.shown(name or None)}: wanted one of {', '.join(names)}"
         )
-    revision = "" if name in LEARNT else _name(request, "revision")
+    revision = "" if name in KEPT else _name(request, "revision")
     return blobs.BlobPlace(
         namespace=owner.namespace, deployment=owner.deployment, revision=revision, name=name
     )

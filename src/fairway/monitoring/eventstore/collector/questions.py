@@ -2,6 +2,7 @@
 parameters in the query."""
 
 import contextlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -115,6 +116,28 @@ def _realised(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
     return {"realised": asdict(found)}
 
 
+def _labels(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
+    """Return the newest labels of the requests that are named, and of a revision that is named what
+    losses are measured by."""
+    owner = {key: _name(query, key) for key in ("deployment", "namespace")}
+    told = opened.history.labels(requests=_requests(query), **owner)
+    gauge = opened.history.gauge(**_arm(query)) if "revision" in query else None
+    return {"labels": told, "gauge": gauge}
+
+
+def _requests(query: Mapping[str, str]) -> list[str]:
+    """Return the identities of requests, a JSON list in the query."""
+    try:
+        found = json.loads(query.get("requests", ""))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise errors.DataError(
+            f"the query's requests is {cloudevents.shown(query.get('requests'))}: wanted a JSON list of request ids"
+        )
+    return [one for one in found if cloudevents.storable(one)]
+
+
 def _mark(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
     owner = batches.About(
         namespace=_name(query, "namespace"), deployment=_name(query, "deployment")
@@ -140,6 +163,7 @@ INPUTS: dict[str, Question] = {
     "last": _last,
     "first": _first,
     "realised": _realised,
+    "labels": _labels,
     "mark": _mark,
 }
 
