@@ -57,7 +57,7 @@ def sample(
     count: int,
     by: "samples.By",
     seed: int,
-    origin: past.Origin,
+    origin: past.AskedOf,
     form: str,
 ) -> None:
     """Draw requests of DEPLOYMENT without a label, for a person to label.
@@ -95,7 +95,7 @@ def sample(
 @click.argument("deployment", required=False)
 @past.origin
 @options.output
-def quality(deployment: str | None, origin: past.Origin, form: str) -> None:
+def quality(deployment: str | None, origin: past.AskedOf, form: str) -> None:
     """Say how much the answers of DEPLOYMENT lose (of classes: their accuracy), by the labels of
     each sample that `fairway labels sample` drew.
 

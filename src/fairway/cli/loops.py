@@ -37,7 +37,7 @@ def loops(
     item: str | None,
     first: int | None,
     reference: str | None,
-    origin: past.Origin,
+    origin: past.AskedOf,
     form: str,
 ) -> None:
     """Say whether answers of DEPLOYMENT feed on themselves: how diverse what is shown became, which

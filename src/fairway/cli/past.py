@@ -26,7 +26,7 @@ SECONDS = 15.0  # that a collector may take: a page of inputs may be megabytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Origin:
+class AskedOf:
     """What the configuration, --home, --on and --collector say together."""
 
     path: Path
@@ -72,7 +72,7 @@ def origin(function: F) -> F:
         collector_certificates: Path | None,
         **named: Any,
     ) -> Any:
-        found = Origin(
+        found = AskedOf(
             path=path,
             overrides=overrides,
             root=root,
@@ -118,7 +118,7 @@ class PastRequests:
 
 
 @contextlib.contextmanager
-def served(deployment: str | None, origin: Origin) -> Iterator[PastRequests]:
+def served(deployment: str | None, origin: AskedOf) -> Iterator[PastRequests]:
     """Give the requests that are meant: of the stable revision, or of the one that is named."""
     from fairway.monitoring import populations
 
@@ -138,7 +138,7 @@ def served(deployment: str | None, origin: Origin) -> Iterator[PastRequests]:
 
 @contextlib.contextmanager
 def _here(
-    meant: "populations.Meant", text: str, config: "sections.Config", origin: Origin
+    meant: "populations.Meant", text: str, config: "sections.Config", origin: AskedOf
 ) -> Iterator[PastRequests]:
     from fairway.monitoring.eventstore import blobs, places
     from fairway.monitoring.labelling import samples
@@ -179,7 +179,7 @@ def _here(
 
 @contextlib.contextmanager
 def _on_cluster(
-    meant: "populations.Meant", text: str, config: "sections.Config", origin: Origin
+    meant: "populations.Meant", text: str, config: "sections.Config", origin: AskedOf
 ) -> Iterator[PastRequests]:
     from fairway.monitoring.eventstore import distant
     from fairway.monitoring.labelling import samples
