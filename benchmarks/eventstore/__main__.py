@@ -20,6 +20,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 DATABASES = {"SQLite": 3000, "PostgreSQL": 5000}  # events a second that are wanted
 FULL, USUAL = 10_000_000, 500_000
 CORES = 2
+WARM_SECONDS = 60.0  # before the rate into a filled store
 LONGEST = 1.0  # seconds that a question may take
 Rows = list[dict[str, object]]
 
@@ -78,7 +79,7 @@ def histories(options: argparse.Namespace) -> tuple[Rows, Rows]:
                 row.update({f"{database}, first": f"{first:.3f}", "then at most": f"{later:.3f}"})
                 row[f"{database}, then"] = row.pop("then at most")
                 slowest[database] = max(slowest.get(database, 0.0), later)
-            taken = rate.measure(place, seconds=options.seconds, source=SOURCE)
+            taken = rate.measure(place, seconds=options.seconds, source=SOURCE, warm=WARM_SECONDS)
             gone, longest, seconds = history.prune(place.place, events=options.events)
         targets += [
             _target(

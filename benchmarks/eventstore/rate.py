@@ -65,10 +65,14 @@ class Place:
     server: int | None = None
 
 
-def measure(place: Place, *, seconds: float, source: Path) -> Rate:
-    """Return the rate of the version whose package lies in `source`, into the store."""
+def measure(place: Place, *, seconds: float, source: Path, warm: float = 0.0) -> Rate:
+    """Return the rate of the version whose package lies in `source`, into the store, sustained: after
+    `warm` seconds of the same, for a collector reads a file that it opens whole for damage."""
     arguments = ("--store", place.place, "--auth", "none")
     with processes.started(COLLECTOR, *arguments, PYTHONPATH=str(source)) as running:
+        if warm:
+            with multiprocessing.get_context("spawn").Pool(SENDERS) as pool:
+                pool.starmap(send, [(running.url, warm)] * SENDERS)
         watched = [running.process.pid, *([place.server] if place.server else [])]
         before = [_processor(pid) for pid in watched]
         with multiprocessing.get_context("spawn").Pool(SENDERS) as pool:

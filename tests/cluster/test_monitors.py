@@ -106,9 +106,9 @@ def test_the_series_of_operator_and_collector_arrive(prometheus):
         one["service"]
         for one in series(
             prometheus,
-            'up{namespace="fairway-system"} == 1 and on() count(up{namespace="fairway-system"} == 1) == 2',
+            'up{namespace="fairway-system"} == 1 and on() count(up{namespace="fairway-system"} == 1) == 3',
         )
-    } == {"fairway-operator", "fairway-collector"}
+    } == {"fairway-operator", "fairway-collector", "fairway-monitor"}
 
 
 def test_the_charts_rules_are_loaded(fairway, prometheus):
