@@ -18,6 +18,7 @@ def train(config: str, dataset: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Mo
         settings.training,
         dataset=Path(dataset.path),
         out=Path(model.path),
+        workspace=settings.pipeline.workspace,
         progress=lambda epoch: print(
             f"progress: epoch {epoch['epoch']}",
             *(

@@ -29,10 +29,20 @@ class Right:
     resource: str
 
 
-DEPLOYS = tuple(
-    Right(verb=verb, group="fairway.dev", resource="modeldeployments")
-    for verb in ("get", "create", "patch")
-)
+# by the executor whose step needs them
+RIGHTS: Mapping[str, tuple[Right, ...]] = {
+    "exec-deploy": tuple(
+        Right(verb=verb, group="fairway.dev", resource="modeldeployments")
+        for verb in ("get", "create", "patch")
+    ),
+    "exec-train-distributed": (
+        *(
+            Right(verb=verb, group="trainer.kubeflow.org", resource="trainjobs")
+            for verb in ("get", "create", "delete")
+        ),
+        Right(verb="get", group="", resource="pods"),
+    ),
+}
 
 
 def quantity(text: str) -> float:
@@ -58,7 +68,8 @@ def unfit(documents: compiled.Documents, nodes: Sequence[Mapping[str, str]]) -> 
 
 def lacking(documents: compiled.Documents) -> tuple[Right, ...]:
     """Return what the pipeline's account must be allowed on the cluster."""
-    return DEPLOYS if "exec-deploy" in compiled.containers(documents[0]) else ()
+    steps = compiled.containers(documents[0])
+    return tuple(right for step, rights in RIGHTS.items() if step in steps for right in rights)
 
 
 def _asked(container: artifacts.Json) -> dict[str, str]:

@@ -76,8 +76,9 @@ def filled(documents: Documents, section: sections.Pipeline) -> Documents:
 
 
 def claims(config: sections.Config) -> tuple[str, ...]:
-    """Return the claims that the steps need mounted: of the data, and of the packages' store."""
-    named = (*config.data.addresses().values(), config.platform.store or "")
+    """Return the claims that the steps need mounted: of the data, the packages' store and the workspace."""
+    places = (config.platform.store, config.pipeline.workspace)
+    named = (*config.data.addresses().values(), *(place or "" for place in places))
     return tuple(dict.fromkeys(urlsplit(uri).netloc for uri in named if uri.startswith("pvc://")))
 
 

@@ -13,7 +13,7 @@ from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import splits
 from fairway.model import kinds, tasks
-from fairway.training import export, families, resuming
+from fairway.training import export, families, mirror, resuming
 from fairway.training.families import base
 
 
@@ -25,6 +25,7 @@ def fit(
     resume: bool = True,
     progress: base.Progress | None = None,
     nodes: base.Nodes = base.Nodes(),  # noqa: B008 - frozen
+    workspace: str | None = None,
 ) -> artifacts.Checkpoint:
     """Return the checkpoint in `out`: model.onnx, and for a torch model its weights and its
     torch.export program.
@@ -34,6 +35,9 @@ def fit(
     each epoch with that epoch's row of the history. Raises TrainingError where the data cannot be
     learnt from or the loss is no number any more.
 
+    `workspace` is an address where the state is copied to besides, every half minute, and taken from
+    where none lies here: what a pod on another node goes on from.
+
     The first of several `nodes` calls this, the others `join`; the dataset lies on each of them.
     """
     data = splits.load(dataset)
@@ -42,9 +46,15 @@ def fit(
     began = time.monotonic()
     kept = out.with_name(f".{out.name}.resume.pt")
     out.parent.mkdir(parents=True, exist_ok=True)
+    identity = {"section": section.model_dump(mode="json"), "dataset": version}
     with _threads(section.threads):
         run = base.Run(
-            data=data, version=version, kept=kept, resume=resume, progress=progress, nodes=nodes
+            data=data,
+            version=version,
+            kept=kept,
+            resume=resume,
+            progress=_mirrored(progress, kept=kept, workspace=workspace, identity=identity),
+            nodes=nodes,
         )
         made = families.fit(section, run=run)
         with files.replacing(out, records=artifacts.RECORDS) as folder:
@@ -62,6 +72,23 @@ def fit(
             artifacts.write_json(folder / "checkpoint.json", record)
     resuming.forget(kept)
     return record
+
+
+def _mirrored(
+    progress: base.Progress | None, *, kept: Path, workspace: str | None, identity: object
+) -> base.Progress | None:
+    """Return `progress`, which then keeps the state at the workspace too; fetch what lies there."""
+    if workspace is None:
+        return progress
+    copies = mirror.StateMirror(workspace, identity=identity)
+    copies.fetch(kept)
+
+    def told(row: Mapping[str, Any]) -> None:
+        copies.keep(kept)
+        if progress is not None:
+            progress(row)
+
+    return told
 
 
 def join(section: base.NetworkTraining, *, dataset: Path, nodes: base.Nodes) -> None:

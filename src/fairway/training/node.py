@@ -2,18 +2,25 @@
 
 python -m fairway.training.node DATASET OUT CONFIG      # the configuration as JSON, as a component gets it
 
+DATASET and OUT are folders that all nodes have mounted, or addresses: the dataset is fetched by each node,
+and the first one sends the checkpoint.
+
 Which node this is, and where the first one listens, Trainer says in the variables of torchrun (PET_*).
 """
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fairway import errors
+from fairway import addresses, errors
+from fairway.addresses import parcels
 from fairway.config import sections
 from fairway.training.families import base
+
+LARGEST = 64 << 30  # bytes of one file of the dataset
 
 
 def nodes_of(environment: Mapping[str, str]) -> base.Nodes:
@@ -50,7 +57,32 @@ def learn(config: sections.Config, *, dataset: Path, out: Path, nodes: base.Node
     if nodes.rank:
         fit.join(section, dataset=dataset, nodes=nodes)
     else:
-        fit.fit(section, dataset=dataset, out=out, progress=_tell, nodes=nodes)
+        fit.fit(
+            section,
+            dataset=dataset,
+            out=out,
+            progress=_tell,
+            nodes=nodes,
+            workspace=config.pipeline.workspace,
+        )
+
+
+def run(config: sections.Config, *, dataset: str, out: str, nodes: base.Nodes) -> None:
+    """Do the same with a dataset and an `out` that may be addresses."""
+    with tempfile.TemporaryDirectory(prefix="fairway-node-") as scratch:
+        here = Path(dataset)
+        if "://" in dataset:
+            here = Path(scratch) / "dataset"
+            parcels.take(addresses.folder(dataset), out=here, named=dataset, largest=LARGEST)
+        if "://" not in out:
+            learn(config, dataset=here, out=Path(out), nodes=nodes)
+            return
+        place = addresses.writable(out)
+        if place is None:
+            raise errors.UsageError(f"{out} takes no files: wanted s3:// or pvc://")
+        learn(config, dataset=here, out=Path(scratch) / "model", nodes=nodes)
+        if nodes.rank == 0:
+            parcels.send(Path(scratch) / "model", to=place)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -60,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
             raise errors.UsageError(f"{len(arguments)} arguments: wanted three, DATASET OUT CONFIG")
         dataset, out, config = arguments
         settings = sections.Config.model_validate_json(config)
-        learn(settings, dataset=Path(dataset), out=Path(out), nodes=nodes_of(os.environ))
+        run(settings, dataset=dataset, out=out, nodes=nodes_of(os.environ))
     except errors.FairwayError as error:
         print(f"fairway: {error}", file=sys.stderr)
         return error.exit_status

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field, model_validator
 
 from fairway.config.sections.base import NAME, Section
 
@@ -40,6 +38,20 @@ class Pipeline(Section):
     prepare: Resources = Resources()
     train: Resources = Resources(cpu="2", memory="8Gi")
     evaluate: Resources = Resources()
+    nodes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Pods that train a network together, each with what `train` asks for: more than one is a TrainJob of Kubeflow
+    Trainer, which the cluster must have. 1: it needs nothing but Kubeflow Pipelines."""
+    workspace: (
+        Annotated[
+            str, Field(pattern=r"^(s3://[^/@]+|pvc://[^/@]+|file://)/.*[^/]$", max_length=1024)
+        ]
+        | None
+    ) = None
+    """Where the steps that train keep their state, so that a pod that was preempted goes on in another, and where
+    several nodes meet, such as s3://bucket/training; a rule of the bucket may remove what is old. None by default: a
+    step that is tried again trains anew."""
+    runtime: Annotated[str, Field(pattern=NAME)] = "torch-distributed"
+    """The ClusterTrainingRuntime of several nodes; by default the one that Kubeflow Trainer installs."""
     environment: Annotated[Mapping[Variable, str], Field(max_length=64)] = {}
     """Variables of every step on Kubernetes, such as AWS_ENDPOINT_URL; no secrets. None by default."""
     secrets: Annotated[Mapping[Variable, SecretKey], Field(max_length=64)] = {}
@@ -47,3 +59,11 @@ class Pipeline(Section):
     None by default: a service account with a role of the cloud needs none."""
     service_account: Annotated[str, Field(pattern=NAME)] | None = None
     """Whom the steps run as; by default whom Kubeflow Pipelines takes, `pipeline-runner`."""
+
+    @model_validator(mode="after")
+    def _meets_somewhere(self) -> "Pipeline":
+        if self.nodes > 1 and self.workspace is None:
+            raise ValueError(
+                f"nodes is {self.nodes} without workspace: wanted where they meet, such as s3://bucket/training"
+            )
+        return self

@@ -33,10 +33,10 @@ def _rights(
     ]
     if not missing:
         return ()
-    verbs = ", ".join(right.verb for right in missing)
+    words = ", ".join(f"{right.verb} {right.resource}" for right in missing)
     return (
-        f"step deploy runs as {account} of {namespace}, which may not {verbs} {missing[0].resource}: bind it to the "
-        f"chart's role, `helm upgrade --reuse-values --set pipelines.namespaces={{{namespace}}}`",
+        f"the steps run as {account} of {namespace}, which may not {words}: bind it to the chart's role, "
+        f"`helm upgrade --reuse-values --set pipelines.namespaces={{{namespace}}}`",
     )
 
 

@@ -49,6 +49,7 @@ class DistributedStep:
     processes: int  # of each node; one a GPU
     resources: sections.Resources  # of each node
     environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, sections.SecretKey] = field(default_factory=dict)  # by variable
     labels: Mapping[str, str] = field(default_factory=dict)
     claims: Sequence[str] = ()  # mounted where addresses look for them; ReadWriteMany
     service_account: str | None = None
@@ -75,7 +76,7 @@ def trainjob(step: DistributedStep) -> Object:
         "trainer": {
             "image": step.image,
             "command": [*step.command],
-            **({"env": _variables(step.environment)} if step.environment else {}),
+            **({"env": variables} if (variables := _variables(step)) else {}),
             "numNodes": step.nodes,
             "numProcPerNode": step.processes,
             "resourcesPerNode": _resources(step.resources),
@@ -113,8 +114,12 @@ def _reference(owner: OwnerObject) -> Object:
     }
 
 
-def _variables(environment: Mapping[str, str]) -> list[Object]:
-    return [{"name": name, "value": said} for name, said in environment.items()]
+def _variables(step: DistributedStep) -> list[Object]:
+    plain = [{"name": name, "value": said} for name, said in step.environment.items()]
+    return plain + [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": one.secret, "key": one.key}}}
+        for name, one in step.secrets.items()
+    ]
 
 
 def _resources(asked: sections.Resources) -> Object:
