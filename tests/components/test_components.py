@@ -21,6 +21,7 @@ from components.rollout.deploy import deploy
 from components.rollout.watch_rollout import watch_rollout
 from components.serving.batch_predict import batch_predict
 from components.training.train import train
+from components.training.train_distributed import train_distributed
 from fairway import artifacts, errors
 from fairway.config import loader
 from fairway.pipelines import compiled, pitfalls
@@ -30,6 +31,7 @@ COMPONENTS = {
     "import_data": import_data,
     "prepare": prepare,
     "train": train,
+    "train_distributed": train_distributed,
     "evaluate": evaluate,
     "gate": gate,
     "refuse": refuse,
