@@ -13,10 +13,13 @@ import yaml
 
 from fairway import addresses, artifacts, errors
 from fairway.config import sections
+from fairway.pipelines import notification
 
 # the pipeline, and what Kubernetes shall do for it
 Documents = tuple[artifacts.Json, artifacts.Json]
 PLACE_OF_STEPS = ("platforms", "kubernetes", "deploymentSpec", "executors")
+GPU, SHARED = "nvidia.com/gpu", "/dev/shm"  # noqa: S108 - where torch's workers share tensors
+TELLING = ("exec-notify", "exec-tell")  # the steps that are given the webhook's URL
 TRAINING = {False: "training.yaml", True: "training-gpu.yaml"}
 
 
@@ -45,33 +48,47 @@ def write(documents: Documents) -> str:
 
 
 def for_training(config: sections.Config) -> Documents:
-    """Return the training pipeline with the image, the resources, the variables and the claims that
-    the configuration names."""
-    section = config.pipeline
-    documents = filled(read(find(TRAINING[section.train.gpu > 0])), section)
-    return with_claims(documents, claims(config))
+    """Return the training pipeline as `for_pipeline` does."""
+    return for_pipeline(TRAINING[config.pipeline.train.gpu > 0], config)
+
+
+def for_pipeline(file: str, config: sections.Config) -> Documents:
+    """Return a compiled pipeline with the image, the resources, the variables and the claims that the
+    configuration names."""
+    return with_claims(filled(read(find(file)), config.pipeline), claims(config))
 
 
 def filled(documents: Documents, section: sections.Pipeline) -> Documents:
-    """Return a copy with the section's image and variables everywhere and its resources at each
-    step; the documents stay as they are."""
+    """Return a copy with the section's image and variables everywhere, its resources at each step and
+    its bound of each loop; the documents stay as they are."""
     pipeline, kubernetes = copy.deepcopy(documents)
     asked = {
         "exec-prepare": section.prepare,
+        "exec-tune": section.train,
         "exec-train": section.train,
         "exec-evaluate": section.evaluate,
+        "exec-batch-predict": section.evaluate,
     }
     for name, container in containers(pipeline).items():
         container["image"] = section.image
-        _resources(container, asked.get(name, section.prepare))
+        resources = asked.get(name, section.prepare)
+        _resources(container, resources)
+        if resources.gpu:
+            _accelerated(container, on_kubernetes(kubernetes, name), gpus=resources.gpu)
         if section.environment:
             container["env"] = [
                 {"name": key, "value": value} for key, value in section.environment.items()
             ]
-        if section.secrets:
+        secrets = dict(section.secrets)
+        if name.startswith(TELLING) and section.notify.url is not None:
+            secrets[notification.URL] = section.notify.url
+        if secrets:
             on_kubernetes(kubernetes, name)["secretAsEnv"] = [
-                _secret(variable, place) for variable, place in section.secrets.items()
+                _secret(variable, place) for variable, place in secrets.items()
             ]
+    for task in _tasks(pipeline).values():
+        if "iteratorPolicy" in task:
+            task["iteratorPolicy"]["parallelismLimit"] = section.parallel
     return pipeline, kubernetes
 
 
@@ -94,6 +111,18 @@ def with_claims(documents: Documents, names: tuple[str, ...]) -> Documents:
             for name in names
         ]
     return pipeline, kubernetes
+
+
+def _accelerated(container: artifacts.Json, kubernetes: artifacts.Json, *, gpus: int) -> None:
+    """Ask for so many GPUs, tolerate their nodes' taint, and mount shared memory; what is there stays."""
+    count = {"count": str(gpus), "resourceCount": str(gpus)}
+    kind = {"type": GPU, "resourceType": GPU}
+    found = container["resources"].get("accelerator", {})
+    container["resources"]["accelerator"] = {**kind, **found, **count}
+    toleration = {"effect": "NoSchedule", "key": GPU, "operator": "Exists"}
+    kubernetes.setdefault("tolerations", [toleration])
+    shared = {"medium": "Memory", "mountPath": SHARED, "volumeName": "shm"}
+    kubernetes.setdefault("emptyDirMounts", [shared])
 
 
 def _secret(variable: str, place: sections.SecretKey) -> artifacts.Json:
@@ -171,14 +200,9 @@ def _resources(container: artifacts.Json, asked: sections.Resources) -> None:
     backends would disagree."""
     accelerator = container.get("resources", {}).get("accelerator")
     container["resources"] = {
+        **({"accelerator": accelerator} if accelerator and asked.gpu else {}),
         "resourceCpuRequest": asked.cpu,
         "resourceCpuLimit": asked.cpu,
         "resourceMemoryRequest": asked.memory,
         "resourceMemoryLimit": asked.memory,
     }
-    if accelerator and asked.gpu:
-        container["resources"]["accelerator"] = {
-            **accelerator,
-            "count": str(asked.gpu),
-            "resourceCount": str(asked.gpu),
-        }
