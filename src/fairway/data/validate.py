@@ -30,24 +30,23 @@ def validate(
     """
     try:
         frame = sources.read(section).frame
-        with tempfile.TemporaryDirectory() as scratch:
-            prepared = prepare.prepare(section, out=Path(scratch) / "dataset")
     except errors.DataError as error:
         return artifacts.Validation(rows=0, columns=(), errors=(str(error),), warnings=())
-    few = (
-        [f"{ROWS} are {len(frame)}: wanted {section.quality.least_rows} (data.quality.leastRows)"]
-        if len(frame) < section.quality.least_rows
-        else []
+    features = frame.drop(columns=[section.target, *section.ignore], errors="ignore")
+    wrong, columns = (
+        ([], []) if champion is None else _agreeing(features, champion, reference, section.quality)
     )
-    columns: list[artifacts.Json] = []
-    wrong: list[str] = []
-    if champion is not None:
-        wrong, columns = _agreeing(frame, champion, reference or {}, limits=section.quality)
+    if len(frame) < section.quality.least_rows:
+        least = section.quality.least_rows
+        wrong.append(f"{ROWS} are {len(frame)}: wanted {least} (data.quality.leastRows)")
+    warnings = [*_unseen(columns)]
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            warnings += prepare.prepare(section, out=Path(scratch) / "dataset").warnings
+    except errors.DataError as error:
+        wrong.append(str(error))
     return artifacts.Validation(
-        rows=len(frame),
-        columns=tuple(columns),
-        errors=(*few, *wrong),
-        warnings=(*prepared.warnings, *_unseen(columns)),
+        rows=len(frame), columns=tuple(columns), errors=tuple(wrong), warnings=tuple(warnings)
     )
 
 
@@ -84,7 +83,7 @@ def page(record: artifacts.Validation) -> str:
 
 
 def _agreeing(
-    frame: pd.DataFrame, known: Schema, reference: Raw, *, limits: sections.Quality
+    frame: pd.DataFrame, known: Schema, reference: Raw | None, limits: sections.Quality
 ) -> tuple[list[str], list[artifacts.Json]]:
     """Return what is wrong beside the model in service, and each column's shares of the rows."""
     names = [str(name) for name in frame.columns]
@@ -101,7 +100,7 @@ def _agreeing(
         if feature.name not in raw:
             continue
         lost = unreadable.get(feature.name)
-        shares = _shares(feature, raw, reference, unreadable=lost.share if lost else 0.0)
+        shares = _shares(feature, raw, reference or {}, unreadable=lost.share if lost else 0.0)
         columns.append(shares)
         wrong += _beyond(shares, limits, example=lost.example if lost else "")
     return wrong, columns

@@ -6,6 +6,7 @@ sent.
 """
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -86,7 +87,7 @@ def filled(documents: Documents, section: sections.Pipeline) -> Documents:
             on_kubernetes(kubernetes, name)["secretAsEnv"] = [
                 _secret(variable, place) for variable, place in secrets.items()
             ]
-    for task in _tasks(pipeline).values():
+    for _, task in _tasks(pipeline):
         if "iteratorPolicy" in task:
             task["iteratorPolicy"]["parallelismLimit"] = section.parallel
     return pipeline, kubernetes
@@ -138,7 +139,7 @@ def tried_once(documents: Documents) -> Documents:
     """Return a copy without retries: they are for nodes that vanish; on one machine a step that
     failed only fails again, later."""
     pipeline, kubernetes = copy.deepcopy(documents)
-    for task in _tasks(pipeline).values():
+    for _, task in _tasks(pipeline):
         task.pop("retryPolicy", None)
     return pipeline, kubernetes
 
@@ -147,27 +148,24 @@ def kept(documents: Documents) -> Documents:
     """Return a copy in which kfp asks its cache at every step: what may be taken from it is ours
     to say (fairway.pipelines.execute)."""
     pipeline, kubernetes = copy.deepcopy(documents)
-    for task in _tasks(pipeline).values():
+    for _, task in _tasks(pipeline):
         task["cachingOptions"] = {"enableCache": True}
     return pipeline, kubernetes
 
 
 def cached_steps(documents: Documents) -> frozenset[str]:
     """Return the steps that may be cached: those without side effects, whose inputs say all."""
-    found = _tasks(documents[0])
     return frozenset(
-        name for name, task in found.items() if task.get("cachingOptions", {}).get("enableCache")
+        name
+        for name, task in _tasks(documents[0])
+        if task.get("cachingOptions", {}).get("enableCache")
     )
 
 
-def _tasks(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:
-    """Return each task by its name, to be changed in place."""
-    graphs = (pipeline["root"], *pipeline["components"].values())
-    return {
-        name: task
-        for graph in graphs
-        for name, task in graph.get("dag", {}).get("tasks", {}).items()
-    }
+def _tasks(pipeline: artifacts.Json) -> Iterator[tuple[str, artifacts.Json]]:
+    """Give each task with its name, to be changed in place; two branches may have one of a name."""
+    for graph in (pipeline["root"], *pipeline["components"].values()):
+        yield from graph.get("dag", {}).get("tasks", {}).items()
 
 
 def containers(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:

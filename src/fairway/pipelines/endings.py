@@ -1,11 +1,13 @@
 """How a run on this machine ended, by what its steps left: which branch ran is read, never assumed."""
 
+import re
 from collections.abc import Callable, Set
 from pathlib import Path
 
 from fairway import artifacts, errors
 
 BRANCHES = frozenset({"package", "deploy", "refuse"})
+NUMBER = re.compile(r"-\d+$")
 Left = Callable[[str], Path]  # the folder of what a step left
 Ending = tuple[str, str]  # the outcome, and its reason
 
@@ -15,6 +17,8 @@ def of(
 ) -> Ending:
     """Return outcome and reason of a run whose steps succeeded; raises TrainingError where they are not
     those that its decisions ask for."""
+    # kfp numbers a component that stands in two branches
+    done = {NUMBER.sub("", name) for name in done}
     if pipeline == "batch":
         return _answered(left("batch-predict"))
     if pipeline == "monitoring":
