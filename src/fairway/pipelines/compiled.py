@@ -19,6 +19,7 @@ from fairway.pipelines import notification
 # the pipeline, and what Kubernetes shall do for it
 Documents = tuple[artifacts.Json, artifacts.Json]
 PLACE_OF_STEPS = ("platforms", "kubernetes", "deploymentSpec", "executors")
+PIPELINES = ("training", "retraining", "monitoring", "many", "batch")
 GPU, SHARED = "nvidia.com/gpu", "/dev/shm"  # noqa: S108 - where torch's workers share tensors
 TELLING = ("exec-notify", "exec-tell")  # the steps that are given the webhook's URL
 TRAINING = {False: "training.yaml", True: "training-gpu.yaml"}
@@ -50,13 +51,18 @@ def write(documents: Documents) -> str:
 
 def for_training(config: sections.Config) -> Documents:
     """Return the training pipeline as `for_pipeline` does."""
-    return for_pipeline(TRAINING[config.pipeline.train.gpu > 0], config)
+    return for_pipeline(file("training", config), config)
 
 
-def for_pipeline(file: str, config: sections.Config) -> Documents:
+def file(pipeline: str, config: sections.Config) -> str:
+    """Return the name of a pipeline's compiled file."""
+    return TRAINING[config.pipeline.train.gpu > 0] if pipeline == "training" else f"{pipeline}.yaml"
+
+
+def for_pipeline(name: str, config: sections.Config) -> Documents:
     """Return a compiled pipeline with the image, the resources, the variables and the claims that the
     configuration names."""
-    return with_claims(filled(read(find(file)), config.pipeline), claims(config))
+    return with_claims(filled(read(find(name)), config.pipeline), claims(config))
 
 
 def filled(documents: Documents, section: sections.Pipeline) -> Documents:
