@@ -56,7 +56,7 @@ class Tuning:
 
     best: Json  # keys of the training section
     loss: float | None  # of the best, on the validation rows
-    trials: tuple[Json, ...]  # trial, settings, budget (null: the whole), loss (null: it has none)
+    trials: tuple[Json, ...]  # trial, settings, budget (null: the whole), loss or error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,23 +47,20 @@ def tune(
         trials = [Trial(number, one) for number, one in enumerate(drawn(section))]
         for budget in budgets(section, trials=len(trials)):
             rung = [Trial(one.number, one.settings, budget) for one in trials]
-            losses = [
-                _loss(section, one, dataset=seen, out=Path(scratch) / "model", tell=tell)
+            ran = [
+                _fitted(section, one, dataset=seen, out=Path(scratch) / "model", tell=tell)
                 for one in rung
             ]
-            tried += [
-                {"trial": one.number, "settings": one.settings, "budget": budget, "loss": loss}
-                for one, loss in zip(rung, losses, strict=True)
-            ]
+            losses = [one["loss"] for one in ran]
+            tried += ran
             trials = _best(trials, losses)
-    last = tried[-len(losses) :]
     found = min(
-        (one for one in last if one["loss"] is not None), key=lambda one: one["loss"], default=None
+        (one for one in ran if one["loss"] is not None), key=lambda one: one["loss"], default=None
     )
     if found is None:
         raise errors.TrainingError(
-            f"no trial of family {section.family} has a validation loss to be chosen by: leave "
-            "training.tune out, or choose a family that reports one"
+            f"no trial of family {section.family} can be chosen: {ran[0]['error']}; leave training.tune "
+            "out, or mend what it says"
         )
     return artifacts.Tuning(best=found["settings"], loss=found["loss"], trials=tuple(tried))
 
@@ -134,24 +131,32 @@ def _order(one: Json) -> float:
     return math.inf if one["loss"] is None else float(one["loss"])
 
 
-def _loss(
+def _fitted(
     section: sections.Training, trial: Trial, *, dataset: Path, out: Path, tell: Tell
-) -> float | None:
-    """Return the least validation loss of a trial, None where it could not be fitted or has none."""
+) -> Json:
+    """Return what became of a trial: its least validation loss, or why it has none."""
     from fairway.training import fit  # torch, as above
 
     settings = section.chosen(trial.settings)
     if trial.budget is not None:
         settings = settings.model_copy(update={settings.BUDGET: trial.budget})
+    loss, error = None, "it reports no validation loss to be chosen by"
     try:
         record = fit.fit(settings, dataset=dataset, out=out, resume=False)
-    except errors.TrainingError as error:
-        tell(f"trial {trial.number} {trial.settings} failed: {error}")
-        return None
-    known = [row["validation_loss"] for row in record.history if "validation_loss" in row]
-    loss = min(known, default=None)
-    tell(f"trial {trial.number} {trial.settings} validation loss {loss}")
-    return loss if loss is not None and math.isfinite(loss) else None
+    except errors.TrainingError as raised:
+        error = str(raised)
+    else:
+        known = [row["validation_loss"] for row in record.history if "validation_loss" in row]
+        loss = min(filter(math.isfinite, known), default=None)
+    how = error if loss is None else f"validation loss {loss:.5f}"
+    tell(f"trial {trial.number} {trial.settings}: {how}")
+    return {
+        "trial": trial.number,
+        "settings": trial.settings,
+        "budget": trial.budget,
+        "loss": loss,
+        "error": error if loss is None else "",
+    }
 
 
 def _without_test(dataset: Path, folder: Path) -> Path:
