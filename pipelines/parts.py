@@ -97,13 +97,15 @@ class Steps:
 
     def _trained(self, config: Any, dataset: Any) -> Any:
         """Return the model, by the best settings where some are searched."""
-        steps = [tune(config=config, dataset=dataset)]
-        steps.append(train(config=config, dataset=dataset, settings=steps[0].outputs["Output"]))
-        for step in steps:
-            settings.repeatable(settings.bounded(step, self.resources.train, hours=24))
-            if self.resources.train.gpu:
-                settings.accelerated(step, self.resources.train.gpu)
-        return steps[-1].outputs["model"]
+        # with nothing to search it does nothing: what it needs otherwise is filled in
+        found = settings.repeatable(
+            settings.bounded(tune(config=config, dataset=dataset), self.resources.prepare, hours=24)
+        )
+        fitted = train(config=config, dataset=dataset, settings=found.outputs["Output"])
+        settings.repeatable(settings.bounded(fitted, self.resources.train, hours=24))
+        if self.resources.train.gpu:
+            settings.accelerated(fitted, self.resources.train.gpu)
+        return fitted.outputs["model"]
 
     def _deploy(self, config: Any, made: Any, *, asked: "Asked") -> None:
         with dsl.If(asked.deploy == True, name="deploy-asked"):  # noqa: E712

@@ -135,7 +135,8 @@ def test_who_asks_must_not_contradict_itself(access, words):
 def test_the_same_request_has_the_same_name_and_another_has_another():
     documents = compiled.for_training(settings())
     names = [
-        submit.run_name_of("digits", documents, {"config": config}) for config in ("a", "a", "b")
+        submit.run_name_of("digits-training", documents, {"config": config})
+        for config in ("a", "a", "b")
     ]
     assert names[0] == names[1] != names[2]
     assert names[0].startswith("digits-training-")

@@ -75,7 +75,7 @@ def test_only_training_with_a_gpu_asks_for_one():
         for name, one in compiled.containers(committed("training.yaml")[0]).items()
         if "accelerator" in one["resources"]
     ]
-    assert (sorted(with_gpu), without) == (["exec-train", "exec-tune"], [])
+    assert (with_gpu, without) == (["exec-train"], [])
 
 
 def test_training_on_a_gpu_tolerates_its_taint_has_shared_memory_and_ends_some_day():
@@ -228,6 +228,38 @@ def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production
     assert steps["exec-train"]["resources"]["resourceMemoryLimit"] == "40Gi"
     assert steps["exec-evaluate"]["resources"]["resourceMemoryLimit"] == "3Gi"
     assert pitfalls.findings(documents, environment="production") == ()
+
+
+@pytest.mark.parametrize("pipeline", compiled.PIPELINES)
+def test_each_pipeline_is_sound_in_production_with_gpus_where_they_are_asked_for(pipeline):
+    theirs = asked(image=PINNED, train=sections.Resources(cpu="7", memory="40Gi", gpu=2))
+    documents = compiled.for_pipeline(compiled.file(pipeline, theirs), theirs)
+    assert pitfalls.findings(documents, environment="production") == ()
+    steps = compiled.containers(documents[0])
+    with_gpu = {name for name, step in steps.items() if "accelerator" in step["resources"]}
+    assert with_gpu == ({"exec-train"} & steps.keys())
+    for name in with_gpu:
+        told = compiled.kubernetes_of(documents, name)
+        assert steps[name]["resources"]["accelerator"]["resourceCount"] == "2"
+        assert told["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
+        assert told["tolerations"][0]["key"] == "nvidia.com/gpu"
+
+
+def test_a_search_has_the_resources_of_the_training_and_none_has_few():
+    section = {"family": "boosting", "tune": {"choices": {"leaves": [7, 15]}}}
+    plain = asked(image=PINNED, train=sections.Resources(cpu="7", gpu=1))
+    searching = plain.model_copy(update={"training": sections.Training.of(**section)})
+    found = [
+        compiled.containers(compiled.for_training(one)[0])["exec-tune"]["resources"]
+        for one in (plain, searching)
+    ]
+    assert [one["resourceCpuLimit"] for one in found] == ["1", "7"]
+    assert ["accelerator" in one for one in found] == [False, True]
+
+
+def test_a_run_of_many_trains_as_many_at_a_time_as_is_asked_for():
+    documents = compiled.for_pipeline("many.yaml", asked(image=PINNED, parallel=5))
+    assert "parallelismLimit: 5" in compiled.write(documents)
 
 
 def test_kfp_reads_what_was_filled_in(tmp_path):

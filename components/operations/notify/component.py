@@ -16,5 +16,5 @@ def notify(config: str, pipeline: str, run: str, status: dsl.PipelineTaskFinalSt
     said = notification.told(
         inputs.settings(config), pipeline=pipeline, run=run, outcome=outcome, reason=reason
     )
-    print(f"progress: {said}")
+    print(said)
     return said

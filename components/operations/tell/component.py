@@ -14,5 +14,5 @@ def tell(config: str, pipeline: str, run: str, outcome: str, reason: str) -> str
     said = notification.told(
         inputs.settings(config), pipeline=pipeline, run=run, outcome=outcome, reason=reason
     )
-    print(f"progress: {said}")
+    print(said)
     return said

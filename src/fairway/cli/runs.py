@@ -215,8 +215,9 @@ def schedule(
                 "--remove is for a cluster's schedule: take the line out of your crontab (`crontab -e`)"
             )
         submit.check_cron(cron)
-        argv = ["run", pipeline, "--if-idle", *_wishes(pipeline, deploy=deploy, watch=watch)]
-        line = _crontab(cron, argv, path, overrides, root)
+        said = [*(part for override in overrides for part in ("--set", override))]
+        said += _wishes(pipeline, deploy=deploy, watch=watch)
+        line = _crontab(cron, pipeline, said, path=path, home=root.resolve())
         options.show({"name": config.name, "cron": cron, "crontab": line}, form=form, text=line)
         return
     if remove:
@@ -233,14 +234,10 @@ def _wishes(pipeline: str, *, deploy: bool, watch: bool) -> list[str]:
     return [*(["--deploy"] if deploy else not_asked), *(["--watch"] if watch else [])]
 
 
-def _crontab(
-    cron: str, asked: list[str], path: Path, overrides: tuple[str, ...], root: Path
-) -> str:
+def _crontab(cron: str, pipeline: str, said: list[str], *, path: Path, home: Path) -> str:
     """Return the line for crontab: of the folder it is asked in, which cron does not know."""
-    said = [part for override in overrides for part in ("--set", override)]
-    home = root.resolve()
     argv = [
-        *(sys.executable, "-m", "fairway", *asked),
+        *(sys.executable, "-m", "fairway", "run", pipeline, "--if-idle"),
         *("--config", str(path.resolve()), "--home", str(home), *said),
     ]
     log = shlex.quote(str(home / "logs" / "schedule.log"))

@@ -62,16 +62,21 @@ def file(pipeline: str, config: sections.Config) -> str:
 def for_pipeline(name: str, config: sections.Config) -> Documents:
     """Return a compiled pipeline with the image, the resources, the variables and the claims that the
     configuration names."""
-    return with_claims(filled(read(find(name)), config.pipeline), claims(config))
+    searches = config.training.tune is not None
+    documents = filled(read(find(name)), config.pipeline, searches=searches)
+    return with_claims(documents, claims(config))
 
 
-def filled(documents: Documents, section: sections.Pipeline) -> Documents:
+def filled(
+    documents: Documents, section: sections.Pipeline, *, searches: bool = False
+) -> Documents:
     """Return a copy with the section's image and variables everywhere, its resources at each step and
-    its bound of each loop; the documents stay as they are."""
+    its bound of each loop; the documents stay as they are. The search has those of the training,
+    unless there is nothing that it `searches`."""
     pipeline, kubernetes = copy.deepcopy(documents)
     asked = {
         "exec-prepare": section.prepare,
-        "exec-tune": section.train,
+        "exec-tune": section.train if searches else section.prepare,
         "exec-train": section.train,
         "exec-evaluate": section.evaluate,
         "exec-batch-predict": section.evaluate,
