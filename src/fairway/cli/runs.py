@@ -206,9 +206,11 @@ def schedule(
     made up for. Here it prints the line for crontab; on a cluster it makes the recurring run."""
     from fairway.pipelines import submit
 
-    if watch and not deploy:
-        raise errors.UsageError("--watch follows a rollout: add --deploy")
     config = options.load(path, overrides)
+    # the loop's pipelines deploy by themselves, as the configuration says
+    deploys = deploy or (pipeline != "training" and config.retraining.deploy)
+    if watch and not deploys:
+        raise errors.UsageError("--watch follows a rollout: add --deploy")
     if not where.remote:
         if remove:
             raise errors.UsageError(
@@ -216,22 +218,16 @@ def schedule(
             )
         submit.check_cron(cron)
         said = [*(part for override in overrides for part in ("--set", override))]
-        said += _wishes(pipeline, deploy=deploy, watch=watch)
+        said += [name for name, wish in (("--deploy", deploy), ("--watch", watch)) if wish]
         line = _crontab(cron, pipeline, said, path=path, home=root.resolve())
         options.show({"name": config.name, "cron": cron, "crontab": line}, form=form, text=line)
         return
     if remove:
         options.show(submit.unschedule(config, access=where.access(), pipeline=pipeline), form=form)
         return
-    asked = submit.Wishes(pipeline=pipeline, deploy=deploy, watch=watch)
+    asked = submit.Wishes(pipeline=pipeline, deploy=deploys, watch=watch)
     made = submit.schedule(config, cron=cron, access=where.access(), asked=asked)
     options.show(made, form=form)
-
-
-def _wishes(pipeline: str, *, deploy: bool, watch: bool) -> list[str]:
-    """Return the options; of the loop's pipelines a deployment is not said by leaving it out."""
-    not_asked = [] if pipeline == "training" else ["--no-deploy"]
-    return [*(["--deploy"] if deploy else not_asked), *(["--watch"] if watch else [])]
 
 
 def _crontab(cron: str, pipeline: str, said: list[str], *, path: Path, home: Path) -> str:

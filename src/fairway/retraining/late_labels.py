@@ -40,9 +40,10 @@ def joined(
     told = {} if labels is None else _read(labels, separator=config.data.separator)
     requests = store.history.training_rows(config.name, namespace=config.namespace, limit=most)
     known = {one.request_id: one for one in requests}
-    for one in _of_file(store, config, told):  # a file's label is the later one
+    for one in sorted(_of_file(store, config, told), key=lambda one: one.seq):
+        known.pop(one.request_id, None)  # a file's labels came later than the store's
         known[one.request_id] = one
-    newest = sorted(known.values(), key=lambda one: one.seq)[-most:]
+    newest = list(known.values())[-most:]
     rows = challenger.write_rows(newest, package=package, out=out / importing.LABELLED)
     compared = challenger.held_out(config.retraining, labelled=rows)
     if compared is None:

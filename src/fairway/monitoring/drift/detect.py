@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairway import addresses, artifacts, errors
-from fairway.addresses import web
 from fairway.config import sections
 from fairway.data import histories, importing
 from fairway.monitoring import aligned, populations
@@ -100,10 +99,6 @@ def _brought(text: str, folder: Path) -> str:
     addresses.patiently(
         lambda: addresses.take(found, name, to=file, largest=importing.LARGEST_FILE)
     )
-    if not aligned.is_file(str(file)):
-        raise errors.UsageError(
-            f"{web.shown(text)} is no file of rows: wanted csv, Parquet or JSON lines"
-        )
     return str(file)
 
 
