@@ -80,7 +80,8 @@ class Steps:
         ).outputs["evaluation"]
         allowed = settings.bounded(gate(config=config, evaluation=measured), self.resources.prepare)
         decision = allowed.outputs["decision"]
-        with dsl.If(allowed.outputs["Output"] == True, name="let-through"):  # noqa: E712 - a comparison that kfp compiles
+        passed = allowed.outputs["Output"]
+        with dsl.If(passed == True, name="let-through"):  # noqa: E712 - a comparison that kfp compiles
             made = package(
                 config=config,
                 store=asked.store,

@@ -64,7 +64,7 @@ def retraining(
     config = options.load(path, overrides)
     more = {"labels": _place(labels, where)}
     deploys = config.retraining.deploy if deploy is None else deploy
-    asked = Loop(
+    asked = LoopRun(
         pipeline="retraining", more=more, deploy=deploys, watch=watch, wait=wait, if_idle=if_idle
     )
     _run(config, asked, where=where, root=root, form=form)
@@ -121,7 +121,7 @@ def monitoring(
         "labels": _place(labels, where),
     }
     deploys = config.retraining.deploy if deploy is None else deploy
-    asked = Loop(
+    asked = LoopRun(
         pipeline="monitoring", more=more, deploy=deploys, watch=watch, wait=wait, if_idle=if_idle
     )
     _run(config, asked, where=where, root=root, form=form)
@@ -239,7 +239,7 @@ def many(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loop:
+class LoopRun:
     """What is asked of a pipeline of the loop."""
 
     pipeline: str
@@ -251,7 +251,7 @@ class Loop:
 
 
 def _run(
-    config: "sections.Config", asked: Loop, *, where: apis.Runner, root: Path, form: str
+    config: "sections.Config", asked: LoopRun, *, where: apis.Runner, root: Path, form: str
 ) -> None:
     if asked.watch and not asked.deploy:
         raise errors.UsageError("--watch follows a rollout: add --deploy")
