@@ -1,7 +1,8 @@
 """Many models in one run: the training pipeline's steps for each configuration of a list, a bounded
 number at a time. A segment is a configuration of its own.
 
-The list comes when a run starts; what fails or is refused for one configuration is told by it.
+The list comes when a run starts. A refusal is one configuration's own; a failure ends the loop, as Kubeflow
+Pipelines has it.
 """
 
 from typing import List

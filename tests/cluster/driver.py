@@ -88,7 +88,8 @@ class Driver:
         }
         status = {"state": "FAILED", "error": {"code": 1, "message": "a step failed"}}
         try:
-            self._tasks({**tasks}, set(exits), parameters, artifacts)
+            rest = {name: task for name, task in tasks.items() if name not in exits}
+            self._tasks(rest, parameters, artifacts)
             status = {"state": "SUCCEEDED", "error": {}}
         finally:
             for name, task in exits.items():
@@ -96,10 +97,8 @@ class Driver:
                 component = self.documents[0]["components"][task["componentRef"]["name"]]
                 self._step(name, component, given)
 
-    def _tasks(self, left: Json, exits: set[str], parameters: Json, artifacts: Json) -> None:
+    def _tasks(self, left: Json, parameters: Json, artifacts: Json) -> None:
         done: dict[str, Json] = {}
-        for name in exits:
-            del left[name]
         while left:
             name = next(
                 name

@@ -1,9 +1,11 @@
 """The pipelines besides training, here or on a cluster: retraining, monitoring, batch prediction, many
 models."""
 
-from dataclasses import dataclass
+import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,48 +14,100 @@ from fairway.cli import apis, options, run_ends, stages
 
 if TYPE_CHECKING:
     from fairway.config import sections
+    from fairway.pipelines.run import TrainingRun
 
+F = TypeVar("F", bound=Callable[..., Any])
 LABELS = click.option(
     "--labels",
     default="",
     metavar="ADDRESS",
     help="CSV with request_id and label, which the event store need not know; by default its own alone.",
 )
-WATCH = click.option(
-    "--watch", is_flag=True, help="The run ends with the rollout, red where it is rolled back."
-)
 WAIT = click.option(
     "--wait",
     is_flag=True,
     help="Follow the run to its end, with its exit status (--on kubernetes); by default it is only started.",
 )
-DEPLOY = click.option(
-    "--deploy/--no-deploy",
-    default=None,
-    help="Deploy a challenger that is better; by default as retraining.deploy says.",
+FURTHER = (
+    click.option(
+        "--deploy/--no-deploy",
+        default=None,
+        help="Deploy what its gate lets through; by default as retraining.deploy says, of `many` nothing.",
+    ),
+    click.option(
+        "--watch", is_flag=True, help="The run ends with the rollout, red where it is rolled back."
+    ),
+    click.option(
+        "--fail-on-refusal",
+        is_flag=True,
+        help="Let the run end red where the gate refuses; by default it is a run that did what it should.",
+    ),
+    click.option(
+        "--upload",
+        is_flag=True,
+        help="Put data that is a file of this machine in platform.store first (--on kubernetes).",
+    ),
+    WAIT,
+    run_ends.IF_IDLE,
 )
-DEPLOY_EACH = click.option(
-    "--deploy", is_flag=True, help="Deploy each package that its gate lets through."
-)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Further:
+    """What is asked of a run besides the pipeline's own options."""
+
+    deploy: bool | None
+    watch: bool
+    fail_on_refusal: bool
+    upload: bool
+    wait: bool
+    if_idle: bool
+
+    def deploys(self, usual: bool) -> bool:
+        """Say whether it deploys; raises UsageError for what contradicts itself."""
+        found = usual if self.deploy is None else self.deploy
+        if self.watch and not found:
+            raise errors.UsageError("--watch follows a rollout: add --deploy")
+        return found
+
+    def check(self, *, remote: bool) -> None:
+        """Raise UsageError for what is of the other place."""
+        if remote and self.if_idle:
+            raise errors.UsageError(
+                "--if-idle is for schedules here: `fairway runs schedule --on kubernetes` runs one at a time"
+            )
+        if self.wait and not remote:
+            raise errors.UsageError("--wait is for runs elsewhere: one here is always waited for")
+        if self.upload and not remote:
+            raise errors.UsageError("--upload is for steps that run elsewhere: add --on kubernetes")
+
+
+def further(function: F) -> F:
+    """Add the options of FURTHER, as the argument `asked`."""
+
+    @functools.wraps(function)
+    def called(*args: Any, **named: Any) -> Any:
+        told = {field.name: named.pop(field.name) for field in dataclasses.fields(Further)}
+        return function(*args, asked=Further(**told), **named)
+
+    wrapped: Any = called
+    for option in reversed(FURTHER):
+        wrapped = option(wrapped)
+    found: F = wrapped
+    return found
 
 
 @click.command()
 @apis.runner
 @LABELS
-@DEPLOY
-@WATCH
-@WAIT
-@run_ends.IF_IDLE
+@further
 @options.config
 @options.home
 @options.output
 def retraining(
     where: apis.Runner,
     labels: str,
-    deploy: bool | None,
-    watch: bool,
-    wait: bool,
-    if_idle: bool,
+    asked: Further,
     path: Path,
     overrides: tuple[str, ...],
     root: Path,
@@ -63,11 +117,7 @@ def retraining(
     must be better on the newest. Exit 3 where it is refused."""
     config = options.load(path, overrides)
     more = {"labels": _place(labels, where)}
-    deploys = config.retraining.deploy if deploy is None else deploy
-    asked = LoopRun(
-        pipeline="retraining", more=more, deploy=deploys, watch=watch, wait=wait, if_idle=if_idle
-    )
-    _run(config, asked, where=where, root=root, form=form)
+    _loop("retraining", config, more, asked=asked, where=where, root=root, form=form)
 
 
 @click.command()
@@ -89,10 +139,7 @@ def retraining(
     help="Of all looks without a shift, the share that may say drift.",
 )
 @LABELS
-@DEPLOY
-@WATCH
-@WAIT
-@run_ends.IF_IDLE
+@further
 @options.config
 @options.home
 @options.output
@@ -102,10 +149,7 @@ def monitoring(
     after: str,
     p_value: float,
     labels: str,
-    deploy: bool | None,
-    watch: bool,
-    wait: bool,
-    if_idle: bool,
+    asked: Further,
     path: Path,
     overrides: tuple[str, ...],
     root: Path,
@@ -114,17 +158,9 @@ def monitoring(
     """Run the monitoring pipeline once: what moved, whether a challenger is due, and where it is, the
     retraining. For a schedule; exit 0 where it waits."""
     config = options.load(path, overrides)
-    more = {
-        "before": _place(before, where),
-        "after": _place(after, where),
-        "p_value": p_value,
-        "labels": _place(labels, where),
-    }
-    deploys = config.retraining.deploy if deploy is None else deploy
-    asked = LoopRun(
-        pipeline="monitoring", more=more, deploy=deploys, watch=watch, wait=wait, if_idle=if_idle
-    )
-    _run(config, asked, where=where, root=root, form=form)
+    sides = {"before": _place(before, where), "after": _place(after, where), "p_value": p_value}
+    more = {**sides, "labels": _place(labels, where)}
+    _loop("monitoring", config, more, asked=asked, where=where, root=root, form=form)
 
 
 @click.command()
@@ -170,155 +206,137 @@ def batch(
             "--package is a folder of this machine, which no pod sees: leave it out, and the package of "
             "the ModelDeployment in service answers"
         )
+    if wait and not where.remote:
+        raise errors.UsageError("--wait is for runs elsewhere: one here is always waited for")
     config = options.load(path, overrides)
     more = {"rows": _place(rows, where), "to": to, "keep": list(keep)}
     if where.remote:
-        _submit("batch", config, more, where=where, wait=wait, form=form)
+        from fairway.pipelines import submit
+
+        sent = submit.Wishes(pipeline="batch", more=more)
+        run_ends.submitted(config, sent, where=where, upload=False, wait=wait, form=form)
         return
     more["package"] = str(folder.resolve()) if folder is not None else ""
-    _here("batch", config, more, root=root, form=form)
+    run_ends.show_run(_ran("batch", config, more, root=root, form=form), form=form)
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @apis.runner
-@DEPLOY_EACH
-@WATCH
-@WAIT
+@further
 @options.home
 @options.output
 def many(
-    files: tuple[Path, ...],
-    where: apis.Runner,
-    deploy: bool,
-    watch: bool,
-    wait: bool,
-    root: Path,
-    form: str,
+    files: tuple[Path, ...], where: apis.Runner, asked: Further, root: Path, form: str
 ) -> None:
     """Train a model for each configuration of FILES: on a cluster in one run, `pipeline.parallel` of the
     first at a time; here one after the other. Exit 1 where one failed, else 3 where one was refused."""
+    asked.check(remote=where.remote)
+    deploys = asked.deploys(False)
     configs = [options.load(path, ()) for path in files]
     if where.remote:
         from fairway.pipelines import travel
 
-        ready = [travel.ready(config, deploys=deploy) for config in configs]
+        configs = [travel.uploaded(one) if asked.upload else one for one in configs]
+        ready = [travel.ready(config, deploys=deploys) for config in configs]
         more = {"configs": [config.model_dump_json(by_alias=True) for config in ready]}
-        _submit(
-            "many", configs[0], more, where=where, deploy=deploy, watch=watch, wait=wait, form=form
-        )
+        _send("many", configs[0], more, asked=asked, deploys=deploys, where=where, form=form)
         return
-    from fairway.pipelines import run as runner
-
-    ended: list[dict[str, Any]] = []
+    if asked.if_idle and any(
+        run_ends.goes_on(root.resolve(), config.name, form=form) for config in configs
+    ):
+        return
+    ended: list[dict[str, str]] = []
     worst: errors.FairwayError | None = None
-    place = options.open_home(root)
     for config in configs:
-        outcome, reason = "", ""
+        champion = stages.serving(root, config.name)
+        arguments = {
+            "compare_with": str(champion.absolute()) if champion else "none",
+            **_challenging(root, deploys=deploys, watch=asked.watch),
+        }
         try:
-            with options.interruptible():
-                made = runner.run_training(
-                    config,
-                    home=place.root,
-                    champion=stages.serving(root, config.name),
-                    deploy=deploy,
-                    watch=watch,
-                )
-            outcome, reason = made.outcome, made.reason
-            if outcome == "refused":
-                raise errors.Refused(f"the gate refused {config.name}: {reason}")
+            made = _ran("training", config, arguments, root=root, form=form)
+            told = {"outcome": made.outcome, "reason": made.reason}
+            if made.outcome == "refused":
+                worst = worst or errors.Refused(f"the gate refused {config.name}: {made.reason}")
         except errors.FairwayError as error:
             refused = isinstance(error, errors.Refused)
-            outcome, reason = ("refused" if refused else "failed"), reason or str(error)
-            if worst is None or isinstance(worst, errors.Refused):
-                worst = error
-        ended.append({"deployment": config.name, "outcome": outcome, "reason": reason})
+            told = {"outcome": "refused" if refused else "failed", "reason": str(error)}
+            worst = error if worst is None or not refused else worst
+        ended.append({"deployment": config.name, **told})
     options.show({"runs": ended}, form=form, text=options.table(ended))
     if worst is not None:
         raise worst
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoopRun:
-    """What is asked of a pipeline of the loop."""
-
-    pipeline: str
-    more: dict[str, Any]
-    deploy: bool
-    watch: bool
-    wait: bool
-    if_idle: bool
-
-
-def _run(
-    config: "sections.Config", asked: LoopRun, *, where: apis.Runner, root: Path, form: str
+def _loop(
+    pipeline: str,
+    config: "sections.Config",
+    more: dict[str, Any],
+    *,
+    asked: Further,
+    where: apis.Runner,
+    root: Path,
+    form: str,
 ) -> None:
-    if asked.watch and not asked.deploy:
-        raise errors.UsageError("--watch follows a rollout: add --deploy")
+    asked.check(remote=where.remote)
+    deploys = asked.deploys(config.retraining.deploy)
     if where.remote:
-        if asked.if_idle:
-            raise errors.UsageError(
-                "--if-idle is for schedules here: `fairway runs schedule --on kubernetes` runs one at a time"
-            )
-        _submit(
-            asked.pipeline,
-            config,
-            asked.more,
-            where=where,
-            deploy=asked.deploy,
-            watch=asked.watch,
-            wait=asked.wait,
-            form=form,
-        )
+        _send(pipeline, config, more, asked=asked, deploys=deploys, where=where, form=form)
         return
-    if asked.wait:
-        raise errors.UsageError("--wait is for runs elsewhere: one here is always waited for")
     if asked.if_idle and run_ends.goes_on(root.resolve(), config.name, form=form):
         return
-    arguments = {
-        **asked.more,
-        "store": str(root.resolve() / "packages"),
-        "deploy_package": asked.deploy,
-        "watch": asked.watch,
-    }
-    _here(asked.pipeline, config, arguments, root=root, form=form)
+    arguments = {**more, **_challenging(root, deploys=deploys, watch=asked.watch)}
+    run_ends.show_run(_ran(pipeline, config, arguments, root=root, form=form), form=form)
 
 
-def _here(
+def _challenging(root: Path, *, deploys: bool, watch: bool) -> dict[str, Any]:
+    store = str(root.resolve() / "packages")
+    return {"store": store, "deploy_package": deploys, "watch": watch}
+
+
+def _ran(
     pipeline: str, config: "sections.Config", arguments: dict[str, Any], *, root: Path, form: str
-) -> None:
+) -> "TrainingRun":
+    """Run it here, telling what its steps do."""
     from fairway.cli import progress
     from fairway.pipelines import run as runner
 
     place = options.open_home(root)
     with options.interruptible(), progress.steps(quiet=form == "json") as report:
-        record = runner.run_pipeline(
+        return runner.run_pipeline(
             config, pipeline=pipeline, home=place.root, arguments=arguments, progress=report
         )
-    run_ends.show_run(record, form=form)
 
 
-def _submit(
+def _send(
     pipeline: str,
     config: "sections.Config",
     more: dict[str, Any],
     *,
+    asked: Further,
+    deploys: bool,
     where: apis.Runner,
-    wait: bool,
     form: str,
-    deploy: bool = False,
-    watch: bool = False,
 ) -> None:
+    """Start it on a cluster, and follow it where that is asked for."""
     from fairway.pipelines import submit
 
-    asked = submit.Wishes(pipeline=pipeline, more=more, deploy=deploy, watch=watch)
-    run_ends.submitted(config, asked, where=where, upload=False, wait=wait, form=form)
+    sent = submit.Wishes(
+        pipeline=pipeline,
+        more=more,
+        deploy=deploys,
+        watch=asked.watch,
+        fail_on_refusal=asked.fail_on_refusal,
+    )
+    upload = asked.upload and pipeline != "many"  # whose files were sent
+    run_ends.submitted(config, sent, where=where, upload=upload, wait=asked.wait, form=form)
 
 
 def _place(text: str, where: apis.Runner) -> str:
     """Return what steps are told of a file: here its whole path, since they run in another folder; of
     what is no file, the text itself."""
-    if "://" in text or not Path(text).exists() or not text:
+    if not text or "://" in text or not Path(text).exists():
         return text
     if where.remote:
         raise errors.UsageError(
