@@ -111,8 +111,9 @@ def test_too_few_late_labels_refuse_the_run_and_it_is_told(
         with pytest.raises(errors.Refused, match="0 answers have a label"):
             ran("retraining", home, labels=str(few))
     [told] = webhook.told
-    assert "default/digits: run" in told["text"]
-    assert "of fairway-retraining failed" in told["text"]
+    [name] = [folder.name for folder in (home / "runs").iterdir()]
+    said = f"default/digits: run {name} of fairway-retraining failed: its steps' logs say why"
+    assert said in told["text"]
     logs = [file.read_text() for file in (home / "runs").rglob("*.log")]
     kept = [file.read_text() for file in (home / "runs").rglob("*.json")]
     assert not [text for text in (*logs, *kept) if webhook.url in text]

@@ -5,6 +5,7 @@ parameter, record or log.
 import http.client
 import json
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ UNTOLD = "nobody could be told that the run"  # how the sentence of a failure be
 SUCCEEDED, FAILED = "succeeded", "failed"
 # what Kubeflow Pipelines and kfp.local call the end of a run
 STATES = {"SUCCEEDED": SUCCEEDED, "SUCCESS": SUCCEEDED}
+GROUP = re.compile(r"Task \S+ failed\.")  # what kfp.local says of whatever failed within
+RUN = "FAIRWAY_RUN"  # a run's name on this machine, where kfp knows none
 MARKS = {"failed": "❌", "refused": "⛔", "waited": "⏸", "succeeded": "✅"}
 
 
@@ -41,7 +44,8 @@ class RunEnd:
 def of_status(state: str, message: str) -> tuple[str, str]:
     """Return the outcome and the reason that an exit handler's status tells."""
     outcome = STATES.get(state.upper(), FAILED)
-    return outcome, message or ("its steps' logs say why" if outcome == FAILED else "")
+    said = "" if GROUP.fullmatch(message) else message
+    return outcome, said or ("its steps' logs say why" if outcome == FAILED else "")
 
 
 def body(end: RunEnd, *, form: str) -> artifacts.Json:
@@ -62,7 +66,7 @@ def told(config: sections.Config, *, pipeline: str, run: str, outcome: str, reas
         deployment=config.name,
         namespace=config.namespace,
         pipeline=pipeline,
-        run=run,
+        run=os.environ.get(RUN, run),
         outcome=outcome,
         reason=reason,
     )

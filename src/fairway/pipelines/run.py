@@ -256,6 +256,7 @@ def _execute(one: Try, follower: steps.Follower, *, tell: Callable[[steps.Told],
     source = str(Path(__file__).parents[2])
     environment = {
         **os.environ,
+        notification.RUN: one.run,
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore",
         "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")])),
