@@ -77,20 +77,21 @@ def _page(place: str, component: Any, *, uncached: bool) -> str:
             *_table("input", spec.inputs),
             *_table("output", spec.outputs),
             "```python",
-            "from kfp import components, dsl",
+            "from kfp import dsl",
             "",
-            f'{name} = components.load_component_from_file("components/{place}/component.yaml")',
+            "from fairway import components",
             "",
             "",
             "@dsl.pipeline",
             "def mine(...):",
-            f"    step = {name}({arguments})",
+            f"    step = components.{name}({arguments})",
             *((UNCACHED,) if uncached else ()),
             "```",
             "",
             "Its image is the one of `pipeline.image`, with nothing installed when it runs; requests, limits, timeout, "
             "retries and caching",
-            "are the pipeline's: `pipelines/training.py` shows ours.",
+            "are the pipeline's: `pipelines/parts.py` shows ours. `component.yaml` is what "
+            "`kfp.components.load_component_from_url` takes.",
             "",
         )
     )

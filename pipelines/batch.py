@@ -6,14 +6,14 @@ compiled file runs on one machine and on a cluster.
 
 from kfp import dsl
 
-from components.evaluation.champion import champion
 from components.serving.batch_predict import batch_predict
 from fairway.config import sections
-from pipelines import settings
+from pipelines import parts, settings
 
 
 def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-untyped-def]
     """Return the pipeline with these resources: batch prediction has those of evaluation."""
+    steps = parts.Steps(name=name, resources=resources)
 
     @dsl.pipeline(name=name, description="the model in service answers every row of a file")
     def batch(
@@ -24,19 +24,10 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
         package: str = "",
         home: str = "",
     ) -> None:
-        serving = settings.repeatable(
-            settings.bounded(champion(config=config, folder=package, home=home), resources.prepare)
-        )
-        serving.set_caching_options(False)  # what serves is another one tomorrow
-        answered = settings.repeatable(
-            settings.bounded(
-                batch_predict(
-                    config=config, package=serving.outputs["package"], rows=rows, to=to, keep=keep
-                ),
-                resources.evaluate,
-                hours=24,
-            )
-        )
-        settings.acting(answered)  # and the rows at an address are others tomorrow
+        with steps.reported(config):
+            serving = steps.in_service(config, folder=package, home=home)
+            answered = batch_predict(config=config, package=serving, rows=rows, to=to, keep=keep)
+            settings.bounded(settings.repeatable(answered), resources.evaluate, hours=24)
+            settings.acting(answered)  # and the rows at an address are others tomorrow
 
     return batch

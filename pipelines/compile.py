@@ -10,12 +10,19 @@ from kfp import compiler
 from fairway import files
 from fairway.config import sections
 from fairway.pipelines import compiled, pitfalls
-from pipelines import batch, training
+from pipelines import batch, many, monitoring, retraining, training
 
 WITH_GPU = sections.Pipeline(train=sections.Resources(cpu="4", memory="16Gi", gpu=1))
 VARIANTS = {
     "training.yaml": training.pipeline(name="fairway-training", resources=sections.Pipeline()),
     "training-gpu.yaml": training.pipeline(name="fairway-training-gpu", resources=WITH_GPU),
+    "retraining.yaml": retraining.pipeline(
+        name="fairway-retraining", resources=sections.Pipeline()
+    ),
+    "monitoring.yaml": monitoring.pipeline(
+        name="fairway-monitoring", resources=sections.Pipeline()
+    ),
+    "many.yaml": many.pipeline(name="fairway-many", resources=sections.Pipeline()),
     "batch.yaml": batch.pipeline(name="fairway-batch", resources=sections.Pipeline()),
 }
 

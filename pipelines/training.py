@@ -1,30 +1,21 @@
-"""The training pipeline: import, prepare, train, evaluate beside the champion, gate, then package,
-deploy and watch, or record the refusal.
+"""The training pipeline: import, prepare, tune, train, evaluate beside the champion, gate, then package,
+deploy and watch, or record the refusal; its end is told.
 
-The same compiled file runs on one machine (`fairway run training`) and on a cluster. GPUs are asked
-for by the second variant: Kubeflow Pipelines has no switch for an accelerator at run time. Image,
-requests and limits are filled in from the configuration when a run is submitted
-(fairway.pipelines.compiled).
+The same compiled file runs on one machine (`fairway run training`) and on a cluster. Image, requests,
+limits and GPUs are filled in from the configuration when a run is submitted
+(fairway.pipelines.compiled); the second variant has a GPU for those who submit it by other means.
 """
 
 from kfp import dsl
 
 from components.data.import_data import import_data
-from components.data.prepare import prepare
-from components.evaluation.champion import champion
-from components.evaluation.evaluate import evaluate
-from components.evaluation.gate import gate
-from components.evaluation.refuse import refuse
-from components.packaging.package import package
-from components.rollout.deploy import deploy
-from components.rollout.watch_rollout import watch_rollout
-from components.training.train import train
 from fairway.config import sections
-from pipelines import settings
+from pipelines import parts
 
 
 def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-untyped-def]
     """Return the pipeline with these resources; `resources.train.gpu` of 0 asks for no GPU."""
+    steps = parts.Steps(name=name, resources=resources)
 
     @dsl.pipeline(
         name=name, description="import, prepare, train, evaluate, gate, package, deploy, watch"
@@ -38,79 +29,17 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
         watch: bool = False,
         fail_on_refusal: bool = False,
     ) -> None:
-        brought = settings.repeatable(
-            settings.bounded(import_data(config=config), resources.prepare, hours=6)
+        asked = parts.Asked(
+            store=store,
+            home=home,
+            deploy=deploy_package,
+            watch=watch,
+            fail_on_refusal=fail_on_refusal,
         )
-        # its inputs name the data; they do not change when the data does
-        brought.set_caching_options(False)
-        prepared = settings.repeatable(
-            settings.bounded(
-                prepare(config=config, rows=brought.outputs["rows"]), resources.prepare, hours=6
-            )
-        )
-        prepared.set_caching_options(False)  # a file of this machine is an input that is not seen
-        serving = settings.repeatable(
-            settings.bounded(
-                champion(config=config, folder=compare_with, home=home), resources.prepare
-            )
-        )
-        serving.set_caching_options(False)  # what serves is another one tomorrow
-        trained = settings.repeatable(
-            settings.bounded(
-                train(config=config, dataset=prepared.outputs["dataset"]), resources.train, hours=24
-            )
-        )
-        if resources.train.gpu:
-            settings.accelerated(trained, resources.train.gpu)
-        measured = settings.repeatable(
-            settings.bounded(
-                evaluate(
-                    config=config,
-                    champion=serving.outputs["package"],
-                    dataset=prepared.outputs["dataset"],
-                    model=trained.outputs["model"],
-                ),
-                resources.evaluate,
-                hours=6,
-            )
-        )
-        asked = settings.bounded(
-            gate(config=config, evaluation=measured.outputs["evaluation"]), resources.prepare
-        )
-        with dsl.If(asked.outputs["Output"] == True, name="let-through"):  # noqa: E712 - a comparison that kfp compiles
-            made = settings.bounded(
-                package(
-                    config=config,
-                    store=store,
-                    dataset=prepared.outputs["dataset"],
-                    model=trained.outputs["model"],
-                    evaluation=measured.outputs["evaluation"],
-                    decision=asked.outputs["decision"],
-                    run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-                ),
-                resources.prepare,
-            )
-            settings.acting(settings.repeatable(made))
-            with dsl.If(deploy_package == True, name="deploy-asked"):  # noqa: E712
-                asked_for = settings.bounded(
-                    deploy(config=config, package=made.outputs["package"], home=home),
-                    resources.prepare,
-                )
-                settings.acting(asked_for)
-                with dsl.If(watch == True, name="watch-asked"):  # noqa: E712
-                    settings.acting(
-                        settings.bounded(
-                            watch_rollout(config=config, revision=asked_for.output, home=home),
-                            resources.prepare,
-                            hours=48,
-                        )
-                    )
-        with dsl.Else(name="refused"):
-            settings.acting(
-                settings.bounded(
-                    refuse(decision=asked.outputs["decision"], fail=fail_on_refusal),
-                    resources.prepare,
-                )
-            )
+        with steps.reported(config):
+            # its inputs name the data; they do not change when the data does
+            brought = steps.look(import_data(config=config), hours=6)
+            serving = steps.in_service(config, folder=compare_with, home=home)
+            steps.challenge(config, rows=brought.outputs["rows"], serving=serving, asked=asked)
 
     return training

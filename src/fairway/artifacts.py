@@ -41,6 +41,25 @@ class Dataset:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Validation:
+    """Whether rows are fit to be learnt from: each error and each warning is one sentence."""
+
+    rows: int
+    columns: tuple[Json, ...]  # name, kind, missing, was, unreadable, outside: shares of the rows
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """What a search among settings found; empty where none was asked for."""
+
+    best: Json  # keys of the training section
+    loss: float | None  # of the best, on the validation rows
+    trials: tuple[Json, ...]  # trial, settings, budget (null: the whole), loss or error
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """What `training.fit` leaves in `path`.
 

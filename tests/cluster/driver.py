@@ -23,6 +23,7 @@ from tests.cluster.cluster import Cluster
 
 ROOT_URI, MOUNT = "s3://artifacts", "/s3/artifacts"  # as kfp's executor maps the one to the other
 CONDITION = re.compile(r"(!\()?inputs\.parameter_values\['([^']+)'\] == (true|false|'[^']*')\)?")
+AT_EXIT = "ALL_UPSTREAM_TASKS_COMPLETED"
 USER = 65532
 PYTHON = "/opt/python"  # where a pod has this machine's interpreter: that of root's home is nobody else's
 Json = dict[str, Any]
@@ -78,8 +79,26 @@ class Driver:
         return next(one.outputs for one in self.ran if one.name == step)
 
     def _dag(self, dag: Json, parameters: Json, artifacts: Json) -> None:
+        """Run the tasks, and at the end, however it came, those that an exit handler has for it."""
+        tasks = dag["tasks"]
+        exits = {
+            name: task
+            for name, task in tasks.items()
+            if task.get("triggerPolicy", {}).get("strategy") == AT_EXIT
+        }
+        status = {"state": "FAILED", "error": {"code": 1, "message": "a step failed"}}
+        try:
+            rest = {name: task for name, task in tasks.items() if name not in exits}
+            self._tasks(rest, parameters, artifacts)
+            status = {"state": "SUCCEEDED", "error": {}}
+        finally:
+            for name, task in exits.items():
+                given = _inputs(task, parameters, artifacts, {}, status=status)
+                component = self.documents[0]["components"][task["componentRef"]["name"]]
+                self._step(name, component, given)
+
+    def _tasks(self, left: Json, parameters: Json, artifacts: Json) -> None:
         done: dict[str, Json] = {}
-        left = dict(dag["tasks"])
         while left:
             name = next(
                 name
@@ -258,12 +277,23 @@ class Driver:
         return code == "0", log
 
 
-def _inputs(task: Json, parameters: Json, artifacts: Json, done: dict[str, Json]) -> Json:
-    """Return what a task is given: values of its pipeline, constants, and what others made."""
+def _inputs(
+    task: Json,
+    parameters: Json,
+    artifacts: Json,
+    done: dict[str, Json],
+    *,
+    status: Json | None = None,
+) -> Json:
+    """Return what a task is given: values of its pipeline, constants, what others made, and of an exit
+    task how they ended."""
     found: Json = {"parameters": {}, "artifacts": {}}
     for key, one in task.get("inputs", {}).get("parameters", {}).items():
         if "runtimeValue" in one:
             found["parameters"][key] = one["runtimeValue"]["constant"]
+        elif "taskFinalStatus" in one:
+            producer = one["taskFinalStatus"]["producerTask"]
+            found["parameters"][key] = {**(status or {}), "pipelineTaskName": producer}
         elif "taskOutputParameter" in one:
             made = one["taskOutputParameter"]
             found["parameters"][key] = done[made["producerTask"]]["parameters"][

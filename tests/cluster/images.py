@@ -26,13 +26,11 @@ OWN = {
 }  # image -> target of components/Dockerfile
 SOURCES = (
     "src",
-    "components/Dockerfile",
+    "components",
     "requirements.lock",
     "requirements-seldon.lock",
     "pyproject.toml",
-    "pipelines/training.yaml",
-    "pipelines/training-gpu.yaml",
-    "pipelines/batch.yaml",
+    "pipelines",
 )
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates,passwd"
 ENVIRONMENT = {"BUILDAH_ISOLATION": "chroot"}

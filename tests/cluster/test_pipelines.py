@@ -141,7 +141,8 @@ def test_rows_in_a_bucket_become_a_deployment_a_challenger_and_a_refusal(
     ended, first = run(fairway, settings(bucket), tmp_path / "first", watch=False)
     assert ended, first.ran[-1].log
     assert sorted(first.names()[:2]) == ["champion", "import-data"]
-    assert first.names()[2:] == ["prepare", "train", "evaluate", "gate", "package", "deploy"]
+    then = ["prepare", "tune", "train", "evaluate", "gate", "package", "deploy", "notify"]
+    assert first.names()[2:] == then
     package = first.output("package")["artifacts"]["package"]["metadata"]
     assert package["address"] == f"s3://packages/kept/{package['digest'].removeprefix('sha256:')}"
     # what a team says of its pods stays when a pipeline asks for a package
@@ -166,7 +167,7 @@ def test_rows_in_a_bucket_become_a_deployment_a_challenger_and_a_refusal(
         better = settings(bucket, "data.path=s3://rows/more.csv", "evaluation.gate.threshold=0.7")
         ended, second = run(fairway, better, tmp_path / "second")
         assert ended, second.ran[-1].log
-        assert second.names()[-3:] == ["package", "deploy", "watch-rollout"]
+        assert second.names()[-4:] == ["package", "deploy", "watch-rollout", "notify"]
         compared = second.output("champion")["artifacts"]["package"]["metadata"]
         assert compared["digest"] == package["digest"]
         served = second.output("package")["artifacts"]["package"]["metadata"]["digest"]
@@ -181,8 +182,8 @@ def test_a_refusing_gate_ends_the_run_red_where_that_is_asked_for(
     noise = settings(bucket, "data.path=s3://rows/noise.csv", "evaluation.gate.threshold=0.7")
     ended, refused = run(fairway, noise, tmp_path / "noise", fail_on_refusal=True)
     assert not ended
-    assert refused.names()[-2:] == ["gate", "refuse"]
-    assert "the gate refused: " in refused.ran[-1].log
+    assert refused.names()[-3:] == ["gate", "refuse", "notify"]
+    assert "the gate refused: " in refused.ran[-2].log
 
 
 def test_a_deployment_that_is_rolled_back_ends_the_run_red_with_the_judges_sentence(
@@ -199,5 +200,5 @@ def test_a_deployment_that_is_rolled_back_ends_the_run_red_with_the_judges_sente
     with world.traffic(fairway, NAME, model=NAME):
         ended, run_ = run(fairway, strict, tmp_path / "slow")
     assert not ended
-    assert run_.names()[-1] == "watch-rollout"
-    assert "rolled back" in run_.ran[-1].log
+    assert run_.names()[-2:] == ["watch-rollout", "notify"]
+    assert "rolled back" in run_.ran[-2].log

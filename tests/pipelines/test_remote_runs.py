@@ -51,6 +51,20 @@ def run(state: str, *tasks: list[V2beta1PipelineTaskDetail], **more: object) -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("steps", "outcome"),
+    [
+        (["batch-predict", "notify"], "answered"),
+        (["detect-drift", "decide-retraining", "tell-2", "notify"], "waited"),
+        (["decide-retraining", "gate", "package", "notify"], "packaged"),
+        (["decide-retraining", "gate", "refuse", "tell", "notify"], "refused"),
+        (["package", "deploy", "notify"], "deployed"),
+    ],
+)
+def test_a_green_run_ended_as_its_steps_say(steps, outcome):
+    assert remote_runs.outcome_of("SUCCEEDED", dict.fromkeys(steps, "done")) == outcome
+
+
 def test_steps_are_told_apart_from_drivers_and_have_the_pod_that_did_their_work():
     found = remote_runs.record(
         run("RUNNING", task("prepare", "SUCCEEDED"), task("train", "RUNNING", seconds=None)),

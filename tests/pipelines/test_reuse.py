@@ -82,7 +82,7 @@ def test_a_step_is_done_again_only_for_the_sections_that_it_reads(tmp_path):
 def test_a_cached_component_reads_the_sections_that_its_key_has_and_no_other(step):
     [file] = Path(components.__file__).parent.glob(f"*/{step}/component.py")
     source = file.read_text()
-    read = re.findall(r"(?:settings|model_validate_json\(config\))\.(\w+)", source)
+    read = re.findall(r"(?:settings(?:\(config\))?|model_validate_json\(config\))\.(\w+)", source)
     assert (set(read), source.count("config)")) == (set(execute.READS[step]), 1)
 
 

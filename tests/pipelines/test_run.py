@@ -76,11 +76,13 @@ def test_a_promoted_run_packages_deploys_and_leaves_its_record(promoted):
     assert names(record.steps) == [
         "import-data",
         "prepare",
+        "tune",
         "train",
         "evaluate",
         "gate",
         "package",
         "deploy",
+        "notify",
     ]
     assert all(step["status"] == "done" and step["seconds"] > 0 for step in record.steps)
     assert [(told.step, told.status) for told in promoted.told if not told.message] == [
@@ -115,10 +117,13 @@ def test_a_refused_run_takes_the_refusing_branch_and_packages_nothing(module, tm
     assert names(record.steps) == [
         "import-data",
         "prepare",
+        "tune",
         "train",
         "evaluate",
         "gate",
         "refuse",
+        "tell",
+        "notify",
     ]
     assert (record.package, record.revision, (tmp_path / "packages").exists()) == (
         None,
@@ -157,7 +162,9 @@ def test_a_failing_function_of_the_user_gives_its_own_sentence(module, tmp_path)
     assert [one for one in ended if one[0] != "champion"] == [
         ("import-data", "done"),
         ("prepare", "done"),
+        ("tune", "done"),
         ("train", "failed"),
+        ("notify", "done"),
     ]
 
 
@@ -222,6 +229,7 @@ def test_a_run_that_was_killed_in_the_middle_says_so_and_goes_on_from_the_step(
     assert {step["step"] for step in again.steps if step["status"] == "cached"} == {
         "import-data",
         "prepare",
+        "tune",
         "champion",
     } & {step["step"] for step in cut["steps"] if step["status"] == "done"}
     assert [step["status"] for step in again.steps if step["step"] == "train"] == ["done"]
@@ -251,6 +259,7 @@ def test_an_unchanged_training_is_not_done_twice(promoted):
     assert again.outcome == "packaged"
     assert again.digest == promoted.record.digest
     assert {step["step"] for step in again.steps if step["status"] == "cached"} == {
+        "tune",
         "train",
         "evaluate",
         "gate",

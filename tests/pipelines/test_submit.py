@@ -135,7 +135,8 @@ def test_who_asks_must_not_contradict_itself(access, words):
 def test_the_same_request_has_the_same_name_and_another_has_another():
     documents = compiled.for_training(settings())
     names = [
-        submit.run_name_of("digits", documents, {"config": config}) for config in ("a", "a", "b")
+        submit.run_name_of("digits-training", documents, {"config": config})
+        for config in ("a", "a", "b")
     ]
     assert names[0] == names[1] != names[2]
     assert names[0].startswith("digits-training-")
@@ -159,6 +160,45 @@ def test_a_run_of_the_name_is_adopted_while_it_goes_on(state, adopted):
         V2beta1Run(run_id="1", display_name="digits", state=state),
     ]
     assert submit.adopted(runs, name="digits") == adopted
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (
+            {"pipeline": "retraining", "more": {"labels": "s3://labels/new.csv"}, "deploy": True},
+            {"labels": "s3://labels/new.csv", "deploy_package": True, "compare_with": ""},
+        ),
+        (
+            {"pipeline": "monitoring", "more": {"before": "", "after": "", "p_value": 0.05}},
+            {"p_value": 0.05, "deploy_package": False},
+        ),
+        ({"pipeline": "many", "more": {"configs": ["{}", "{}"]}}, {"configs": ["{}", "{}"]}),
+        (
+            {"pipeline": "batch", "more": {"rows": "s3://rows/day.csv", "keep": ["id"], "to": ""}},
+            {"rows": "s3://rows/day.csv", "keep": ["id"], "to": ""},
+        ),
+    ],
+    ids=lambda one: one.get("pipeline", ""),
+)
+def test_each_pipeline_is_sent_with_its_own_parameters(asked, told):
+    sent = submit.request(settings("platform.store=s3://kept/models"), asked=submit.Wishes(**asked))
+    assert sent.variant == f"{asked['pipeline']}.yaml"
+    assert sent.arguments.items() >= told.items()
+    known = sent.documents[0]["root"]["inputDefinitions"]["parameters"]
+    assert set(sent.arguments) <= set(known)
+    needed = {name for name, one in known.items() if not one.get("isOptional")}
+    assert needed <= set(sent.arguments)
+
+
+def test_batch_prediction_needs_no_data_of_the_configuration():
+    theirs = settings("data.source=csv", "data.path=rows.csv")
+    asked = {"rows": "s3://rows/day.csv"}
+    submit.request(theirs, asked=submit.Wishes(pipeline="batch", more=asked))
+    with pytest.raises(
+        errors.UsageError, match=r"data\.path is .*rows\.csv, a file of this machine"
+    ):
+        submit.request(theirs, asked=submit.Wishes())
 
 
 def test_an_address_where_nothing_answers_is_named():

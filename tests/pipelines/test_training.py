@@ -4,19 +4,19 @@ import copy
 from pathlib import Path
 
 import pytest
-from kfp import compiler, dsl
+from kfp import compiler, components, dsl
 
 from fairway import errors
 from fairway.config import sections
-from fairway.pipelines import compiled, pitfalls
+from fairway.pipelines import capacity, compiled, pitfalls
 from pipelines import compile as compiling
 
 FOLDER = Path(compiling.__file__).parent
 EACH = pytest.mark.parametrize("file", compiling.VARIANTS)
-TRAINING = (
+CHALLENGE = (
     "champion",
-    "import-data",
     "prepare",
+    "tune",
     "train",
     "evaluate",
     "gate",
@@ -24,17 +24,21 @@ TRAINING = (
     "deploy",
     "watch-rollout",
     "refuse",
+    "tell",
+    "notify",
 )
+RETRAINING = ("label-data", "validate-data", *CHALLENGE)
 STEPS = {
-    "training.yaml": TRAINING,
-    "training-gpu.yaml": TRAINING,
-    "batch.yaml": ("champion", "batch-predict"),
+    "training.yaml": ("import-data", *CHALLENGE),
+    "training-gpu.yaml": ("import-data", *CHALLENGE),
+    "many.yaml": ("import-data", *CHALLENGE),
+    "retraining.yaml": RETRAINING,
+    # kfp numbers a component that stands in two branches
+    "monitoring.yaml": ("detect-drift", "decide-retraining", "tell-2", *RETRAINING),
+    "batch.yaml": ("champion", "batch-predict", "notify"),
 }
-CACHED = {
-    "training.yaml": {"train", "evaluate", "gate"},
-    "training-gpu.yaml": {"train", "evaluate", "gate"},
-    "batch.yaml": set(),
-}
+PURE = {"tune", "train", "evaluate", "gate"}
+CACHED = {file: set() if file == "batch.yaml" else PURE for file in STEPS}
 PINNED = "ghcr.io/fairway/pipeline@sha256:" + "0" * 64
 
 
@@ -119,7 +123,8 @@ def test_only_pure_steps_are_cached(file):
         for name, task in graph["tasks"].items()
         if task.get("cachingOptions", {}).get("enableCache")
     }
-    assert {name for name in cached if not name.startswith("condition")} == CACHED[file]
+    groups = ("condition", "exit-handler", "for-loop")
+    assert {name for name in cached if not name.startswith(groups)} == CACHED[file]
 
 
 def task_of(pipeline, name):
@@ -198,7 +203,7 @@ def test_steps_have_the_variables_the_secrets_and_the_claims_that_are_named():
     )
     documents = compiled.for_training(theirs)
     steps = compiled.containers(documents[0])
-    assert len(steps) == 10
+    assert len(steps) == 13
     for name, step in steps.items():
         assert step["env"] == [{"name": "AWS_ENDPOINT_URL", "value": "http://s3.models.svc:9000"}]
         told = compiled.kubernetes_of(documents, name)
@@ -225,9 +230,63 @@ def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production
     assert pitfalls.findings(documents, environment="production") == ()
 
 
-def test_kfp_reads_what_was_filled_in(tmp_path):
-    from kfp import components
+@pytest.mark.parametrize("pipeline", compiled.PIPELINES)
+def test_each_pipeline_is_sound_in_production_with_gpus_where_they_are_asked_for(pipeline):
+    theirs = asked(image=PINNED, train=sections.Resources(cpu="7", memory="40Gi", gpu=2))
+    documents = compiled.for_pipeline(compiled.file(pipeline, theirs), theirs)
+    assert pitfalls.findings(documents, environment="production") == ()
+    steps = compiled.containers(documents[0])
+    with_gpu = {name for name, step in steps.items() if "accelerator" in step["resources"]}
+    assert with_gpu == ({"exec-train"} & steps.keys())
+    for name in with_gpu:
+        told = compiled.kubernetes_of(documents, name)
+        assert steps[name]["resources"]["accelerator"]["resourceCount"] == "2"
+        assert told["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
+        assert told["tolerations"][0]["key"] == "nvidia.com/gpu"
 
+
+@pytest.mark.parametrize("pipeline", ["training", "retraining", "monitoring", "many"])
+def test_training_on_several_nodes_is_a_step_that_waits_with_few_resources(pipeline, tmp_path):
+    config = asked(
+        image=PINNED, nodes=2, workspace="pvc://shared/work", train=sections.Resources(gpu=4)
+    )
+    documents = compiled.for_pipeline(compiled.file(pipeline, config), config)
+    assert pitfalls.findings(documents, environment="production") == ()
+    steps = compiled.containers(documents[0])
+    assert "exec-train" not in steps
+    step = steps[compiled.DISTRIBUTED]
+    assert step["image"] == PINNED
+    assert step["resources"]["resourceMemoryLimit"] == "2Gi"
+    assert "accelerator" not in step["resources"]
+    told = compiled.kubernetes_of(documents, compiled.DISTRIBUTED)
+    assert told["activeDeadlineSeconds"] == 24 * 3600
+    assert [one["constant"] for one in told["pvcMount"]] == ["shared"]
+    assert not told.keys() & {"tolerations", "emptyDirMounts"}
+    assert not compiled.kubernetes_of(documents, "exec-train")
+    wanted = {(one.verb, one.resource) for one in capacity.lacking(documents)}
+    assert {("create", "trainjobs"), ("get", "pods")} <= wanted
+    (tmp_path / "filled.yaml").write_text(compiled.write(documents))
+    components.load_component_from_file(str(tmp_path / "filled.yaml"))
+
+
+def test_a_search_has_the_resources_of_the_training_and_none_has_few():
+    section = {"family": "boosting", "tune": {"choices": {"leaves": [7, 15]}}}
+    plain = asked(image=PINNED, train=sections.Resources(cpu="7", gpu=1))
+    searching = plain.model_copy(update={"training": sections.Training.of(**section)})
+    found = [
+        compiled.containers(compiled.for_training(one)[0])["exec-tune"]["resources"]
+        for one in (plain, searching)
+    ]
+    assert [one["resourceCpuLimit"] for one in found] == ["1", "7"]
+    assert ["accelerator" in one for one in found] == [False, True]
+
+
+def test_a_run_of_many_trains_as_many_at_a_time_as_is_asked_for():
+    documents = compiled.for_pipeline("many.yaml", asked(image=PINNED, parallel=5))
+    assert "parallelismLimit: 5" in compiled.write(documents)
+
+
+def test_kfp_reads_what_was_filled_in(tmp_path):
     (tmp_path / "filled.yaml").write_text(
         compiled.write(compiled.for_training(asked(image=PINNED)))
     )

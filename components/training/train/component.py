@@ -6,19 +6,25 @@ from components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def train(config: str, dataset: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Model]) -> None:
-    """Fit the model on the prepared splits and exports it."""
+def train(
+    config: str,
+    dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Output[dsl.Model],
+    settings: str = "{}",
+) -> None:
+    """Fit the model on the prepared splits and exports it; `settings` is what `tune` found, as JSON."""
+    import json
     from pathlib import Path
 
-    from fairway.config import sections
+    from fairway.pipelines import inputs
     from fairway.training import fit
 
-    settings = sections.Config.model_validate_json(config)
+    asked = inputs.settings(config)
     record = fit.fit(
-        settings.training,
+        asked.training.chosen(json.loads(settings)),
         dataset=Path(dataset.path),
         out=Path(model.path),
-        workspace=settings.pipeline.workspace,
+        workspace=asked.pipeline.workspace,
         progress=lambda epoch: print(
             f"progress: epoch {epoch['epoch']}",
             *(

@@ -7,16 +7,23 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train_distributed(
-    config: str, dataset: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Model]
+    config: str,
+    dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Output[dsl.Model],
+    settings: str = "{}",
 ) -> None:
-    """Fit the model on several nodes, by a TrainJob of Kubeflow Trainer that this step waits for."""
+    """Fit the model on several nodes, by a TrainJob of Kubeflow Trainer that this step waits for; `settings` is
+    what `tune` found, as JSON."""
+    import json
     from pathlib import Path
 
-    from fairway.config import sections
+    from fairway.pipelines import inputs
     from fairway.platforms.kubernetes import api, distributed
 
+    asked = inputs.settings(config)
+    chosen = asked.training.chosen(json.loads(settings))
     record = distributed.train(
-        sections.Config.model_validate_json(config),
+        asked.model_copy(update={"training": chosen}),
         dataset=Path(dataset.path),
         out=Path(model.path),
         server=api.connect(),

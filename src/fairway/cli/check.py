@@ -77,6 +77,14 @@ def check(
 @check.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option(
+    "--pipeline",
+    "name",
+    type=click.Choice(["training", "retraining", "monitoring", "many", "batch"]),
+    default="training",
+    show_default=True,
+    help="Without FILE: which of `fairway run`.",
+)
+@click.option(
     "--environment",
     type=click.Choice(["local", "kind", "production"]),
     default=None,
@@ -88,6 +96,7 @@ def check(
 @options.output
 def pipeline(
     file: Path | None,
+    name: str,
     environment: str | None,
     context: str | None,
     on_cluster: bool,
@@ -95,14 +104,14 @@ def pipeline(
     overrides: tuple[str, ...],
     form: str,
 ) -> None:
-    """Check a compiled pipeline, FILE or what `fairway run training` would send, for what fails
+    """Check a compiled pipeline, FILE or what `fairway run` would send, for what fails
     silently; exit 1 where something would."""
     from fairway.pipelines import compiled, pitfalls
 
     config: sections.Config | None
     if file is None:
         config = options.load(path, overrides)
-        documents = compiled.for_training(config)
+        documents = compiled.for_pipeline(compiled.file(name, config), config)
     else:
         config = options.load(path, overrides) if path.exists() else None
         documents = _compiled(file)

@@ -1,17 +1,11 @@
 """The verb that runs a whole pipeline, here or on a cluster."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fairway import errors
-from fairway.cli import apis, options, stages
-
-if TYPE_CHECKING:
-    from fairway.config import sections
-    from fairway.pipelines import submit
-    from fairway.pipelines.run import TrainingRun
+from fairway.cli import apis, options, other_pipelines, run_ends, stages
 
 
 @click.group()
@@ -57,11 +51,7 @@ def run() -> None:
     is_flag=True,
     help="Follow the run to its end, with its exit status (--on kubernetes); by default it is only started.",
 )
-@click.option(
-    "--if-idle",
-    is_flag=True,
-    help="Do nothing while a run for this deployment goes on here, as a schedule wants; by default runs may overlap.",
-)
+@run_ends.IF_IDLE
 @options.config
 @options.home
 @options.output
@@ -104,13 +94,13 @@ def training(
             compare=not no_champion,
             cache=cache,
         )
-        _submit(config, asked, where=where, upload=upload, wait=wait, form=form)
+        run_ends.submitted(config, asked, where=where, upload=upload, wait=wait, form=form)
         return
     from fairway.cli import progress
     from fairway.pipelines import run as runner
 
     place = options.open_home(root)
-    if if_idle and _goes_on(place.root, config.name, form=form):
+    if if_idle and run_ends.goes_on(place.root, config.name, form=form):
         return
     with options.interruptible(), progress.steps(quiet=form == "json") as report:
         record = runner.run_training(
@@ -122,49 +112,7 @@ def training(
             cache=cache,
             progress=report,
         )
-    show_run(record, form=form)
-
-
-def show_run(record: "TrainingRun", *, form: str) -> None:
-    """Print how a run ended; raises Refused where its gate refused."""
-    for warning in record.warnings if form == "text" else ():
-        click.echo(f"warning: {warning}", err=True)
-    options.show(record, form=form, text=_told(record))
-    if record.outcome == "refused":
-        raise errors.Refused(f"the gate refused: {record.reason}")
-
-
-def _submit(
-    config: "sections.Config",
-    asked: "submit.Wishes",
-    *,
-    where: apis.Runner,
-    upload: bool,
-    wait: bool,
-    form: str,
-) -> None:
-    """Start a run on a cluster, and follow it to its end where that is asked for."""
-    from fairway.cli import waiting
-    from fairway.pipelines import submit, travel
-
-    sent = travel.uploaded(config) if upload else config
-    started = submit.submit(sent, access=where.access(), asked=asked)
-    if not wait:
-        options.show(started, form=form)
-        return
-    found = waiting.wait(where.access(), started["run"], quiet=form == "json")
-    options.show(found, form=form, text=f"run      {found['run']}\noutcome  {found['outcome']}")
-    waiting.ended(found)
-
-
-def _goes_on(home: Path, deployment: str, *, form: str) -> bool:
-    from fairway.pipelines import run_records
-
-    found = run_records.newest_first(home, deployment=deployment)
-    going = [record["run"] for record in found if record["outcome"] == run_records.RUNNING]
-    if going:
-        options.show({"run": None, "goes_on": going[0]}, form=form, text=f"{going[0]} goes on")
-    return bool(going)
+    run_ends.show_run(record, form=form)
 
 
 def _check_run(
@@ -202,8 +150,5 @@ def _check_run(
         )
 
 
-def _told(record: "TrainingRun") -> str:
-    lines = [f"run      {record.run}", f"outcome  {record.outcome}: {record.reason}"]
-    if record.package:
-        lines.append(f"package  {record.package}")
-    return "\n".join(lines)
+for other in other_pipelines.COMMANDS:
+    run.add_command(other)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairway import artifacts, errors
-from fairway.cli import options, pipelines, progress
+from fairway.cli import options, progress, run_ends
 from fairway.pipelines import run_records
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Here:
 
         with options.interruptible(), progress.steps(quiet=form == "json") as report:
             made = run.retry(Path(record["folder"]), progress=report)
-        pipelines.show_run(made, form=form)
+        run_ends.show_run(made, form=form)
 
     def cancel(self, record: artifacts.Json) -> str:
         folder = Path(record["folder"])

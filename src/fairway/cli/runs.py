@@ -172,6 +172,13 @@ def cancel(name: str | None, where: apis.Runner, root: Path, form: str) -> None:
 
 @runs.command()
 @click.argument("cron")
+@click.option(
+    "--pipeline",
+    type=click.Choice(["training", "retraining", "monitoring"]),
+    default="training",
+    show_default=True,
+    help="Which pipeline runs.",
+)
 @click.option("--deploy", is_flag=True, help="Deploy each package that the gate lets through.")
 @click.option("--watch", is_flag=True, help="With --deploy: each run ends with its rollout.")
 @click.option(
@@ -185,6 +192,7 @@ def cancel(name: str | None, where: apis.Runner, root: Path, form: str) -> None:
 @options.output
 def schedule(
     cron: str,
+    pipeline: str,
     deploy: bool,
     watch: bool,
     remove: bool,
@@ -194,46 +202,39 @@ def schedule(
     root: Path,
     form: str,
 ) -> None:
-    """Have the training pipeline run at the times of CRON ('0 3 * * *'), never two at once and none
+    """Have a pipeline run at the times of CRON ('0 3 * * *'), never two at once and none
     made up for. Here it prints the line for crontab; on a cluster it makes the recurring run."""
     from fairway.pipelines import submit
 
-    if watch and not deploy:
-        raise errors.UsageError("--watch follows a rollout: add --deploy")
     config = options.load(path, overrides)
+    # the loop's pipelines deploy by themselves, as the configuration says
+    deploys = deploy or (pipeline != "training" and config.retraining.deploy)
+    if watch and not deploys:
+        raise errors.UsageError("--watch follows a rollout: add --deploy")
     if not where.remote:
         if remove:
             raise errors.UsageError(
                 "--remove is for a cluster's schedule: take the line out of your crontab (`crontab -e`)"
             )
         submit.check_cron(cron)
-        line = _crontab(cron, path, overrides, root, deploy=deploy, watch=watch)
+        said = [*(part for override in overrides for part in ("--set", override))]
+        said += [name for name, wish in (("--deploy", deploy), ("--watch", watch)) if wish]
+        line = _crontab(cron, pipeline, said, path=path, home=root.resolve())
         options.show({"name": config.name, "cron": cron, "crontab": line}, form=form, text=line)
         return
     if remove:
-        options.show(submit.unschedule(config, access=where.access()), form=form)
+        options.show(submit.unschedule(config, access=where.access(), pipeline=pipeline), form=form)
         return
-    asked = submit.Wishes(deploy=deploy, watch=watch)
+    asked = submit.Wishes(pipeline=pipeline, deploy=deploys, watch=watch)
     made = submit.schedule(config, cron=cron, access=where.access(), asked=asked)
     options.show(made, form=form)
 
 
-def _crontab(
-    cron: str,
-    path: Path,
-    overrides: tuple[str, ...],
-    root: Path,
-    *,
-    deploy: bool,
-    watch: bool,
-) -> str:
+def _crontab(cron: str, pipeline: str, said: list[str], *, path: Path, home: Path) -> str:
     """Return the line for crontab: of the folder it is asked in, which cron does not know."""
-    wishes = [name for name, asked in (("--deploy", deploy), ("--watch", watch)) if asked]
-    said = [part for override in overrides for part in ("--set", override)]
-    home = root.resolve()
     argv = [
-        *(sys.executable, "-m", "fairway", "run", "training", "--if-idle"),
-        *("--config", str(path.resolve()), "--home", str(home), *said, *wishes),
+        *(sys.executable, "-m", "fairway", "run", pipeline, "--if-idle"),
+        *("--config", str(path.resolve()), "--home", str(home), *said),
     ]
     log = shlex.quote(str(home / "logs" / "schedule.log"))
     command = f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(argv)} >>{log} 2>&1"

@@ -12,11 +12,8 @@ from fairway.cli import options
 
 if TYPE_CHECKING:
     from fairway.config import sections
-    from fairway.data import histories
     from fairway.monitoring.aligned import Aligned
     from fairway.monitoring.populations import Population
-
-KNOWN_SUFFIXES = (".csv", ".gz", ".tsv", ".txt", ".parquet", ".pq", ".jsonl", ".ndjson", ".json")
 
 
 @click.command()
@@ -78,12 +75,18 @@ def drift(
     class became in B, whose labels need not be known.
     """
     from fairway.data import histories
+    from fairway.monitoring import aligned
     from fairway.monitoring.drift import account, comparison
 
     config = options.load_or_default(path, overrides)
     columns = histories.Columns(time=time, label=label, prediction=prediction)
-    sides = _aligned(
-        before, after, columns=columns, config=config, root=root, ordered=not unordered
+    sides = aligned.sides(
+        before,
+        after,
+        columns=columns,
+        section=config.data,
+        ordered=not unordered,
+        population=lambda text: _population(text, config=config, root=root),
     )
     compared = comparison.compare(
         sides.before.columns,
@@ -109,45 +112,6 @@ def _asked(name: str, sides: "Aligned", *, p_value: float) -> dict[str, Any]:
 
     detector = detectors.compared_by(name, p_value=p_value, schema=sides.schema)
     return detectors.told(name, detector.check(sides.before.columns, sides.after.columns))
-
-
-def _aligned(
-    before: str,
-    after: str,
-    *,
-    columns: "histories.Columns",
-    config: "sections.Config",
-    root: Path,
-    ordered: bool,
-) -> "Aligned":
-    """Return both sides with the columns that they have in common; a file is read as the other side's
-    schema says."""
-    from fairway.monitoring import aligned
-
-    files = [Path(text) if _is_file(text) else None for text in (before, after)]
-    if files[0] is not None and files[1] is not None:
-        return aligned.files(
-            files[0], files[1], columns=columns, section=config.data, ordered=ordered
-        )
-    known = [
-        None if file is not None else _population(text, config=config, root=root)
-        for text, file in zip((before, after), files, strict=True)
-    ]
-    other = known[0] or known[1]
-    if other is None:  # one of them is no file
-        raise AssertionError("a side is a file or a population")
-    found = [
-        one or aligned.file_like(Path(text), other, columns=columns, section=config.data)
-        for text, one in zip((before, after), known, strict=True)
-    ]
-    return aligned.populated(found[0], found[1])
-
-
-def _is_file(text: str) -> bool:
-    """Say whether a file is meant, which may not be there."""
-    if Path(text).is_dir():
-        return False
-    return Path(text).exists() or Path(text).suffix in KNOWN_SUFFIXES
 
 
 def _population(text: str, *, config: "sections.Config", root: Path) -> "Population":

@@ -36,17 +36,26 @@ def prepare(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> No
 @options.home
 @options.output
 def train(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
-    """Fit a model on the prepared data and export it to ONNX."""
+    """Fit a model on the prepared data and export it to ONNX, by the best settings where
+    training.tune names some to choose from."""
     from fairway.cli import progress
 
     config = options.load(path, overrides)
     work = _work(root, config.name)
     _need(work / "dataset" / "dataset.json", verb="prepare")
-    with progress.epochs(config.training.most_epochs, quiet=form == "json") as report:
+    section = config.training
+    if section.tune is not None:
+        from fairway.training import tune
+
+        found = tune.tune(
+            section, dataset=work / "dataset", tell=lambda line: click.echo(line, err=True)
+        )
+        section = section.chosen(found.best)
+    with progress.epochs(section.most_epochs, quiet=form == "json") as report:
         from fairway.training import fit
 
         record = fit.fit(
-            config.training, dataset=work / "dataset", out=work / "checkpoint", progress=report
+            section, dataset=work / "dataset", out=work / "checkpoint", progress=report
         )
     plain = artifacts.as_json(record)
     history = plain.pop("history")

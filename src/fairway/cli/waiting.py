@@ -64,5 +64,8 @@ def ended(found: artifacts.Json) -> None:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the training pipeline's steps."""
-    return remote_runs.step_names(compiled.read(compiled.find(compiled.TRAINING[False])))
+    """Return the names of all our pipelines' steps."""
+    found = (compiled.read(compiled.find(f"{name}.yaml")) for name in compiled.PIPELINES)
+    return tuple(
+        dict.fromkeys(step for documents in found for step in remote_runs.step_names(documents))
+    )

@@ -13,6 +13,7 @@ from fairway.config import sections
 
 LARGEST_FILE = 256 << 30  # bytes: a bound on what a wrong address may write to disk
 RECORD, UNFINISHED = "brought.json", ".part"
+LABELLED = "labelled.parquet"  # newly labelled rows beside what was brought
 
 
 def bring(
@@ -54,7 +55,11 @@ def bring(
 
 
 def brought(section: sections.Data, *, folder: Path) -> sections.Data:
-    """Return the section with the files that were brought to the folder in the place of addresses."""
+    """Return the section with the files that were brought to the folder in the place of addresses,
+    and the newly labelled rows that lie beside them."""
+    if (folder / LABELLED).exists():
+        kept = tuple(path for path in section.extra if path.name != LABELLED)
+        section = section.model_copy(update={"extra": (*kept, folder / LABELLED)})
     if not section.addresses():
         return section
     record: Any = artifacts.read_json(folder / RECORD)

@@ -1,6 +1,6 @@
 """Two populations made comparable: the columns that both have, read one way."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from fairway.monitoring.drift.measures import Kind
 from fairway.monitoring.populations import Population
 
 LOSS = "loss of the answers"
+KNOWN_SUFFIXES = (".csv", ".gz", ".tsv", ".txt", ".parquet", ".pq", ".jsonl", ".ndjson", ".json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,41 @@ class Aligned:
     changes: tuple[agreement.SchemaChange, ...] = ()
     labels: labelshift.LabelShift | None = None
     remarks: tuple[str, ...] = ()
+
+
+def sides(
+    before: str,
+    after: str,
+    *,
+    columns: histories.Columns,
+    section: sections.Data,
+    ordered: bool,
+    population: Callable[[str], Population],
+) -> Aligned:
+    """Return both sides with the columns that they have in common; a file is read as the other side's
+    schema says, and what is no file is asked of `population`."""
+    paths = [Path(text) if is_file(text) else None for text in (before, after)]
+    if paths[0] is not None and paths[1] is not None:
+        return files(paths[0], paths[1], columns=columns, section=section, ordered=ordered)
+    known = [
+        None if path is not None else population(text)
+        for text, path in zip((before, after), paths, strict=True)
+    ]
+    other = known[0] or known[1]
+    if other is None:  # one of them is no file
+        raise AssertionError("a side is a file or a population")
+    found = [
+        one or file_like(Path(text), other, columns=columns, section=section)
+        for text, one in zip((before, after), known, strict=True)
+    ]
+    return populated(found[0], found[1])
+
+
+def is_file(text: str) -> bool:
+    """Say whether a file is meant, which may not be there."""
+    if Path(text).is_dir():
+        return False
+    return Path(text).exists() or Path(text).suffix in KNOWN_SUFFIXES
 
 
 def files(

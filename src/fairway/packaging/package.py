@@ -140,7 +140,8 @@ def _lineage(
         "datasetVersion": data.version,
         "source": data.source,
         "codeVersion": __version__,
-        "configuration": _configuration(config),
+        # what was fitted: a search may have chosen other settings than the configuration's
+        "configuration": {**_configuration(config), "training": fitted.configuration},
         "seed": fitted.seed,
         "gate": artifacts.as_json(gate) if gate else None,
     }

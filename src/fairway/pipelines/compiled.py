@@ -6,6 +6,7 @@ sent.
 """
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,10 +14,16 @@ import yaml
 
 from fairway import addresses, artifacts, errors
 from fairway.config import sections
+from fairway.pipelines import notification
 
 # the pipeline, and what Kubernetes shall do for it
 Documents = tuple[artifacts.Json, artifacts.Json]
 PLACE_OF_STEPS = ("platforms", "kubernetes", "deploymentSpec", "executors")
+PIPELINES = ("training", "retraining", "monitoring", "many", "batch")
+GPU, SHARED = "nvidia.com/gpu", "/dev/shm"  # noqa: S108 - where torch's workers share tensors
+DISTRIBUTED = "exec-train-distributed"
+ON_GPUS = ("tolerations", "emptyDirMounts")  # what a step that waits for others' GPUs needs not
+TELLING = ("exec-notify", "exec-tell")  # the steps that are given the webhook's URL
 TRAINING = {False: "training.yaml", True: "training-gpu.yaml"}
 
 
@@ -33,6 +40,19 @@ def find(name: str) -> Path:
     )
 
 
+def components() -> dict[str, Path]:
+    """Return each component's YAML by name: of the installed package, else of the clone."""
+    package, clone = Path(__file__).parent / "components", Path(__file__).parents[3] / "components"
+    for folder in (package, clone):
+        files = {file.parent.name: file for file in folder.glob("*/*/component.yaml")}
+        found = dict(sorted(files.items()))
+        if found:
+            return found
+    raise errors.PlatformError(
+        f"the components' YAML is neither in {package} nor in {clone}: run `python -m components.catalogue` in a clone"
+    )
+
+
 def read(path: Path) -> Documents:
     """Return the pipeline and its Kubernetes part (empty where there is none)."""
     documents: list[artifacts.Json] = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
@@ -45,33 +65,81 @@ def write(documents: Documents) -> str:
 
 
 def for_training(config: sections.Config) -> Documents:
-    """Return the training pipeline with the image, the resources, the variables and the claims that
-    the configuration names."""
-    section = config.pipeline
-    documents = filled(read(find(TRAINING[section.train.gpu > 0])), section)
+    """Return the training pipeline as `for_pipeline` does."""
+    return for_pipeline(file("training", config), config)
+
+
+def file(pipeline: str, config: sections.Config) -> str:
+    """Return the name of a pipeline's compiled file."""
+    return TRAINING[config.pipeline.train.gpu > 0] if pipeline == "training" else f"{pipeline}.yaml"
+
+
+def for_pipeline(name: str, config: sections.Config) -> Documents:
+    """Return a compiled pipeline with the image, the resources, the variables and the claims that the
+    configuration names."""
+    documents = read(find(name))
+    if config.pipeline.nodes > 1:
+        documents = spread(documents)
+    searches = config.training.tune is not None
+    documents = filled(documents, config.pipeline, searches=searches)
     return with_claims(documents, claims(config))
 
 
-def filled(documents: Documents, section: sections.Pipeline) -> Documents:
-    """Return a copy with the section's image and variables everywhere and its resources at each
-    step; the documents stay as they are."""
+def spread(documents: Documents) -> Documents:
+    """Return a copy whose training is the component that asks for a TrainJob, instead of the one that
+    trains by itself: both have the same inputs and outputs."""
+    pipeline, kubernetes = copy.deepcopy(documents)
+    component, _ = read(components()["train_distributed"])
+    executors = pipeline["deploymentSpec"]["executors"]
+    if executors.pop("exec-train", None) is None:
+        return pipeline, kubernetes
+    executors[DISTRIBUTED] = component["deploymentSpec"]["executors"][DISTRIBUTED]
+    pipeline["components"]["comp-train"]["executorLabel"] = DISTRIBUTED
+    for _, task in _tasks(pipeline):
+        if task["componentRef"]["name"] == "comp-train":
+            task["cachingOptions"] = {}  # a step that changes a cluster is asked each time
+    asked = dict(on_kubernetes(kubernetes, "exec-train"))
+    on_kubernetes(kubernetes, DISTRIBUTED).update(
+        {key: said for key, said in asked.items() if key not in ON_GPUS}
+    )
+    del kubernetes["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
+    return pipeline, kubernetes
+
+
+def filled(
+    documents: Documents, section: sections.Pipeline, *, searches: bool = False
+) -> Documents:
+    """Return a copy with the section's image and variables everywhere, its resources at each step and
+    its bound of each loop; the documents stay as they are. The search has those of the training,
+    unless there is nothing that it `searches`."""
     pipeline, kubernetes = copy.deepcopy(documents)
     asked = {
         "exec-prepare": section.prepare,
+        "exec-tune": section.train if searches else section.prepare,
         "exec-train": section.train,
         "exec-evaluate": section.evaluate,
+        "exec-batch-predict": section.evaluate,
     }
     for name, container in containers(pipeline).items():
         container["image"] = section.image
-        _resources(container, asked.get(name, section.prepare))
+        resources = asked.get(name, section.prepare)
+        _resources(container, resources)
+        if resources.gpu:
+            _accelerated(container, on_kubernetes(kubernetes, name), gpus=resources.gpu)
         if section.environment:
             container["env"] = [
                 {"name": key, "value": value} for key, value in section.environment.items()
             ]
-        if section.secrets:
+        secrets = dict(section.secrets)
+        if name.startswith(TELLING) and section.notify.url is not None:
+            secrets[notification.URL] = section.notify.url
+        if secrets:
             on_kubernetes(kubernetes, name)["secretAsEnv"] = [
-                _secret(variable, place) for variable, place in section.secrets.items()
+                _secret(variable, place) for variable, place in secrets.items()
             ]
+    for _, task in _tasks(pipeline):
+        if "iteratorPolicy" in task:
+            task["iteratorPolicy"]["parallelismLimit"] = section.parallel
     return pipeline, kubernetes
 
 
@@ -97,6 +165,18 @@ def with_claims(documents: Documents, names: tuple[str, ...]) -> Documents:
     return pipeline, kubernetes
 
 
+def _accelerated(container: artifacts.Json, kubernetes: artifacts.Json, *, gpus: int) -> None:
+    """Ask for so many GPUs, tolerate their nodes' taint, and mount shared memory; what is there stays."""
+    count = {"count": str(gpus), "resourceCount": str(gpus)}
+    kind = {"type": GPU, "resourceType": GPU}
+    found = container["resources"].get("accelerator", {})
+    container["resources"]["accelerator"] = {**kind, **found, **count}
+    toleration = {"effect": "NoSchedule", "key": GPU, "operator": "Exists"}
+    kubernetes.setdefault("tolerations", [toleration])
+    shared = {"medium": "Memory", "mountPath": SHARED, "volumeName": "shm"}
+    kubernetes.setdefault("emptyDirMounts", [shared])
+
+
 def _secret(variable: str, place: sections.SecretKey) -> artifacts.Json:
     return {
         "keyToEnv": [{"envVar": variable, "secretKey": place.key}],
@@ -110,7 +190,7 @@ def tried_once(documents: Documents) -> Documents:
     """Return a copy without retries: they are for nodes that vanish; on one machine a step that
     failed only fails again, later."""
     pipeline, kubernetes = copy.deepcopy(documents)
-    for task in _tasks(pipeline).values():
+    for _, task in _tasks(pipeline):
         task.pop("retryPolicy", None)
     return pipeline, kubernetes
 
@@ -119,27 +199,24 @@ def kept(documents: Documents) -> Documents:
     """Return a copy in which kfp asks its cache at every step: what may be taken from it is ours
     to say (fairway.pipelines.execute)."""
     pipeline, kubernetes = copy.deepcopy(documents)
-    for task in _tasks(pipeline).values():
+    for _, task in _tasks(pipeline):
         task["cachingOptions"] = {"enableCache": True}
     return pipeline, kubernetes
 
 
 def cached_steps(documents: Documents) -> frozenset[str]:
     """Return the steps that may be cached: those without side effects, whose inputs say all."""
-    found = _tasks(documents[0])
     return frozenset(
-        name for name, task in found.items() if task.get("cachingOptions", {}).get("enableCache")
+        name
+        for name, task in _tasks(documents[0])
+        if task.get("cachingOptions", {}).get("enableCache")
     )
 
 
-def _tasks(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:
-    """Return each task by its name, to be changed in place."""
-    graphs = (pipeline["root"], *pipeline["components"].values())
-    return {
-        name: task
-        for graph in graphs
-        for name, task in graph.get("dag", {}).get("tasks", {}).items()
-    }
+def _tasks(pipeline: artifacts.Json) -> Iterator[tuple[str, artifacts.Json]]:
+    """Give each task with its name, to be changed in place; two branches may have one of a name."""
+    for graph in (pipeline["root"], *pipeline["components"].values()):
+        yield from graph.get("dag", {}).get("tasks", {}).items()
 
 
 def containers(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:
@@ -172,14 +249,9 @@ def _resources(container: artifacts.Json, asked: sections.Resources) -> None:
     backends would disagree."""
     accelerator = container.get("resources", {}).get("accelerator")
     container["resources"] = {
+        **({"accelerator": accelerator} if accelerator and asked.gpu else {}),
         "resourceCpuRequest": asked.cpu,
         "resourceCpuLimit": asked.cpu,
         "resourceMemoryRequest": asked.memory,
         "resourceMemoryLimit": asked.memory,
     }
-    if accelerator and asked.gpu:
-        container["resources"]["accelerator"] = {
-            **accelerator,
-            "count": str(asked.gpu),
-            "resourceCount": str(asked.gpu),
-        }

@@ -22,7 +22,12 @@ from fairway.pipelines import compiled, reuse, steps
 
 COMPONENT = "comp-"  # what kfp puts before a component's name
 # the sections of the configuration that a cached step reads; of others a change is none to it
-READS = {"train": ("training",), "evaluate": ("evaluation",), "gate": ("evaluation",)}
+READS = {
+    "tune": ("training",),
+    "train": ("training",),
+    "evaluate": ("evaluation",),
+    "gate": ("evaluation",),
+}
 ARTIFACT = "__kfp_artifact__"  # kfp's mark of one that is written down
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of getrusage, in bytes
 
@@ -100,7 +105,9 @@ class ContentCache(cache.LocalCache):  # type: ignore[misc]
     def put(self, key: str, outputs: dict[str, Any]) -> None:
         """Keep what a step left."""
         step = _step(key)
-        folder = next(self._root.glob(f"*/{step}"))
+        # below a loop's iteration, of a step that is in one
+        places = (*self._root.glob(f"*/{step}"), *self._root.glob(f"*/for-loop-*/{step}"))
+        folder = next(iter(places), self._root)
         paths = [value.uri for value in outputs.values() if hasattr(value, "uri")]
         found = {
             "folder": str(folder),

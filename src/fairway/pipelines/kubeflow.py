@@ -1,4 +1,5 @@
-"""The client of Kubeflow Pipelines: who asks, and each call with its errors translated."""
+"""The client of Kubeflow Pipelines: who asks, and each call with its errors translated; and a
+component that its SDK loads."""
 
 import contextlib
 import json
@@ -84,6 +85,13 @@ def connected(access: KubeflowAccess) -> Iterator[Any]:
         raise errors.Unavailable(
             f"Kubeflow Pipelines does not answer at {access.place}: {why}; name it with --host"
         ) from error
+
+
+def component(file: Path) -> Any:
+    """Return the component of a compiled YAML, to be called within a pipeline's function."""
+    from kfp import components
+
+    return components.load_component_from_file(str(file))
 
 
 def arguments(access: KubeflowAccess) -> dict[str, Any]:

@@ -19,8 +19,10 @@ OUTSIDE_IMPORTS = (
     "from fairway.platforms",
     "import fairway.platforms",
     "from fairway.data import importing",
+    "from fairway.data import validate",
     "from fairway.packaging import publish",
     "from fairway.pipelines import batch_prediction",
+    "from fairway.pipelines import inputs, notification",
 )
 INSTALLS = re.compile(
     r"\b(?:pip3?|conda|mamba|apt|apt-get)[\s\"',]+(?:-\S+[\s\"',]+)*install\b"

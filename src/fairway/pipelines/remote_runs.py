@@ -61,9 +61,11 @@ def outcome_of(state: str | None, by_step: dict[str, str]) -> str:
         return run_records.INTERRUPTED
     if by_step.get(REFUSE) in ("done", "failed"):
         return "refused"
-    if state == "SUCCEEDED":
-        return "deployed" if by_step.get("deploy") == "done" else "packaged"
-    return run_records.FAILED
+    if state != "SUCCEEDED":
+        return run_records.FAILED
+    ends = {"deploy": "deployed", "package": "packaged", "decide-retraining": "waited"}
+    ends |= {"batch-predict": "answered"}
+    return next((end for step, end in ends.items() if by_step.get(step) == "done"), "packaged")
 
 
 def changes(before: artifacts.Json | None, after: artifacts.Json) -> Iterator[steps.Told]:

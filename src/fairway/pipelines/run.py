@@ -1,4 +1,4 @@
-"""A run of the training pipeline on this machine: the compiled YAML under kfp.local, in a process
+"""A run of a pipeline on this machine: the compiled YAML under kfp.local, in a process
 of its own.
 
 kfp prints much, changes global state and keeps no record of a run; here its output goes to a log,
@@ -19,7 +19,7 @@ from typing import TextIO
 
 from fairway import artifacts, errors
 from fairway.config import sections
-from fairway.pipelines import compiled, reuse, run_page, run_records, steps
+from fairway.pipelines import compiled, endings, notification, reuse, run_page, run_records, steps
 
 PATIENCE_SECONDS = 5.0  # between asking the steps to end and ending them
 # Linux takes 128 KiB in one argument, and kfp hands each step its inputs in one
@@ -41,8 +41,8 @@ class TrainingRun:
     it failed (`failed`) or was ended (`interrupted`)."""
 
     run: str
-    outcome: str  # packaged | deployed | refused
-    reason: str  # the gate's
+    outcome: str  # packaged | deployed | refused; of others also waited | answered
+    reason: str  # the gate's, or what else decided
     package: str | None  # folder of the package
     revision: str | None  # where it was deployed
     # step, status, seconds, began, exit, memory_bytes, error, log, parameters, artifacts
@@ -83,8 +83,36 @@ def run_training(
     progress: Progress | None = None,
     name: str | None = None,
 ) -> TrainingRun:
-    """Run the pipeline and gives how it ended; raises TrainingError with the failed step's own
-    sentence, Refused where the step was refused.
+    """Run the training pipeline as `run_pipeline` does."""
+    arguments = {
+        "compare_with": str(champion.absolute()) if champion else "none",
+        "store": str(home.absolute() / "packages"),
+        "deploy_package": deploy,
+        "watch": watch,
+    }
+    return run_pipeline(
+        config,
+        pipeline="training",
+        home=home,
+        arguments=arguments,
+        cache=cache,
+        progress=progress,
+        name=name,
+    )
+
+
+def run_pipeline(
+    config: sections.Config,
+    *,
+    pipeline: str,
+    home: Path,
+    arguments: artifacts.Json,
+    cache: bool = True,
+    progress: Progress | None = None,
+    name: str | None = None,
+) -> TrainingRun:
+    """Run a pipeline with these arguments beside `config` and `home`, and give how it ended; raises
+    TrainingError with the failed step's own sentence, Refused where the step was refused.
 
     `progress` is called with what is worth telling of each step. With `cache`, what train, evaluate
     and gate gave in an earlier run is taken where all that they depend on is the same. The record
@@ -94,23 +122,15 @@ def run_training(
     home = home.absolute()
     text = _configuration(config)
     run, folder = _folder(config, home=home, name=name, now=time.time())
-    arguments = {
-        "config": text,
-        "compare_with": str(champion.absolute()) if champion else "none",
-        "store": str(home / "packages"),
-        "home": str(home),
-        "deploy_package": deploy,
-        "watch": watch,
-    }
     reused = cache and not reuse.names_own_code(json.loads(text))
     asked = {
         "run": run,
         "deployment": config.name,
-        "pipeline": str(compiled.find(compiled.TRAINING[False])),
+        "pipeline": str(compiled.find(f"{pipeline}.yaml")),
         "kept": str(folder / "kept"),
         "cache": str(home / "cache") if reused else None,
         "directory": str(Path.cwd()),  # where a user's own modules are found
-        "arguments": arguments,
+        "arguments": {"config": text, "home": str(home), **arguments},
     }
     return _begin(folder, asked, progress=progress)
 
@@ -180,7 +200,13 @@ def _follow(one: Try, *, progress: Progress | None) -> TrainingRun:
     record(run_records.RUNNING, "")
     try:
         _execute(one, follower, tell=tell)
-        outcome, reason = _ending(one, follower)
+        outcome, reason = endings.of(
+            Path(one.request["pipeline"]).stem,
+            done={step.name for step in follower.steps if step.status in RAN},
+            left=lambda name: _left(one, follower, name),
+            arguments=one.request["arguments"],
+            log=one.folder / "pipeline.log",
+        )
     except KeyboardInterrupt:
         _stop(follower, now=time.time())
         record(run_records.INTERRUPTED, "it was interrupted")
@@ -230,6 +256,7 @@ def _execute(one: Try, follower: steps.Follower, *, tell: Callable[[steps.Told],
     source = str(Path(__file__).parents[2])
     environment = {
         **os.environ,
+        notification.RUN: one.run,
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore",
         "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")])),
@@ -300,26 +327,6 @@ def _end(child: subprocess.Popen[str]) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
-def _ending(one: Try, follower: steps.Follower) -> tuple[str, str]:
-    """Return outcome and reason from what the steps left; which branch ran is read, never assumed."""
-    log = one.folder / "pipeline.log"
-    done = {step.name for step in follower.steps if step.status in RAN}
-    decision = _left(one, follower, "gate") / "decision"
-    if not decision.exists():
-        raise errors.TrainingError(f"the run left no decision of the gate: see {log}")
-    made = artifacts.from_json(artifacts.GateDecision, artifacts.read_json(decision))
-    deploy = one.request["arguments"]["deploy_package"]
-    wanted = {"package", *(["deploy"] if deploy else [])} if made.promote else {"refuse"}
-    ran = done & {"package", "deploy", "refuse"}
-    if ran != wanted:
-        raise errors.TrainingError(
-            f"the gate decided {'to promote' if made.promote else 'to refuse'}, and of its branches "
-            f"{', '.join(sorted(ran)) or 'nothing'} ran: wanted {', '.join(sorted(wanted))}; see {log}"
-        )
-    outcome = "refused" if not made.promote else "deployed" if deploy else "packaged"
-    return outcome, made.reason
-
-
 def _record(
     one: Try, follower: steps.Follower, *, outcome: str, reason: str, seconds: float
 ) -> TrainingRun:
@@ -360,19 +367,24 @@ def _left(one: Try, follower: steps.Follower, name: str) -> Path:
 
 
 def _warnings(one: Try, follower: steps.Follower) -> tuple[str, ...]:
-    """Return what the prepare step has to say of the rows, and the gate of its comparison; nothing
-    of a step that left no record.
+    """Return what the prepare step has to say of the rows, the gate of its comparison, and whether
+    nobody could be told of the run; nothing of a step that left no record.
     """
+    told = [
+        str(_output(_left(one, follower, name)).get("parameterValues", {}).get("Output", ""))
+        for name in ("tell", "tell-2", "notify")
+    ]
     said = (
         (_left(one, follower, "prepare") / "dataset" / "dataset.json", "warnings"),
         (_left(one, follower, "gate") / "decision", "notes"),
     )
-    return tuple(
+    found = [
         sentence
         for record, key in said
         if record.exists()
         for sentence in artifacts.read_json(record).get(key, ())
-    )
+    ]
+    return (*found, *(one for one in told if one.startswith(notification.UNTOLD)))
 
 
 def _output(folder: Path) -> artifacts.Json:

@@ -1,12 +1,12 @@
-"""The training pipeline submitted to a cluster's Kubeflow Pipelines: once, or again and again."""
+"""A pipeline submitted to a cluster's Kubeflow Pipelines: once, or again and again."""
 
 import contextlib
 import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.pipelines import compiled, kubeflow, pitfalls, remote_runs, travel
 
-EXPERIMENT = "fairway"
+EXPERIMENT, BATCH = "fairway", "batch"
 NEWEST_OF_A_NAME = 20  # among which one that goes on is looked for
 FIELD = r"[-0-9A-Za-z*/,?#]+"  # of a cron expression
 CRON = re.compile(rf"{FIELD}( {FIELD}){{4}}")
@@ -22,8 +22,12 @@ CRON = re.compile(rf"{FIELD}( {FIELD}){{4}}")
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """What a run shall do besides training."""
+    """Which pipeline runs, and what the run shall do besides training."""
 
+    pipeline: str = "training"
+    """The name of its compiled file."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters that only this pipeline has."""
     deploy: bool = False
     """Deploy the package where the gate lets it through."""
     watch: bool = False
@@ -54,7 +58,7 @@ def submit(
     asked: Wishes,
     name: str | None = None,
 ) -> artifacts.Json:
-    """Start a run of the training pipeline on a cluster; gives its id, name, pipeline and whether
+    """Start a run of a pipeline on a cluster; gives its id, name, pipeline and whether
     it was adopted.
 
     A run of the same name that has not ended is adopted rather than started twice; by default the
@@ -62,7 +66,9 @@ def submit(
     does not answer, PlatformError for a pipeline that is not sound.
     """
     sent = request(config, asked=asked)
-    run_name = name or run_name_of(config.name, sent.documents, sent.arguments)
+    run_name = name or run_name_of(
+        f"{config.name}-{asked.pipeline}", sent.documents, sent.arguments
+    )
     namespace = access.namespace
     with kubeflow.connected(access) as client:
         runs = kubeflow.newest(client, namespace=namespace, limit=NEWEST_OF_A_NAME, name=run_name)
@@ -79,10 +85,10 @@ def submit(
 def schedule(
     config: sections.Config, *, cron: str, access: kubeflow.KubeflowAccess, asked: Wishes
 ) -> artifacts.Json:
-    """Have the training pipeline run at the times of a cron expression: never two at once, and none
-    made up for. It takes the place of an earlier schedule of the same deployment."""
+    """Have a pipeline run at the times of a cron expression: never two at once, and none
+    made up for. It takes the place of an earlier schedule of the same pipeline and deployment."""
     sent = request(config, asked=asked)
-    name = schedule_name(config)
+    name = f"{config.name}-{asked.pipeline}"
     with kubeflow.connected(access) as client:
         before = kubeflow.scheduled(client, name, namespace=access.namespace)
         experiment = client.create_experiment(EXPERIMENT, namespace=access.namespace)
@@ -106,9 +112,11 @@ def schedule(
     }
 
 
-def unschedule(config: sections.Config, *, access: kubeflow.KubeflowAccess) -> artifacts.Json:
+def unschedule(
+    config: sections.Config, *, access: kubeflow.KubeflowAccess, pipeline: str = "training"
+) -> artifacts.Json:
     """Delete the schedule of a deployment; runs that go on are left alone."""
-    name = schedule_name(config)
+    name = f"{config.name}-{pipeline}"
     with kubeflow.connected(access) as client:
         found = kubeflow.scheduled(client, name, namespace=access.namespace)
         for old in found:
@@ -131,23 +139,18 @@ def check_cron(cron: str) -> None:
         )
 
 
-def schedule_name(config: sections.Config) -> str:
-    return f"{config.name}-training"
-
-
 def request(config: sections.Config, *, asked: Wishes) -> Submission:
     """Return what is sent; raises UsageError for files of this machine, PlatformError for a
     pipeline that would fail silently."""
-    config = travel.ready(config, deploys=asked.deploy)
-    documents = compiled.for_training(config)
-    variant = compiled.TRAINING[config.pipeline.train.gpu > 0]
+    reads_data = asked.pipeline != BATCH
+    config = travel.ready(config, deploys=asked.deploy, reads_data=reads_data)
+    variant = compiled.file(asked.pipeline, config)
+    documents = compiled.for_pipeline(variant, config)
     pitfalls.require(documents, environment=config.environment, what=variant)
     told = {
         "config": json.dumps(config.model_dump(mode="json", by_alias=True)),
-        "compare_with": "" if asked.compare else "none",
-        "deploy_package": asked.deploy,
-        "watch": asked.watch,
-        "fail_on_refusal": asked.fail_on_refusal,
+        **(_challenging(asked) if reads_data else {}),
+        **asked.more,
     }
     return Submission(
         variant=variant,
@@ -158,11 +161,20 @@ def request(config: sections.Config, *, asked: Wishes) -> Submission:
     )
 
 
+def _challenging(asked: Wishes) -> artifacts.Json:
+    return {
+        "compare_with": "" if asked.compare else "none",
+        "deploy_package": asked.deploy,
+        "watch": asked.watch,
+        "fail_on_refusal": asked.fail_on_refusal,
+    }
+
+
 def run_name_of(name: str, documents: compiled.Documents, arguments: artifacts.Json) -> str:
-    """Return a name that is the same for the same request: pipeline, image, resources,
+    """Return a name that begins so and is the same for the same request: pipeline, image, resources,
     configuration, champion."""
     asked = hashlib.sha256(files.canonical([*documents, arguments])).hexdigest()
-    return f"{name}-training-{asked[:8]}"
+    return f"{name}-{asked[:8]}"
 
 
 def adopted(runs: Iterable[Any], *, name: str) -> str | None:

@@ -11,13 +11,13 @@ from fairway.config import sections
 UPLOADS = "data"  # the folder of the store that data is put in, each file below its digest
 
 
-def ready(config: sections.Config, *, deploys: bool) -> sections.Config:
+def ready(config: sections.Config, *, deploys: bool, reads_data: bool = True) -> sections.Config:
     """Return the configuration as the steps need it: its platform is the cluster they run on.
 
     Raises UsageError for files of this machine, and for a package that nobody could fetch.
     """
     local = {**config.data.paths(), **{f"extra[{i}]": p for i, p in enumerate(config.data.extra)}}
-    for key, path in local.items():
+    for key, path in local.items() if reads_data else ():
         raise errors.UsageError(
             f"data.{key} is {path}, a file of this machine, which no pod sees: wanted an address such as "
             "s3://bucket/rows.csv, https://host/rows.csv or pvc://claim/rows.csv; --upload puts it in platform.store"

@@ -1,5 +1,6 @@
 """The one place that chooses between platforms."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -7,6 +8,7 @@ from fairway import errors
 from fairway.config import sections
 from fairway.control.ports import End, PlatformPort, Tell
 from fairway.packaging import fetch, manifest
+from fairway.rollout.states import Phase
 
 
 def platform(
@@ -58,6 +60,24 @@ def champion(
         return None
     folder = out / serves.digest.removeprefix("sha256:")
     return fetch.fetch(serves.address, digest=serves.digest, out=folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StableRevision:
+    """The revision in service, and whether no rollout is on its way."""
+
+    revision: str | None
+    settled: bool
+
+
+def standing(config: sections.Config, *, home: Path) -> StableRevision:
+    """Return what serves on the configuration's platform; no revision where nothing does."""
+    port = _of(config, home=home)
+    if port.in_service(config.name, store=config.platform.store) is None:
+        return StableRevision(revision=None, settled=True)
+    found = port.read(config.name).record
+    settled = found["phase"] in (str(Phase.STABLE), str(Phase.ROLLED_BACK))
+    return StableRevision(revision=found["stable"], settled=settled)
 
 
 def watch(config: sections.Config, *, revision: str, home: Path, tell: Tell) -> str:

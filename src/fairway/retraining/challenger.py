@@ -10,6 +10,7 @@ configuration says so), 3 where it was refused: it is not better, or too few ans
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ import pandas as pd
 
 from fairway import artifacts, errors
 from fairway.config import loader, sections
+from fairway.data import importing
 from fairway.evaluation import paired
 from fairway.model import tasks
 from fairway.monitoring.eventstore import answers, archive, places
 from fairway.packaging import manifest
 from fairway.pipelines import run
 
-LABELLED = "labelled.parquet"
+LABELLED = importing.LABELLED
 MOST_HELD_OUT = 3, 10  # of the labelled rows: a challenger must have some to learn from
 
 
@@ -42,10 +44,17 @@ def write_labelled(
     Requests of a model with other features, labels that are not one for each row, and those that
     the task cannot read are left out: they would join nothing.
     """
-    package = manifest.load(champion)
+    found = store.history.training_rows(deployment, namespace=namespace, limit=limit)
+    return write_rows(found, package=manifest.load(champion), out=out)
+
+
+def write_rows(
+    requests: Iterable[answers.LabelledInputs], *, package: manifest.Manifest, out: Path
+) -> int:
+    """Write these labelled requests as `write_labelled` does."""
     names = [feature.name for feature in package.features]
     columns: dict[str, list[object]] = {name: [] for name in (*names, package.target)}
-    for request in store.history.training_rows(deployment, namespace=namespace, limit=limit):
+    for request in requests:
         given = {name: request.inputs.get(name) or [] for name in names}
         if any(len(values) != len(request.labels) for values in given.values()):
             continue
@@ -80,12 +89,13 @@ def held_out(section: sections.Retraining, *, labelled: int) -> int | None:
     return rows if rows >= paired.LEAST_ROWS else None
 
 
-def with_labelled(config: sections.Config, extra: Path, *, held_out: int) -> sections.Config:
+def with_labelled(config: sections.Config, extra: Path | None, *, held_out: int) -> sections.Config:
     """Return the configuration of a run in which the labelled rows join what is learnt from, but for
-    the newest, on which the challenger must be better; earlier files of the kind are replaced."""
+    the newest, on which the challenger must be better; earlier files of the kind are replaced. None:
+    the rows lie beside what the import brings."""
     kept = tuple(path for path in config.data.extra if path.name != LABELLED)
     data = {
-        "extra": (*kept, extra),
+        "extra": (*kept, *([extra] if extra is not None else [])),
         "held_out": held_out,
         "sliding": config.retraining.sliding,
     }
@@ -129,14 +139,21 @@ def train(
     )
 
 
-def _too_few(rows: int, *, folder: Path, name: str) -> run.TrainingRun:
+def too_few(rows: int) -> str:
+    """Return why nothing is trained with so few labelled rows."""
     wanted = -(-paired.LEAST_ROWS * MOST_HELD_OUT[1] // MOST_HELD_OUT[0])
+    return (
+        f"{rows} answers have a label and logged inputs: wanted {wanted}, of which three in "
+        "ten are kept for the comparison with the model in service; send more labels "
+        "(`fairway label`)"
+    )
+
+
+def _too_few(rows: int, *, folder: Path, name: str) -> run.TrainingRun:
     made = run.TrainingRun(
         run=name,
         outcome="refused",
-        reason=f"{rows} answers have a label and logged inputs: wanted {wanted}, of which three in "
-        "ten are kept for the comparison with the model in service; send more labels "
-        "(`fairway label`)",
+        reason=too_few(rows),
         package=None,
         revision=None,
         steps=(),

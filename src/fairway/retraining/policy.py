@@ -136,6 +136,14 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
     )
 
 
+def vetoed(decision: Decision, *, broken: str | None) -> Decision:
+    """Return the decision where the data is sound; nothing is started where it is `broken`."""
+    if broken is None or not decision.start:
+        return decision
+    reason = f"{decision.reason}; but the data is broken, and a model that learns from it learns the fault: {broken}"
+    return Decision(start=False, reason=reason, loss=decision.loss)
+
+
 def stale(
     section: sections.Retraining, *, since: float, last_run_at: float | None, now: float
 ) -> str | None:

@@ -19,17 +19,17 @@ from fairway.config.sections.base import (
     format_duration,
     parse_duration,
 )
-from fairway.config.sections.data import SOURCES, Data, Split
+from fairway.config.sections.data import SOURCES, Data, Quality, Split
 from fairway.config.sections.evaluation import Evaluation, Gate
 from fairway.config.sections.guards import GUARDS, NOT_SHADOW, Guard, Rule, guard_rules, needs
 from fairway.config.sections.monitoring import SCALES, LeastShift, Monitoring
-from fairway.config.sections.pipeline import Pipeline, Resources, SecretKey
+from fairway.config.sections.pipeline import Notify, Pipeline, Resources, SecretKey
 from fairway.config.sections.platform import Platform
 from fairway.config.sections.retraining import Retraining
 from fairway.config.sections.rollout import Bake, Canary, Hook, HookPoint, Shadow, Step, Strategy
 from fairway.config.sections.root import Config
 from fairway.config.sections.serving import Events, Serving
-from fairway.config.sections.training import FAMILIES, Augmentation, Training
+from fairway.config.sections.training import FAMILIES, Augmentation, Training, Tune
 
 __all__ = [
     "CREDENTIALS",
@@ -58,8 +58,10 @@ __all__ = [
     "LeastShift",
     "Location",
     "Monitoring",
+    "Notify",
     "Pipeline",
     "Platform",
+    "Quality",
     "Resources",
     "Retraining",
     "Rule",
@@ -71,6 +73,7 @@ __all__ = [
     "Step",
     "Strategy",
     "Training",
+    "Tune",
     "format_duration",
     "guard_rules",
     "needs",

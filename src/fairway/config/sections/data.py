@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from fairway.config.sections.base import ADDRESS, Section
+from fairway.config.sections.base import ADDRESS, Fraction, Section
 from fairway.config.sections.variants import Variants
 
 USUAL_SOURCE = "csv"  # where `source` is left out
@@ -33,6 +33,19 @@ class Split(Section):
         if self.method in ("group", "time") and not self.column:
             raise ValueError(f"split method {self.method} needs split.column")
         return self
+
+
+class Quality(Section):
+    """What rows must be to be learnt from; `validate_data` of the pipelines refuses others."""
+
+    least_rows: Annotated[int, Field(ge=1)] = 50
+    """Fewer teach and test nothing: an import that broke off."""
+    most_unreadable: Fraction = 0.01
+    """Share of a column's cells that are none of its kind, beside the model in service: a slip of a
+    hand is less, a changed notation is more."""
+    most_missing_rise: Fraction = 0.1
+    """Rise of the share of a column that is missing, above that of the model's reference: more is a
+    feed that ended, whatever is filled in."""
 
 
 class Data(Section):
@@ -97,6 +110,7 @@ class Data(Section):
     max_categories: Annotated[int, Field(ge=2, le=10000)] = 100
     """A text column with more values than this is refused: it is likely an identifier."""
     split: Split = Split()
+    quality: Quality = Quality()
 
     @classmethod
     def of(cls, **values: Any) -> "Data":

@@ -1,7 +1,7 @@
 """The `pipeline` section: what the steps on Kubernetes need."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -30,8 +30,25 @@ class SecretKey(Section):
     """The key of the value in it."""
 
 
+Outcome = Literal["failed", "refused", "waited", "succeeded"]
+
+
+class Notify(Section):
+    """Who is told how a run ended: a webhook, whose URL is a secret and stands nowhere here."""
+
+    outcomes: Annotated[tuple[Outcome, ...], Field(min_length=1)] = ("failed", "refused")
+    """Which ends are told: what a person has to look at. `waited`: nothing was to be retrained."""
+    form: Literal["slack", "json"] = "slack"
+    """`slack` is `{"text": ...}`, which Slack, Mattermost and Rocket.Chat take; `json` has the facts
+    beside it, each under its name."""
+    url: SecretKey | None = None
+    """On a cluster: the key of a Secret that holds the URL, which the notify step alone is given. Here
+    the variable FAIRWAY_WEBHOOK_URL, or FAIRWAY_WEBHOOK_URL_FILE with a file's name. Without any,
+    nobody is told, and the step says so."""
+
+
 class Pipeline(Section):
-    """How the training pipeline runs."""
+    """How the pipelines run."""
 
     image: str = "ghcr.io/fairway/pipeline:0.1.0"
     """The steps' image; pin it by digest in production."""
@@ -59,6 +76,10 @@ class Pipeline(Section):
     None by default: a service account with a role of the cloud needs none."""
     service_account: Annotated[str, Field(pattern=NAME)] | None = None
     """Whom the steps run as; by default whom Kubeflow Pipelines takes, `pipeline-runner`."""
+    notify: Notify = Notify()
+    parallel: Annotated[int, Field(ge=1, le=64)] = 2
+    """Of the pipeline `many`: how many configurations are trained at a time. Two fit beside what else
+    a small cluster runs."""
 
     @model_validator(mode="after")
     def _meets_somewhere(self) -> "Pipeline":

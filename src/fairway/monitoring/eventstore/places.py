@@ -1,9 +1,28 @@
 """Where an event store is: a file, or the URL of a PostgreSQL."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from fairway import errors
 from fairway.monitoring.eventstore import archive, databases, sqlite_file
+
+EVENTS = "FAIRWAY_EVENTS"  # the variable with the URL of a PostgreSQL, which a Secret gives
+
+
+def of_steps(home: Path, *, environment: Mapping[str, str] = os.environ) -> archive.EventStore:
+    """Return the store that a pipeline's step reads: at the URL in FAIRWAY_EVENTS, else the local
+    platform's."""
+    url = environment.get(EVENTS)
+    if url and not is_file(url):
+        return opened(url)
+    file = home / "events.db"
+    if not file.exists():
+        raise errors.UsageError(
+            f"there are no events: {EVENTS} is {'no' if url else 'not set to the'} URL of a PostgreSQL, and "
+            f"{file} is not there; serve a model, or name the Secret in pipeline.secrets"
+        )
+    return opened(file)
 
 
 def to_read(file: Path) -> archive.EventStore:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -50,6 +50,8 @@ Network = Annotated[str, AfterValidator(_installed)]
 
 class NetworkTraining(sections.Training):
     """A network, by AdamW on a one-cycle schedule until the validation loss stops falling."""
+
+    BUDGET: ClassVar[str] = "epochs"
 
     network: Network
     """The module of `fairway.training.networks`, or of an installed package, that is trained."""

@@ -7,7 +7,7 @@ never saw goes the way of "none of these".
 """
 
 from collections.abc import Collection
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ from fairway.training.families import base
 
 class BoostingTraining(sections.Training):
     """Gradient-boosted trees (LightGBM), until the validation loss stops falling."""
+
+    BUDGET: ClassVar[str] = "rounds"
 
     family: Literal["boosting"] = "boosting"
     """The usual first try on rows of a table: little to set, seconds to train."""

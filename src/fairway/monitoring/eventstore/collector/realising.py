@@ -17,7 +17,7 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 DELAYS = (MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 3 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 90 * DAY)
 
 
-class Quality:
+class RealisedQuality:
     """Counters of rows and their losses; mean loss is the one's increase by the other's."""
 
     def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:

@@ -75,7 +75,7 @@ class Series:
         )
         for loop in ("upkeep", "check"):
             self.failed.labels(loop)
-        self.quality = realising.Quality(registry)
+        self.quality = realising.RealisedQuality(registry)
 
     def count(
         self, rows: Sequence[cloudevents.EventRow], *, new: Sequence[cloudevents.EventRow]

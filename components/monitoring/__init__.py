@@ -1,0 +1,1 @@
+"""Components of monitoring: what moved."""

@@ -1,0 +1,1 @@
+"""Components for those who run pipelines: what became of a run is told."""

@@ -1,0 +1,5 @@
+"""Component `notify`."""
+
+from components.operations.notify.component import notify
+
+__all__ = ["notify"]

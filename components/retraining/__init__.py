@@ -1,0 +1,1 @@
+"""Components of retraining: whether a challenger is trained."""

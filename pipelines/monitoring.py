@@ -1,0 +1,75 @@
+"""The monitoring pipeline: drift of what is asked of the model in service, the decision by labels and
+drift whether to retrain, and where it is `train` the way of the retraining pipeline.
+
+For a schedule. Its decision is a named output: the dsl.If has a dsl.Else, since without one its branch
+would be skipped without a word.
+"""
+
+from kfp import dsl
+
+from components.data.label_data import label_data
+from components.monitoring.detect_drift import detect_drift
+from components.retraining.decide_retraining import decide_retraining
+from fairway.config import sections
+from pipelines import parts
+
+
+def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-untyped-def]
+    """Return the pipeline with these resources."""
+    steps = parts.Steps(name=name, resources=resources, validated=True)
+
+    @dsl.pipeline(name=name, description="detect drift, decide, and train a challenger where due")
+    def monitoring(
+        config: str,
+        before: str = "",
+        after: str = "",
+        p_value: float = 0.01,
+        labels: str = "",
+        compare_with: str = "",
+        store: str = "",
+        home: str = "",
+        deploy_package: bool = True,
+        watch: bool = False,
+        fail_on_refusal: bool = False,
+    ) -> None:
+        asked = parts.Asked(
+            store=store,
+            home=home,
+            deploy=deploy_package,
+            watch=watch,
+            fail_on_refusal=fail_on_refusal,
+        )
+        with steps.reported(config):
+            serving = steps.in_service(config, folder=compare_with, home=home)
+            moved = detect_drift(
+                config=config,
+                champion=serving,
+                home=home,
+                before=before,
+                after=after,
+                p_value=p_value,
+            )
+            # asked twice by one run, it decides the same
+            decided = steps.look(
+                decide_retraining(
+                    config=config,
+                    champion=serving,
+                    account=steps.look(moved).outputs["account"],
+                    home=home,
+                    run=parts.RUN,
+                )
+            )
+            with dsl.If(decided.outputs["decision"] == "train", name="train-asked"):
+                labelled = steps.look(
+                    label_data(config=config, champion=serving, labels=labels, home=home), hours=6
+                )
+                steps.challenge(
+                    labelled.outputs["config"],
+                    rows=labelled.outputs["rows"],
+                    serving=serving,
+                    asked=asked,
+                )
+            with dsl.Else(name="waited"):
+                steps.tell(config, outcome="waited", reason=decided.outputs["reason"])
+
+    return monitoring

@@ -1,0 +1,48 @@
+"""The retraining pipeline: late labels join their requests as rows to learn from, these are held against
+what the model in service knows, and a challenger must be better on the newest of them to be deployed.
+"""
+
+from kfp import dsl
+
+from components.data.label_data import label_data
+from fairway.config import sections
+from pipelines import parts
+
+
+def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-untyped-def]
+    """Return the pipeline with these resources."""
+    steps = parts.Steps(name=name, resources=resources, validated=True)
+
+    @dsl.pipeline(
+        name=name, description="label, validate, prepare, train, evaluate, gate, package, deploy"
+    )
+    def retraining(
+        config: str,
+        labels: str = "",
+        compare_with: str = "",
+        store: str = "",
+        home: str = "",
+        deploy_package: bool = True,
+        watch: bool = False,
+        fail_on_refusal: bool = False,
+    ) -> None:
+        asked = parts.Asked(
+            store=store,
+            home=home,
+            deploy=deploy_package,
+            watch=watch,
+            fail_on_refusal=fail_on_refusal,
+        )
+        with steps.reported(config):
+            serving = steps.in_service(config, folder=compare_with, home=home)
+            labelled = steps.look(
+                label_data(config=config, champion=serving, labels=labels, home=home), hours=6
+            )
+            steps.challenge(
+                labelled.outputs["config"],
+                rows=labelled.outputs["rows"],
+                serving=serving,
+                asked=asked,
+            )
+
+    return retraining
