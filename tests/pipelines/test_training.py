@@ -259,7 +259,7 @@ def test_training_on_several_nodes_is_a_step_that_waits_with_few_resources(pipel
     assert step["resources"]["resourceMemoryLimit"] == "2Gi"
     assert "accelerator" not in step["resources"]
     told = compiled.kubernetes_of(documents, compiled.DISTRIBUTED)
-    assert told["activeDeadlineSeconds"] == 24 * 3600
+    assert told["activeDeadlineSeconds"] == str(24 * 3600)
     assert [one["constant"] for one in told["pvcMount"]] == ["shared"]
     assert not told.keys() & {"tolerations", "emptyDirMounts"}
     assert not compiled.kubernetes_of(documents, "exec-train")
