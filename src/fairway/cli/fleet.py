@@ -84,9 +84,9 @@ def run(
     """Watch the ModelDeployments of a cluster (this is what the monitor's container runs)."""
     from fairway import plugins
     from fairway.cli import operator
-    from fairway.monitoring import exporter
+    from fairway.monitoring import exporter, listener
     from fairway.monitoring.eventstore import wire
-    from fairway.operator.fleet import listener, process, shards
+    from fairway.operator.fleet import process, shards
     from fairway.platforms.kubernetes import api
 
     operator.log_to_stderr()

@@ -102,10 +102,6 @@ class JobRetraining(sections.Retraining):
     ) = None
     """A CronJob of the namespace, whose Job is made as `kubectl create job --from` makes one; it may
     be suspended. None: nothing is started, and a person is told."""
-    alerts: Annotated[tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=16)] = (
-        "RealisedQualityBurn",
-    )
-    """Alerts that start a run when Alertmanager says that they fire; drift alone is none of them."""
 
 
 class Spec(sections.Section):

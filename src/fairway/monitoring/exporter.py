@@ -8,7 +8,6 @@ from typing import Any
 import prometheus_client
 from prometheus_client import exposition
 
-from fairway import errors
 from fairway.monitoring.detectors import base
 
 ARM = ("namespace", "deployment", "revision", "role")
@@ -116,16 +115,6 @@ class Exporter:
             "Shards that the fleet is divided into.",
             registry=self.registry,
         ).set(of)
-
-    def serve(self, *, port: int, host: str = "127.0.0.1") -> int:
-        """Answer scrapes in a thread of its own, and gives the port (a free one for 0)."""
-        try:
-            server, _ = prometheus_client.start_http_server(port, addr=host, registry=self.registry)
-        except OSError as error:
-            raise errors.UsageError(
-                f"cannot listen on {host}:{port} ({error}): name another --port, 0 for a free one"
-            ) from error
-        return int(server.server_port)
 
     def forget(self, *, namespace: str, deployment: str, revision: str) -> None:
         """Show no more of a revision that this monitor watches no longer: another may."""

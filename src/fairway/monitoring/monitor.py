@@ -23,7 +23,7 @@ import pydantic
 from fairway import artifacts, clocks, errors
 from fairway.config import sections
 from fairway.model.schema import Schema
-from fairway.monitoring import detectors, exporter, looks, references
+from fairway.monitoring import detectors, exporter, listener, looks, receiver, references
 from fairway.monitoring.eventstore import archive, places
 from fairway.monitoring.keeper import P_VALUE, Keeper
 from fairway.monitoring.watched import Described, Watched
@@ -72,6 +72,21 @@ class Monitor:
         self._prune()
         self.series.looked.set(now)
         return tested
+
+    def ask(self, found: receiver.Firing, *, now: float) -> str:
+        """Note that an alert asks for a run, and return what becomes of it; the same alert, however
+        often it comes, asks once."""
+        named = {(one.namespace, one.deployment) for one in self._watched}
+        if (found.namespace, found.deployment) not in named:
+            return "it is none that this monitor watches"
+        mark = receiver.mark(found.deployment)
+        with self._events.writing():
+            known = self._events.conclusions.mark(mark)
+            self._events.conclusions.set_mark(mark, receiver.noted(known, found.alert, now=now))
+        return (
+            "a run is started if retraining.alerts names it, where none is in progress and the last is long "
+            "enough ago"
+        )
 
     def _keeper(self, watched: Watched) -> Keeper:
         package = manifest.load(self._watched[watched])
@@ -164,11 +179,13 @@ def parse(name: str, item: Any) -> tuple[Watched, Path]:
         ) from error
 
 
-def run(home: Path, *, port: int) -> None:
+def run(home: Path, *, port: int, alerts_token: Path | None = None) -> None:
     """Look until SIGTERM or SIGINT; what it was doing then is finished."""
     series = exporter.Exporter()
-    bound = series.serve(port=port)
-    print(f"monitor answers on http://127.0.0.1:{bound}/metrics", flush=True)
+    address = listener.Listener(
+        host="127.0.0.1", port=port, registry=series.registry, token=alerts_token
+    )
+    print(f"monitor answers on http://127.0.0.1:{address.port}/metrics", flush=True)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     events = places.opened(home / "events.db")
     monitor = Monitor(home, events=events, series=series)
@@ -176,6 +193,7 @@ def run(home: Path, *, port: int) -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
+    address.watch(alive=lambda: True, ask=lambda one: monitor.ask(one, now=time.time()))
     log.info("ready")
     while not stopping.is_set():
         began = time.monotonic()
@@ -195,6 +213,11 @@ def main(argv: list[str] | None = None) -> int:
         default=0,
         help="the port for Prometheus, 0 for a free one (default: %(default)s)",
     )
+    parser.add_argument(
+        "--alerts-token",
+        type=Path,
+        help="the file with the token that Alertmanager shows at /v1/alerts; without one no alert is taken",
+    )
     arguments = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when the numerical libraries are imported
     logging.basicConfig(
@@ -203,7 +226,7 @@ def main(argv: list[str] | None = None) -> int:
         stream=sys.stdout,
     )
     try:
-        run(arguments.home, port=arguments.port)
+        run(arguments.home, port=arguments.port, alerts_token=arguments.alerts_token)
     except errors.FairwayError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status

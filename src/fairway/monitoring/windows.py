@@ -16,6 +16,9 @@ from fairway.monitoring.drift import watch, yardstick
 from fairway.monitoring.eventstore import answers
 
 ALERT = "InputDrift"
+QUALITY = (
+    "quality"  # of a ticket or a part that moved: the data broke on its way, and trains no model
+)
 LEAST_FITTING = 0.8  # of the rows of a window that must fit the reference
 SHOWN_ROWS = 200  # of a window that is shown by itself, with the engine's tests
 # from the training data, that a person is told of: by the test's effect, standard deviations or shares

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fairway.config import sections
+from fairway.monitoring import receiver
 from fairway.monitoring.drift import realised
 
 DAY = 86_400.0
@@ -134,6 +135,31 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
         reason=f"{seen}, {then} on the test split: {words.beyond} {edge} beyond chance "
         f"(at most {section.false_starts_per_month:g} such runs a month by chance)",
     )
+
+
+@dataclass(frozen=True)
+class AskedByAlert:
+    """An alert that asked for a run."""
+
+    alert: str
+    at: float
+
+
+def answered(
+    decision: Decision,
+    *,
+    section: sections.Retraining,
+    signals: Signals,
+    asked: AskedByAlert | None,
+    now: float,
+) -> Decision:
+    """Return the decision with an alert that asks for a run: what holds a run back holds it back too."""
+    cool_down = rest(section, fruitless=signals.fruitless)
+    cooling = signals.last_run_at is not None and now - signals.last_run_at < cool_down
+    waits = signals.running is not None or not signals.settled or not section.enabled or cooling
+    if asked is None or decision.start or waits or now - asked.at > receiver.ASKED_SECONDS:
+        return decision
+    return Decision(start=True, reason=f"alert {asked.alert} fires", loss=decision.loss)
 
 
 def vetoed(decision: Decision, *, broken: str | None) -> Decision:

@@ -29,6 +29,10 @@ class Retraining(Section):
     hundred labels whatever it is. Minutes, where answers of all hours lose alike."""
     on_drift: bool = False
     """Drift alone does not start a run by default: inputs may shift without harm."""
+    alerts: Annotated[tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=16)] = (
+        "RealisedQualityBurn",
+    )
+    """Alerts that start a run when Alertmanager says that they fire; drift alone is none of them."""
     cool_down: Duration = timedelta(hours=6)
     """Shortest time between two runs."""
     most_cool_down: Duration = timedelta(days=28)

@@ -14,11 +14,9 @@ from pathlib import Path
 from fairway import addresses, artifacts, errors
 from fairway.config import sections
 from fairway.data import histories, importing
-from fairway.monitoring import aligned, populations
+from fairway.monitoring import aligned, populations, windows
 from fairway.monitoring.drift import account, comparison
 from fairway.monitoring.eventstore import archive
-
-QUALITY = "quality"  # of a part that moved: the data broke on its way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +82,8 @@ def broken(record: artifacts.Json) -> str | None:
     if record["schema"]:
         return str(record["schema"][0]["sentence"])
     for column in record["columns"]:
-        if any(part["moved"] and part["kind"] == QUALITY for part in column["parts"]):
-            return f"{column['name']}: {account.WHAT[QUALITY]}"
+        if any(part["moved"] and part["kind"] == windows.QUALITY for part in column["parts"]):
+            return f"{column['name']}: {account.WHAT[windows.QUALITY]}"
     return None
 
 

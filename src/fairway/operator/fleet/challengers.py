@@ -14,6 +14,7 @@ from typing import Any
 
 from fairway import errors
 from fairway.config import resource
+from fairway.monitoring import receiver, windows
 from fairway.monitoring.eventstore import distant
 from fairway.operator import posting
 from fairway.operator.fleet import jobs, telling, turns
@@ -23,7 +24,7 @@ from fairway.retraining import policy, shown, trigger
 log = logging.getLogger("fairway.fleet")
 
 EVERY_SECONDS = 15.0  # between two looks at the labels of one deployment
-QUALITY = "quality"  # of a drift ticket: data that is broken trains no model
+
 Key = tuple[str, str]
 Json = dict[str, Any]
 
@@ -43,7 +44,7 @@ class Challengers:
     def __init__(self, server: api.Api, *, series: shown.Shown) -> None:
         self._api, self._series = server, series
         self._known: dict[Key, LastLook] = {}
-        self._asked: dict[Key, turns.AskedByAlert] = {}
+        self._asked: dict[Key, policy.AskedByAlert] = {}
         self._lock = threading.Lock()  # alerts come by threads of their own
         self._shown: dict[Key, str] = {}  # the revision whose series are shown
 
@@ -69,8 +70,8 @@ class Challengers:
             return "nothing is started: spec.retraining names no cronJob, or is off"
         with self._lock:
             before = self._asked.get(key)
-            if before is None or now - before.at > turns.ASKED_SECONDS:
-                self._asked[key] = turns.AskedByAlert(alert, now)
+            if before is None or now - before.at > receiver.ASKED_SECONDS:
+                self._asked[key] = policy.AskedByAlert(alert, now)
         return "a run is started where none is in progress and the last is long enough ago"
 
     def look(
@@ -90,7 +91,7 @@ class Challengers:
         known = self._known.get(key)
         with self._lock:
             asked = self._asked.get(key)
-            if asked is not None and now - asked.at > turns.ASKED_SECONDS:
+            if asked is not None and now - asked.at > receiver.ASKED_SECONDS:
                 asked = self._asked.pop(key) and None
         is_news = asked is not None and (known is None or asked.at >= known.at)
         if known is not None and now - known.at < EVERY_SECONDS and not is_news:
@@ -106,7 +107,7 @@ class Challengers:
             store=store,
             revision=revision,
             facts=facts,
-            quality=ticket is not None and ticket["kind"] == QUALITY,
+            quality=ticket is not None and ticket["kind"] == windows.QUALITY,
             asked=asked,
             now=now,
         )

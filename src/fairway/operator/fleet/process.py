@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from fairway import errors
 from fairway.model.schema import Schema
-from fairway.monitoring import detectors, exporter
+from fairway.monitoring import detectors, exporter, listener, receiver
 from fairway.monitoring.eventstore import wire
 from fairway.monitoring.keeper import P_VALUE
-from fairway.operator.fleet import listener, receiver, shards, watching
+from fairway.operator.fleet import shards, watching
 from fairway.platforms.kubernetes import api, lease
 from fairway.retraining import shown
 

@@ -10,18 +10,9 @@ from fairway.monitoring.eventstore import distant
 from fairway.retraining import policy, trigger
 from fairway.rollout.states import Phase
 
-ASKED_SECONDS = 6 * 3600.0  # that an alert is remembered while a run may not begin yet
 UNLABELLED = 10_000  # events without a label, after which it is written down how far was read
 SETTLED = (str(Phase.STABLE), str(Phase.ROLLED_BACK))
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class AskedByAlert:
-    """An alert that asked for a run."""
-
-    alert: str
-    at: float
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ class LabelTurn:
     revision: str
     facts: Mapping[str, Any]
     quality: bool  # a ticket says that its data is broken
-    asked: AskedByAlert | None
+    asked: policy.AskedByAlert | None
     now: float
     forbidden: bool = False  # the monitor may make no Jobs here
 
@@ -162,25 +153,11 @@ class LabelTurn:
             settled=self.owner.get("status", {}).get("phase") in SETTLED,
         )
         decision = policy.decide(self.section, signals=signals, now=self.now)
-        return self._vetoed(self._answered(decision, signals))
-
-    def _answered(self, decision: policy.Decision, signals: policy.Signals) -> policy.Decision:
-        """Return the decision with an alert that asks for a run: what holds a run back holds it back
-        too."""
-        asked = self.asked
-        waits = (
-            signals.running is not None
-            or not signals.settled
-            or not self.section.enabled
-            or self._cooling(signals)
+        return self._vetoed(
+            policy.answered(
+                decision, section=self.section, signals=signals, asked=self.asked, now=self.now
+            )
         )
-        if asked is None or decision.start or waits or self.now - asked.at > ASKED_SECONDS:
-            return decision
-        return policy.Decision(start=True, reason=f"alert {asked.alert} fires", loss=decision.loss)
-
-    def _cooling(self, signals: policy.Signals) -> bool:
-        cool_down = policy.rest(self.section, fruitless=signals.fruitless)
-        return signals.last_run_at is not None and self.now - signals.last_run_at < cool_down
 
     def _vetoed(self, decision: policy.Decision) -> policy.Decision:
         if not decision.start:

@@ -91,5 +91,12 @@ class Services:
                 *collector,
                 *token,
             ),
-            "monitor": (*python, "fairway.monitoring.monitor", *home, *monitor),
+            "monitor": (
+                *python,
+                "fairway.monitoring.monitor",
+                *home,
+                *monitor,
+                "--alerts-token",
+                str(self._home.token),
+            ),
         }

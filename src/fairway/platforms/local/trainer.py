@@ -11,7 +11,7 @@ from typing import Any
 
 from fairway import artifacts, errors
 from fairway.config import sections
-from fairway.monitoring import windows
+from fairway.monitoring import receiver, windows
 from fairway.monitoring.eventstore import archive
 from fairway.pipelines import run_records
 from fairway.platforms.local import state
@@ -28,6 +28,7 @@ UNLABELLED = (
     10_000  # events without a label that are looked through again before it is written down
 )
 PREFIX = "run-"
+
 LOOK_SECONDS = 2.0
 PAGE_OF_CLASSES, PAGE = "RealisedAccuracyLow", "RealisedLossHigh"
 
@@ -93,7 +94,14 @@ class Trainer:
             first_label_at=watching.first_at,
             settled=deployment.state.phase in (Phase.STABLE, Phase.ROLLED_BACK),
         )
-        decision = policy.decide(section, signals=signals, now=now)
+        decision = policy.answered(
+            policy.decide(section, signals=signals, now=now),
+            section=section,
+            signals=signals,
+            asked=self._alerted(deployment.name, section),
+            now=now,
+        )
+        decision = policy.vetoed(decision, broken=self._broken(deployment.name))
         if asked and signals.running is None and signals.settled:
             decision = dataclasses.replace(decision, start=True, reason=asked)
         self._page(deployment, section, signals, decision, now=now)
@@ -101,6 +109,7 @@ class Trainer:
         if decision.start:
             self._start(deployment, stable, decision.reason, signals, now=now)
             self._keep(deployment, trigger.rearmed(watching))
+            self._events.conclusions.set_mark(receiver.mark(deployment.name), None)
         elif decision.reason != deployment.retraining.get("reason"):
             self._state.save_retraining(
                 deployment.name,
@@ -153,6 +162,19 @@ class Trainer:
         """Say whether a drift ticket is open."""
         found = self._events.conclusions.alerts(deployment=name, open_only=True)
         return any(alert.name == windows.ALERT for alert in found)
+
+    def _alerted(self, name: str, section: sections.Retraining) -> policy.AskedByAlert | None:
+        """Return the first alert of those that start a run which asked for one."""
+        known = self._events.conclusions.mark(receiver.mark(name)) or {}
+        asked = [(at, alert) for alert, at in known.items() if alert in section.alerts]
+        return policy.AskedByAlert(min(asked)[1], min(asked)[0]) if asked else None
+
+    def _broken(self, name: str) -> str | None:
+        """Return the words of an open ticket that says that the data is broken."""
+        ticket = (self._events.conclusions.mark(f"monitor/{name}") or {}).get("ticket")
+        return (
+            ticket["summary"] if ticket is not None and ticket["kind"] == windows.QUALITY else None
+        )
 
     def _page(
         self,

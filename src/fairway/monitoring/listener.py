@@ -14,9 +14,9 @@ import prometheus_client
 from prometheus_client import exposition
 
 from fairway import errors
-from fairway.operator.fleet import receiver
+from fairway.monitoring import receiver
 
-log = logging.getLogger("fairway.fleet")
+log = logging.getLogger("fairway.monitoring.listener")
 
 LARGEST_BODY = 1 << 20  # bytes of a message: Alertmanager's are some kilobytes
 Ask = Callable[[receiver.Firing], str | None]  # None: it cannot be said yet

@@ -10,6 +10,8 @@ from typing import Any
 from fairway import errors
 
 MOST_ALERTS = 1000
+ASKED_SECONDS = 6 * 3600.0  # that an alert is remembered while a run may not begin yet
+MOST_ASKED = 16  # alerts of one deployment that are remembered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +46,14 @@ def _firing(alert: Any) -> Firing | None:
         }:
             return Firing(alert=name, namespace=namespace, deployment=deployment)
     return None
+
+
+def mark(deployment: str) -> str:
+    """Return the mark of the event store that has the alerts which asked for a run of the deployment."""
+    return f"alerts/{deployment}"
+
+
+def noted(known: Mapping[str, float] | None, alert: str, *, now: float) -> dict[str, float]:
+    """Return when each alert asked first, with one more; what was long ago is forgotten."""
+    fresh = {name: at for name, at in (known or {}).items() if now - at <= ASKED_SECONDS}
+    return fresh if len(fresh) >= MOST_ASKED else {alert: now, **fresh}
