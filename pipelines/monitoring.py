@@ -11,6 +11,7 @@ from components.data.label_data import label_data
 from components.monitoring.detect_drift import detect_drift
 from components.retraining.decide_retraining import decide_retraining
 from fairway.config import sections
+from fairway.platforms import loop_steps
 from pipelines import parts
 
 
@@ -59,7 +60,7 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
                     run=parts.RUN,
                 )
             )
-            with dsl.If(decided.outputs["decision"] == "train", name="train-asked"):
+            with dsl.If(decided.outputs["decision"] == loop_steps.TRAIN, name="train-asked"):
                 labelled = steps.look(
                     label_data(config=config, champion=serving, labels=labels, home=home), hours=6
                 )

@@ -11,6 +11,7 @@ from fairway.config import sections
 from fairway.monitoring import windows
 from fairway.monitoring.eventstore import archive, places
 from fairway.retraining import policy, turn
+from tests.monitoring import postgres
 from tests.pipelines import runs
 from tests.retraining.test_challenger import label, prediction
 
@@ -125,3 +126,14 @@ def test_another_revision_in_service_begins_anew(store):
         store, config(), serving=serving, moved=False, broken=None, run="two", now=later
     )
     assert decision.reason == "0 of 100 labels are in (minLabels)"
+
+
+def test_it_is_the_same_by_the_postgresql_that_the_variable_names(tmp_path: Path) -> None:
+    with postgres.running() as server:
+        made = places.of_steps(tmp_path, environment={places.EVENTS: server.url})
+        answered(made, rows=300, wrong_in_ten=6)
+        first = taken(made)
+        assert first.start
+        assert taken(made) == policy.Decision(start=True, reason=first.reason)
+        assert "coolDown" in taken(made, run="two", now=NOW + HOUR).reason
+        made.close()

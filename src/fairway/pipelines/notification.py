@@ -5,7 +5,6 @@ parameter, record or log.
 import http.client
 import json
 import os
-import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -24,7 +23,6 @@ UNTOLD = "nobody could be told that the run"  # how the sentence of a failure be
 SUCCEEDED, FAILED = "succeeded", "failed"
 # what Kubeflow Pipelines and kfp.local call the end of a run
 STATES = {"SUCCEEDED": SUCCEEDED, "SUCCESS": SUCCEEDED}
-GROUP = re.compile(r"Task \S+ failed\.")  # what kfp.local says of whatever failed within
 RUN = "FAIRWAY_RUN"  # a run's name on this machine, where kfp knows none
 MARKS = {"failed": "❌", "refused": "⛔", "waited": "⏸", "succeeded": "✅"}
 
@@ -41,10 +39,13 @@ class RunEnd:
     reason: str
 
 
-def of_status(state: str, message: str) -> tuple[str, str]:
-    """Return the outcome and the reason that an exit handler's status tells."""
+def of_status(
+    state: str, error: str, *, environment: Mapping[str, str] = os.environ
+) -> tuple[str, str]:
+    """Return the outcome and the reason that an exit handler's status tells. On this machine kfp only
+    tells that something failed."""
     outcome = STATES.get(state.upper(), FAILED)
-    said = "" if GROUP.fullmatch(message) else message
+    said = "" if RUN in environment else error
     return outcome, said or ("its steps' logs say why" if outcome == FAILED else "")
 
 

@@ -111,6 +111,7 @@ class Data(Section):
     """A text column with more values than this is refused: it is likely an identifier."""
     split: Split = Split()
     quality: Quality = Quality()
+    """What the pipelines of the loop hold new rows to, before anything is learnt from them."""
 
     @classmethod
     def of(cls, **values: Any) -> "Data":
