@@ -8,7 +8,7 @@ import prometheus_client
 import pytest
 
 from fairway import errors
-from fairway.monitoring import listener
+from fairway.monitoring import listener, receiver
 from fairway.monitoring.eventstore import blobs, distant, places
 from fairway.operator import status
 from fairway.operator.fleet import jobs, packages, turns, watching
@@ -145,7 +145,7 @@ def test_an_alert_that_had_to_wait_too_long_asks_again(stage: Stage) -> None:  #
     fleet = looping(stage)
     stage.cluster.objects["ModelDeployment", "income"]["status"]["phase"] = "Canary"
     fleet.ask(NAMESPACE, "income", alert="RealisedQualityBurn", now=stage.now)
-    stage.look(fleet, seconds=turns.ASKED_SECONDS + 60)
+    stage.look(fleet, seconds=receiver.ASKED_SECONDS + 60)
     stage.cluster.objects["ModelDeployment", "income"]["status"]["phase"] = "Stable"
     stage.look(fleet)
     assert fleets.jobs_of(stage) == []
