@@ -11,7 +11,7 @@ from fairway import errors
 from fairway.monitoring import listener, receiver
 from fairway.monitoring.eventstore import blobs, distant, places
 from fairway.operator import status
-from fairway.operator.fleet import jobs, packages, turns, watching
+from fairway.operator.fleet import jobs, packages, watching
 from tests.operator.fleet import test_fleet as fleets
 from tests.operator.fleet.test_fleet import (  # noqa: F401 - fixtures
     LEARNT,
