@@ -110,6 +110,11 @@ def _parts(
         ) from error
 
 
+def separator_of(header: str) -> str:
+    """Return what stands most often in the header line of a file, a comma where nothing does."""
+    return max(SEPARATORS, key=header.count)
+
+
 @dataclass(frozen=True)
 class _Layout:
     """How a CSV file is written: its separator, how many columns, and characters in a row where
@@ -144,7 +149,7 @@ def _looked_through(path: Path) -> _Layout:
     opened: Any = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         first = file.readline()
-        separator = max(SEPARATORS, key=first.count)  # a comma where the line has no separator
+        separator = separator_of(first)
         file.seek(0)
         lines = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
         try:
