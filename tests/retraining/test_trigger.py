@@ -127,11 +127,19 @@ def test_a_model_that_is_all_wrong_from_one_day_on_is_found_within_two_days() ->
     assert 8 < fires_after([*before, *after]) < 10
 
 
+def test_quantities_that_lose_more_from_one_day_on_are_found_within_three_days() -> None:
+    """All losses are on one side of the limit before, and all on the other after: no shared outcome."""
+    rng = np.random.default_rng(3)
+    losses = np.where(np.arange(3000) < 1500, 0.05, 0.45) + rng.uniform(0, 0.05, 3000)
+    late = list(zip((np.arange(3000) / 100 * realised.DAY).tolist(), losses.tolist(), strict=True))
+    assert 15 < fires_after(late) <= 18
+
+
 def test_labels_count_for_as_many_as_their_runs_are_worth() -> None:
     def shared(late: list[trigger.Late]) -> float:
         runs = realised.Runs()
         for _, loss in late:
-            runs.add(loss > LIMIT)
+            runs.add(loss, limit=LIMIT)
         return runs.shared(usual=LIMIT)
 
     for each in (10, 50, 200):

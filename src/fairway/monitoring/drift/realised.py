@@ -3,8 +3,8 @@
 Labels hang together: losses rise at noon and fall at night, labels of one hour share their luck, and
 some requests share one outcome. So no bet is made on a label alone:
 
-* **Shared outcomes.** Losses on one side of `limit` come in fewer and longer runs than chance would
-  make (Wald and Wolfowitz 1940): by so much labels count for less than one each (`Runs`).
+* **Shared outcomes.** Equal losses come in fewer and longer runs than chance would make (Wald and
+  Wolfowitz 1940): by so much labels count for less than one each (`Runs`).
 * **Days.** A block is the labels of whole days, worth at least `LEAST_LABELS`, so that a daily
   cycle is in each block as in any other. Its mean is taken for normal around `limit`, with the
   scatter that blocks are seen to have: that of a binomial, times a dispersion (Wedderburn 1974;
@@ -77,18 +77,18 @@ class Block:
 
 @dataclass(kw_only=True)
 class Runs:
-    """Runs of labels whose losses are on one side of the limit."""
+    """Runs of labels whose losses are equal: those of classes; quantities lose each another part."""
 
     labels: int = 0
     above: int = 0
     runs: int = 0
-    last: bool | None = None  # whether the newest is above
+    last: float | None = None
 
-    def add(self, above: bool) -> None:
+    def add(self, loss: float, *, limit: float) -> None:
         self.labels += 1
-        self.above += above
-        self.runs += above is not self.last
-        self.last = above
+        self.above += loss > limit
+        self.runs += loss != self.last
+        self.last = loss
 
     def shared(self, *, usual: float) -> float:
         """Return how many labels count for one: as many times fewer runs are there than of labels
@@ -153,7 +153,7 @@ class LossWatch:
             self._close_days(self._judged(self.block), at=day * self.cycle_seconds)
             self.block, self.day = self._begun(), day
             self._note(at=at)
-        self.runs.add(loss > self.limit)
+        self.runs.add(loss, limit=self.limit)
         self.block.add(loss)
         self.few.add(loss)
         whole = self.few.labels % LEAST_LABELS == 0
