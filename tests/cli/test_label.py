@@ -81,8 +81,9 @@ def test_what_was_sent_is_told_with_what_nobody_knows() -> None:
         "request_id,label,row\na,yes,0\nb,,1\nc,no,2\n",
         "\ufeffrequest_id;label;row\r\na;yes;0\r\nb;;1\r\nc;no;2\r\n",
         "request_id\tlabel\na\tyes\nb\t\nc\tno\n",
+        "request_id|label\na|yes\nb|\nc|no\n",
     ],
-    ids=["a sample that is half done", "as a spreadsheet saves it", "tabs"],
+    ids=["a sample that is half done", "as a spreadsheet saves it", "tabs", "bars"],
 )
 def test_rows_that_have_no_label_yet_are_left_out_and_counted(text: str, tmp_path: Path) -> None:
     file = tmp_path / "sample.csv"

@@ -63,6 +63,14 @@ def test_the_resource_says_what_the_configuration_says(place: tuple[Path, str, s
     )
 
 
+def test_what_a_cluster_does_not_heed_is_said(place: tuple[Path, str, str]) -> None:
+    folder, package, _ = place
+    beside = ["--set", "monitoring.beside=[mmd, native]"]
+    done = fairway("render", package, "--uri", "s3://models/income", *beside, where=folder)
+    assert "fairway: monitoring.beside (mmd, native) is asked on one machine alone" in done.stderr
+    assert "beside" not in done.stdout
+
+
 def test_the_objects_are_all_of_one_deployment(place: tuple[Path, str, str]) -> None:
     folder, package, _ = place
     done = fairway(

@@ -209,3 +209,17 @@ def test_rows_that_are_read_some_at_a_time_are_what_they_are_among_all(
         read = [value for part in parts for value in frames.column(part[name], word)]
         assert read == frames.column(whole[name], word).tolist()
     assert list(next(file.some(["gap"], 7)).columns) == ["gap"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_of_long_rows_fewer_are_read_at_a_time_as_many_as_of_the_longest_that_follow_one_another(
+    tmp_path, ending
+):
+    words = ["x" * 10_000] * 500 + ["x"] * 20_000  # of one word each: Parquet writes it once
+    frame = pd.DataFrame({"note": words, "n": 1.5})
+    path = tmp_path / f"rows.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    file = sources.batched(sources.section_of(path))
+    assert file.row_size == pytest.approx(10_000, rel=0.01)
+    assert file.at_once() == pytest.approx(base.CHARACTERS / 10_000, rel=0.01)
+    assert base.at_once(2, row_size=10.0) == base.CELLS // 2

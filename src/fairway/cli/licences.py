@@ -20,7 +20,8 @@ TERMS = {
     "alibi-detect": Terms(
         "warning",
         "is under the Business Source License 1.1: production use needs a licence from Seldon, except for non-profit "
-        "education; development and tests do not. monitoring.engine native does without it",
+        "education; development and tests do not. monitoring.engine native does without it "
+        "where monitoring.beside names no alibi detector",
     ),
     "psycopg": Terms(
         "note",

@@ -302,7 +302,11 @@ def _passed(served: "histories.Streamed") -> "hindsight.Passed":
 
     at = hindsight.evenly(served.rows) if served.at is None else served.at
     return hindsight.Passed(
-        at=at, batches=served.batches, losses=served.losses, answers=served.answers
+        at=at,
+        batches=served.batches,
+        at_once=served.at_once,
+        losses=served.losses,
+        answers=served.answers,
     )
 
 

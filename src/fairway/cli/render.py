@@ -68,6 +68,8 @@ def render(
     spec = deployment.spec(
         config, uri=deployment.place(config, digest=digest, uri=uri), digest=digest, image=image
     )
+    for sentence in deployment.unheeded(config):
+        click.echo(f"fairway: {sentence}", err=True)
     if objects:
         _print(_objects(config.name, config.namespace, spec), form=form)
     else:

@@ -64,6 +64,11 @@ class Streamed:
     missing: Sequence[str]
     remarks: list[str] = field(default_factory=list)  # of cells, once all rows have been read
 
+    @property
+    def at_once(self) -> int:
+        """Return how many rows are held at a time."""
+        return self.file.at_once(len(self.schema.features))
+
     def batches(self, rows: int) -> Iterator[dict[str, NDArray[Any]]]:
         """Give the raw columns of the features, so many rows at a time; raises DataError after the last
         where most of a column cannot be read."""
@@ -145,7 +150,7 @@ def _said(file: base.Batched, names: Sequence[str], *, missing: Sequence[str]) -
     """Return these columns, of all rows."""
     if not names:
         return pd.DataFrame(index=file.index)
-    parts = file.some(names, base.at_once(len(names)))
+    parts = file.some(names, file.at_once(len(names)))
     return frames.tidied(pd.concat(parts), missing=missing)
 
 

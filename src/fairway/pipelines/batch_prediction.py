@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 from fairway import addresses, artifacts, errors, files
 from fairway.addresses import web
 from fairway.data import importing, sources
-from fairway.data.sources import base
 from fairway.serving import batch, predictor
 
 ROW = "row"
@@ -52,7 +51,7 @@ def answer(
             files.workshop(out.parent, prefix=f".{out.name}-") as folder,
             _Writer(folder / out.name) as part,
         ):
-            for frame in file.some(None, base.at_once(len(file.columns))):
+            for frame in file.some(None, file.at_once()):
                 columns = {name: frame[name].tolist() for name in frame.columns}
                 chunk = _answered(model, columns, lenient=lenient, path=rows, first=part.rows)
                 part.write(chunk, kept={name: columns[name] for name in keep})

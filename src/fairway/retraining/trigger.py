@@ -59,7 +59,7 @@ def step(
         return replace(trigger, after=after)
     watching = _watching(trigger, section=section, limit=limit)
     fired = trigger.fired
-    for at, loss in sorted(late):
+    for at, loss in sorted(late, key=lambda one: one[0]):  # rows of a request stay as they were
         fired = watching.look(loss, at=at) or fired
     return replace(
         trigger,

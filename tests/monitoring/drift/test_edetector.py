@@ -100,4 +100,4 @@ def test_a_loss_above_its_limit_is_found() -> None:
         if watch.look(float(loss), at=at * MONTH / 4000)
     ]
     assert found
-    assert found[0] < 800  # six days
+    assert found[0] <= 800  # six days

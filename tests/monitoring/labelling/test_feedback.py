@@ -116,6 +116,22 @@ def test_places_of_a_ranking_are_read_from_scores_and_late_clicks(
         exposures.read(store.history, asked, exposures.Chosen(item="song", first=None))
 
 
+def test_the_first_rows_of_a_request_are_refused_where_nothing_is_ranked(
+    store: archive.EventStore,
+) -> None:
+    store.add([made.prediction("q", at=made.START, label="cat")])
+    asked = samples.DrawnFrom(
+        meant=populations.asked("income"),
+        namespace="default",
+        revision="aaa",
+        schema=Schema(target="label", features=()),
+    )
+    with pytest.raises(
+        errors.DataError, match="--first is 3, and income answers no rankings but a classification"
+    ):
+        exposures.read(store, asked, exposures.Chosen(item=None, first=3))
+
+
 def test_a_row_without_a_click_that_is_known_counts_nowhere() -> None:
     (first, second) = feedback.positions([([0.1, 0.9], [None, 1.0]), ([0.9, 0.1], [0.0, 2.0])])
     assert (first.shown, first.clicked, second.shown, second.clicked) == (2, 1, 1, 1)

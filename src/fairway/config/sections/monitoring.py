@@ -81,7 +81,7 @@ class Monitoring(Section):
     """Detectors that are asked of each window that is shown, such as `mmd` or `alibi-knn`
     (docs/drift.md has them all): each takes up to seconds, and opens no ticket, so none is asked by
     itself. They say nothing while it learns, by default the first day. Local; on a cluster the
-    monitor's `--engine` alone is asked."""
+    monitor's `--engine` alone is asked, and `fairway deploy` and `fairway render` say so."""
     budget: Budget = Budget()
     """What it may cost to be told: every shift is told under it."""
     scales: Annotated[

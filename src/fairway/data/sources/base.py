@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 CELLS = 1 << 19  # read at a time: as words they take 60 bytes each
+CHARACTERS = 1 << 24  # read at a time: 4 bytes each at most, held a few times over
+STRETCH = 256  # rows: so many of the longest that follow one another say how long rows are
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,18 @@ class Batched:
     """The rows of a file some at a time, each value as `read` gives it.
 
     `some` gives these columns (None: all), so many rows at a time, the last ones fewer; `index` has
-    the label of each row.
+    the label of each row, `row_size` how many characters a row has where rows are longest.
     """
 
     columns: tuple[str, ...]
     index: "pd.Index[Any]"
     some: Callable[[Sequence[str] | None, int], "Iterator[pd.DataFrame]"]
+    row_size: float = 0.0
+
+    def at_once(self, columns: int | None = None) -> int:
+        """Return how many rows are read at a time where so many columns are (None: all)."""
+        asked = len(self.columns) if columns is None else columns
+        return at_once(asked, row_size=self.row_size)
 
 
 def sliced(frame: "pd.DataFrame") -> Batched:
@@ -49,9 +57,9 @@ def sliced(frame: "pd.DataFrame") -> Batched:
     return Batched(tuple(map(str, frame.columns)), frame.index, some)
 
 
-def at_once(columns: int) -> int:
-    """Return how many rows of so many columns are read at a time."""
-    return max(CELLS // max(columns, 1), 1)
+def at_once(columns: int, *, row_size: float) -> int:
+    """Return how many rows of so many columns and characters are read at a time."""
+    return max(min(CELLS // max(columns, 1), int(CHARACTERS / max(row_size, 1.0))), 1)
 
 
 def file(path: Path | str, *, what: str) -> Path:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,7 +37,7 @@ def read(section: CsvData) -> base.Rows:
 
     path = base.file(section.path, what="data.path")
     file = batched(section)
-    parts = file.some(None, base.at_once(len(file.columns)))
+    parts = file.some(None, file.at_once())
     return base.Rows(pd.concat(parts), None, path.name, {path.name: files.digest_file(path)})
 
 
@@ -48,27 +49,27 @@ def batched(section: CsvData) -> base.Batched:
     from fairway.data import cells
 
     path = base.file(section.path, what="data.path")
-    separator, width = _separator(path)
+    layout = _layout(path)
     missing = {"", *section.missing_values}
     dtypes, rows = cells.dtypes(
-        _parts(path, separator=separator, rows=base.at_once(width)),
+        _parts(path, separator=layout.separator, rows=layout.at_once),
         words=_said(section),
         missing=missing,
     )
 
     def some(chosen: Sequence[str] | None, rows: int) -> "Iterator[pd.DataFrame]":
-        for part in _parts(path, separator=separator, rows=rows, columns=chosen):
+        for part in _parts(path, separator=layout.separator, rows=rows, columns=chosen):
             yield cells.typed(part, dtypes=dtypes, missing=missing)
 
-    return base.Batched(tuple(dtypes), pd.RangeIndex(rows), some)
+    return base.Batched(tuple(dtypes), pd.RangeIndex(rows), some, layout.row_size)
 
 
 def written(path: Path) -> "pd.DataFrame":
     """Return the cells as a client that copies them sends them: words, without the spaces around."""
     import pandas as pd
 
-    separator, width = _separator(path)
-    cells = pd.concat(_parts(path, separator=separator, rows=base.at_once(width)))
+    layout = _layout(path)
+    cells = pd.concat(_parts(path, separator=layout.separator, rows=layout.at_once))
     for name in cells.columns:
         cells[name] = cells[name].str.strip()
     return cells
@@ -109,8 +110,27 @@ def _parts(
         ) from error
 
 
-def _separator(path: Path) -> tuple[str, int]:
-    """Return the separator of a CSV file and its number of columns, after looking at every line.
+def separator_of(header: str) -> str:
+    """Return what stands most often in the header line of a file, a comma where nothing does."""
+    return max(SEPARATORS, key=header.count)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a CSV file is written: its separator, how many columns, and characters in a row where
+    rows are longest."""
+
+    separator: str
+    width: int
+    row_size: float
+
+    @property
+    def at_once(self) -> int:
+        return base.at_once(self.width, row_size=self.row_size)
+
+
+def _layout(path: Path) -> _Layout:
+    """Return how a CSV file is written, after looking at every line.
 
     pandas mends short, long and doubled lines without a word; here each is a DataError.
     """
@@ -125,11 +145,11 @@ def _separator(path: Path) -> tuple[str, int]:
         csv.field_size_limit(usual)
 
 
-def _looked_through(path: Path) -> tuple[str, int]:
+def _looked_through(path: Path) -> _Layout:
     opened: Any = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         first = file.readline()
-        separator = max(SEPARATORS, key=first.count)  # a comma where the line has no separator
+        separator = separator_of(first)
         file.seek(0)
         lines = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
         try:
@@ -139,7 +159,10 @@ def _looked_through(path: Path) -> tuple[str, int]:
                 raise errors.DataError(
                     f"{path.name} has the column {doubled[0]!r} twice: rename one of them"
                 )
-            for cells in lines:
+            longest = stretch = 0
+            for number, cells in enumerate(lines):
+                stretch = sum(map(len, cells)) + (stretch if number % base.STRETCH else 0)
+                longest = max(longest, stretch)
                 blank = len(cells) <= 1 and not "".join(cells).strip()
                 if len(cells) != len(header) and not blank:
                     raise errors.DataError(
@@ -150,4 +173,4 @@ def _looked_through(path: Path) -> tuple[str, int]:
             raise errors.DataError(
                 f"{path.name} cannot be read at line {lines.line_num} ({error}): correct the line"
             ) from error
-    return separator, len(header)
+    return _Layout(separator, len(header), longest / base.STRETCH)

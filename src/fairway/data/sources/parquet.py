@@ -45,7 +45,7 @@ def batched(section: ParquetData) -> base.Batched:
         file = parquet.ParquetFile(path, buffer_size=BUFFER)
         index = file.read(columns=[], use_pandas_metadata=True).to_pandas().index
         names = tuple(map(str, file.schema_arrow.empty_table().to_pandas().columns))
-        lacking = _lacking(file)
+        lacking, row_size = _lacking(file), _row_size(file)
 
     def some(chosen: Sequence[str] | None, rows: int) -> "Iterator[pd.DataFrame]":
         first = 0
@@ -57,7 +57,17 @@ def batched(section: ParquetData) -> base.Batched:
                 first += len(found)
                 yield found.astype({name: object for name in lacking if name in found})
 
-    return base.Batched(names, index, some)
+    return base.Batched(names, index, some, row_size)
+
+
+def _row_size(file: Any) -> float:
+    """Return how many bytes a row has where rows are longest, of the columns whose values are not
+    all of one size. What the file says of itself is of values that are written once each."""
+    from pyarrow import types
+
+    names = [field.name for field in file.schema_arrow if not types.is_primitive(field.type)]
+    parts = file.iter_batches(batch_size=base.STRETCH, columns=names) if names else ()
+    return max((part.nbytes for part in parts), default=0) / base.STRETCH
 
 
 def _lacking(file: Any) -> list[str]:

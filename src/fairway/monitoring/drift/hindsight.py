@@ -41,16 +41,23 @@ class Recorded:
                 chosen = slice(first, first + rows)
                 yield {name: values[chosen] for name, values in self.columns.items()}
 
-        return Passed(at=self.at, losses=self.losses, answers=self.answers, batches=batches)
+        return Passed(
+            at=self.at,
+            batches=batches,
+            at_once=len(self.at),
+            losses=self.losses,
+            answers=self.answers,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Passed:
     """Rows as `Recorded`, of which `batches` gives the columns, so many rows at a time: they need not
-    be held."""
+    be held, `at_once` of them at most."""
 
     at: NDArray[np.float64]
     batches: Callable[[int], Iterator[base.Arrays]]
+    at_once: int
     losses: NDArray[np.float64] | None = None
     answers: NDArray[Any] | None = None
 
@@ -111,7 +118,8 @@ def _measured(
     """Return what is measured of the rows, which are read once, and the tickets of what stood still."""
     still = _Still(reference, size=watched.base)
     parts = []
-    for columns in served.batches(watched.measures.at_once(watched.base)):
+    rows = watched.measures.at_once(watched.base, most=served.at_once)
+    for columns in served.batches(rows):
         parts.append(watched.measures.blocks(columns, size=watched.base))
         still.look(columns, served)
     return Blocks.joined(parts), still.tickets

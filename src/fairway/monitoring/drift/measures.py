@@ -153,9 +153,10 @@ class Measures:
             squares += np.einsum("ij,ij->j", rows, rows)
         return Blocks(size=size, sums=sums, counts=counts, squares=squares)
 
-    def at_once(self, size: int) -> int:
-        """Return how many rows of whole blocks of `size` rows are measured at a time."""
-        return max(MOST_NUMBERS // (len(self.parts) * size), 1) * size
+    def at_once(self, size: int, *, most: int = MOST_NUMBERS) -> int:
+        """Return how many rows of whole blocks of `size` rows are measured at a time, `most` at most
+        where that is a block."""
+        return max(min(MOST_NUMBERS // len(self.parts), most) // size, 1) * size
 
     def standardised(self, columns: base.Arrays, *, own: bool = False) -> Rows:
         """Return the traits of each row of all columns, bounded, in standard deviations of the

@@ -1,17 +1,21 @@
 """Whether answers lose more than they may: an e-detector on labels, bet on in blocks.
 
-Labels hang together: losses rise at noon and fall at night, and labels of one hour share their
-luck. So no bet is made on a label alone:
+Labels hang together: losses rise at noon and fall at night, labels of one hour share their luck, and
+some requests share one outcome. So no bet is made on a label alone:
 
-* **Days.** A block is the labels of whole days, at least `LEAST_LABELS` of them, so that a daily
+* **Shared outcomes.** Equal losses come in fewer and longer runs than chance would make (Wald and
+  Wolfowitz 1940): by so much labels count for less than one each (`Runs`).
+* **Days.** A block is the labels of whole days, worth at least `LEAST_LABELS`, so that a daily
   cycle is in each block as in any other. Its mean is taken for normal around `limit`, with the
   scatter that blocks are seen to have: that of a binomial, times a dispersion (Wedderburn 1974;
   McCullagh and Nelder 1989, section 4.5) told by the squared differences of successive blocks (von
-  Neumann 1941), which a lasting rise does not widen. The bet exp(s z - s^2 / 2) is a fair game's at
-  worst then (Robbins 1970). Until blocks have shown their scatter it is thought to be wide.
-* **Sudden falls.** A day is long where everything is wrong: the mean of each `LEAST_LABELS` labels
-  is bet on being above `sudden_limit` (1 + b (mean - limit) / limit, Waudby-Smith and Ramdas 2024,
-  section 4), as high as the worst hour may be, for any dependence within them.
+  Neumann 1941), which a lasting rise does not widen. A few blocks do not tell it well: so a deviation
+  is Student's t, and z the normal one that is as rare. The bet exp(s z - s^2 / 2) is a fair game's
+  at worst then (Robbins 1970).
+* **Sudden falls.** A day is long where everything is wrong: the mean of each `LEAST_LABELS` labels,
+  or of as many as two shared outcomes have, is bet on being above `sudden_limit`
+  (1 + b (mean - limit) / limit, Waudby-Smith and Ramdas 2024, section 4), as high as the worst hour
+  may be, for any dependence within them.
 
 Half of the budget of false starts is spent on each as time goes by (see `edetector`). How often
 labels are looked at changes nothing: what counts is when answers were given.
@@ -19,17 +23,20 @@ labels are looked at changes nothing: what counts is when answers were given.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 DAY = 86_400.0
 MONTH = 30 * DAY
 FULL = 1.0
 LEAST_LABELS = 50  # of a block: the mean of fewer is far from normal
+MOST_SHARED = 200.0  # labels that count for one: of more, a fall could not be told in weeks
+FEWEST_SHARED = 2  # outcomes that a bet on a sudden fall has, so that no two in a row share one
+SHARE_WEIGHT = 50  # labels that what is thought of their share above the limit is worth
 STEPS = (0.25, 0.5, 1.0)  # stakes on a block: shifts of its mean in standard deviations
 STAKES = (0.2, 0.5, 0.95)  # parts of the stake that a loss of nothing would cost
 SUDDEN_ODDS = 2.0  # of a loss, as against those of the limit: no usual hour is as bad
-DISPERSION, DISPERSION_WEIGHT = 4.0, 4.0  # what is thought before blocks are seen, worth so many
+DISPERSION, DISPERSION_WEIGHT = 3.0, 4.0  # what is thought before blocks are seen, worth so many
 LEAST_DISPERSION = 0.25  # losses of quantities scatter less than those of classes
 LEAST_LIMIT = 1e-3  # a limit of nothing could not be bet on
 FIRST_SECONDS = DAY  # of the budget that a watch begins with
@@ -52,14 +59,43 @@ class Block:
 
     labels: int = 0
     lost: float = 0.0
+    shared: float = 1.0  # labels that count for one, by what was seen before the block
 
     @property
     def mean(self) -> float:
         return self.lost / self.labels
 
+    @property
+    def worth(self) -> float:
+        """Return how many labels that hang on nothing say as much."""
+        return self.labels / self.shared
+
     def add(self, loss: float) -> None:
         self.labels += 1
         self.lost += loss
+
+
+@dataclass(kw_only=True)
+class Runs:
+    """Runs of labels whose losses are equal: those of classes; quantities lose each another part."""
+
+    labels: int = 0
+    above: int = 0
+    runs: int = 0
+    last: float | None = None
+
+    def add(self, loss: float, *, limit: float) -> None:
+        self.labels += 1
+        self.above += loss > limit
+        self.runs += loss != self.last
+        self.last = loss
+
+    def shared(self, *, usual: float) -> float:
+        """Return how many labels count for one: as many times fewer runs are there than of labels
+        that hang on nothing. `usual` is what is thought of the share above before they are seen."""
+        share = (self.above + SHARE_WEIGHT * usual) / (self.labels + SHARE_WEIGHT)
+        expected = 1 + 2 * share * (1 - share) * self.labels
+        return min(max(expected / max(self.runs, 1), 1.0), MOST_SHARED)
 
 
 @dataclass(kw_only=True)
@@ -92,6 +128,7 @@ class LossWatch:
     day: int | None = None  # the cycle in which the block began
     before: Block | None = None
     few: Block = field(default_factory=Block)
+    runs: Runs = field(default_factory=Runs)
     scatter: float = DISPERSION * DISPERSION_WEIGHT  # squared differences of blocks, added up
     weight: float = DISPERSION_WEIGHT
     began: float | None = None  # since when the evidence is no longer chance's
@@ -112,15 +149,17 @@ class LossWatch:
         day = math.floor(at / self.cycle_seconds)
         if self.day is None:
             self.day = day
-        if day > self.day and self.block.labels >= LEAST_LABELS:
-            self._close_days(at=day * self.cycle_seconds)
-            self.block, self.day = Block(), day
+        if day > self.day and self._judged(self.block).worth >= LEAST_LABELS:
+            self._close_days(self._judged(self.block), at=day * self.cycle_seconds)
+            self.block, self.day = self._begun(), day
             self._note(at=at)
+        self.runs.add(loss, limit=self.limit)
         self.block.add(loss)
         self.few.add(loss)
-        if self.few.labels == LEAST_LABELS:
+        whole = self.few.labels % LEAST_LABELS == 0
+        if whole and self._judged(self.few).worth >= FEWEST_SHARED:
             self._close_few(at=at)
-            self.few = Block()
+            self.few = self._begun()
             self._note(at=at)
         return self.reached
 
@@ -144,20 +183,33 @@ class LossWatch:
             "sudden": Bets(**kept["sudden"]),
             "block": Block(**kept["block"]),
             "few": Block(**kept["few"]),
+            "runs": Runs(**kept.get("runs", {})),  # a version before kept none
             "before": None if before is None else Block(**before),
         }
         return cls(**made)
 
-    def _close_days(self, *, at: float) -> None:
-        tolerated = min(max(self.limit, LEAST_LIMIT), 1 - LEAST_LIMIT)
-        deviation = math.sqrt(self.dispersion * tolerated * (1 - tolerated) / self.block.labels)
-        z = (self.block.mean - tolerated) / deviation
+    @property
+    def _tolerated(self) -> float:
+        return min(max(self.limit, LEAST_LIMIT), 1 - LEAST_LIMIT)
+
+    def _begun(self) -> Block:
+        return Block(shared=self.runs.shared(usual=self._tolerated))
+
+    def _judged(self, block: Block) -> Block:
+        """Return a block as it counts now. What it shows itself counts for it alone: labels that are
+        wrong from one hour on are one long run too."""
+        return replace(block, shared=min(block.shared, self._begun().shared))
+
+    def _close_days(self, block: Block, *, at: float) -> None:
+        tolerated = self._tolerated
+        deviation = math.sqrt(self.dispersion * tolerated * (1 - tolerated) / block.worth)
+        z = _normal((block.mean - tolerated) / deviation, freedom=self.weight)
         factors = [math.exp(min(step * z - step**2 / 2, 700.0)) for step in STEPS]
         self.days.bet(factors, budget=self.false_starts_per_month / 2, at=at)
         if self.before is not None:
-            self.scatter += _scatter(self.before, self.block)
+            self.scatter += _scatter(self.before, block)
             self.weight += 1
-        self.before = self.block
+        self.before = block
 
     def _close_few(self, *, at: float) -> None:
         tolerated = max(sudden_limit(self.limit), LEAST_LIMIT)
@@ -179,7 +231,13 @@ class LossWatch:
 def _scatter(one: Block, other: Block) -> float:
     """Return the squared difference of two means, as a multiple of what it is on the average where
     labels hang on nothing."""
-    labels = one.labels + other.labels
-    mean = (one.lost + other.lost) / labels
+    mean = (one.mean * one.worth + other.mean * other.worth) / (one.worth + other.worth)
     variance = max(mean * (1 - mean), LEAST_LIMIT)
-    return (one.mean - other.mean) ** 2 / (variance * (1 / one.labels + 1 / other.labels))
+    return (one.mean - other.mean) ** 2 / (variance * (1 / one.worth + 1 / other.worth))
+
+
+def _normal(deviation: float, *, freedom: float) -> float:
+    """Return the normal deviation that is as rare as Student's (Wallace 1959, "Bounds on normal
+    approximations to Student's and the chi-square distributions")."""
+    size = math.sqrt(freedom * math.log1p(deviation**2 / freedom))
+    return math.copysign((8 * freedom + 1) / (8 * freedom + 3) * size, deviation)

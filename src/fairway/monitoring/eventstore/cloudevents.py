@@ -4,16 +4,14 @@ the store keeps of each."""
 import functools
 import json
 import math
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple, NoReturn
 
-import orjson
-
 from fairway import artifacts, errors
 from fairway.model import labels
+from fairway.monitoring.eventstore import stored_json
 
 PREDICTION = "dev.fairway.prediction.v1"
 LABEL = "dev.fairway.label.v1"
@@ -31,8 +29,6 @@ MOST_TASK_LEVELS = 4  # of lists and objects in each other there
 NUMBERS: set[type] = {int, float, type(None)}
 FLAT = NUMBERS | {bool}
 PLAIN = FLAT | {str}
-SURROGATES = re.compile("[\ud800-\udfff]")
-_COMPACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 class EventRow(NamedTuple):
@@ -136,7 +132,7 @@ def _label(data: "_Reader", *, time: float) -> EventRow:
         input_digest=None,
         latency=None,
         client=None,
-        labels=compact(values),
+        labels=stored_json.compact(values),
         task=None,
         inputs=None,
         probabilities=None,
@@ -161,7 +157,7 @@ def _outcome(data: "_Reader", *, time: float) -> EventRow:
         input_digest=None,
         latency=None,
         client=None,
-        labels=compact([float(value)]),
+        labels=stored_json.compact([float(value)]),
         task=None,
         inputs=None,
         probabilities=None,
@@ -221,7 +217,7 @@ class _Reader:
             return value
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
             self.refuse(key, value, f"a string of 1 to {LONGEST_NAME} characters")
-        if not storable(value):
+        if not stored_json.storable(value):
             self.refuse(key, value, "text without lone surrogates or NUL characters")
         return value
 
@@ -267,7 +263,9 @@ class _Reader:
             or not artifacts.is_plain(value, kinds={str})
         ):
             self.refuse(key, value, f"a list of {rows} class names, one a row, or null")
-        return _of_word(value[0]) if rows == 1 and _is_usual(value[0]) else compact(value)
+        return (
+            _of_word(value[0]) if rows == 1 and _is_usual(value[0]) else stored_json.compact(value)
+        )
 
     def answers(self, key: str, *, rows: int) -> str | None:
         """Return the answers of a task that has no classes."""
@@ -280,7 +278,7 @@ class _Reader:
                 value,
                 f"a list of {rows} answers, one a row: names, finite numbers or lists of names, or null",
             )
-        return compact(value)
+        return stored_json.compact(value)
 
     def task(self, key: str) -> str | None:
         value = self.mapping.get(key)
@@ -293,7 +291,7 @@ class _Reader:
         if not isinstance(value, Mapping) or not _are_facts(value, levels=MOST_TASK_LEVELS):
             self.refuse(key, value, wanted)
         _Reader(value, where=f"{self.where}.{key}").name("name")
-        text = compact(value)
+        text = stored_json.compact(value)
         if len(text) > LONGEST_TASK:
             self.refuse(key, value, wanted)
         return text
@@ -303,12 +301,12 @@ class _Reader:
         if value is None:
             return None
         names = isinstance(value, list) and artifacts.is_plain(value, kinds={str})
-        text = compact(value) if names else ""
+        text = stored_json.compact(value) if names else ""
         if (
             not text
             or not 0 < len(value) <= MOST_WORDS
             or len(text) > LONGEST_TASK
-            or not storable("".join(value))
+            or not stored_json.storable("".join(value))
         ):
             self.refuse(
                 key, value, f"a list of names, in {LONGEST_TASK} characters at most, or none"
@@ -326,7 +324,7 @@ class _Reader:
             or not set(map(type, chain.from_iterable(value))) <= NUMBERS
         ):
             self.refuse(key, value, f"a list of {rows} lists of numbers, one a row, or null")
-        return written(value)
+        return stored_json.written(value)
 
     def inputs(self, key: str, *, redacted: str) -> str | None:
         """Return the features' values; null instead of a list where a server keeps them to itself."""
@@ -346,7 +344,7 @@ class _Reader:
             isinstance(hidden, list) and all(isinstance(name, str) for name in hidden)
         ):
             self.refuse(redacted, hidden, "a list of features' names, or none")
-        return written({**kept, **dict.fromkeys(hidden)} if hidden else kept)
+        return stored_json.written({**kept, **dict.fromkeys(hidden)} if hidden else kept)
 
 
 def _words(value: Any) -> str | list[str] | None:
@@ -404,34 +402,6 @@ def cut(values: list[Any]) -> list[Any]:
     return [value[:LONGEST_WORD] if isinstance(value, str) else value for value in values]
 
 
-def compact(value: Any) -> str:
-    """Return the one JSON form in which equal values are equal text; a number that is not finite
-    becomes null."""
-    try:
-        return _COMPACT.encode(value)
-    except ValueError:
-        return _COMPACT.encode(_finite(value))
-
-
-def written(value: Any) -> str:
-    """Return JSON that is read again and never compared: much faster than `compact`, which it is
-    where a number has more than 64 bits, or a word a lone surrogate."""
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:
-        return compact(value)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in value.items()}
-    return value
-
-
 def _is_usual(name: str) -> bool:
     """Say whether it is a name of ASCII alone, as nearly all are, without a look at each surrogate."""
     return 0 < len(name) <= LONGEST_NAME and name.isascii() and "\0" not in name
@@ -440,13 +410,7 @@ def _is_usual(name: str) -> bool:
 @functools.lru_cache(maxsize=1024)
 def _of_word(word: str) -> str:
     """Return `compact` of a list of one word: most answers are, of a few classes."""
-    return compact([word])
-
-
-def storable(text: str) -> bool:
-    """Say whether the store can keep the text. SQLite keeps UTF-8: a lone surrogate cannot be
-    written, a NUL cuts the text short in some of its functions."""
-    return "\0" not in text and (text.isascii() or SURROGATES.search(text) is None)
+    return stored_json.compact([word])
 
 
 def shown(value: Any) -> str:

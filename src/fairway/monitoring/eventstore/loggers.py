@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import orjson
 
 from fairway import errors
-from fairway.monitoring.eventstore import answers, cloudevents, payloads
+from fairway.monitoring.eventstore import answers, cloudevents, payloads, stored_json
 
 Side = Literal["request", "response"]
 OTHER: Mapping[Side, Side] = {"request": "response", "response": "request"}
@@ -166,7 +166,7 @@ def _read(body: Any, *, side: Side, common: Mapping[str, Any], redact: Sequence[
             **common,
             side=side,
             rows=columns.rows,
-            inputs=cloudevents.written({**kept, **dict.fromkeys(redact)}),
+            inputs=stored_json.written({**kept, **dict.fromkeys(redact)}),
             labels=None,
             probabilities=None,
             task=None,
@@ -177,11 +177,11 @@ def _read(body: Any, *, side: Side, common: Mapping[str, Any], redact: Sequence[
         side=side,
         rows=said.rows,
         inputs=None,
-        labels=None if said.labels is None else cloudevents.compact(said.labels),
+        labels=None if said.labels is None else stored_json.compact(said.labels),
         probabilities=None
         if said.probabilities is None
-        else cloudevents.written(said.probabilities),
-        task=None if said.task is None else cloudevents.compact(said.task),
+        else stored_json.written(said.probabilities),
+        task=None if said.task is None else stored_json.compact(said.task),
     )
 
 
@@ -201,7 +201,7 @@ def _name(event: Mapping[str, Any], key: str, *, where: str, default: str | None
     if (
         not isinstance(value, str)
         or not 0 < len(value) <= cloudevents.LONGEST_NAME
-        or not cloudevents.storable(value)
+        or not stored_json.storable(value)
     ):
         _refuse(f"{where}: {key}", value, f"a name of 1 to {cloudevents.LONGEST_NAME} characters")
     return value

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any, NoReturn
 
 from fairway import errors
-from fairway.monitoring.eventstore import cloudevents, databases, gauges, vocabulary
+from fairway.monitoring.eventstore import cloudevents, databases, gauges, stored_json, vocabulary
 
 Key = tuple[str, str, str]  # namespace, deployment, request
 
@@ -101,7 +101,7 @@ def _read(
         label if isinstance(label, str | list) else one
         for one, label in zip(given, meant, strict=True)
     ]
-    return row._replace(labels=cloudevents.compact(words))
+    return row._replace(labels=stored_json.compact(words))
 
 
 def _refuse(row: cloudevents.EventRow, seen: Any, wanted: str) -> NoReturn:

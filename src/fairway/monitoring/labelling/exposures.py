@@ -33,10 +33,15 @@ def read(past: samples.Past, asked: samples.DrawnFrom, chosen: Chosen) -> Impres
     """Return what was shown; raises DataError where nothing was, or no item has a name."""
     found = samples.answered(past, asked)[::-1]
     _need(chosen.item, found[-1])
+    ranks = isinstance(tasks.of(asked.schema), ranking.Ranking)
+    if chosen.first is not None and not ranks:
+        raise errors.DataError(
+            f"--first is {chosen.first}, and {asked.meant.deployment} answers no rankings but a "
+            f"{asked.schema.task}: leave it out; every row of a request is seen"
+        )
     labels = past.labels(
         asked.meant.deployment, [one.request_id for one in found], namespace=asked.namespace
     )
-    ranks = isinstance(tasks.of(asked.schema), ranking.Ranking)
     return Impressions(
         items=tuple(_items(one, chosen, ranks=ranks) for one in found),
         clicks=tuple(

@@ -63,6 +63,17 @@ def manifest(name: str, namespace: str, asked: resource.Spec) -> dict[str, Any]:
     }
 
 
+def unheeded(config: sections.Config) -> tuple[str, ...]:
+    """Return a sentence for what the configuration asks for and no cluster does."""
+    if not config.monitoring.beside:
+        return ()
+    return (
+        f"monitoring.beside ({', '.join(config.monitoring.beside)}) is asked on one machine alone: on "
+        "a cluster windows have the tests of the monitor's engine (monitor.engine of the chart); "
+        "`fairway drift --detector` asks the others of two samples",
+    )
+
+
 def place(config: sections.Config, *, digest: str, uri: str | None = None) -> str:
     """Return where the cluster finds the package: the address given, else its folder in
     `platform.store`."""

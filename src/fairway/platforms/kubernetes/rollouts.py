@@ -61,7 +61,10 @@ class ClusterPlatform:
                 "generation": found["metadata"]["generation"],
                 "changed": changed,
             },
-            lines=(f"{digest} {how} by ModelDeployment {self._namespace}/{config.name}",),
+            lines=(
+                f"{digest} {how} by ModelDeployment {self._namespace}/{config.name}",
+                *(f"mind: {sentence}" for sentence in deployment.unheeded(config)),
+            ),
             refusal=None if changed else _refusal(found),
         )
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from fairway import errors
 from fairway.data import sources
+from fairway.data.sources import csv as table
 from fairway.model import kinds, spelling, tasks
 from fairway.model.schema import Feature, Schema
 from fairway.monitoring.eventstore import access
@@ -21,8 +22,6 @@ from fairway.platforms.local.home import Home
 
 BATCH = 500
 TIMEOUT_SECONDS = 60.0
-
-SEPARATORS = ",;\t"  # the first where a line has none
 
 
 def predict(
@@ -122,7 +121,7 @@ def read_rows(
         with file.open(newline="", encoding="utf-8-sig") as handle:
             first = handle.readline()
             handle.seek(0)
-            rows = list(csv.DictReader(handle, delimiter=max(SEPARATORS, key=first.count)))
+            rows = list(csv.DictReader(handle, delimiter=table.separator_of(first)))
     except UnicodeDecodeError as error:
         raise errors.UsageError(f"--file {file} is not UTF-8 text (byte {error.start})") from error
     except OSError as error:

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fairway import clocks, errors
-from fairway.monitoring.eventstore import access, archive, batches, blobs, cloudevents
+from fairway.monitoring.eventstore import access, archive, batches, blobs, cloudevents, stored_json
 from fairway.monitoring.eventstore.collector import bodies, callers
 
 # of a package, what a monitor needs: what its rows look like, how good it was, what it learnt from
@@ -164,7 +164,7 @@ def _place(request: Request, *, names: tuple[str, ...]) -> blobs.BlobPlace:
 
 def _name(request: Request, key: str) -> str:
     value = request.query_params.get(key, "")
-    if not 0 < len(value) <= cloudevents.LONGEST_NAME or not cloudevents.storable(value):
+    if not 0 < len(value) <= cloudevents.LONGEST_NAME or not stored_json.storable(value):
         raise errors.DataError(
             f"the query's {key} is {cloudevents.shown(value or None)}: wanted a name of 1 to "
             f"{cloudevents.LONGEST_NAME} characters"

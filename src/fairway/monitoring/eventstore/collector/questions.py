@@ -15,6 +15,7 @@ from fairway.monitoring.eventstore import (
     cloudevents,
     history,
     namespaced,
+    stored_json,
 )
 
 PAGE_CHARACTERS = 4 << 20  # of payloads in one answer, beyond which the reader asks again
@@ -170,7 +171,7 @@ INPUTS: dict[str, Question] = {
 
 def _name(query: Mapping[str, str], key: str) -> str:
     value = query.get(key, "")
-    if not 0 < len(value) <= cloudevents.LONGEST_NAME or not cloudevents.storable(value):
+    if not 0 < len(value) <= cloudevents.LONGEST_NAME or not stored_json.storable(value):
         raise errors.DataError(
             f"the query's {key} is {cloudevents.shown(value or None)}: wanted a name of 1 to "
             f"{cloudevents.LONGEST_NAME} characters"
