@@ -129,7 +129,7 @@ def test_the_first_rows_of_a_request_are_refused_where_nothing_is_ranked(
     with pytest.raises(
         errors.DataError, match="--first is 3, and income answers no rankings but a classification"
     ):
-        exposures.read(store, asked, exposures.Chosen(item=None, first=3))
+        exposures.read(store.history, asked, exposures.Chosen(item=None, first=3))
 
 
 def test_a_row_without_a_click_that_is_known_counts_nowhere() -> None:

@@ -136,7 +136,7 @@ def _requests(query: Mapping[str, str]) -> list[str]:
         raise errors.DataError(
             f"the query's requests is {cloudevents.shown(query.get('requests'))}: wanted a JSON list of request ids"
         )
-    return [one for one in found if cloudevents.storable(one)]
+    return [one for one in found if stored_json.storable(one)]
 
 
 def _mark(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
