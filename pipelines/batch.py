@@ -15,7 +15,11 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
     """Return the pipeline with these resources: batch prediction has those of evaluation."""
     steps = parts.Steps(name=name, resources=resources)
 
-    @dsl.pipeline(name=name, description="the model in service answers every row of a file")
+    @dsl.pipeline(
+        name=name,
+        description="the model in service answers every row of a file",
+        pipeline_config=settings.RUN,
+    )
     def batch(
         config: str,
         rows: str,

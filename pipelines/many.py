@@ -11,14 +11,18 @@ from kfp import dsl
 
 from components.data.import_data import import_data
 from fairway.config import sections
-from pipelines import parts
+from pipelines import parts, settings
 
 
 def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-untyped-def]
     """Return the pipeline with these resources, `resources.parallel` configurations at a time."""
     steps = parts.Steps(name=name, resources=resources)
 
-    @dsl.pipeline(name=name, description="the training pipeline for each configuration of a list")
+    @dsl.pipeline(
+        name=name,
+        description="the training pipeline for each configuration of a list",
+        pipeline_config=settings.RUN,
+    )
     def many(
         config: str,
         configs: List[str],

@@ -12,14 +12,18 @@ from components.monitoring.detect_drift import detect_drift
 from components.retraining.decide_retraining import decide_retraining
 from fairway.config import sections
 from fairway.platforms import loop_steps
-from pipelines import parts
+from pipelines import parts, settings
 
 
 def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-untyped-def]
     """Return the pipeline with these resources."""
     steps = parts.Steps(name=name, resources=resources, validated=True)
 
-    @dsl.pipeline(name=name, description="detect drift, decide, and train a challenger where due")
+    @dsl.pipeline(
+        name=name,
+        description="detect drift, decide, and train a challenger where due",
+        pipeline_config=settings.RUN,
+    )
     def monitoring(
         config: str,
         before: str = "",

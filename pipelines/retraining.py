@@ -6,7 +6,7 @@ from kfp import dsl
 
 from components.data.label_data import label_data
 from fairway.config import sections
-from pipelines import parts
+from pipelines import parts, settings
 
 
 def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-untyped-def]
@@ -14,7 +14,9 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
     steps = parts.Steps(name=name, resources=resources, validated=True)
 
     @dsl.pipeline(
-        name=name, description="label, validate, prepare, train, evaluate, gate, package, deploy"
+        name=name,
+        description="label, validate, prepare, train, evaluate, gate, package, deploy",
+        pipeline_config=settings.RUN,
     )
     def retraining(
         config: str,

@@ -1,12 +1,17 @@
 """What a pipeline's steps are given besides their inputs: resources, timeout, retries, GPUs."""
 
-from kfp import kubernetes
+from kfp import dsl, kubernetes
 
 from fairway.config import sections
 from fairway.pipelines import pitfalls
 
 GPU = "nvidia.com/gpu"
 HOUR = 3600
+# A run's Workflow and its pods go a week after its end; Kubeflow Pipelines keeps the record. No run goes on
+# for longer than all its steps may: what stays Pending, whatever for, ends too.
+RUN = dsl.PipelineConfig(
+    ttl_seconds_after_finished=7 * 24 * HOUR, active_deadline_seconds=5 * 24 * HOUR
+)
 
 
 def bounded(task, resources: sections.Resources, *, hours: int = 1):  # type: ignore[no-untyped-def]

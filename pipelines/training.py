@@ -10,7 +10,7 @@ from kfp import dsl
 
 from components.data.import_data import import_data
 from fairway.config import sections
-from pipelines import parts
+from pipelines import parts, settings
 
 
 def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-untyped-def]
@@ -18,7 +18,9 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
     steps = parts.Steps(name=name, resources=resources)
 
     @dsl.pipeline(
-        name=name, description="import, prepare, train, evaluate, gate, package, deploy, watch"
+        name=name,
+        description="import, prepare, train, evaluate, gate, package, deploy, watch",
+        pipeline_config=settings.RUN,
     )
     def training(
         config: str,

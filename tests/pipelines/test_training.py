@@ -269,6 +269,34 @@ def test_training_on_several_nodes_is_a_step_that_waits_with_few_resources(pipel
     components.load_component_from_file(str(tmp_path / "filled.yaml"))
 
 
+def test_a_step_runs_on_the_nodes_that_are_named_with_the_part_of_a_gpu_that_is_named():
+    place = sections.Resources(
+        gpu=1,
+        accelerator="nvidia.com/mig-1g.10gb",
+        selector={"nvidia.com/gpu.product": "NVIDIA-H200"},
+        tolerations=[{"key": "team", "operator": "Equal", "value": "research"}],
+    )
+    config = asked(image=PINNED, train=place)
+    documents = compiled.for_training(config)
+    assert pitfalls.findings(documents, environment="production") == ()
+    step = compiled.containers(documents[0])["exec-train"]["resources"]["accelerator"]
+    assert (step["resourceType"], step["resourceCount"]) == ("nvidia.com/mig-1g.10gb", "1")
+    told = compiled.kubernetes_of(documents, "exec-train")
+    assert told["nodeSelector"] == {"labels": {"nvidia.com/gpu.product": "NVIDIA-H200"}}
+    assert told["tolerations"] == [
+        {"key": "team", "operator": "Equal", "value": "research", "effect": "NoSchedule"},
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+    ]
+    assert "nodeSelector" not in compiled.kubernetes_of(documents, "exec-prepare")
+
+
+@EACH
+def test_a_run_goes_a_week_after_its_end_and_does_not_go_on_for_ever(file):
+    config = committed(file)[1]["platforms"]["kubernetes"]["pipelineConfig"]
+    assert int(config["resourceTtlOnCompletion"]) == 7 * 86_400
+    assert int(config["activeDeadlineSeconds"]) == 5 * 86_400
+
+
 def test_a_search_has_the_resources_of_the_training_and_none_has_few():
     section = {"family": "boosting", "tune": {"choices": {"leaves": [7, 15]}}}
     plain = asked(image=PINNED, train=sections.Resources(cpu="7", gpu=1))

@@ -22,7 +22,11 @@ PLACE_OF_STEPS = ("platforms", "kubernetes", "deploymentSpec", "executors")
 PIPELINES = ("training", "retraining", "monitoring", "many", "batch")
 GPU, SHARED = "nvidia.com/gpu", "/dev/shm"  # noqa: S108 - where torch's workers share tensors
 DISTRIBUTED = "exec-train-distributed"
-ON_GPUS = ("tolerations", "emptyDirMounts")  # what a step that waits for others' GPUs needs not
+ON_GPUS = (
+    "tolerations",
+    "emptyDirMounts",
+    "nodeSelector",
+)  # what a step that waits for others' GPUs needs not
 TELLING = ("exec-notify", "exec-tell")  # the steps that are given the webhook's URL
 TRAINING = {False: "training.yaml", True: "training-gpu.yaml"}
 
@@ -124,8 +128,7 @@ def filled(
         container["image"] = section.image
         resources = asked.get(name, section.prepare)
         _resources(container, resources)
-        if resources.gpu:
-            _accelerated(container, on_kubernetes(kubernetes, name), gpus=resources.gpu)
+        _placed(container, on_kubernetes(kubernetes, name), asked=resources)
         if section.environment:
             container["env"] = [
                 {"name": key, "value": value} for key, value in section.environment.items()
@@ -165,16 +168,28 @@ def with_claims(documents: Documents, names: tuple[str, ...]) -> Documents:
     return pipeline, kubernetes
 
 
-def _accelerated(container: artifacts.Json, kubernetes: artifacts.Json, *, gpus: int) -> None:
-    """Ask for so many GPUs, tolerate their nodes' taint, and mount shared memory; what is there stays."""
-    count = {"count": str(gpus), "resourceCount": str(gpus)}
-    kind = {"type": GPU, "resourceType": GPU}
-    found = container["resources"].get("accelerator", {})
-    container["resources"]["accelerator"] = {**kind, **found, **count}
-    toleration = {"effect": "NoSchedule", "key": GPU, "operator": "Exists"}
-    kubernetes.setdefault("tolerations", [toleration])
-    shared = {"medium": "Memory", "mountPath": SHARED, "volumeName": "shm"}
-    kubernetes.setdefault("emptyDirMounts", [shared])
+def _placed(
+    container: artifacts.Json, kubernetes: artifacts.Json, *, asked: sections.Resources
+) -> None:
+    """Say on which nodes the step may run; one that asks for GPUs tolerates their taint and has shared
+    memory. What the compiled step has stays."""
+    tolerations = [one.as_kubernetes() for one in asked.tolerations]
+    if asked.gpu:
+        count = str(asked.gpu)
+        container["resources"]["accelerator"] = {
+            "type": asked.accelerator,
+            "resourceType": asked.accelerator,
+            "count": count,
+            "resourceCount": count,
+        }
+        taint = {"effect": "NoSchedule", "key": GPU, "operator": "Exists"}
+        tolerations += kubernetes.get("tolerations", [taint])
+        shared = {"medium": "Memory", "mountPath": SHARED, "volumeName": "shm"}
+        kubernetes.setdefault("emptyDirMounts", [shared])
+    if tolerations:
+        kubernetes["tolerations"] = tolerations
+    if asked.selector:
+        kubernetes["nodeSelector"] = {"labels": dict(asked.selector)}
 
 
 def _secret(variable: str, place: sections.SecretKey) -> artifacts.Json:

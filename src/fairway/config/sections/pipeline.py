@@ -10,6 +10,20 @@ from fairway.config.sections.base import NAME, Section
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
 
+class Toleration(Section):
+    """A taint that a pod may run beside, as a pod's spec has it."""
+
+    key: Annotated[str, Field(min_length=1, max_length=253)]
+    operator: Literal["Exists", "Equal"] = "Exists"
+    """`Exists` takes any value of the key."""
+    value: Annotated[str, Field(max_length=63)] = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+    """The usual one of nodes that are kept for some."""
+
+    def as_kubernetes(self) -> dict[str, str]:
+        return {key: said for key, said in self.model_dump().items() if said}
+
+
 class Resources(Section):
     """What one pipeline step asks of its node."""
 
@@ -18,7 +32,17 @@ class Resources(Section):
     memory: str = "2Gi"
     """As Kubernetes writes it."""
     gpu: Annotated[int, Field(ge=0, le=16)] = 0
-    """`nvidia.com/gpu`; only training asks for one by default, in production."""
+    """Devices of the kind `accelerator`; only training asks for one by default, in production."""
+    accelerator: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9_.-]+$", max_length=253)] = (
+        "nvidia.com/gpu"
+    )
+    """The extended resource that `gpu` counts: whole GPUs, or a part by its name on your nodes, such as
+    nvidia.com/mig-1g.10gb or nvidia.com/gpu.shared."""
+    selector: Annotated[Mapping[str, str], Field(max_length=16)] = {}
+    """Labels that the step's node must have, such as `nvidia.com/gpu.product: NVIDIA-H200`. None by default: any node
+    with room."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
+    """Taints that the step may run beside; the accelerator's own, nvidia.com/gpu, is tolerated without."""
 
 
 class SecretKey(Section):

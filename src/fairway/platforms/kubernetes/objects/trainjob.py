@@ -126,7 +126,7 @@ def _resources(asked: sections.Resources) -> Object:
     """Return requests that are the limits, as every step has them."""
     limits = {"cpu": asked.cpu, "memory": asked.memory}
     if asked.gpu:
-        limits[GPU] = str(asked.gpu)
+        limits[asked.accelerator] = str(asked.gpu)
     return {"requests": limits, "limits": dict(limits)}
 
 
@@ -145,8 +145,13 @@ def _patch(step: DistributedStep) -> Object:
     volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})
     mounts.append({"name": "shm", "mountPath": shared})
     pod: Object = {"volumes": volumes, "containers": [{"name": NODE, "volumeMounts": mounts}]}
+    tolerations = [one.as_kubernetes() for one in step.resources.tolerations]
     if step.resources.gpu:
-        pod["tolerations"] = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
+        tolerations.append({"key": GPU, "operator": "Exists", "effect": "NoSchedule"})
+    if tolerations:
+        pod["tolerations"] = tolerations
+    if step.resources.selector:
+        pod["nodeSelector"] = dict(step.resources.selector)
     if step.service_account is not None:
         pod["serviceAccountName"] = step.service_account
     job = {"name": NODE, "template": {"spec": {"template": {"spec": pod}}}}
