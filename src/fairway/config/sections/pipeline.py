@@ -14,13 +14,16 @@ class Toleration(Section):
     """A taint that a pod may run beside, as a pod's spec has it."""
 
     key: Annotated[str, Field(min_length=1, max_length=253)]
+    """The taint's key."""
     operator: Literal["Exists", "Equal"] = "Exists"
     """`Exists` takes any value of the key."""
     value: Annotated[str, Field(max_length=63)] = ""
+    """Of the operator `Equal`; `Exists` has none."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
     """The usual one of nodes that are kept for some."""
 
     def as_kubernetes(self) -> dict[str, str]:
+        """Return it as a pod's spec has it."""
         return {key: said for key, said in self.model_dump().items() if said}
 
 
