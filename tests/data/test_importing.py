@@ -134,7 +134,7 @@ def test_files_of_this_machine_are_uploaded_once_or_refused_with_the_ways(
     ("store", "said"),
     [
         (None, "platform.store is not set, and no server could fetch the package"),
-        ("https://host/kept", "where no step can put a package: wanted s3://bucket/models or"),
+        ("https://host/kept", "where no step can put a package: wanted s3://bucket/models, gs://"),
     ],
 )
 def test_a_run_that_deploys_needs_a_store_that_takes_packages(store: str | None, said: str) -> None:

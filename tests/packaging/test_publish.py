@@ -78,8 +78,7 @@ def test_a_large_file_is_written_by_parts(
 @pytest.mark.parametrize(
     ("store", "said"),
     [
-        ("https://models.example/kept", "takes no package: wanted s3://bucket/prefix, pvc://"),
-        ("oci://registry.example/models", "push the folder with oras, and give its address to"),
+        ("https://models.example/kept", "takes no package: wanted s3://bucket/prefix, gs://"),
         ("pvc://models/kept", "has the claim models mounted at .*, and that folder is not here"),
         ("s3://no-such-bucket/models", "NoSuchBucket: there is no such bucket"),
         ("file:///proc/packages", "/proc/packages/.* cannot be written: No such file"),
