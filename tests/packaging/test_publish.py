@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fairway import cli, errors
+from fairway import addresses, cli, errors
 from fairway.addresses import s3
 from fairway.packaging import fetch, publish
 from tests.packaging import buckets
@@ -53,6 +53,22 @@ def test_what_was_put_is_what_is_fetched_and_a_second_time_changes_nothing(
         assert publish.publish(Path(made.path), store=store, claims=claims) == uri
     listed = buckets.client(amazon).list_objects_v2(Bucket="packages", Prefix="models/")
     assert len(listed["Contents"]) == len([*Path(made.path).rglob("*.*")])
+
+
+def test_an_artifact_of_kubeflow_pipelines_own_store_is_a_package(
+    made, amazon: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = addresses.writable("s3://packages/v2/artifacts/training/run/package/1/package")
+    assert place is not None
+    files = [file for file in Path(made.path).rglob("*") if file.is_file()]
+    addresses.put_all(place, {str(file.relative_to(made.path)): file for file in files})
+    uri = "minio://packages/v2/artifacts/training/run/package/1/package"
+    assert fetched(uri, made, tmp_path / "out").digest == made.digest
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with pytest.raises(
+        errors.UsageError, match="names no server: wanted AWS_ENDPOINT_URL, such as"
+    ):
+        fetched(uri, made, tmp_path / "nowhere")
 
 
 def test_a_publication_that_was_cut_off_is_made_whole(made, amazon: str, tmp_path: Path) -> None:

@@ -109,6 +109,18 @@ def test_who_may_not_push_is_told_so(made, host: str) -> None:
         pushed(made, f"oci://{host}/models", registries.login(host, wrong))
 
 
+def test_a_login_of_the_variable_goes_before_one_of_the_file(
+    made, host: str, tmp_path: Path
+) -> None:
+    wrong = base64.b64encode(b"reader:wrong").decode()
+    (tmp_path / "config.json").write_text(registries.login(host, wrong)["DOCKER_AUTH_CONFIG"])
+    environment = {"DOCKER_CONFIG": str(tmp_path), **registries.login(host)}
+    assert pushed(made, f"oci://{host}/models", environment)
+    (tmp_path / "config.json").write_text(environment["DOCKER_AUTH_CONFIG"])
+    elsewhere = environment | registries.login("another.example")
+    assert pushed(made, f"oci://{host}/models", elsewhere)
+
+
 def test_a_token_is_asked_for_with_the_right_to_push(made, tmp_path: Path) -> None:
     with published.serving() as tokens:
         auth = {"silly": {"realm": f"{tokens.url}/token", "service": "registry"}}

@@ -8,12 +8,13 @@ a challenge says: hence these few requests of our own.
 """
 
 import base64
+import contextlib
 import http.client
 import json
 import os
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -134,29 +135,27 @@ def document(response: http.client.HTTPResponse, *, url: str) -> tuple[dict[str,
 
 def _login(registry: str, environment: Mapping[str, str]) -> str | None:
     """Return the base64 of user:password that `docker login` kept for the registry."""
-    try:
-        kept = json.loads(_kept(environment)).get("auths", {})
-    except (OSError, ValueError, AttributeError):
-        return None
-    for key in (
+    keys = (
         registry,
         f"https://{registry}",
         f"https://{registry}/v1/",
         f"https://{registry}/v2/",
-    ):
-        entry = kept.get(key) or {}
-        if entry.get("auth"):
-            return str(entry["auth"])
-        if entry.get("username"):
-            return base64.b64encode(
-                f"{entry['username']}:{entry.get('password', '')}".encode()
-            ).decode()
+    )
+    for kept in _kept(environment):
+        for entry in (kept.get(key) or {} for key in keys):
+            if entry.get("auth"):
+                return str(entry["auth"])
+            if entry.get("username"):
+                login = f"{entry['username']}:{entry.get('password', '')}"
+                return base64.b64encode(login.encode()).decode()
     return None
 
 
-def _kept(environment: Mapping[str, str]) -> str:
-    if "DOCKER_AUTH_CONFIG" in environment:
-        return environment["DOCKER_AUTH_CONFIG"]
+def _kept(environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Give the logins of the variable, then those of the file, as docker looks for them."""
     usual = os.path.join(environment.get("HOME", ""), ".docker")
-    folder = environment.get("DOCKER_CONFIG") or usual
-    return (Path(folder) / "config.json").read_text(encoding="utf-8")
+    file = Path(environment.get("DOCKER_CONFIG") or usual) / "config.json"
+    with contextlib.suppress(ValueError, AttributeError):
+        yield json.loads(environment.get("DOCKER_AUTH_CONFIG", "")).get("auths", {})
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        yield json.loads(file.read_text(encoding="utf-8")).get("auths", {})

@@ -23,6 +23,12 @@ def ready(config: sections.Config, *, deploys: bool) -> sections.Config:
             f"data.{key} is {path}, a file of this machine, which no pod sees: wanted an address such as "
             "s3://bucket/rows.csv, https://host/rows.csv or pvc://claim/rows.csv; --upload puts it in platform.store"
         )
+    for variable in config.data.variables():
+        if variable not in {**config.pipeline.secrets, **config.pipeline.environment}:
+            raise errors.UsageError(
+                f"data.source is {config.data.source}, and no step has the variable {variable}: wanted a Secret that "
+                f"gives it, pipeline.secrets: {{{variable}: {{secret: NAME, key: KEY}}}}"
+            )
     store = config.platform.store
     if deploys and store is None:
         raise errors.UsageError(

@@ -46,6 +46,9 @@ class SqlData(sections.Data):
     """How long the database may take over the query, and over each batch of it: longer is rather a query without an
     index than patience."""
 
+    def variables(self) -> tuple[str, ...]:
+        return () if self.url_file is not None else (self.url_variable,)
+
 
 SECTION = SqlData
 
@@ -138,7 +141,7 @@ def _postgres(query: str, *, url: str, seconds: float) -> Iterator[Any]:
     except psycopg.errors.QueryCanceled as error:
         raise _slow(seconds) from error
     except psycopg.OperationalError as error:
-        raise errors.Unavailable(f"the database does not answer: {_line(error)}") from error
+        raise errors.Unavailable(f"the database cannot be asked now: {_line(error)}") from error
     except psycopg.Error as error:
         raise _refused(error) from error
 
