@@ -130,11 +130,23 @@ def test_files_of_this_machine_are_uploaded_once_or_refused_with_the_ways(
     assert Path(there.paths()["path"]).read_text() == FEW
 
 
+def test_a_query_needs_a_secret_that_tells_the_steps_its_database() -> None:
+    rows = sections.Data.of(source="sql", query="SELECT 1 AS a")
+    config = sections.Config(data=rows)
+    with pytest.raises(
+        errors.UsageError, match="no step has the variable FAIRWAY_DATA_URL: wanted"
+    ):
+        travel.ready(config, deploys=False)
+    secret = sections.SecretKey(secret="warehouse", key="url")
+    told = sections.Pipeline(secrets={"FAIRWAY_DATA_URL": secret})
+    assert travel.ready(config.model_copy(update={"pipeline": told}), deploys=False).data == rows
+
+
 @pytest.mark.parametrize(
     ("store", "said"),
     [
         (None, "platform.store is not set, and no server could fetch the package"),
-        ("https://host/kept", "where no step can put a package: wanted s3://bucket/models or"),
+        ("https://host/kept", "where no step can put a package: wanted s3://bucket/models, gs://"),
     ],
 )
 def test_a_run_that_deploys_needs_a_store_that_takes_packages(store: str | None, said: str) -> None:

@@ -1,6 +1,8 @@
 """What every source keeps to, ours and a stranger's: the acceptance test of docs/adding.md."""
 
+import contextlib
 import re
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -68,6 +70,11 @@ def write(source: str, folder: Path) -> dict[str, object]:
             made.SHARED / f"t10k-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1")
         )
         return {"path": images, "labels": labels}
+    if source == "sql":
+        with contextlib.closing(sqlite3.connect(folder / "rows.db")) as connection:
+            frame.to_sql("rows", connection, index=False)
+        (folder / "url").write_text(f"sqlite:///{folder}/rows.db\n")
+        return {"query": "SELECT * FROM rows", "url_file": str(folder / "url")}
     assert source == "digits", f"this test has no rows for source {source}: write some"
     return {}
 
@@ -154,7 +161,7 @@ print(json.dumps([sum(record.rows.values()), sources.of_file(rows), found.distri
 def test_check_says_which_package_a_source_is_of(stranger):
     done = strangers.python(stranger, "-m", "fairway", "check", "--home", str(stranger / "home"))
     assert re.search(
-        r"ok +sources +csv, digits, function, idx, jsonl, parquet$", done.stdout, re.M
+        r"ok +sources +csv, digits, function, idx, jsonl, parquet, sql$", done.stdout, re.M
     ), done.stdout
     assert re.search(r"ok +sources +fixed-width, of fixed-width 1.2$", done.stdout, re.M)
 
@@ -175,5 +182,5 @@ def test_two_packages_that_claim_one_name_are_refused_with_both_named(stranger):
 
 def test_our_own_sources_are_found_as_anybodys_are():
     found = plugins.found("sources")
-    assert {"csv", "digits", "function", "idx", "parquet"} <= set(found)
+    assert {"csv", "digits", "function", "idx", "parquet", "sql"} <= set(found)
     assert {found[name].distribution for name in ("csv", "idx")} == {"fairway"}

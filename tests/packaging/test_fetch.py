@@ -423,8 +423,14 @@ def test_what_is_no_artifact_is_refused(
 def test_a_digest_in_the_address_is_asked_for_as_it_is(
     web: Published, made, folder: Path, tmp_path: Path
 ) -> None:
-    published.push(web, folder, repository="a/b", tag="sha256:" + "1" * 64)
-    assert take(f"oci://{web.host}/a/b:v1@sha256:{'1' * 64}", made, tmp_path).digest == made.digest
+    published.push(web, folder, repository="a/b", tag="v1")
+    manifest_ = web.files["/v2/a/b/manifests/v1"]
+    digest = fetch.manifest.files.digest_bytes(manifest_)
+    web.files[f"/v2/a/b/manifests/{digest}"] = manifest_
+    assert take(f"oci://{web.host}/a/b:v1@{digest}", made, tmp_path).digest == made.digest
+    web.files[f"/v2/a/b/manifests/{OTHER}"] = manifest_
+    with pytest.raises(errors.PackageError, match=f"answered what has the digest {digest}"):
+        take(f"oci://{web.host}/a/b@{OTHER}", made, tmp_path / "other")
 
 
 # -- the command -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fairway import cli, errors
+from fairway import addresses, cli, errors
 from fairway.addresses import s3
 from fairway.packaging import fetch, publish
 from tests.packaging import buckets
@@ -55,6 +55,22 @@ def test_what_was_put_is_what_is_fetched_and_a_second_time_changes_nothing(
     assert len(listed["Contents"]) == len([*Path(made.path).rglob("*.*")])
 
 
+def test_an_artifact_of_kubeflow_pipelines_own_store_is_a_package(
+    made, amazon: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = addresses.writable("s3://packages/v2/artifacts/training/run/package/1/package")
+    assert place is not None
+    files = [file for file in Path(made.path).rglob("*") if file.is_file()]
+    addresses.put_all(place, {str(file.relative_to(made.path)): file for file in files})
+    uri = "minio://packages/v2/artifacts/training/run/package/1/package"
+    assert fetched(uri, made, tmp_path / "out").digest == made.digest
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with pytest.raises(
+        errors.UsageError, match="names no server: wanted AWS_ENDPOINT_URL, such as"
+    ):
+        fetched(uri, made, tmp_path / "nowhere")
+
+
 def test_a_publication_that_was_cut_off_is_made_whole(made, amazon: str, tmp_path: Path) -> None:
     client, digest = buckets.client(amazon), made.digest.removeprefix("sha256:")
     client.put_object(Bucket="packages", Key=f"cut/{digest}/model.onnx", Body=b"half of")
@@ -78,8 +94,7 @@ def test_a_large_file_is_written_by_parts(
 @pytest.mark.parametrize(
     ("store", "said"),
     [
-        ("https://models.example/kept", "takes no package: wanted s3://bucket/prefix, pvc://"),
-        ("oci://registry.example/models", "push the folder with oras, and give its address to"),
+        ("https://models.example/kept", "takes no package: wanted s3://bucket/prefix, gs://"),
         ("pvc://models/kept", "has the claim models mounted at .*, and that folder is not here"),
         ("s3://no-such-bucket/models", "NoSuchBucket: there is no such bucket"),
         ("file:///proc/packages", "/proc/packages/.* cannot be written: No such file"),

@@ -4,11 +4,14 @@
     pvc://claim/folder              in a pod that has the claim mounted below CLAIMS
     http(s)://host/folder?query     a folder on a web server; the query goes with every file (a signed address)
     s3://bucket/prefix              with the usual AWS_ variables; AWS_ENDPOINT_URL for what only speaks S3
-    oci://registry/repository       as `oras push` writes it
+    gs://bucket/prefix              with Google's usual ones; STORAGE_EMULATOR_HOST for what only speaks its protocol
+    minio://bucket/prefix           an artifact of Kubeflow Pipelines' own store: s3:// at AWS_ENDPOINT_URL
+    oci://registry/repository:tag   an artifact, as `oras push` writes it
 
 An address holds no credentials: the environment gives them, and on a cluster a Secret or a service account.
 """
 
+import functools
 import hashlib
 import os
 import time
@@ -41,6 +44,9 @@ class WritableFolder(AnyFolder, Protocol):
     def put(self, name: str, file: Path) -> None:
         """Write the file in the place of one that is there; raises as `chunks` does."""
 
+    def finish(self) -> None:
+        """Show what was put, where a place shows its files together only."""
+
 
 class Folder:
     """A folder of this machine, or of a claim that is mounted here."""
@@ -63,6 +69,8 @@ class Folder:
         except OSError as error:
             raise errors.AddressError(f"{place} cannot be written: {error.strerror}") from error
 
+    def finish(self) -> None: ...
+
 
 def folder(
     uri: str,
@@ -80,27 +88,39 @@ def folder(
         )
     if place.scheme in ("http", "https") and place.hostname:
         return web.Site(uri, authorization=environment.get("FAIRWAY_FETCH_AUTHORIZATION"))
-    if place.scheme == "oci" and place.netloc and place.path.strip("/"):
-        return oci.Repository(uri, tag=tag, environment=environment)
-    found = writable(uri, environment=environment, claims=claims)
+    found = writable(uri, tag=tag, environment=environment, claims=claims)
     if found is not None:
         return found
     raise errors.UsageError(
-        f"{uri!r} is no address: wanted file:///folder, pvc://claim/folder, http(s)://host/folder, s3://bucket/prefix "
-        "or oci://registry/repository"
+        f"{uri!r} is no address: wanted file:///folder, pvc://claim/folder, http(s)://host/folder, s3://bucket/prefix, "
+        "gs://bucket/prefix or oci://registry/repository"
     )
 
 
 def writable(
-    uri: str, *, environment: Mapping[str, str] = os.environ, claims: Path = CLAIMS
+    uri: str,
+    *,
+    tag: str = "",
+    environment: Mapping[str, str] = os.environ,
+    claims: Path = CLAIMS,
 ) -> WritableFolder | None:
     """Return the folder that the address names, None for an address whose files are written by other
     means."""
     place = urlsplit(uri)
-    if place.scheme == "s3" and place.netloc:
+    if place.scheme in ("s3", "minio") and place.netloc:
         from fairway.addresses import s3  # whose library is heavy
 
+        if place.scheme == "minio" and not environment.get("AWS_ENDPOINT_URL"):
+            raise errors.UsageError(
+                f"{uri} names no server: wanted AWS_ENDPOINT_URL, such as http://minio-service.kubeflow:9000"
+            )
         return s3.Bucket(place.netloc, prefix=place.path.strip("/"), environment=environment)
+    if place.scheme == "gs" and place.netloc:
+        from fairway.addresses import gcs  # as heavy
+
+        return gcs.GoogleBucket(place.netloc, prefix=place.path.strip("/"))
+    if place.scheme == "oci" and place.netloc and place.path.strip("/"):
+        return oci.Repository(uri, tag=tag, environment=environment)
     if place.scheme == "file" and place.netloc in ("", "localhost"):
         return Folder(Path(unquote(place.path)))
     if place.scheme == "pvc" and place.netloc:
@@ -112,6 +132,27 @@ def writable(
             )
         return Folder(mounted / unquote(place.path).strip("/"))
     return None
+
+
+def put_all(
+    place: WritableFolder, content: Mapping[str, Path], *, pause_seconds: float = PAUSE_SECONDS
+) -> None:
+    """Write the files in their order, so that none is seen before those ahead of it."""
+    for name, file in content.items():
+        patiently(functools.partial(place.put, name, file), pause_seconds=pause_seconds)
+    patiently(place.finish, pause_seconds=pause_seconds)
+
+
+def below(store: str, *parts: str) -> str:
+    """Return the address of a folder in the store; a repository has tags for folders."""
+    if not store.startswith("oci://"):
+        return "/".join((store.rstrip("/"), *parts))
+    repository, tag, digest = oci.parted(urlsplit(store).path)
+    if tag or digest or not repository:
+        raise errors.UsageError(
+            f"{store} is no store: wanted oci://registry/repository, without a tag or a digest"
+        )
+    return f"{store.rstrip('/')}:{'-'.join(parts)}"
 
 
 def take(place: AnyFolder, name: str, *, to: Path, largest: int) -> tuple[int, str]:

@@ -1,37 +1,28 @@
-"""Files in a container registry, by its distribution API and the standard library.
+"""Files in a container registry.
 
-The artifact is one that `oras push REGISTRY/REPOSITORY:TAG *` makes in a package's folder: a layer
-for each file, with its name as `org.opencontainers.image.title`. Credentials are those of `docker
-login`: the file config.json below DOCKER_CONFIG or ~/.docker. The registry is shown them, and over
-https its own host where it gives tokens; FAIRWAY_FETCH_REALMS names other hosts that may have them.
+The artifact is one that `oras push REGISTRY/REPOSITORY:TAG *` makes in a folder: a layer for each file,
+with its name as `org.opencontainers.image.title`. The manifest, and so its digest, follows from the
+files alone.
 """
 
-import base64
 import json
-import os
 import re
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fairway import errors
-from fairway.addresses import web
+from fairway import errors, files
+from fairway.addresses import registry, web
 
 TITLE = "org.opencontainers.image.title"
-MANIFESTS = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
-LARGEST_DOCUMENT = 16 << 20
-# registries of this machine are asked without TLS, as docker does
-PLAIN = ("localhost", "127.0.0.1", "::1")
-REALMS = {
-    "registry-1.docker.io": "auth.docker.io",
-    "registry.gitlab.com": "gitlab.com",
-}  # whose tokens come from another host of theirs
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+MANIFESTS = (MANIFEST, "application/vnd.docker.distribution.manifest.v2+json")
+KIND = "application/vnd.fairway.files.v1"
+LAYER = "application/octet-stream"
+EMPTY = b"{}"  # the configuration that is none, as the image specification has it
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
-CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 class Repository:
@@ -39,38 +30,77 @@ class Repository:
 
     def __init__(self, uri: str, *, tag: str, environment: Mapping[str, str]) -> None:
         place = urllib.parse.urlsplit(uri)
-        self._registry = place.netloc
-        path = place.path.strip("/")
-        repository, at, digest = path.partition("@")
-        name, _, named = repository.rpartition("/")[2].partition(":")
-        parent = repository.rpartition("/")[0]
-        self._repository = f"{parent}/{name}" if parent else name
-        self._reference = digest if at else named or tag
-        self._base = f"{'http' if place.hostname in PLAIN else 'https'}://{self._registry}/v2/{self._repository}"
-        self._manifest = f"{self._base}/manifests/{self._reference}"
-        self._login = _login(self._registry, environment)
-        self._realms = environment.get("FAIRWAY_FETCH_REALMS", "").replace(",", " ").split()
+        name, named, self._pinned = parted(place.path)
+        self._reference = self._pinned or named or tag
+        if not (DIGEST if self._pinned else TAG).fullmatch(self._reference):
+            raise errors.UsageError(
+                f"{uri} names {self._reference or 'no tag'!r}: wanted oci://registry/repository:tag or @sha256:..."
+            )
+        self._shown = f"oci://{place.netloc}/{name}:{self._reference}"
+        self._reading = registry.Registry(place.netloc, name, environment=environment)
+        self._writing = registry.Registry(
+            place.netloc, name, environment=environment, actions="pull,push"
+        )
+        self._manifest = f"{self._reading.base}/manifests/{self._reference}"
         self._layers: dict[str, str] | None = None
+        self._written: dict[str, dict[str, Any]] = {}
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        # for each file anew: a token lives for minutes, a download may take longer
-        headers = self._headers()
         if self._layers is None:
-            self._layers = self._read(headers)
+            self._layers = self._read()
         digest = self._layers.get(name)
         if digest is None:
             raise errors.AddressError(
                 f"{self._shown} has no layer with the title {name}: wanted what `oras push` makes in a package's folder"
             )
-        yield from web.stream(f"{self._base}/blobs/{digest}", headers=headers)
+        url = f"{self._reading.base}/blobs/{digest}"
+        yield from web.body(self._reading.answered(url), url=url)
 
-    @property
-    def _shown(self) -> str:
-        return f"oci://{self._registry}/{self._repository}:{self._reference}"
+    def put(self, name: str, file: Path) -> None:
+        """Write the file's content; `finish` makes an artifact of all that was written."""
+        self._layers = None
+        layer = self._put_blob(file, digest=files.digest_file(file))
+        self._written[name] = {"mediaType": LAYER, **layer, "annotations": {TITLE: name}}
 
-    def _read(self, headers: dict[str, str]) -> dict[str, str]:
+    def finish(self) -> None:
+        """Give the tag to the artifact of the files that were put."""
+        if self._pinned:
+            raise errors.UsageError(
+                f"{self._shown} is an artifact that is there: wanted a tag to write one under"
+            )
+        config = self._put_blob(EMPTY, digest=files.digest_bytes(EMPTY))
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": KIND,
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", **config},
+            "layers": list(self._written.values()),
+        }
+        content = json.dumps(manifest, separators=(",", ":")).encode()
+        headers = {"content-type": MANIFEST}
+        self._writing.answered(self._manifest, method="PUT", headers=headers, body=content).close()
+        self._written = {}
+
+    def _put_blob(self, content: bytes | Path, *, digest: str) -> dict[str, str | int]:
+        size = content.stat().st_size if isinstance(content, Path) else len(content)
+        try:
+            there = f"{self._writing.base}/blobs/{digest}"
+            self._writing.answered(there, method="HEAD").close()
+        except errors.MissingFile:
+            begun = f"{self._writing.base}/blobs/uploads/"
+            with self._writing.answered(begun, method="POST") as response:
+                url = _upload(begun, response.headers.get("location", ""), digest=digest)
+            headers = {"content-type": LAYER}
+            self._writing.answered(url, method="PUT", headers=headers, body=content).close()
+        return {"digest": digest, "size": size}
+
+    def _read(self) -> dict[str, str]:
         """Return the digest of each file's layer."""
-        document = _document(self._manifest, headers={"accept": ", ".join(MANIFESTS), **headers})
+        asked = self._reading.answered(self._manifest, headers={"accept": ", ".join(MANIFESTS)})
+        document, content = registry.document(asked, url=self._manifest)
+        found = files.digest_bytes(content)
+        if self._pinned.startswith("sha256:") and found != self._pinned:
+            raise errors.AddressError(f"{self._shown} answered what has the digest {found}")
         try:
             titled = [
                 layer for layer in document["layers"] if TITLE in (layer.get("annotations") or {})
@@ -82,83 +112,22 @@ class Repository:
             ) from error
         return {title: digest for title, digest in layers.items() if DIGEST.fullmatch(str(digest))}
 
-    def _headers(self) -> dict[str, str]:
-        """Return the Authorization that the registry asks for before it shows this artifact."""
-        kind, _, rest = web.challenge(self._manifest, accept=", ".join(MANIFESTS)).partition(" ")
-        basic = {"authorization": f"Basic {self._login}"} if self._login else {}
-        if kind.lower() != "bearer":
-            return basic if kind else {}
-        fields = dict(CHALLENGE.findall(rest))
-        query = {key: fields[key] for key in ("service", "scope") if key in fields}
-        query.setdefault("scope", f"repository:{self._repository}:pull")
-        realm = fields.get("realm", "")
-        self._check_realm(realm)
-        answer = _document(f"{realm}?{urllib.parse.urlencode(query)}", headers=basic)
-        token = answer.get("token") or answer.get("access_token")
-        return {"authorization": f"Bearer {token}"} if token else {}
 
-    def _check_realm(self, realm: str) -> None:
-        """Raise AddressError unless tokens may be asked for there: encrypted, and with a login only
-        where the login belongs."""
-        place, ours = urllib.parse.urlsplit(realm), urllib.parse.urlsplit(self._base)
-        shown = errors.shortened(repr(web.shown(realm)))
-        plain = place.scheme == "http" and place.hostname in PLAIN and ours.hostname in PLAIN
-        if not place.hostname or not (place.scheme == "https" or plain):
-            raise errors.AddressError(
-                f"{self._shown} asks for a token from {shown}: wanted an https address"
-            )
-        if self._login and place.hostname not in (
-            ours.hostname,
-            REALMS.get(str(ours.hostname)),
-            *self._realms,
-        ):
-            raise errors.AddressError(
-                f"{self._shown} wants its login sent to {shown}, which is another host: where that is right, name it "
-                f"in FAIRWAY_FETCH_REALMS"
-            )
-
-
-def _document(url: str, *, headers: dict[str, str]) -> dict[str, Any]:
-    content = b""
-    for chunk in web.stream(url, headers=headers):
-        content += chunk
-        if len(content) > LARGEST_DOCUMENT:
-            raise errors.AddressError(
-                f"{web.shown(url)} is larger than {LARGEST_DOCUMENT} bytes: is it a registry?"
-            )
-    try:
-        document = json.loads(content)
-    except (RecursionError, ValueError) as error:
-        raise errors.AddressError(
-            f"{web.shown(url)} is no JSON ({error}): is it a registry?"
-        ) from error
-    if not isinstance(document, dict):
-        raise errors.AddressError(f"{web.shown(url)} is no JSON object: is it a registry?")
-    return document
-
-
-def _login(registry: str, environment: Mapping[str, str]) -> str | None:
-    """Return the base64 of user:password that `docker login` kept for the registry."""
-    folder = environment.get("DOCKER_CONFIG") or os.path.join(
-        environment.get("HOME", ""), ".docker"
+def _upload(begun: str, location: str, *, digest: str) -> str:
+    """Return where a blob is put: where the registry says, and as encrypted as it was asked, which a
+    registry behind a proxy does not know."""
+    ours, place = (
+        urllib.parse.urlsplit(begun),
+        urllib.parse.urlsplit(urllib.parse.urljoin(begun, location)),
     )
-    try:
-        kept = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get(
-            "auths", {}
-        )
-    except (OSError, ValueError, AttributeError):
-        return None
-    for key in (
-        registry,
-        f"https://{registry}",
-        f"https://{registry}/v1/",
-        f"https://{registry}/v2/",
-    ):
-        entry = kept.get(key) or {}
-        if entry.get("auth"):
-            return str(entry["auth"])
-        if entry.get("username"):
-            return base64.b64encode(
-                f"{entry['username']}:{entry.get('password', '')}".encode()
-            ).decode()
-    return None
+    scheme = ours.scheme if place.hostname == ours.hostname else place.scheme
+    query = "&".join(filter(None, (place.query, urllib.parse.urlencode({"digest": digest}))))
+    return urllib.parse.urlunsplit(place._replace(scheme=scheme, query=query))
+
+
+def parted(path: str) -> tuple[str, str, str]:
+    """Return the repository, the tag and the digest that the path of an address names."""
+    repository, _, digest = path.strip("/").partition("@")
+    parent, slash, last = repository.rpartition("/")
+    name, _, tag = last.partition(":")
+    return f"{parent}{slash}{name}", tag, digest

@@ -44,6 +44,8 @@ class Bucket:
             else:
                 self._put_parts({"Bucket": self._name, "Key": key}, content)
 
+    def finish(self) -> None: ...
+
     def _put_parts(self, place: dict[str, str], content: BinaryIO) -> None:
         begun = self._client.create_multipart_upload(**place)
         place |= {"UploadId": begun["UploadId"]}

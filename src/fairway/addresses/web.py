@@ -1,11 +1,14 @@
 """Files over HTTP, with the standard library: streamed, redirected, and with each failure told as
 passing or final."""
 
+import contextlib
 import http.client
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from fairway import __version__, errors
@@ -25,14 +28,22 @@ class Site:
     def chunks(self, name: str) -> Iterator[bytes]:
         path = f"{self._place.path.rstrip('/')}/{quote(name)}"
         headers = {"authorization": self._authorization} if self._authorization else {}
-        yield from stream(urlunsplit(self._place._replace(path=path, fragment="")), headers=headers)
+        url = urlunsplit(self._place._replace(path=path, fragment=""))
+        yield from body(answered(url, headers=headers), url=url)
 
 
-def stream(url: str, *, headers: dict[str, str]) -> Iterator[bytes]:
-    """Return the body of what the address answers; raises Unavailable where another attempt may
-    succeed, AddressError where none will."""
+class LoginWanted(errors.AddressError):
+    """The address wants credentials; `challenge` is its WWW-Authenticate."""
+
+    def __init__(self, message: str, *, challenge: str) -> None:
+        super().__init__(message)
+        self.challenge = challenge
+
+
+def body(response: http.client.HTTPResponse, *, url: str) -> Iterator[bytes]:
+    """Return what the address answers; raises Unavailable where it breaks off."""
     seen = 0
-    with answered(url, headers=headers) as response:
+    with response:
         try:
             declared = response.headers.get("content-length", "")
             while chunk := response.read(CHUNK_BYTES):
@@ -46,31 +57,28 @@ def stream(url: str, *, headers: dict[str, str]) -> Iterator[bytes]:
         raise errors.Unavailable(f"{shown(url)} ended after {seen} of {declared} bytes")
 
 
-def answered(url: str, *, headers: dict[str, str]) -> http.client.HTTPResponse:
-    """Return the answer to a GET where it is 2xx."""
-    try:
-        return _open(url, headers=headers)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise _refused(error, url) from error
+def answered(
+    url: str, *, headers: Mapping[str, str], method: str = "GET", body: bytes | Path = b""
+) -> http.client.HTTPResponse:
+    """Return the answer where it is 2xx; raises Unavailable where another attempt may succeed,
+    AddressError where none will."""
+    with contextlib.ExitStack() as held:
+        data: Any = held.enter_context(body.open("rb")) if isinstance(body, Path) else body or None
+        if method in ("POST", "PUT"):
+            size = body.stat().st_size if isinstance(body, Path) else len(body)
+            headers = {"content-length": str(size), **headers}
+        try:
+            return _open(url, headers=headers, method=method, data=data)
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise _refused(error, url, method=method) from error
 
 
-def challenge(url: str, *, accept: str) -> str:
-    """Return what the address answers to one without credentials: its WWW-Authenticate, empty where
-    it wants none."""
-    try:
-        _open(url, headers={"accept": accept}, method="HEAD").close()
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == 401:
-            return error.headers.get("www-authenticate", "")
-        raise _refused(error, url) from error
-    return ""
-
-
-def _open(url: str, *, headers: dict[str, str], method: str = "GET") -> http.client.HTTPResponse:
+def _open(
+    url: str, *, headers: Mapping[str, str], method: str, data: Any
+) -> http.client.HTTPResponse:
     ours = {"user-agent": f"fairway/{__version__}", "accept-encoding": "identity"}
-    request = urllib.request.Request(url, headers=ours, method=method)  # noqa: S310 - addresses are http(s)
+    request = urllib.request.Request(url, data, ours, method=method)  # noqa: S310 - addresses are http(s)
     for key, value in headers.items():
         # a registry redirects to a store that must not see its credentials
         request.add_unredirected_header(key, value)
@@ -102,12 +110,18 @@ def shown(url: str) -> str:
     return urlunsplit(place._replace(netloc=place.netloc.rpartition("@")[2], query=""))
 
 
-def _refused(error: urllib.error.HTTPError, url: str) -> errors.FairwayError:
+def _refused(error: urllib.error.HTTPError, url: str, *, method: str) -> errors.FairwayError:
     if error.code in PASSING or error.code >= 500:
         return errors.Unavailable(f"{shown(url)} answered {error.code}")
     if error.code == 404:
         return errors.MissingFile(f"{shown(url)} answered 404")
-    advice = {401: "wanted credentials", 403: "these credentials may not read it"}
+    if error.code == 401:
+        return LoginWanted(
+            f"{shown(url)} answered 401: wanted credentials",
+            challenge=error.headers.get("www-authenticate", ""),
+        )
+    verb = "read it" if method in ("GET", "HEAD") else "write there"
+    advice = {403: f"these credentials may not {verb}"}
     return errors.AddressError(
         f"{shown(url)} answered {error.code}: {advice.get(error.code, 'wanted 200')}"
     )

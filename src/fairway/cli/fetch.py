@@ -33,7 +33,8 @@ from fairway.cli import options
 def fetch(uri: str, digest: str, out: Path, facts: Path, form: str) -> None:
     """Download the model package at URI and check every file of it.
 
-    URI is file:///folder, http(s)://host/folder, s3://bucket/prefix or oci://registry/repository.
+    URI is file:///folder, http(s)://host/folder, s3://bucket/prefix, gs://bucket/prefix,
+    oci://registry/repository:tag, or minio://bucket/key, an artifact of Kubeflow Pipelines.
     """
     from fairway.packaging import fetch as fetching
 

@@ -76,7 +76,7 @@ def uri(function: F) -> F:
     return click.option(
         "--uri",
         default=None,
-        help="Where the cluster finds the package: s3://, https://, oci:// or pvc://claim/folder. "
+        help="Where the cluster finds the package: s3://, gs://, minio://, https://, oci:// or pvc://claim/folder. "
         "By default in platform.store, under its digest.",
     )(function)
 

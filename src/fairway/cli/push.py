@@ -30,8 +30,9 @@ def push(
     """Put PACKAGE, by default the newest that was built for this configuration, where a cluster
     fetches it from.
 
-    STORE is s3://bucket/prefix, file:///folder, or pvc://claim/folder in a pod that has the claim
-    mounted at /mnt/claims/claim. A package that is there already is left as it is.
+    STORE is s3://bucket/prefix, gs://bucket/prefix, oci://registry/repository, file:///folder, or
+    pvc://claim/folder in a pod that has the claim mounted at /mnt/claims/claim. A package that is
+    there already is left as it is.
     """
     from fairway import errors
     from fairway.packaging import manifest, publish

@@ -53,7 +53,7 @@ Object = dict[str, Any]
 @click.option(
     "--uri",
     required=True,
-    help="Where the package lies: s3://, https://, oci:// or pvc://claim/folder.",
+    help="Where the package lies: s3://, gs://, minio://, https://, oci:// or pvc://claim/folder.",
 )
 @click.option(
     "--digest", required=True, help="Its digest, sha256:..., as `fairway package` prints it."

@@ -26,11 +26,12 @@ class Model(sections.Section):
 
     uri: Annotated[
         str,
-        Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=1024),
+        Field(pattern=r"^(s3|gs|minio|https?|oci|pvc)://[^\s]+$", max_length=1024),
         sections.NO_CREDENTIALS,
     ]
-    """Where the package lies: `s3://bucket/prefix`, `http(s)://host/folder`,
-    `oci://registry/repository`, `pvc://claim/folder`."""
+    """Where the package lies: `s3://bucket/prefix`, `gs://bucket/prefix`, `http(s)://host/folder`,
+    `oci://registry/repository`, `pvc://claim/folder`, or `minio://bucket/key`, an artifact of
+    Kubeflow Pipelines."""
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
     """The package's digest, which `fairway package` prints; the init step refuses any other
     content."""

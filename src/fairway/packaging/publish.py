@@ -4,7 +4,6 @@ The manifest is written last: what it lists is there before it is, so that nobod
 publication that was cut off is simply made again.
 """
 
-import functools
 import json
 import os
 import tempfile
@@ -16,6 +15,8 @@ from fairway import addresses, artifacts, errors
 from fairway.addresses import web
 from fairway.config import sections
 from fairway.packaging import manifest
+
+NOTE = "package.json"  # of a run: where its package lies
 
 
 def publish(
@@ -37,9 +38,8 @@ def publish(
     target = _open(uri, environment=environment, claims=claims)
     if _is_there(target, folder, pause_seconds=pause_seconds):
         return uri
-    for name in (*made.files, manifest.NAME):
-        put = functools.partial(target.put, name, folder / name)
-        addresses.patiently(put, pause_seconds=pause_seconds)
+    content = {name: folder / name for name in (*made.files, manifest.NAME)}
+    addresses.put_all(target, content, pause_seconds=pause_seconds)
     if not _is_there(target, folder, pause_seconds=pause_seconds):
         raise errors.PackageError(
             f"{uri} does not give back what was put there: see who else writes to it"
@@ -71,11 +71,12 @@ def note(
     claims: Path = addresses.CLAIMS,
 ) -> None:
     """Write down in the store which package is the run's."""
-    target = _open(store, environment=environment, claims=claims)
+    place = addresses.below(store, *_runs(run))
+    target = _open(place, environment=environment, claims=claims)
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "run.json"
+        file = Path(scratch) / NOTE
         artifacts.write_json(file, {"address": address, "digest": digest})
-        addresses.patiently(functools.partial(target.put, _name_of(run), file))
+        addresses.put_all(target, {NOTE: file})
 
 
 def of_run(
@@ -87,37 +88,34 @@ def of_run(
 ) -> tuple[str, str]:
     """Return address and digest of the package that a run put in the store; raises UsageError where
     it put none."""
-    target = addresses.folder(store, environment=environment, claims=claims)
-    name = _name_of(run)
+    place = addresses.below(store, *_runs(run))
+    target = addresses.folder(place, environment=environment, claims=claims)
     try:
-        text = addresses.patiently(lambda: b"".join(target.chunks(name)))
+        text = addresses.patiently(lambda: b"".join(target.chunks(NOTE)))
     except errors.MissingFile as error:
         raise errors.UsageError(
-            f"run {run} put no package in {web.shown(store)}, or an earlier version of fairway did: there is no {name}"
+            f"run {run} put no package in {web.shown(store)}, or an earlier version of fairway did: there is no "
+            f"{web.shown(place)}"
         ) from error
     found = json.loads(text)
     return found["address"], found["digest"]
 
 
-def _name_of(run: str) -> str:
-    return f"runs/{quote(run, safe='')}.json"
+def _runs(run: str) -> tuple[str, str]:
+    return "runs", quote(run, safe="")
 
 
 def address(store: str, *, digest: str) -> str:
-    """Return where the package with that digest lies in the store: one repository holds all of a
-    registry's, for there the digest is the tag."""
-    if store.startswith("oci://"):
-        return store
-    return f"{store.rstrip('/')}/{digest.removeprefix('sha256:')}"
+    """Return where the package with that digest lies in the store."""
+    return addresses.below(store, digest.removeprefix("sha256:"))
 
 
 def _open(uri: str, *, environment: Mapping[str, str], claims: Path) -> addresses.WritableFolder:
     found = addresses.writable(uri, environment=environment, claims=claims)
     if found is None:
-        hint = "; push the folder with oras, and give its address to `fairway deploy --uri`"
         raise errors.UsageError(
-            f"{web.shown(uri)} takes no package: wanted s3://bucket/prefix, pvc://claim/folder or file:///folder"
-            f"{hint if uri.startswith('oci://') else ''}"
+            f"{web.shown(uri)} takes no package: wanted s3://bucket/prefix, gs://bucket/prefix, "
+            "oci://registry/repository, pvc://claim/folder or file:///folder"
         )
     return found
 

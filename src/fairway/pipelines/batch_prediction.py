@@ -178,10 +178,10 @@ def _target(
     place = addresses.writable(folder, environment=environment, claims=claims)
     if place is None or not name:
         raise errors.UsageError(
-            f"{web.shown(to)} takes no answers: wanted a file in s3://, pvc:// or file:///, such as "
+            f"{web.shown(to)} takes no answers: wanted a file in s3://, gs://, pvc:// or file:///, such as "
             "s3://bucket/answers.parquet"
         )
-    return lambda file: addresses.patiently(lambda: place.put(name, file))
+    return lambda file: addresses.put_all(place, {name: file})
 
 
 def _check(keep: Sequence[str], columns: Sequence[str], *, outputs: list[str], path: Path) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fairway import addresses, errors, files
 from fairway.config import sections
 
+STORES = ("s3", "gs", "oci", "pvc")
 UPLOADS = "data"  # the folder of the store that data is put in, each file below its digest
 
 
@@ -22,16 +23,22 @@ def ready(config: sections.Config, *, deploys: bool, reads_data: bool = True) ->
             f"data.{key} is {path}, a file of this machine, which no pod sees: wanted an address such as "
             "s3://bucket/rows.csv, https://host/rows.csv or pvc://claim/rows.csv; --upload puts it in platform.store"
         )
+    for variable in config.data.variables():
+        if variable not in {**config.pipeline.secrets, **config.pipeline.environment}:
+            raise errors.UsageError(
+                f"data.source is {config.data.source}, and no step has the variable {variable}: wanted a Secret that "
+                f"gives it, pipeline.secrets: {{{variable}: {{secret: NAME, key: KEY}}}}"
+            )
     store = config.platform.store
     if deploys and store is None:
         raise errors.UsageError(
             "platform.store is not set, and no server could fetch the package: wanted where packages are put, such as "
             "s3://bucket/models or pvc://claim/models"
         )
-    if store is not None and store.partition("://")[0] not in ("s3", "pvc"):
+    if store is not None and store.partition("://")[0] not in STORES:
         raise errors.UsageError(
-            f"platform.store is {store}, where no step can put a package: wanted s3://bucket/models or "
-            "pvc://claim/models"
+            f"platform.store is {store}, where no step can put a package: wanted s3://bucket/models, "
+            "gs://bucket/models, oci://registry/repository or pvc://claim/models"
         )
     return config.model_copy(
         update={"platform": config.platform.model_copy(update={"kind": "kubernetes"})}
@@ -46,27 +53,28 @@ def uploaded(
 ) -> sections.Config:
     """Return the configuration with addresses where it named files of this machine, which are put in
     `platform.store` under their digests; one that is there already is not sent again."""
-    store = config.platform.store
-    place = addresses.writable(store, environment=environment) if store else None
-    if store is None or place is None:
-        raise errors.UsageError(
-            f"platform.store is {store}: --upload wants one that takes files, such as s3://bucket/models"
-        )
     found = {
-        key: _put(place, path, store=store, pause_seconds=pause_seconds)
+        key: _put(path, config.platform.store, environment, pause_seconds)
         for key, path in config.data.paths().items()
     }
     return config.model_copy(update={"data": config.data.brought(found)})
 
 
-def _put(place: addresses.WritableFolder, path: Path, *, store: str, pause_seconds: float) -> str:
+def _put(
+    path: Path, store: str | None, environment: Mapping[str, str], pause_seconds: float
+) -> str:
     if not path.is_file():
         raise errors.UsageError(f"{path} is not there: wanted a file to upload")
-    digest = files.digest_file(path)
-    name = f"{UPLOADS}/{digest.removeprefix('sha256:')}/{path.name}"
-    if not addresses.patiently(lambda: _starts(place, name), pause_seconds=pause_seconds):
-        addresses.patiently(lambda: place.put(name, path), pause_seconds=pause_seconds)
-    return f"{store.rstrip('/')}/{quote(name)}"
+    digest = files.digest_file(path).removeprefix("sha256:")
+    folder = addresses.below(store, UPLOADS, digest) if store else ""
+    place = addresses.writable(folder, environment=environment)
+    if place is None:
+        raise errors.UsageError(
+            f"platform.store is {store}: --upload wants one that takes files, such as s3://bucket/models"
+        )
+    if not addresses.patiently(lambda: _starts(place, path.name), pause_seconds=pause_seconds):
+        addresses.put_all(place, {path.name: path}, pause_seconds=pause_seconds)
+    return f"{folder}/{quote(path.name)}"
 
 
 def _starts(place: addresses.AnyFolder, name: str) -> bool:

@@ -28,7 +28,7 @@ from pydantic.alias_generators import to_camel
 DURATION = re.compile(r"^([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)$")
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://")
-ADDRESSES = re.compile(r"^(s3|https?|pvc|file)://\S+$")
+ADDRESSES = re.compile(r"^(s3|gs|minio|https?|oci|pvc|file)://\S+$")
 CREDENTIALS = re.compile(r"^[a-z0-9]+://[^/?#]*@")
 # a DNS label with room for the revision's 12 characters
 NAME = r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$"
@@ -87,7 +87,7 @@ def _place(value: Any) -> Path | str:
         return Path(value)
     if not ADDRESSES.match(value):
         raise ValueError(
-            "wanted a path, or an address that starts with s3://, https://, http://, pvc:// or file://"
+            "wanted a path, or an address that starts with s3://, gs://, oci://, https://, http://, pvc:// or file://"
         )
     return _without_credentials(value)
 

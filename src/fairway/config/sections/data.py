@@ -138,6 +138,10 @@ class Data(Section):
             if isinstance(value, str) and ADDRESS.match(value)
         }
 
+    def variables(self) -> tuple[str, ...]:
+        """Return the variables that must be there where this source is read; a source's own."""
+        return ()
+
     def brought(self, files: Mapping[str, Path | str]) -> Self:
         """Return the section with these files, by their key in the file, in the place of what it named."""
         return self.model_copy(

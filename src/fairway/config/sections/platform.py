@@ -21,12 +21,12 @@ class Platform(Section):
     """How often the controller reads the gateway's counts and decides."""
     store: (
         Annotated[
-            str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=900), NO_CREDENTIALS
+            str, Field(pattern=r"^(s3|gs|https?|oci|pvc)://[^\s]+$", max_length=900), NO_CREDENTIALS
         ]
         | None
     ) = None
-    """Where packages are put for a cluster, such as `s3://bucket/prefix` or `pvc://claim/folder`,
-    without the digest."""
+    """Where packages are put for a cluster, without the digest: `s3://bucket/prefix`,
+    `gs://bucket/prefix`, `oci://registry/repository` or `pvc://claim/folder`."""
     gateways: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=317)], ...],
         Field(min_length=1, max_length=8),

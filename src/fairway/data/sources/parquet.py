@@ -52,7 +52,7 @@ def batched(section: ParquetData) -> base.Batched:
         with _read(path):
             for batch in file.iter_batches(batch_size=rows, columns=chosen):
                 found = _named(batch.to_pandas())
-                found = _exact(found, schema=batch.schema, as_stored=batch.select)
+                found = exact(found, schema=batch.schema, as_stored=batch.select)
                 found.index = index[first : first + len(found)]
                 first += len(found)
                 yield found.astype({name: object for name in lacking if name in found})
@@ -95,7 +95,7 @@ def frame(path: Path, *, what: str) -> "pd.DataFrame":
     with _read(path):
         found = _named(pd.read_parquet(base.file(path, what=what)))
         schema = parquet.read_schema(path)
-        return _exact(
+        return exact(
             found, schema=schema, as_stored=lambda names: parquet.read_table(path, columns=names)
         )
 
@@ -105,7 +105,7 @@ def _named(found: "pd.DataFrame") -> "pd.DataFrame":
     return found.set_axis(list(map(str, found.columns)), axis="columns")
 
 
-def _exact(
+def exact(
     found: "pd.DataFrame", *, schema: Any, as_stored: Callable[[list[str]], Any]
 ) -> "pd.DataFrame":
     """Return the rows with the whole numbers that pandas rounds as they are stored: those with gaps,
