@@ -270,3 +270,4 @@ def _buildah(*arguments: str, quiet: bool = True) -> str:
 if __name__ == "__main__":
     for file in files():
         print(file)
+    print(binaries.folder("registry"))  # a test asks for it later

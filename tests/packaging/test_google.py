@@ -14,7 +14,8 @@ from fairway.packaging import fetch, publish
 from tests.packaging import registries
 from tests.serving import support
 
-pytestmark = pytest.mark.cluster  # built with Go, as the cluster's programs are
+# built with Go, as the cluster's programs are: ten minutes once, of which CI has none
+pytestmark = [pytest.mark.cluster, pytest.mark.lengthy]
 
 
 @pytest.fixture(scope="module")
