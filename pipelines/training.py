@@ -37,6 +37,8 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
         deploy_package: bool = False,
         watch: bool = False,
         fail_on_refusal: bool = False,
+        why: str = "",
+        commit: str = "",
     ) -> None:
         brought = settings.repeatable(
             settings.bounded(import_data(config=config), resources.prepare, hours=6)
@@ -87,6 +89,8 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
                     evaluation=measured.outputs["evaluation"],
                     decision=asked.outputs["decision"],
                     run=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                    why=why,
+                    commit=commit,
                 ),
                 resources.prepare,
             )

@@ -62,6 +62,13 @@ def run() -> None:
     is_flag=True,
     help="Do nothing while a run for this deployment goes on here, as a schedule wants; by default runs may overlap.",
 )
+@click.option(
+    "--reason",
+    "why",
+    envvar="FAIRWAY_REASON",
+    default=None,
+    help="Why it begins, for the lineage of what it makes: a ticket, an alert; by default who asked.",
+)
 @options.config
 @options.home
 @options.output
@@ -76,6 +83,7 @@ def training(
     cache: bool,
     wait: bool,
     if_idle: bool,
+    why: str | None,
     path: Path,
     overrides: tuple[str, ...],
     root: Path,
@@ -94,7 +102,9 @@ def training(
         if_idle=if_idle,
     )
     config = options.load(path, overrides)
+    why = why or f"asked for by {options.user()}"
     if where.remote:
+        from fairway import usercode
         from fairway.pipelines import submit
 
         asked = submit.Wishes(
@@ -103,6 +113,8 @@ def training(
             fail_on_refusal=fail_on_refusal,
             compare=not no_champion,
             cache=cache,
+            why=why,
+            commit=usercode.commit(Path.cwd()),
         )
         _submit(config, asked, where=where, upload=upload, wait=wait, form=form)
         return
@@ -121,6 +133,7 @@ def training(
             watch=watch,
             cache=cache,
             progress=report,
+            why=why,
         )
     show_run(record, form=form)
 

@@ -213,7 +213,7 @@ def schedule(
     if remove:
         options.show(submit.unschedule(config, access=where.access()), form=form)
         return
-    asked = submit.Wishes(deploy=deploy, watch=watch)
+    asked = submit.Wishes(deploy=deploy, watch=watch, why=f"schedule {cron}")
     made = submit.schedule(config, cron=cron, access=where.access(), asked=asked)
     options.show(made, form=form)
 
@@ -234,6 +234,7 @@ def _crontab(
     argv = [
         *(sys.executable, "-m", "fairway", "run", "training", "--if-idle"),
         *("--config", str(path.resolve()), "--home", str(home), *said, *wishes),
+        *("--reason", f"schedule {cron}"),
     ]
     log = shlex.quote(str(home / "logs" / "schedule.log"))
     command = f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(argv)} >>{log} 2>&1"

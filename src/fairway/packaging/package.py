@@ -136,11 +136,21 @@ def _lineage(
     gate: artifacts.GateDecision | None,
     config: sections.Config,
 ) -> artifacts.Json:
+    configuration = _configuration(config)
+    named = (*config.data.paths(), *config.data.addresses())
     return {
         "datasetVersion": data.version,
         "source": data.source,
+        "data": {
+            "places": {key: configuration["data"][key] for key in named},
+            "files": data.lineage.get("files", {}),
+            "labelled": data.lineage.get("extra", {}),
+            "rows": data.rows,
+            "split": data.lineage.get("split", {}),
+        },
         "codeVersion": __version__,
-        "configuration": _configuration(config),
+        "configuration": configuration,
+        "configurationDigest": files.digest_bytes(files.canonical(configuration)),
         "seed": fitted.seed,
         "gate": artifacts.as_json(gate) if gate else None,
     }

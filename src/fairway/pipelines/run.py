@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, usercode
 from fairway.config import sections
 from fairway.pipelines import compiled, reuse, run_page, run_records, steps
 
@@ -57,6 +57,8 @@ class TrainingRun:
     deployment: str = ""  # the configuration's name
     began: float = 0.0  # of its first try
     tries: int = 1
+    why: str = ""  # it began
+    commit: str = ""  # of the repository in which it was asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +84,15 @@ def run_training(
     cache: bool = True,
     progress: Progress | None = None,
     name: str | None = None,
+    why: str = "",
 ) -> TrainingRun:
     """Run the pipeline and gives how it ended; raises TrainingError with the failed step's own
     sentence, Refused where the step was refused.
 
-    `progress` is called with what is worth telling of each step. With `cache`, what train, evaluate
-    and gate gave in an earlier run is taken where all that they depend on is the same. The record
-    and the logs lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so does the end of this
-    process, however it ends.
+    `why` it began is kept with what it makes. `progress` is called with what is worth telling of
+    each step. With `cache`, what train, evaluate and gate gave in an earlier run is taken where all
+    that they depend on is the same. The record and the logs lie in `home/runs/<run>/`. Ctrl-C ends
+    the steps too, and so does the end of this process, however it ends.
     """
     home = home.absolute()
     text = _configuration(config)
@@ -101,6 +104,8 @@ def run_training(
         "home": str(home),
         "deploy_package": deploy,
         "watch": watch,
+        "why": why,
+        "commit": usercode.commit(Path.cwd()),
     }
     reused = cache and not reuse.names_own_code(json.loads(text))
     asked = {
@@ -343,6 +348,8 @@ def _record(
         deployment=one.request["deployment"],
         began=one.began,
         tries=one.number,
+        why=one.request["arguments"].get("why", ""),
+        commit=one.request["arguments"].get("commit", ""),
     )
 
 

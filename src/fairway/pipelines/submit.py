@@ -15,6 +15,7 @@ from fairway.config import sections
 from fairway.pipelines import compiled, kubeflow, pitfalls, remote_runs, travel
 
 EXPERIMENT = "fairway"
+CIRCUMSTANCES = frozenset({"why", "commit"})
 NEWEST_OF_A_NAME = 20  # among which one that goes on is looked for
 FIELD = r"[-0-9A-Za-z*/,?#]+"  # of a cron expression
 CRON = re.compile(rf"{FIELD}( {FIELD}){{4}}")
@@ -34,6 +35,10 @@ class Wishes:
     """Compare with the model in service."""
     cache: bool = True
     """Take what pure steps gave before, as Kubeflow Pipelines finds it."""
+    why: str = ""
+    """Why it begins, which is kept with what it makes."""
+    commit: str = ""
+    """Of the repository in which it was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +153,8 @@ def request(config: sections.Config, *, asked: Wishes) -> Submission:
         "deploy_package": asked.deploy,
         "watch": asked.watch,
         "fail_on_refusal": asked.fail_on_refusal,
+        "why": asked.why,
+        "commit": asked.commit,
     }
     return Submission(
         variant=variant,
@@ -160,8 +167,9 @@ def request(config: sections.Config, *, asked: Wishes) -> Submission:
 
 def run_name_of(name: str, documents: compiled.Documents, arguments: artifacts.Json) -> str:
     """Return a name that is the same for the same request: pipeline, image, resources,
-    configuration, champion."""
-    asked = hashlib.sha256(files.canonical([*documents, arguments])).hexdigest()
+    configuration, champion. Who asks, and why, makes it no other request."""
+    same = {name: value for name, value in arguments.items() if name not in CIRCUMSTANCES}
+    asked = hashlib.sha256(files.canonical([*documents, same])).hexdigest()
     return f"{name}-training-{asked[:8]}"
 
 

@@ -99,7 +99,13 @@ def with_labelled(config: sections.Config, extra: Path, *, held_out: int) -> sec
 
 
 def train(
-    config: sections.Config, *, home: Path, deployment: str, champion: Path, name: str
+    config: sections.Config,
+    *,
+    home: Path,
+    deployment: str,
+    champion: Path,
+    name: str,
+    why: str = "",
 ) -> run.TrainingRun:
     """Return the run, refused at once where too few answers have a label."""
     folder = home / "runs" / name
@@ -114,7 +120,7 @@ def train(
     )
     compared = held_out(config.retraining, labelled=rows)
     if compared is None:
-        return _too_few(rows, folder=folder, name=name)
+        return _too_few(rows, folder=folder, name=name, why=why)
     print(
         f"{rows - compared} labelled rows join what is learnt from; the newest {compared} are kept "
         "for the comparison with the model in service",
@@ -126,10 +132,11 @@ def train(
         champion=champion,
         deploy=config.retraining.deploy,
         name=name,
+        why=why,
     )
 
 
-def _too_few(rows: int, *, folder: Path, name: str) -> run.TrainingRun:
+def _too_few(rows: int, *, folder: Path, name: str, why: str) -> run.TrainingRun:
     wanted = -(-paired.LEAST_ROWS * MOST_HELD_OUT[1] // MOST_HELD_OUT[0])
     made = run.TrainingRun(
         run=name,
@@ -142,6 +149,7 @@ def _too_few(rows: int, *, folder: Path, name: str) -> run.TrainingRun:
         steps=(),
         seconds=0.0,
         folder=str(folder),
+        why=why,
     )
     artifacts.write_json(folder / "run.json", made)
     return made
@@ -158,6 +166,7 @@ def main() -> None:
     )
     parser.add_argument("--champion", type=Path, required=True)
     parser.add_argument("--run", required=True, help="Name of the run.")
+    parser.add_argument("--why", default="", help="Why it begins.")
     arguments = parser.parse_args()
     try:
         config = loader.check(artifacts.read_json(arguments.config), where=str(arguments.config))
@@ -167,6 +176,7 @@ def main() -> None:
             deployment=arguments.deployment,
             champion=arguments.champion,
             name=arguments.run,
+            why=arguments.why,
         )
     except errors.FairwayError as error:
         sys.exit(f"fairway: {error}")

@@ -260,6 +260,8 @@ class Trainer:
             stable.package,
             "--run",
             name,
+            "--why",
+            why,
         ]
         self._processes.start(
             PREFIX + deployment.name,
