@@ -119,12 +119,17 @@ def training(
         _submit(config, asked, where=where, upload=upload, wait=wait, form=form)
         return
     from fairway.cli import progress
+    from fairway.pipelines import openlineage
     from fairway.pipelines import run as runner
 
     place = options.open_home(root)
     if if_idle and _goes_on(place.root, config.name, form=form):
         return
-    with options.interruptible(), progress.steps(quiet=form == "json") as report:
+    with (
+        options.interruptible(),
+        openlineage.telling(config, warn=warn) as recorded,
+        progress.steps(quiet=form == "json") as report,
+    ):
         record = runner.run_training(
             config,
             home=place.root,
@@ -134,8 +139,13 @@ def training(
             cache=cache,
             progress=report,
             why=why,
+            recorded=recorded,
         )
     show_run(record, form=form)
+
+
+def warn(sentence: str) -> None:
+    click.echo(f"warning: {sentence}", err=True)
 
 
 def show_run(record: "TrainingRun", *, form: str) -> None:
@@ -158,14 +168,17 @@ def _submit(
 ) -> None:
     """Start a run on a cluster, and follow it to its end where that is asked for."""
     from fairway.cli import waiting
-    from fairway.pipelines import submit, travel
+    from fairway.pipelines import openlineage, submit, travel
 
     sent = travel.uploaded(config) if upload else config
     started = submit.submit(sent, access=where.access(), asked=asked)
     if not wait:
         options.show(started, form=form)
         return
-    found = waiting.wait(where.access(), started["run"], quiet=form == "json")
+    with openlineage.telling(config, warn=warn) as recorded:
+        found = waiting.wait(
+            where.access(), started["run"], quiet=form == "json", recorded=recorded
+        )
     options.show(found, form=form, text=f"run      {found['run']}\noutcome  {found['outcome']}")
     waiting.ended(found)
 

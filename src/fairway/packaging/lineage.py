@@ -17,7 +17,7 @@ from fairway.packaging.manifest import Manifest
 
 LONGEST_WORDS = 1024  # of why a run began
 MOST_FILES = 20  # of the data, by name and digest; the version stands for all
-MOST_KEPT = 8  # ancestors that a revision remembers, itself among them
+MOST_KEPT = 8  # packages that a ModelDeployment remembers, its own among them
 MOST_BYTES = 4096  # of one as JSON: annotations of an object have 256 KiB together
 MOST_SHOWN = 50  # ancestors, so that a forged circle ends
 
@@ -74,19 +74,14 @@ def of(package: Manifest, *, came: Origin = UNKNOWN) -> artifacts.Json:
     return made
 
 
-def chained(own: artifacts.Json, before: Sequence[Mapping[str, Any]]) -> list[artifacts.Json]:
-    """Return the lineage with those of its champions, newest first, as far as `before` knows them:
-    what the revision before it remembered."""
-    digests = [one.get("digest") for one in before]
-    known = [dict(one) for one in before]
-    if own["digest"] in digests:  # asked for again: who asks did not make it
-        first, *older = known[digests.index(own["digest"]) :]
-        own = first if first.get("run") else own
-    elif own["champion"] in digests:
-        older = known[digests.index(own["champion"]) :]
-    else:
-        older = []
-    return [own, *older][:MOST_KEPT]
+def kept(own: artifacts.Json, before: Sequence[Mapping[str, Any]]) -> list[artifacts.Json]:
+    """Return the lineage with those that were remembered before it, newest first: of champions, of
+    the revision that still serves, of one that was rolled back."""
+    earlier = [dict(one) for one in before if one.get("digest") == own["digest"]]
+    others = [dict(one) for one in before if one.get("digest") != own["digest"]]
+    # who asks again for a package did not make it
+    first = earlier[0] if earlier and earlier[0].get("run") else own
+    return [first, *others][:MOST_KEPT]
 
 
 def ancestry(

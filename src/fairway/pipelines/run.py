@@ -33,6 +33,7 @@ KINDS = {
     "ConfigError": errors.UsageError,
 }
 Progress = Callable[[steps.Told], None]
+Recorded = Callable[[artifacts.Json], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +86,16 @@ def run_training(
     progress: Progress | None = None,
     name: str | None = None,
     why: str = "",
+    recorded: Recorded | None = None,
 ) -> TrainingRun:
     """Run the pipeline and gives how it ended; raises TrainingError with the failed step's own
     sentence, Refused where the step was refused.
 
     `why` it began is kept with what it makes. `progress` is called with what is worth telling of
-    each step. With `cache`, what train, evaluate and gate gave in an earlier run is taken where all
-    that they depend on is the same. The record and the logs lie in `home/runs/<run>/`. Ctrl-C ends
-    the steps too, and so does the end of this process, however it ends.
+    each step, `recorded` with the record at each change. With `cache`, what train, evaluate and
+    gate gave in an earlier run is taken where all that they depend on is the same. The record and
+    the logs lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so does the end of this
+    process, however it ends.
     """
     home = home.absolute()
     text = _configuration(config)
@@ -117,10 +120,12 @@ def run_training(
         "directory": str(Path.cwd()),  # where a user's own modules are found
         "arguments": arguments,
     }
-    return _begin(folder, asked, progress=progress)
+    return _begin(folder, asked, progress=progress, recorded=recorded)
 
 
-def retry(folder: Path, *, progress: Progress | None = None) -> TrainingRun:
+def retry(
+    folder: Path, *, progress: Progress | None = None, recorded: Recorded | None = None
+) -> TrainingRun:
     """Go on with a run that failed: its request again, without the steps that were done. What
     `run_training` gives and raises; UsageError where nothing failed."""
     record = run_records.read(folder)
@@ -137,7 +142,8 @@ def retry(folder: Path, *, progress: Progress | None = None) -> TrainingRun:
             f"run {record['run']} is of an earlier version of fairway, which kept too little to go "
             "on with: start another with `fairway run training`"
         )
-    return _begin(folder, asked, progress=progress, spent_seconds=record["seconds"])
+    spent = record["seconds"]
+    return _begin(folder, asked, progress=progress, recorded=recorded, spent_seconds=spent)
 
 
 def _begin(
@@ -145,6 +151,7 @@ def _begin(
     request: artifacts.Json,
     *,
     progress: Progress | None,
+    recorded: Recorded | None,
     spent_seconds: float = 0.0,
 ) -> TrainingRun:
     with run_records.held(folder):
@@ -161,10 +168,10 @@ def _begin(
             spent_seconds=spent_seconds,
             request=asked,
         )
-        return _follow(one, progress=progress)
+        return _follow(one, progress=progress, recorded=recorded)
 
 
-def _follow(one: Try, *, progress: Progress | None) -> TrainingRun:
+def _follow(one: Try, *, progress: Progress | None, recorded: Recorded | None) -> TrainingRun:
     follower = steps.Follower()
     began = time.time()
 
@@ -172,6 +179,8 @@ def _follow(one: Try, *, progress: Progress | None) -> TrainingRun:
         seconds = one.spent_seconds + time.time() - began
         made = _record(one, follower, outcome=outcome, reason=reason, seconds=seconds)
         artifacts.write_json(one.folder / run_records.RECORD, made)
+        if recorded is not None:
+            recorded(artifacts.as_json(made))
         if outcome != run_records.RUNNING:
             run_page.write(one.folder / "run.html", artifacts.as_json(made))
         return made

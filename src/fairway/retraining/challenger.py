@@ -21,7 +21,7 @@ from fairway.evaluation import paired
 from fairway.model import tasks
 from fairway.monitoring.eventstore import answers, archive, places
 from fairway.packaging import manifest
-from fairway.pipelines import run
+from fairway.pipelines import openlineage, run
 
 LABELLED = "labelled.parquet"
 MOST_HELD_OUT = 3, 10  # of the labelled rows: a challenger must have some to learn from
@@ -106,6 +106,7 @@ def train(
     champion: Path,
     name: str,
     why: str = "",
+    recorded: run.Recorded | None = None,
 ) -> run.TrainingRun:
     """Return the run, refused at once where too few answers have a label."""
     folder = home / "runs" / name
@@ -133,6 +134,7 @@ def train(
         deploy=config.retraining.deploy,
         name=name,
         why=why,
+        recorded=recorded,
     )
 
 
@@ -170,14 +172,16 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         config = loader.check(artifacts.read_json(arguments.config), where=str(arguments.config))
-        record = train(
-            config,
-            home=arguments.home,
-            deployment=arguments.deployment,
-            champion=arguments.champion,
-            name=arguments.run,
-            why=arguments.why,
-        )
+        with openlineage.telling(config, warn=lambda said: print(f"warning: {said}")) as recorded:
+            record = train(
+                config,
+                home=arguments.home,
+                deployment=arguments.deployment,
+                champion=arguments.champion,
+                name=arguments.run,
+                why=arguments.why,
+                recorded=recorded,
+            )
     except errors.FairwayError as error:
         sys.exit(f"fairway: {error}")
     print(f"{record.outcome}: {record.reason}", flush=True)

@@ -8,16 +8,16 @@ from fairway import artifacts, errors
 from fairway.config import resource
 from fairway.packaging import lineage
 
-LINEAGE = f"{resource.GROUP}/lineage"  # of the package and of the champions before it, as JSON
+LINEAGE = f"{resource.GROUP}/lineage"  # of the package and of those before it, as JSON
 RUN, REASON = f"{resource.GROUP}/run", f"{resource.GROUP}/reason"  # for people who read the object
 
 
 def of(own: artifacts.Json, *, before: Mapping[str, Any] | None) -> dict[str, str]:
     """Return the annotations of a ModelDeployment that asks for the package of this lineage;
     `before` is the object as it stands."""
-    chain = lineage.chained(own, _kept(before or {}) or [])
-    said = {RUN: chain[0]["run"], REASON: chain[0]["why"]}
-    return {LINEAGE: json.dumps(chain), **{key: value for key, value in said.items() if value}}
+    kept = lineage.kept(own, _kept(before or {}) or [])
+    said = {RUN: kept[0]["run"], REASON: kept[0]["why"]}
+    return {LINEAGE: json.dumps(kept), **{key: value for key, value in said.items() if value}}
 
 
 def ancestry(found: Mapping[str, Any], *, revision: str | None) -> tuple[artifacts.Json, ...]:
