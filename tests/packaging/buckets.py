@@ -31,7 +31,7 @@ def serving(
         )
     endpoint = f"http://{host}:{port}"
     try:
-        processes.eventually(lambda: _answers(endpoint), seconds=60)
+        processes.eventually(lambda: answers(endpoint), seconds=60)
         yield endpoint
     finally:
         process.terminate()
@@ -62,7 +62,7 @@ def variables(endpoint: str) -> dict[str, str]:
     }
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         urllib.request.urlopen(url, timeout=2).close()
     except urllib.error.HTTPError:

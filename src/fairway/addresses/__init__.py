@@ -5,6 +5,7 @@
     http(s)://host/folder?query     a folder on a web server; the query goes with every file (a signed address)
     s3://bucket/prefix              with the usual AWS_ variables; AWS_ENDPOINT_URL for what only speaks S3
     oci://registry/repository       as `oras push` writes it
+    models:/NAME/VERSION            of an MLflow registry (MLFLOW_TRACKING_URI), or models:/NAME@ALIAS
 
 An address holds no credentials: the environment gives them, and on a cluster a Secret or a service account.
 """
@@ -18,7 +19,7 @@ from typing import Protocol, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fairway import errors, files
-from fairway.addresses import oci, web
+from fairway.addresses import mlflow, oci, web
 
 CLAIMS = Path("/mnt/claims")  # where a pod has `pvc://claim` mounted, below the claim's name
 ATTEMPTS = 6  # one and five more: with the pauses, half a minute of a registry that restarts
@@ -78,6 +79,11 @@ def folder(
         raise errors.UsageError(
             f"{web.shown(uri)}: wanted no password in an address; FAIRWAY_FETCH_AUTHORIZATION holds the header to send"
         )
+    if place.scheme == mlflow.SCHEME:
+        there, authorization = mlflow.place(uri, environment=environment)
+        if authorization is not None:
+            return web.Site(there, authorization=authorization)
+        return folder(there, environment=environment, claims=claims)
     if place.scheme in ("http", "https") and place.hostname:
         return web.Site(uri, authorization=environment.get("FAIRWAY_FETCH_AUTHORIZATION"))
     if place.scheme == "oci" and place.netloc and place.path.strip("/"):
