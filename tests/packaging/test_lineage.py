@@ -42,7 +42,7 @@ def test_the_lineage_of_any_package_is_small_and_an_older_ones_says_what_it_has(
     tmp_path: Path,
 ) -> None:
     package = manifest.load(Path(support.packaged(tmp_path).path))
-    said = lineage.of(package, came=lineage.Origin(why="w" * 10_000))
+    said = lineage.of(package, came=lineage.Provenance(why="w" * 10_000))
     assert said["digest"] == package.digest
     assert len(said["why"]) == lineage.LONGEST_WORDS
     package.lineage["data"] = {"files": {f"rows-{n}.csv" + "x" * 900: "sha256:" for n in range(90)}}

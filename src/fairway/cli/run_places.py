@@ -55,7 +55,9 @@ class Here:
 
         folder = Path(record["folder"])
         asked = run_records.configuration(folder)
-        config = loader.check(asked, where=str(folder)) if asked else None
+        config = None
+        with contextlib.suppress(errors.ConfigError):  # of another version: the run itself says so
+            config = loader.check(asked, where=str(folder))
         with (
             options.interruptible(),
             openlineage.telling(config, warn=pipelines.warn) as recorded,

@@ -102,7 +102,7 @@ class PlatformPort(Protocol):
         package: Path,
         uri: str | None = None,
         note: str = "",
-        origin: lineage.Origin = lineage.UNKNOWN,
+        origin: lineage.Provenance = lineage.UNKNOWN,
     ) -> Asked:
         """Ask for the package to be served; asking again for the same changes nothing. The revision
         remembers the package's lineage, with how its run came about and with its champions'."""

@@ -2,7 +2,7 @@
 that it was compared with, and how the run came about that made it. Pure.
 
 What a package is of stands in its manifest. Who asked, and why, is no part of that: the same data,
-code and configuration give the same package, whoever asks. It travels beside it, as an Origin: in
+code and configuration give the same package, whoever asks. It travels beside it, as an Provenance: in
 the run's record, with the pipeline's artifact, with the revision, and on the ModelDeployment.
 """
 
@@ -23,7 +23,7 @@ MOST_SHOWN = 50  # ancestors, so that a forged circle ends
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class Provenance:
     """How the run came about that made a package; empty where it is not known."""
 
     run: str = ""
@@ -37,16 +37,16 @@ class Origin:
         return {name: value for name, value in known.items() if value}
 
 
-UNKNOWN = Origin()
+UNKNOWN = Provenance()
 
 
-def origin(told: Mapping[str, Any]) -> Origin:
+def origin(told: Mapping[str, Any]) -> Provenance:
     """Return the origin that a run's record, or an artifact's metadata, tells."""
-    names = [field.name for field in dataclasses.fields(Origin)]
-    return Origin(**{name: str(told.get(name) or "") for name in names})
+    names = [field.name for field in dataclasses.fields(Provenance)]
+    return Provenance(**{name: str(told.get(name) or "") for name in names})
 
 
-def of(package: Manifest, *, came: Origin = UNKNOWN) -> artifacts.Json:
+def of(package: Manifest, *, came: Provenance = UNKNOWN) -> artifacts.Json:
     """Return the lineage of one package: `digest`, `name`, `data`, `code`, `configuration` (its
     digest), `champion` (its digest), `run` and `why`. It is small, and holds no secret."""
     stated = package.lineage

@@ -60,7 +60,7 @@ def published(
     The store remembers which package is the run's."""
     platform, remote = config.platform, config.platform.kind == "kubernetes"
     image = config.pipeline.image if remote else ""
-    origin = lineage.Origin(run=run, why=why, commit=commit, image=image)
+    origin = lineage.Provenance(run=run, why=why, commit=commit, image=image)
     found = {"digest": record.digest, "folder": record.path, **origin.told()}
     if remote and platform.store is not None:
         found["address"] = publish(Path(record.path), store=platform.store)

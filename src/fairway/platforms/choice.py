@@ -35,7 +35,7 @@ def deploy(
     *,
     package: Path,
     home: Path,
-    origin: lineage.Origin = lineage.UNKNOWN,
+    origin: lineage.Provenance = lineage.UNKNOWN,
 ) -> str:
     """Ask the configuration's platform to serve the package; return the revision, on a cluster the
     package's digest.

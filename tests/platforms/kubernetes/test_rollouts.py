@@ -258,7 +258,7 @@ def test_the_object_carries_the_lineage_of_what_is_asked_for_and_tells_each_revi
     play = world.World()
     platform = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE)
     first, second = (Path(support.packaged(tmp_path / str(s), seed=s).path) for s in (0, 1))
-    ticket = lineage.Origin(run="income-1", why="ticket OPS-7", image="pipeline:1")
+    ticket = lineage.Provenance(run="income-1", why="ticket OPS-7", image="pipeline:1")
     platform.deploy(asking(), package=first, uri="s3://models/a", origin=ticket)
     play.look(until="Stable 0")
     platform.deploy(asking(), package=second, uri="s3://models/b", note="by hand")

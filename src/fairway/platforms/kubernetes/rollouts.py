@@ -44,7 +44,7 @@ class ClusterPlatform:
         package: Path,
         uri: str | None = None,
         note: str = "",
-        origin: lineage.Origin = lineage.UNKNOWN,
+        origin: lineage.Provenance = lineage.UNKNOWN,
     ) -> Asked:
         made = manifest.load(package)
         config.serving.events.need(feature.name for feature in made.features)

@@ -121,7 +121,7 @@ def deploy(
     *,
     config: sections.Config,
     note: str = "",
-    origin: lineage.Origin = lineage.UNKNOWN,
+    origin: lineage.Provenance = lineage.UNKNOWN,
     now: float,
 ) -> tuple[state.LocalRevision, bool]:
     """Ask for a package to be served; return its revision, and whether that changes anything.

@@ -10,7 +10,7 @@ from fairway.platforms.local import state
 from fairway.platforms.local.home import Home
 
 
-def of(home: Home, digest: str) -> lineage.Origin:
+def of(home: Home, digest: str) -> lineage.Provenance:
     """Return how the package came to be, by the first run that made it; unknown where none here
     did."""
     made = [one for one in run_records.newest_first(home.root) if one.get("digest") == digest]

@@ -32,7 +32,7 @@ class LocalPlatform:
         package: Path,
         uri: str | None = None,
         note: str = "",
-        origin: lineage.Origin = lineage.UNKNOWN,
+        origin: lineage.Provenance = lineage.UNKNOWN,
     ) -> Asked:
         """Write down what is asked for; the platform need not run yet."""
         if uri is not None:
