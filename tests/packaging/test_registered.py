@@ -69,6 +69,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             env={
                 **os.environ,
                 "MLFLOW_DISABLE_TELEMETRY": "true",
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that nobody needs here
                 "PATH": f"{programs}:{os.environ['PATH']}",
             },
         )
@@ -78,7 +79,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             [programs / "python", LOGS, address, wide(folder / "graph.onnx")],
             check=True,
             capture_output=True,
-            timeout=200,
+            timeout=400,
         )
         yield address
     finally:
@@ -101,6 +102,7 @@ def asked(folder: Path, registry: str, *arguments: str) -> subprocess.CompletedP
 
 
 @pytest.mark.lengthy
+@pytest.mark.timeout(900)  # of the first, whose environment is built
 @pytest.mark.parametrize("address", ["models:/income/1", "models:/income@champion"])
 def test_a_graph_of_the_registry_is_packaged_with_all_its_weights(
     address: str, registry: str, tmp_path: Path
@@ -126,6 +128,7 @@ MISTAKES = {
 
 
 @pytest.mark.lengthy
+@pytest.mark.timeout(900)  # of the first, whose environment is built
 @pytest.mark.parametrize("case", MISTAKES)
 def test_what_cannot_be_packaged_is_refused_in_a_sentence(
     case: str, registry: str, tmp_path: Path
