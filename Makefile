@@ -66,7 +66,10 @@ lock: setup  ## Resolve pyproject.toml into requirements.lock.
 	  --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file requirements-seldon.lock $(ARGS)
 	@printf 'moto[s3,server]\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file tests/cluster/s3.lock $(ARGS)
-	@if grep -n '://' requirements.lock requirements-seldon.lock tests/cluster/s3.lock; then echo 'a lock names an address: wanted pins and hashes only'; exit 1; fi
+	@printf 'mlflow-skinny\naiohttp\nalembic\ncryptography\nflask\nflask-cors\ngraphene\nhuey\nnumpy\nonnx\nonnxruntime\npandas\nsqlalchemy\n' | $(UV) pip compile - --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet \
+	  --output-file tests/packaging/mlflow.lock $(ARGS)
+	@if grep -n '://' requirements.lock requirements-seldon.lock tests/cluster/s3.lock tests/packaging/mlflow.lock; then echo 'a lock names an address: wanted pins and hashes only'; exit 1; fi
 
 clean:  ## Remove .venv, caches and the demo's report (never .fairway: it holds your models).
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache build dist fairway-demo

@@ -32,6 +32,8 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
         deploy_package: bool = False,
         watch: bool = False,
         fail_on_refusal: bool = False,
+        why: str = "",
+        commit: str = "",
     ) -> None:
         asked = parts.Asked(
             store=store,
@@ -39,6 +41,8 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
             deploy=deploy_package,
             watch=watch,
             fail_on_refusal=fail_on_refusal,
+            why=why,
+            commit=commit,
         )
         with (
             steps.reported(config),

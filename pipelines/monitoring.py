@@ -36,14 +36,8 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
         deploy_package: bool = True,
         watch: bool = False,
         fail_on_refusal: bool = False,
+        commit: str = "",
     ) -> None:
-        asked = parts.Asked(
-            store=store,
-            home=home,
-            deploy=deploy_package,
-            watch=watch,
-            fail_on_refusal=fail_on_refusal,
-        )
         with steps.reported(config):
             serving = steps.in_service(config, folder=compare_with, home=home)
             moved = detect_drift(
@@ -65,6 +59,15 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
                 )
             )
             with dsl.If(decided.outputs["decision"] == loop_steps.TRAIN, name="train-asked"):
+                asked = parts.Asked(
+                    store=store,
+                    home=home,
+                    deploy=deploy_package,
+                    watch=watch,
+                    fail_on_refusal=fail_on_refusal,
+                    why=decided.outputs["reason"],
+                    commit=commit,
+                )
                 labelled = steps.look(
                     label_data(config=config, champion=serving, labels=labels, home=home), hours=6
                 )

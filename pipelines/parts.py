@@ -90,6 +90,8 @@ class Steps:
                 evaluation=measured,
                 decision=decision,
                 run=RUN,
+                why=asked.why,
+                commit=asked.commit,
             )
             self._deploy(config, self.act(settings.repeatable(made)), asked=asked)
         with dsl.Else(name="refused"):
@@ -126,3 +128,5 @@ class Asked:
     deploy: Any
     watch: Any
     fail_on_refusal: Any
+    why: Any  # the run began
+    commit: Any  # of the code that it began from

@@ -37,6 +37,7 @@ def receiver(**answers: Any) -> Iterator[Receiver]:
                     **json.loads(self.rfile.read(int(self.headers["content-length"]))),
                     "contentType": self.headers["content-type"],
                     "host": self.headers["host"],
+                    "authorization": self.headers["authorization"],
                 }
             )
             if made.slow is not None:

@@ -1,6 +1,7 @@
 """Users' own functions, named `package.module:name` in the configuration."""
 
 import importlib
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from fairway import errors
+
+GIT_SECONDS = 5.0  # for the commit: it reads every file that may have changed
 
 
 def call(named: str, *arguments: Any, what: str, **keywords: Any) -> Any:
@@ -38,6 +41,19 @@ def load(named: str, *, what: str) -> Callable[..., Any]:
         )
     loaded: Callable[..., Any] = function
     return loaded
+
+
+def commit(folder: Path) -> str:
+    """Return the commit of the folder's repository, with `-dirty` where files were changed since;
+    empty where there is none, no git, or no answer in time."""
+    asked = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    try:
+        done = subprocess.run(
+            asked, cwd=folder, capture_output=True, text=True, timeout=GIT_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
 
 
 def _imported(name: str, *, where: str) -> ModuleType:

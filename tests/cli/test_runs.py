@@ -157,8 +157,10 @@ def test_the_line_for_crontab_is_one_that_a_shell_runs(home, tmp_path, monkeypat
         done = subprocess.run(["sh", "-c", command], cwd="/", env={"PATH": "/usr/bin:/bin"})
     assert done.returncode == 0
     assert (home / "logs" / "schedule.log").read_text() == "digits-2 goes on\n"
-    assert shlex.split(command)[-4:-1] == [
+    assert shlex.split(command)[-6:-1] == [
         "data.limit=99",
         "--deploy",
+        "--reason",
+        "schedule 0 3 * * *",
         f">>{home}/logs/schedule.log",
     ]

@@ -15,9 +15,12 @@ def package(
     decision: dsl.Input[dsl.Artifact],
     package: dsl.Output[dsl.Model],
     run: str = "",
+    why: str = "",
+    commit: str = "",
 ) -> str:
     """Build the content-addressed package in `store` (empty: in the artifact itself), put it where
-    a cluster fetches it from as what `run` made, and give its folder."""
+    a cluster fetches it from as what `run` made, and give its folder. `why` the run began, and at
+    which `commit`, goes with it."""
     from pathlib import Path
 
     from fairway import artifacts
@@ -36,5 +39,7 @@ def package(
         evaluation=Path(evaluation.path) / "evaluation.json",
         out=Path(store or package.path),
     )
-    package.metadata.update(publish.published(settings.platform, record=record, run=run))
+    package.metadata.update(
+        publish.published(settings, record=record, run=run, why=why, commit=commit)
+    )
     return record.path

@@ -13,9 +13,13 @@ def deploy(config: str, package: dsl.Input[dsl.Model], home: str) -> str:
 
     from fairway import artifacts
     from fairway.config import sections
+    from fairway.packaging import lineage
     from fairway.platforms import choice
 
     folder = artifacts.folder_of(package.metadata, at=Path(package.path))
     return choice.deploy(
-        sections.Config.model_validate_json(config), package=folder, home=Path(home)
+        sections.Config.model_validate_json(config),
+        package=folder,
+        home=Path(home),
+        origin=lineage.origin(package.metadata),
     )

@@ -7,6 +7,7 @@
     gs://bucket/prefix              with Google's usual ones; STORAGE_EMULATOR_HOST for what only speaks its protocol
     minio://bucket/prefix           an artifact of Kubeflow Pipelines' own store: s3:// at AWS_ENDPOINT_URL
     oci://registry/repository:tag   an artifact, as `oras push` writes it
+    models:/NAME/VERSION            of an MLflow registry (MLFLOW_TRACKING_URI), or models:/NAME@ALIAS
 
 An address holds no credentials: the environment gives them, and on a cluster a Secret or a service account.
 """
@@ -21,7 +22,7 @@ from typing import Protocol, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from fairway import errors, files
-from fairway.addresses import oci, web
+from fairway.addresses import mlflow, oci, web
 
 CLAIMS = Path("/mnt/claims")  # where a pod has `pvc://claim` mounted, below the claim's name
 ATTEMPTS = 6  # one and five more: with the pauses, half a minute of a registry that restarts
@@ -86,6 +87,11 @@ def folder(
         raise errors.UsageError(
             f"{web.shown(uri)}: wanted no password in an address; FAIRWAY_FETCH_AUTHORIZATION holds the header to send"
         )
+    if place.scheme == mlflow.SCHEME:
+        there, authorization = mlflow.place(uri, environment=environment)
+        if authorization is not None:
+            return web.Site(there, authorization=authorization)
+        return folder(there, environment=environment, claims=claims)
     if place.scheme in ("http", "https") and place.hostname:
         return web.Site(uri, authorization=environment.get("FAIRWAY_FETCH_AUTHORIZATION"))
     found = writable(uri, tag=tag, environment=environment, claims=claims)

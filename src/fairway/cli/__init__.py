@@ -45,6 +45,10 @@ VERBS = {
     "down": ("fairway.cli.local", "Stop the local platform."),
     "status": ("fairway.cli.local", "Show what runs and where each deployment stands."),
     "deploy": ("fairway.cli.deployed", "Ask for a new revision; its rollout begins."),
+    "lineage": (
+        "fairway.cli.ancestors",
+        "Show what a model was trained on and why, and the champions before it.",
+    ),
     "render": (
         "fairway.cli.render",
         "Print what to apply to a cluster: the ModelDeployment, or the objects made of it.",

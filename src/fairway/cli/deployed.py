@@ -48,10 +48,21 @@ def deploy(
     On a cluster this applies the ModelDeployment that `fairway render` prints; the package must lie
     where it says.
     """
+    from fairway.addresses import mlflow
+    from fairway.packaging import manifest
+    from fairway.platforms.local import origins
+    from fairway.platforms.local.home import Home
+
+    if package is not None and mlflow.names_model(str(package)):
+        raise errors.UsageError(
+            f"{package} is a model of MLflow, which is packaged first: `fairway package {package} --schema FILE`, then "
+            "`fairway deploy`"
+        )
     config, seconds = options.load(path, overrides), options.seconds(timeout)
     folder = package or options.newest(options.open_home(root).packages, config.name)
     platform = where.platform(config, root=root)
-    asked = platform.deploy(config, package=folder, uri=uri, note=note)
+    came = origins.of(Home(root.resolve()), manifest.read(folder).digest)
+    asked = platform.deploy(config, package=folder, uri=uri, note=note, origin=came)
     if form == "text":
         click.echo("\n".join(asked.lines))
     elif not wait or asked.refusal is not None:

@@ -300,12 +300,23 @@ def _ran(
 ) -> "TrainingRun":
     """Run it here, telling what its steps do."""
     from fairway.cli import progress
+    from fairway.pipelines import openlineage
     from fairway.pipelines import run as runner
 
     place = options.open_home(root)
-    with options.interruptible(), progress.steps(quiet=form == "json") as report:
+    with (
+        options.interruptible(),
+        openlineage.telling(config, warn=run_ends.warn) as recorded,
+        progress.steps(quiet=form == "json") as report,
+    ):
         return runner.run_pipeline(
-            config, pipeline=pipeline, home=place.root, arguments=arguments, progress=report
+            config,
+            pipeline=pipeline,
+            home=place.root,
+            arguments=arguments,
+            progress=report,
+            why=run_ends.reason(),
+            recorded=recorded,
         )
 
 
@@ -320,10 +331,13 @@ def _send(
     form: str,
 ) -> None:
     """Start it on a cluster, and follow it where that is asked for."""
+    from fairway import usercode
     from fairway.pipelines import submit
 
     sent = submit.Wishes(
         pipeline=pipeline,
+        why=run_ends.reason(),
+        commit=usercode.commit(Path.cwd()),
         more=more,
         deploy=deploys,
         watch=asked.watch,

@@ -52,6 +52,12 @@ def run() -> None:
     help="Follow the run to its end, with its exit status (--on kubernetes); by default it is only started.",
 )
 @run_ends.IF_IDLE
+@click.option(
+    "--reason",
+    "why",
+    default=None,
+    help="Why it begins, for the lineage of what it makes, such as a ticket; by default FAIRWAY_REASON, or who asked.",
+)
 @options.config
 @options.home
 @options.output
@@ -66,6 +72,7 @@ def training(
     cache: bool,
     wait: bool,
     if_idle: bool,
+    why: str | None,
     path: Path,
     overrides: tuple[str, ...],
     root: Path,
@@ -84,7 +91,9 @@ def training(
         if_idle=if_idle,
     )
     config = options.load(path, overrides)
+    why = why or run_ends.reason()
     if where.remote:
+        from fairway import usercode
         from fairway.pipelines import submit
 
         asked = submit.Wishes(
@@ -93,16 +102,23 @@ def training(
             fail_on_refusal=fail_on_refusal,
             compare=not no_champion,
             cache=cache,
+            why=why,
+            commit=usercode.commit(Path.cwd()),
         )
         run_ends.submitted(config, asked, where=where, upload=upload, wait=wait, form=form)
         return
     from fairway.cli import progress
+    from fairway.pipelines import openlineage
     from fairway.pipelines import run as runner
 
     place = options.open_home(root)
     if if_idle and run_ends.goes_on(place.root, config.name, form=form):
         return
-    with options.interruptible(), progress.steps(quiet=form == "json") as report:
+    with (
+        options.interruptible(),
+        openlineage.telling(config, warn=run_ends.warn) as recorded,
+        progress.steps(quiet=form == "json") as report,
+    ):
         record = runner.run_training(
             config,
             home=place.root,
@@ -111,6 +127,8 @@ def training(
             watch=watch,
             cache=cache,
             progress=report,
+            why=why,
+            recorded=recorded,
         )
     run_ends.show_run(record, form=form)
 

@@ -1,5 +1,6 @@
 """How a run of a pipeline is shown, here and on a cluster."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,15 @@ def show_run(record: "TrainingRun", *, form: str) -> None:
         raise errors.Refused(f"the gate refused: {record.reason}")
 
 
+def warn(sentence: str) -> None:
+    click.echo(f"warning: {sentence}", err=True)
+
+
+def reason() -> str:
+    """Return why a run begins that no option gives a reason for."""
+    return os.environ.get("FAIRWAY_REASON") or f"asked for by {options.user()}"
+
+
 def submitted(
     config: "sections.Config",
     asked: "submit.Wishes",
@@ -41,14 +51,17 @@ def submitted(
 ) -> None:
     """Start a run on a cluster, and follow it to its end where that is asked for."""
     from fairway.cli import waiting
-    from fairway.pipelines import submit, travel
+    from fairway.pipelines import openlineage, submit, travel
 
     sent = travel.uploaded(config) if upload else config
     started = submit.submit(sent, access=where.access(), asked=asked)
     if not wait:
         options.show(started, form=form)
         return
-    found = waiting.wait(where.access(), started["run"], quiet=form == "json")
+    with openlineage.telling(config, warn=warn) as recorded:
+        found = waiting.wait(
+            where.access(), started["run"], quiet=form == "json", recorded=recorded
+        )
     options.show(found, form=form, text=f"run      {found['run']}\noutcome  {found['outcome']}")
     waiting.ended(found)
 

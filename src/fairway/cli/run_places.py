@@ -50,10 +50,20 @@ class Here:
         return Path(record["package"]).as_uri(), record["digest"]
 
     def retry(self, record: artifacts.Json, *, form: str) -> None:
-        from fairway.pipelines import run
+        from fairway.config import loader
+        from fairway.pipelines import openlineage, run
 
-        with options.interruptible(), progress.steps(quiet=form == "json") as report:
-            made = run.retry(Path(record["folder"]), progress=report)
+        folder = Path(record["folder"])
+        asked = run_records.configuration(folder)
+        config = None
+        with contextlib.suppress(errors.ConfigError):  # of another version: the run itself says so
+            config = loader.check(asked, where=str(folder))
+        with (
+            options.interruptible(),
+            openlineage.telling(config, warn=run_ends.warn) as recorded,
+            progress.steps(quiet=form == "json") as report,
+        ):
+            made = run.retry(folder, progress=report, recorded=recorded)
         run_ends.show_run(made, form=form)
 
     def cancel(self, record: artifacts.Json) -> str:

@@ -225,7 +225,7 @@ def schedule(
     if remove:
         options.show(submit.unschedule(config, access=where.access(), pipeline=pipeline), form=form)
         return
-    asked = submit.Wishes(pipeline=pipeline, deploy=deploys, watch=watch)
+    asked = submit.Wishes(pipeline=pipeline, deploy=deploys, watch=watch, why=f"schedule {cron}")
     made = submit.schedule(config, cron=cron, access=where.access(), asked=asked)
     options.show(made, form=form)
 
@@ -235,6 +235,7 @@ def _crontab(cron: str, pipeline: str, said: list[str], *, path: Path, home: Pat
     argv = [
         *(sys.executable, "-m", "fairway", "run", pipeline, "--if-idle"),
         *("--config", str(path.resolve()), "--home", str(home), *said),
+        *(("--reason", f"schedule {cron}") if pipeline == "training" else ()),
     ]
     log = shlex.quote(str(home / "logs" / "schedule.log"))
     command = f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join(argv)} >>{log} 2>&1"

@@ -1,6 +1,8 @@
 """The verbs from data to package: one stage each."""
 
 import contextlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -156,7 +158,7 @@ def package(
     form: str,
 ) -> None:
     """Build a model package of what was trained here, or of MODEL (ONNX, or a file of LightGBM,
-    XGBoost or CatBoost) and --schema, or --data with --target."""
+    XGBoost or CatBoost, or models:/NAME/VERSION of an MLflow registry) and --schema, or --data with --target."""
     from fairway.packaging import package as stage
 
     if model is not None:
@@ -168,18 +170,20 @@ def package(
         if name is not None:
             options.check_name(name, option="--name")
         place = options.open_home(root)
-        deployment = name or (options.load(path, overrides).name if path.exists() else model.stem)
+        deployment = name or (options.load(path, overrides).name if path.exists() else None)
         from fairway.packaging import elsewhere
 
-        record = elsewhere.package(
-            model,
-            schema=schema_file,
-            data=data,
-            target=target,
-            name=deployment,
-            out=place.packages,
-            evaluation=evaluation,
-        )
+        with _brought(model) as (file, usual, origin):
+            record = elsewhere.package(
+                file,
+                schema=schema_file,
+                data=data,
+                target=target,
+                name=deployment or usual,
+                out=place.packages,
+                evaluation=evaluation,
+                origin=origin,
+            )
     else:
         config = options.load(path, overrides)
         place, work = options.open_home(root), _work(root, config.name)
@@ -200,6 +204,21 @@ def package(
         )
     tag = _bento(record, place.root / "bentoml") if bento else None
     options.show(artifacts.as_json(record) | ({"bento": tag} if tag else {}), form=form)
+
+
+@contextlib.contextmanager
+def _brought(model: Path) -> Iterator[tuple[Path, str, str]]:
+    """Give the file of a model, the name that it has by itself, and where it was brought from."""
+    from fairway.addresses import mlflow
+
+    uri = str(model)
+    if not mlflow.names_model(uri):
+        yield model, model.stem, ""
+        return
+    from fairway.packaging import registered
+
+    with tempfile.TemporaryDirectory() as scratch:
+        yield registered.bring(uri, out=Path(scratch)), mlflow.name_of(uri), uri
 
 
 def _work(root: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 from fairway import artifacts, errors
@@ -24,8 +25,15 @@ def record_of(client: Any, run: Any) -> artifacts.Json:
     return remote_runs.explained(found, log=log)
 
 
-def wait(access: kubeflow.KubeflowAccess, run: str, *, quiet: bool) -> artifacts.Json:
-    """Return the record of a run when it has ended, telling what its steps do."""
+def wait(
+    access: kubeflow.KubeflowAccess,
+    run: str,
+    *,
+    quiet: bool,
+    recorded: Callable[[artifacts.Json], None],
+) -> artifacts.Json:
+    """Return the record of a run when it has ended, telling what its steps do; `recorded` is called
+    with the record at each look."""
     before: artifacts.Json | None = None
     answered = time.monotonic()
     with progress.steps(quiet=quiet, remote=True) as report:
@@ -41,6 +49,7 @@ def wait(access: kubeflow.KubeflowAccess, run: str, *, quiet: bool) -> artifacts
                 if report is not None:
                     for told in remote_runs.changes(before, found):
                         report(told)
+                recorded(found)
                 before = found
                 if found["outcome"] != run_records.RUNNING:
                     return found

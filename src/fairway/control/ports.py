@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fairway.config import sections
+from fairway.packaging import lineage
 from fairway.rollout.seen import Command
 from fairway.rollout.states import Phase, Reply, State
 
@@ -95,9 +96,16 @@ class PlatformPort(Protocol):
     """
 
     def deploy(
-        self, config: sections.Config, *, package: Path, uri: str | None = None, note: str = ""
+        self,
+        config: sections.Config,
+        *,
+        package: Path,
+        uri: str | None = None,
+        note: str = "",
+        origin: lineage.Provenance = lineage.UNKNOWN,
     ) -> Asked:
-        """Ask for the package to be served; asking again for the same changes nothing."""
+        """Ask for the package to be served; asking again for the same changes nothing. The revision
+        remembers the package's lineage, with how its run came about and with its champions'."""
 
     def read(self, name: str) -> Deployed:
         """Return the deployment of that name."""
@@ -108,6 +116,10 @@ class PlatformPort(Protocol):
     def in_service(self, name: str, *, store: str | None) -> InService | None:
         """Return the package that serves as `name`, None where nothing does; `store` is where
         packages lie by their digest, for one that is not the newest that was asked for."""
+
+    def lineage(self, name: str, *, revision: str | None = None) -> tuple[Json, ...]:
+        """Return the lineage of a revision and of the champions before it, newest first; of the one
+        in service by default, else of what was asked for."""
 
     def follow(
         self,

@@ -64,8 +64,10 @@ def package(
     name: str,
     out: Path,
     evaluation: Path | None = None,
+    origin: str = "",
 ) -> artifacts.Package:
-    """Return the package of the model in `out/<digest>/`.
+    """Return the package of the model in `out/<digest>/`; `origin` says where it is from, where its
+    file does not.
 
     Raises PackageError or TrainingError where the model cannot be packaged, or would answer
     differently.
@@ -77,7 +79,7 @@ def package(
         foreign = _foreign(model)
         if schema is None:
             schema = _inferred(data, target=target, foreign=foreign, folder=Path(scratch))
-        source = "imported ONNX graph"
+        source = f"imported ONNX graph{f' of {origin}' if origin else ''}"
         if foreign is not None:
             _brought(foreign, schema=schema, file=Path(scratch) / "model.onnx")
             model, source = (

@@ -27,7 +27,7 @@ class Manifest:
     name: str
     schema: Schema  # what the rows look like, and what is predicted
     layout: str  # named | flat
-    lineage: artifacts.Json  # datasetVersion, source, codeVersion, configuration, seed, gate
+    lineage: artifacts.Json  # datasetVersion, source, data, codeVersion, configuration, seed, gate
     licence: str
     champion_digest: str | None
     champion_disagreement: float | None

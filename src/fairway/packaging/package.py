@@ -136,12 +136,23 @@ def _lineage(
     gate: artifacts.GateDecision | None,
     config: sections.Config,
 ) -> artifacts.Json:
+    configuration = _configuration(config)
+    named = (*config.data.paths(), *config.data.addresses())
+    fitted_by = {**configuration, "training": fitted.configuration}
     return {
         "datasetVersion": data.version,
         "source": data.source,
+        "data": {
+            "places": {key: configuration["data"][key] for key in named},
+            "files": data.lineage.get("files", {}),
+            "labelled": data.lineage.get("extra", {}),
+            "rows": data.rows,
+            "split": data.lineage.get("split", {}),
+        },
         "codeVersion": __version__,
         # what was fitted: a search may have chosen other settings than the configuration's
-        "configuration": {**_configuration(config), "training": fitted.configuration},
+        "configuration": fitted_by,
+        "configurationDigest": files.digest_bytes(files.canonical(fitted_by)),
         "seed": fitted.seed,
         "gate": artifacts.as_json(gate) if gate else None,
     }

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from fairway import addresses, artifacts, errors
 from fairway.addresses import web
 from fairway.config import sections
-from fairway.packaging import manifest
+from fairway.packaging import lineage, manifest
 
 NOTE = "package.json"  # of a run: where its package lies
 
@@ -48,13 +48,21 @@ def publish(
 
 
 def published(
-    platform: sections.Platform, *, record: artifacts.Package, run: str = ""
+    config: sections.Config,
+    *,
+    record: artifacts.Package,
+    run: str = "",
+    why: str = "",
+    commit: str = "",
 ) -> dict[str, str]:
     """Put the package in the platform's store, where it has one and servers do not read this
-    machine's folders; return its `digest`, its `folder` here, and its `address` there. The store
-    remembers which package is the run's."""
-    found = {"digest": record.digest, "folder": record.path}
-    if platform.kind == "kubernetes" and platform.store is not None:
+    machine's folders; return its `digest`, its `folder` here, its `address` there, and its origin.
+    The store remembers which package is the run's."""
+    platform, remote = config.platform, config.platform.kind == "kubernetes"
+    image = config.pipeline.image if remote else ""
+    origin = lineage.Provenance(run=run, why=why, commit=commit, image=image)
+    found = {"digest": record.digest, "folder": record.path, **origin.told()}
+    if remote and platform.store is not None:
         found["address"] = publish(Path(record.path), store=platform.store)
         if run:
             note(platform.store, run=run, address=found["address"], digest=record.digest)

@@ -19,6 +19,15 @@ from fairway.pipelines import notification
 # the pipeline, and what Kubernetes shall do for it
 Documents = tuple[artifacts.Json, artifacts.Json]
 PLACE_OF_STEPS = ("platforms", "kubernetes", "deploymentSpec", "executors")
+# of each pipeline, the parameters that say why and from what code a run began: a run of `monitoring` decides
+# itself, and `batch` makes no model
+CIRCUMSTANCES = {
+    "training": ("why", "commit"),
+    "retraining": ("why", "commit"),
+    "many": ("why", "commit"),
+    "monitoring": ("commit",),
+    "batch": (),
+}
 PIPELINES = ("training", "retraining", "monitoring", "many", "batch")
 GPU, SHARED = "nvidia.com/gpu", "/dev/shm"  # noqa: S108 - where torch's workers share tensors
 DISTRIBUTED = "exec-train-distributed"
@@ -55,6 +64,12 @@ def components() -> dict[str, Path]:
     raise errors.PlatformError(
         f"the components' YAML is neither in {package} nor in {clone}: run `python -m components.catalogue` in a clone"
     )
+
+
+def circumstances(pipeline: str, *, why: str, commit: str) -> dict[str, str]:
+    """Return why and from what code a run begins, as the pipeline's parameters."""
+    said = {"why": why, "commit": commit}
+    return {name: said[name] for name in CIRCUMSTANCES[pipeline]}
 
 
 def read(path: Path) -> Documents:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, usercode
 from fairway.config import sections
 from fairway.pipelines import compiled, endings, notification, reuse, run_page, run_records, steps
 
@@ -33,6 +33,7 @@ KINDS = {
     "ConfigError": errors.UsageError,
 }
 Progress = Callable[[steps.Told], None]
+Recorded = Callable[[artifacts.Json], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,8 @@ class TrainingRun:
     deployment: str = ""  # the configuration's name
     began: float = 0.0  # of its first try
     tries: int = 1
+    why: str = ""  # it began
+    commit: str = ""  # of the repository in which it was asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,8 @@ def run_training(
     cache: bool = True,
     progress: Progress | None = None,
     name: str | None = None,
+    why: str = "",
+    recorded: Recorded | None = None,
 ) -> TrainingRun:
     """Run the training pipeline as `run_pipeline` does."""
     arguments = {
@@ -98,6 +103,8 @@ def run_training(
         cache=cache,
         progress=progress,
         name=name,
+        why=why,
+        recorded=recorded,
     )
 
 
@@ -110,18 +117,22 @@ def run_pipeline(
     cache: bool = True,
     progress: Progress | None = None,
     name: str | None = None,
+    why: str = "",
+    recorded: Recorded | None = None,
 ) -> TrainingRun:
     """Run a pipeline with these arguments beside `config` and `home`, and give how it ended; raises
     TrainingError with the failed step's own sentence, Refused where the step was refused.
 
-    `progress` is called with what is worth telling of each step. With `cache`, what train, evaluate
-    and gate gave in an earlier run is taken where all that they depend on is the same. The record
-    and the logs lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so does the end of this
+    `why` it began is kept with what it makes. `progress` is called with what is worth telling of
+    each step, `recorded` with the record at each change. With `cache`, what train, evaluate and
+    gate gave in an earlier run is taken where all that they depend on is the same. The record and
+    the logs lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so does the end of this
     process, however it ends.
     """
     home = home.absolute()
     text = _configuration(config)
     run, folder = _folder(config, home=home, name=name, now=time.time())
+    begun = compiled.circumstances(pipeline, why=why, commit=usercode.commit(Path.cwd()))
     reused = cache and not reuse.names_own_code(json.loads(text))
     asked = {
         "run": run,
@@ -130,12 +141,14 @@ def run_pipeline(
         "kept": str(folder / "kept"),
         "cache": str(home / "cache") if reused else None,
         "directory": str(Path.cwd()),  # where a user's own modules are found
-        "arguments": {"config": text, "home": str(home), **arguments},
+        "arguments": {"config": text, "home": str(home), **begun, **arguments},
     }
-    return _begin(folder, asked, progress=progress)
+    return _begin(folder, asked, progress=progress, recorded=recorded)
 
 
-def retry(folder: Path, *, progress: Progress | None = None) -> TrainingRun:
+def retry(
+    folder: Path, *, progress: Progress | None = None, recorded: Recorded | None = None
+) -> TrainingRun:
     """Go on with a run that failed: its request again, without the steps that were done. What
     `run_training` gives and raises; UsageError where nothing failed."""
     record = run_records.read(folder)
@@ -152,7 +165,8 @@ def retry(folder: Path, *, progress: Progress | None = None) -> TrainingRun:
             f"run {record['run']} is of an earlier version of fairway, which kept too little to go "
             "on with: start another with `fairway run training`"
         )
-    return _begin(folder, asked, progress=progress, spent_seconds=record["seconds"])
+    spent = record["seconds"]
+    return _begin(folder, asked, progress=progress, recorded=recorded, spent_seconds=spent)
 
 
 def _begin(
@@ -160,6 +174,7 @@ def _begin(
     request: artifacts.Json,
     *,
     progress: Progress | None,
+    recorded: Recorded | None,
     spent_seconds: float = 0.0,
 ) -> TrainingRun:
     with run_records.held(folder):
@@ -176,10 +191,10 @@ def _begin(
             spent_seconds=spent_seconds,
             request=asked,
         )
-        return _follow(one, progress=progress)
+        return _follow(one, progress=progress, recorded=recorded)
 
 
-def _follow(one: Try, *, progress: Progress | None) -> TrainingRun:
+def _follow(one: Try, *, progress: Progress | None, recorded: Recorded | None) -> TrainingRun:
     follower = steps.Follower()
     began = time.time()
 
@@ -187,6 +202,8 @@ def _follow(one: Try, *, progress: Progress | None) -> TrainingRun:
         seconds = one.spent_seconds + time.time() - began
         made = _record(one, follower, outcome=outcome, reason=reason, seconds=seconds)
         artifacts.write_json(one.folder / run_records.RECORD, made)
+        if recorded is not None:
+            recorded(artifacts.as_json(made))
         if outcome != run_records.RUNNING:
             run_page.write(one.folder / "run.html", artifacts.as_json(made))
         return made
@@ -350,6 +367,8 @@ def _record(
         deployment=one.request["deployment"],
         began=one.began,
         tries=one.number,
+        why=one.request["arguments"].get("why", ""),
+        commit=one.request["arguments"].get("commit", ""),
     )
 
 

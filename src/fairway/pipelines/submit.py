@@ -38,6 +38,10 @@ class Wishes:
     """Compare with the model in service."""
     cache: bool = True
     """Take what pure steps gave before, as Kubeflow Pipelines finds it."""
+    why: str = ""
+    """Why it begins, which is kept with what it makes."""
+    commit: str = ""
+    """Of the repository in which it was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +154,7 @@ def request(config: sections.Config, *, asked: Wishes) -> Submission:
     told = {
         "config": json.dumps(config.model_dump(mode="json", by_alias=True)),
         **(_challenging(asked) if reads_data else {}),
+        **compiled.circumstances(asked.pipeline, why=asked.why, commit=asked.commit),
         **asked.more,
     }
     return Submission(
@@ -172,8 +177,10 @@ def _challenging(asked: Wishes) -> artifacts.Json:
 
 def run_name_of(name: str, documents: compiled.Documents, arguments: artifacts.Json) -> str:
     """Return a name that begins so and is the same for the same request: pipeline, image, resources,
-    configuration, champion."""
-    asked = hashlib.sha256(files.canonical([*documents, arguments])).hexdigest()
+    configuration, champion. Who asks, and why, makes it no other request."""
+    begun = compiled.CIRCUMSTANCES["training"]
+    same = {name: value for name, value in arguments.items() if name not in begun}
+    asked = hashlib.sha256(files.canonical([*documents, same])).hexdigest()
     return f"{name}-{asked[:8]}"
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from fairway import errors
 from fairway.config import sections
 from fairway.control.ports import End, PlatformPort, Tell
-from fairway.packaging import fetch, manifest
+from fairway.packaging import fetch, lineage, manifest
 from fairway.rollout.states import Phase
 
 
@@ -32,14 +32,22 @@ def platform(
 NO_CHAMPION = "none"
 
 
-def deploy(config: sections.Config, *, package: Path, home: Path) -> str:
+def deploy(
+    config: sections.Config,
+    *,
+    package: Path,
+    home: Path,
+    origin: lineage.Provenance = lineage.UNKNOWN,
+) -> str:
     """Ask the configuration's platform to serve the package; return the revision, on a cluster the
     package's digest.
 
     On a cluster the package must lie in `platform.store` under its digest; the revision fails with
     a sentence where it does not. Raises Refused for a package that was rolled back before.
     """
-    asked = _of(config, home=home).deploy(config, package=package, note="training pipeline")
+    asked = _of(config, home=home).deploy(
+        config, package=package, note="training pipeline", origin=origin
+    )
     if asked.refusal is not None:
         raise errors.Refused(asked.refusal)
     return asked.identity

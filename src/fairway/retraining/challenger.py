@@ -23,7 +23,7 @@ from fairway.evaluation import paired
 from fairway.model import tasks
 from fairway.monitoring.eventstore import answers, archive, places
 from fairway.packaging import manifest
-from fairway.pipelines import run
+from fairway.pipelines import openlineage, run
 
 LABELLED = importing.LABELLED
 MOST_HELD_OUT = 3, 10  # of the labelled rows: a challenger must have some to learn from
@@ -109,7 +109,14 @@ def with_labelled(config: sections.Config, extra: Path | None, *, held_out: int)
 
 
 def train(
-    config: sections.Config, *, home: Path, deployment: str, champion: Path, name: str
+    config: sections.Config,
+    *,
+    home: Path,
+    deployment: str,
+    champion: Path,
+    name: str,
+    why: str = "",
+    recorded: run.Recorded | None = None,
 ) -> run.TrainingRun:
     """Return the run, refused at once where too few answers have a label."""
     folder = home / "runs" / name
@@ -124,7 +131,7 @@ def train(
     )
     compared = held_out(config.retraining, labelled=rows)
     if compared is None:
-        return _too_few(rows, folder=folder, name=name)
+        return _too_few(rows, folder=folder, name=name, why=why)
     print(
         f"{rows - compared} labelled rows join what is learnt from; the newest {compared} are kept "
         "for the comparison with the model in service",
@@ -136,6 +143,8 @@ def train(
         champion=champion,
         deploy=config.retraining.deploy,
         name=name,
+        why=why,
+        recorded=recorded,
     )
 
 
@@ -149,7 +158,7 @@ def too_few(rows: int) -> str:
     )
 
 
-def _too_few(rows: int, *, folder: Path, name: str) -> run.TrainingRun:
+def _too_few(rows: int, *, folder: Path, name: str, why: str) -> run.TrainingRun:
     made = run.TrainingRun(
         run=name,
         outcome="refused",
@@ -159,6 +168,7 @@ def _too_few(rows: int, *, folder: Path, name: str) -> run.TrainingRun:
         steps=(),
         seconds=0.0,
         folder=str(folder),
+        why=why,
     )
     artifacts.write_json(folder / "run.json", made)
     return made
@@ -175,16 +185,20 @@ def main() -> None:
     )
     parser.add_argument("--champion", type=Path, required=True)
     parser.add_argument("--run", required=True, help="Name of the run.")
+    parser.add_argument("--why", default="", help="Why it begins.")
     arguments = parser.parse_args()
     try:
         config = loader.check(artifacts.read_json(arguments.config), where=str(arguments.config))
-        record = train(
-            config,
-            home=arguments.home,
-            deployment=arguments.deployment,
-            champion=arguments.champion,
-            name=arguments.run,
-        )
+        with openlineage.telling(config, warn=lambda said: print(f"warning: {said}")) as recorded:
+            record = train(
+                config,
+                home=arguments.home,
+                deployment=arguments.deployment,
+                champion=arguments.champion,
+                name=arguments.run,
+                why=arguments.why,
+                recorded=recorded,
+            )
     except errors.FairwayError as error:
         sys.exit(f"fairway: {error}")
     print(f"{record.outcome}: {record.reason}", flush=True)

@@ -2,14 +2,17 @@
 command was answered.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fairway import errors
 from fairway.config import sections
 from fairway.control.ports import End
-from fairway.platforms.kubernetes import client, rollouts
+from fairway.packaging import lineage
+from fairway.platforms.kubernetes import annotations, client, rollouts
 from fairway.platforms.kubernetes.rollouts import ClusterPlatform
 from fairway.rollout.seen import Command
 from tests.operator import world
@@ -244,3 +247,49 @@ def test_what_was_rejected_two_revisions_ago_is_said_to_be_rolled_back() -> None
     told = client.read(play.cluster, world.NAMESPACE, world.NAME)
     assert (told["status"]["phase"], client.reason(told, "Stalled")) == ("Stable", "RolledBack")
     assert platform.follow(world.NAME).end is End.ROLLED_BACK
+
+
+# -- where it comes from ----------------------------------------------------------------------------------------------
+
+
+def test_the_object_carries_the_lineage_of_what_is_asked_for_and_tells_each_revisions(
+    tmp_path: Path,
+) -> None:
+    play = world.World()
+    platform = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE)
+    first, second = (Path(support.packaged(tmp_path / str(s), seed=s).path) for s in (0, 1))
+    ticket = lineage.Provenance(run="income-1", why="ticket OPS-7", image="pipeline:1")
+    platform.deploy(asking(), package=first, uri="s3://models/a", origin=ticket)
+    play.look(until="Stable 0")
+    platform.deploy(asking(), package=second, uri="s3://models/b", note="by hand")
+    play.look(until="Canary 25")
+    metadata = play.cluster.objects[client.KIND, world.NAME]["metadata"]
+    assert metadata["annotations"][client.NOTE] == "by hand"
+    assert annotations.REASON not in metadata["annotations"]  # nobody knows the second's
+    [served] = platform.lineage(world.NAME)
+    assert (served["run"], served["why"]) == ("income-1", "ticket OPS-7")
+    assert served["code"]["image"] == "pipeline:1"
+    candidate = play.status["candidate"]["revision"]
+    [coming] = platform.lineage(world.NAME, revision=candidate)
+    assert (coming["digest"], coming["run"]) == (play.status["candidate"]["digest"], None)
+    with pytest.raises(errors.UsageError, match="no revision aaa in service or on its way"):
+        platform.lineage(world.NAME, revision="aaa")
+
+
+def test_an_object_that_says_nothing_of_its_lineage_is_named() -> None:
+    play = world.World()
+    play.ask("a")
+    platform = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE)
+    with pytest.raises(errors.UsageError, match=f"has no annotation {annotations.LINEAGE}"):
+        platform.lineage(world.NAME)
+
+
+def test_the_annotations_say_run_and_reason_and_hold_each_champion() -> None:
+    champion = {"digest": "sha256:a", "champion": None, "run": "one", "why": "a person"}
+    before = {"metadata": {"annotations": annotations.of(champion, before=None)}}
+    own = {"digest": "sha256:b", "champion": "sha256:a", "run": "two", "why": "an alert"}
+    said = annotations.of(own, before=before)
+    assert (said[annotations.RUN], said[annotations.REASON]) == ("two", "an alert")
+    assert json.loads(said[annotations.LINEAGE]) == [own, champion]
+    forged = {"metadata": {"annotations": {annotations.LINEAGE: '{"no": "list"}'}}}
+    assert json.loads(annotations.of(own, before=forged)[annotations.LINEAGE]) == [own]

@@ -1,6 +1,7 @@
 """The `platform` section: where everything runs."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -8,6 +9,18 @@ from pydantic import (
 )
 
 from fairway.config.sections.base import NO_CREDENTIALS, Duration, Section
+
+
+class LineageEvents(Section):
+    """Where OpenLineage events of runs are sent."""
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$", max_length=900), NO_CREDENTIALS] | None = (
+        None
+    )
+    """The endpoint, such as `http://marquez.lineage.svc:5000`; OPENLINEAGE_URL goes before it. None by default:
+    nothing is sent."""
+    api_key_file: Path | None = None
+    """A file with the key that is sent as a bearer token; OPENLINEAGE_API_KEY goes before it. None by default."""
 
 
 class Platform(Section):
@@ -36,3 +49,4 @@ class Platform(Section):
         tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=16)
     ] = ()
     """On a cluster: host names to answer to; those of the Gateway's listeners by default."""
+    lineage: LineageEvents = LineageEvents()

@@ -18,14 +18,22 @@ POLL_SECONDS, QUICK_SECONDS = 1.0, 0.25
 KIND, NOTE = resource.KIND, f"{resource.GROUP}/note"
 
 
-def deploy(server: api.Api, manifest: Mapping[str, Any]) -> tuple[api.Object, bool]:
+def deploy(
+    server: api.Api,
+    manifest: Mapping[str, Any],
+    *,
+    annotated: Callable[[api.Object | None], Mapping[str, str]] = lambda before: {},
+) -> tuple[api.Object, bool]:
     """Ask for what the manifest says, as field manager `fairway`: what others set besides stays.
+    `annotated` gives its annotations, told the resource as it stands.
 
     Return the resource as it is now, and whether its spec was changed.
     """
+    metadata = manifest["metadata"]
     try:
-        before = server.get(KIND, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
-        after = server.apply(manifest, manager=MANAGER)
+        before = server.get(KIND, metadata["namespace"], metadata["name"])
+        asked = {**metadata, "annotations": dict(annotated(before))}
+        after = server.apply({**manifest, "metadata": asked}, manager=MANAGER)
         return after, before is None or before["metadata"]["generation"] != after["metadata"][
             "generation"
         ]

@@ -12,8 +12,8 @@ from typing import Any
 from fairway import errors
 from fairway.config import resource, sections
 from fairway.control.ports import Answered, Asked, Deployed, End, Ended, InService, Json, Tell
-from fairway.packaging import manifest, publish
-from fairway.platforms.kubernetes import api, checkpoint, client, deployment
+from fairway.packaging import lineage, manifest, publish
+from fairway.platforms.kubernetes import annotations, api, checkpoint, client, deployment
 from fairway.rollout.seen import Command
 from fairway.rollout.states import Phase, Reply, State
 
@@ -38,7 +38,13 @@ class ClusterPlatform:
         return self._connect()  # only once what is asked for makes sense
 
     def deploy(
-        self, config: sections.Config, *, package: Path, uri: str | None = None, note: str = ""
+        self,
+        config: sections.Config,
+        *,
+        package: Path,
+        uri: str | None = None,
+        note: str = "",
+        origin: lineage.Provenance = lineage.UNKNOWN,
     ) -> Asked:
         made = manifest.load(package)
         config.serving.events.need(feature.name for feature in made.features)
@@ -47,9 +53,13 @@ class ClusterPlatform:
             config, uri=deployment.place(config, digest=digest, uri=uri), digest=digest
         )
         asked = deployment.manifest(config.name, self._namespace, spec)
-        if note:
-            asked["metadata"] |= {"annotations": {client.NOTE: note}}
-        found, changed = client.deploy(self._server, asked)
+        own = lineage.of(made, came=origin)
+        noted = {client.NOTE: note} if note else {}
+        found, changed = client.deploy(
+            self._server,
+            asked,
+            annotated=lambda before: annotations.of(own, before=before) | noted,
+        )
         how = "is asked for" if changed else "was asked for already"
         return Asked(
             identity=digest,
@@ -101,6 +111,10 @@ class ClusterPlatform:
                 "under its digest"
             )
         return InService(address=publish.address(store, digest=digest), digest=digest)
+
+    def lineage(self, name: str, *, revision: str | None = None) -> tuple[Json, ...]:
+        found = client.read(self._server, self._namespace, name)
+        return annotations.ancestry(found, revision=revision)
 
     def follow(
         self,

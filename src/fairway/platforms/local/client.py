@@ -14,7 +14,7 @@ import psutil
 
 from fairway import artifacts, errors
 from fairway.config import sections
-from fairway.packaging import manifest, package
+from fairway.packaging import lineage, manifest, package
 from fairway.platforms.local import home as homes
 from fairway.platforms.local import processes, state, trainer
 from fairway.platforms.local.home import Addresses, Home
@@ -116,7 +116,13 @@ def down(home: Home) -> list[str]:
 
 
 def deploy(
-    home: Home, folder: Path, *, config: sections.Config, note: str = "", now: float
+    home: Home,
+    folder: Path,
+    *,
+    config: sections.Config,
+    note: str = "",
+    origin: lineage.Provenance = lineage.UNKNOWN,
+    now: float,
 ) -> tuple[state.LocalRevision, bool]:
     """Ask for a package to be served; return its revision, and whether that changes anything.
 
@@ -145,6 +151,7 @@ def deploy(
         config=config.model_dump(mode="json", by_alias=True),
         note=note,
         created_at=now,
+        lineage=lineage.of(made, came=origin),
     )
     store = state.Store(home.state)
     try:

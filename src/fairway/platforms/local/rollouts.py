@@ -9,7 +9,8 @@ from pathlib import Path
 from fairway import errors
 from fairway.config import sections
 from fairway.control.ports import Answered, Asked, Deployed, End, Ended, InService, Json, Tell
-from fairway.platforms.local import client, state
+from fairway.packaging import lineage
+from fairway.platforms.local import client, origins, state
 from fairway.platforms.local.home import Home
 from fairway.rollout import states
 from fairway.rollout.seen import Command
@@ -25,7 +26,13 @@ class LocalPlatform:
         self._home = home
 
     def deploy(
-        self, config: sections.Config, *, package: Path, uri: str | None = None, note: str = ""
+        self,
+        config: sections.Config,
+        *,
+        package: Path,
+        uri: str | None = None,
+        note: str = "",
+        origin: lineage.Provenance = lineage.UNKNOWN,
     ) -> Asked:
         """Write down what is asked for; the platform need not run yet."""
         if uri is not None:
@@ -33,7 +40,7 @@ class LocalPlatform:
                 "--uri says where a cluster finds the package: add --on kubernetes, or leave it out"
             )
         made, changed = client.deploy(
-            self._home, package, config=config, note=note, now=time.time()
+            self._home, package, config=config, note=note, origin=origin, now=time.time()
         )
         refusal = self._refusal(config.name, made.revision)
         lines = [
@@ -69,6 +76,18 @@ class LocalPlatform:
         if serves is None:
             return None
         return InService(address=f"file://{Path(serves.package).absolute()}", digest=serves.digest)
+
+    def lineage(self, name: str, *, revision: str | None = None) -> tuple[Json, ...]:
+        found = self._found(name)
+        with self._store() as store:
+            revisions = store.revisions(name)
+        wanted = revision or found.state.stable or found.desired
+        asked = [one for one in revisions if one.revision == wanted]
+        if not asked:
+            there = ", ".join(one.revision for one in revisions)
+            raise errors.UsageError(f"{name} has no revision {wanted}: wanted one of {there}")
+        known = origins.remembered(revisions)
+        return origins.ancestry(self._home, asked[0].digest, known=known)
 
     def follow(
         self,

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS deployments (
   retraining TEXT NOT NULL DEFAULT '{}', changed_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS revisions (
   revision TEXT PRIMARY KEY, deployment TEXT NOT NULL, package TEXT NOT NULL, digest TEXT NOT NULL, facts TEXT NOT NULL,
-  config TEXT NOT NULL, note TEXT NOT NULL DEFAULT '', created_at REAL NOT NULL);
+  config TEXT NOT NULL, note TEXT NOT NULL DEFAULT '', created_at REAL NOT NULL, lineage TEXT NOT NULL DEFAULT '{}');
 CREATE TABLE IF NOT EXISTS commands (
   id INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT NOT NULL, verb TEXT NOT NULL, who TEXT NOT NULL,
   why TEXT NOT NULL, force INTEGER NOT NULL, asked_at REAL NOT NULL, answer TEXT, obeyed INTEGER);
@@ -120,6 +120,7 @@ class LocalRevision:
     config: dict[str, Any]
     note: str
     created_at: float
+    lineage: dict[str, Any] = field(default_factory=dict)  # packaging.lineage
 
     @property
     def serving(self) -> sections.Serving:
@@ -158,9 +159,11 @@ class Store:
         rejected until `retry`."""
         with self._transaction():
             self._db.execute(
-                "INSERT INTO revisions VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (revision) DO UPDATE SET "
+                "INSERT INTO revisions VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (revision) DO UPDATE SET "
                 "package=excluded.package, facts=excluded.facts, config=excluded.config, "
-                "note=CASE WHEN excluded.note != '' THEN excluded.note ELSE note END",
+                "note=CASE WHEN excluded.note != '' THEN excluded.note ELSE note END, "
+                # who asks again for what is there did not make it
+                "lineage=CASE WHEN json_extract(lineage, '$.run') IS NULL THEN excluded.lineage ELSE lineage END",
                 (
                     revision.revision,
                     revision.deployment,
@@ -170,6 +173,7 @@ class Store:
                     json.dumps(revision.config),
                     revision.note,
                     revision.created_at,
+                    json.dumps(revision.lineage),
                 ),
             )
             before = self._db.execute(
@@ -322,6 +326,9 @@ class Store:
         known = {row["name"] for row in self._db.execute("PRAGMA table_info(commands)")}
         if "obeyed" not in known:
             self._db.execute("ALTER TABLE commands ADD COLUMN obeyed INTEGER")
+        known = {row["name"] for row in self._db.execute("PRAGMA table_info(revisions)")}
+        if "lineage" not in known:
+            self._db.execute("ALTER TABLE revisions ADD COLUMN lineage TEXT NOT NULL DEFAULT '{}'")
 
     def _tell(self, name: str, event: states.Event) -> None:
         self._db.execute(
@@ -408,4 +415,5 @@ def _revision(row: sqlite3.Row) -> LocalRevision:
         config=json.loads(row["config"]),
         note=row["note"],
         created_at=row["created_at"],
+        lineage=json.loads(row["lineage"]),
     )

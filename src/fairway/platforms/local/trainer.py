@@ -282,6 +282,8 @@ class Trainer:
             stable.package,
             "--run",
             name,
+            "--why",
+            why,
         ]
         self._processes.start(
             PREFIX + deployment.name,
