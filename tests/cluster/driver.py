@@ -28,6 +28,37 @@ USER = 65532
 PYTHON = "/opt/python"  # where a pod has this machine's interpreter: that of root's home is nobody else's
 Json = dict[str, Any]
 
+# -- what a pod has that runs this machine's environment -------------------------------------------
+_PACKAGES, _SOURCE = sysconfig.get_path("purelib"), str(places.ROOT / "src")
+_MOUNTED = {
+    "python": (str(Path(sys.base_prefix).resolve()), PYTHON),
+    "environment": (_PACKAGES, _PACKAGES),
+    "source": (_SOURCE, _SOURCE),
+}
+MOUNTS = [
+    {"name": key, "mountPath": where, "readOnly": True} for key, (_, where) in _MOUNTED.items()
+]
+VOLUMES = [
+    {"name": key, "hostPath": {"path": here, "type": "Directory"}}
+    for key, (here, _) in _MOUNTED.items()
+]
+VARIABLES = [
+    {"name": key, "value": value}
+    for key, value in {
+        "PATH": f"{PYTHON}/bin:/usr/bin:/bin",
+        "LD_LIBRARY_PATH": f"{PYTHON}/lib",
+        "HOME": "/tmp",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": f"{_SOURCE}:{_PACKAGES}",
+    }.items()
+]
+SAFE = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+SAFE_POD = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
@@ -164,12 +195,6 @@ class Driver:
     def _pod(self, name: str, executor: str, asked: str) -> str:
         container = compiled.containers(self.documents[0])[executor]
         told = compiled.kubernetes_of(self.documents, executor)
-        packages = sysconfig.get_path("purelib")
-        mounts = {
-            "python": (str(Path(sys.base_prefix).resolve()), PYTHON),
-            "environment": (packages, packages),
-            "source": (str(places.ROOT / "src"), str(places.ROOT / "src")),
-        }
         claims = {f"claim-{i}": one for i, one in enumerate(told.get("pvcMount", ()))}
         secrets = [
             {
@@ -179,24 +204,13 @@ class Driver:
             for one in told.get("secretAsEnv", ())
             for key in one["keyToEnv"]
         ]
-        variables = {
-            "PATH": f"{PYTHON}/bin:/usr/bin:/bin",
-            "LD_LIBRARY_PATH": f"{PYTHON}/lib",
-            "HOME": "/tmp",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": f"{places.ROOT / 'src'}:{packages}",
-        }
         resources = container["resources"]
         pod = f"{name}-{self.id}"
         spec = {
             "restartPolicy": "Never",
             "serviceAccountName": self.account,
             "activeDeadlineSeconds": min(self.seconds, int(told["activeDeadlineSeconds"])),
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": USER,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": SAFE_POD,
             "containers": [
                 {
                     "name": "main",
@@ -206,7 +220,7 @@ class Driver:
                         asked if word == "{{$}}" else word for word in container.get("args", ())
                     ],
                     "env": [
-                        *({"name": key, "value": value} for key, value in variables.items()),
+                        *VARIABLES,
                         *container.get("env", ()),
                         *secrets,
                     ],
@@ -214,15 +228,9 @@ class Driver:
                         "requests": {"cpu": "50m", "memory": "100Mi"},
                         "limits": {"memory": resources["resourceMemoryLimit"]},
                     },
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
+                    "securityContext": SAFE,
                     "volumeMounts": [
-                        *(
-                            {"name": key, "mountPath": where, "readOnly": True}
-                            for key, (_, where) in mounts.items()
-                        ),
+                        *MOUNTS,
                         {"name": "artifacts", "mountPath": MOUNT},
                         *(
                             {"name": key, "mountPath": one["mountPath"]}
@@ -232,10 +240,7 @@ class Driver:
                 }
             ],
             "volumes": [
-                *(
-                    {"name": key, "hostPath": {"path": here, "type": "Directory"}}
-                    for key, (here, _) in mounts.items()
-                ),
+                *VOLUMES,
                 {"name": "artifacts", "hostPath": {"path": str(self.folder), "type": "Directory"}},
                 *(
                     {"name": key, "persistentVolumeClaim": {"claimName": one["constant"]}}
