@@ -34,6 +34,7 @@ _MOUNTED = {
     "python": (str(Path(sys.base_prefix).resolve()), PYTHON),
     "environment": (_PACKAGES, _PACKAGES),
     "source": (_SOURCE, _SOURCE),
+    "pipelines": (str(places.ROOT / "pipelines"), str(places.ROOT / "pipelines")),
 }
 MOUNTS = [
     {"name": key, "mountPath": where, "readOnly": True} for key, (_, where) in _MOUNTED.items()
