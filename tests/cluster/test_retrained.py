@@ -2,6 +2,8 @@
 one Job, the Job trains a challenger from the bucket's rows, and users are answered while it is rolled out."""
 
 import json
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,6 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.test_fleet import SYSTEM, alertmanager, system, until  # noqa: F401 - fixtures
 from tests.cluster.test_pipelines import (  # noqa: F401 - fixtures
     ACCOUNT,
-    NAME,
     bucket,
     keys,
     run,
@@ -23,12 +24,15 @@ from tests.cluster.test_pipelines import (  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 ALERT = "RealisedQualityBurn"
+NAME = f"retrained-{secrets.token_hex(3)}"  # whose loop no earlier run of the tests has begun
+OWN = (f"name={NAME}", f"platform.hostnames=[{NAME}.test]")
 
 
 def training(endpoint: str) -> dict[str, Any]:
     """Return the pod that trains on newer rows, and asks for what it has made."""
     config = settings(
         endpoint,
+        *OWN,
         "data.path=s3://rows/more.csv",
         "evaluation.gate.threshold=0.7",
         "platform.kind=kubernetes",
@@ -37,7 +41,7 @@ def training(endpoint: str) -> dict[str, Any]:
     variables = [
         {"name": name, "value": said} for name, said in config.pipeline.environment.items()
     ]
-    secrets = [
+    values = [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": one.secret, "key": one.key}}}
         for name, one in config.pipeline.secrets.items()
     ]
@@ -52,7 +56,7 @@ def training(endpoint: str) -> dict[str, Any]:
         "name": "run",
         "image": f"fairway/operator:{images.tag()}",
         "command": ["python", "-c", command],
-        "env": [*driver.VARIABLES, *variables, *secrets, {"name": "CONFIG", "value": text}],
+        "env": [*driver.VARIABLES, *variables, *values, {"name": "CONFIG", "value": text}],
         "securityContext": driver.SAFE,
         "volumeMounts": [*driver.MOUNTS, {"name": "tmp", "mountPath": "/tmp"}],
     }
@@ -97,14 +101,25 @@ def found(cluster: Cluster, *what: str) -> Any:
     )
 
 
+@pytest.fixture
+def challenger(system: Cluster, bucket: str, runner: None) -> Iterator[None]:  # noqa: F811
+    """Make the CronJob that runs are made of; it goes with its Jobs."""
+    made = yaml.safe_dump_all(loop(bucket))
+    system.kubectl("apply", "--server-side", "--filename=-", input=made)
+    yield
+    delete = ("delete", "cronjob", "challenger", "--cascade=foreground")
+    system.kubectl("--namespace", world.NAMESPACE, *delete)
+    system.kubectl("--namespace", world.NAMESPACE, "delete", "md", NAME, "--ignore-not-found")
+
+
 def test_an_alert_becomes_one_run_whose_challenger_is_in_service(
     system: Cluster,  # noqa: F811
     alertmanager: watchers.Alertmanager,  # noqa: F811
     bucket: str,  # noqa: F811
-    runner: None,  # noqa: F811
+    challenger: None,
     tmp_path: Path,
 ) -> None:
-    ended, first = run(system, settings(bucket), tmp_path / "first", watch=False)
+    ended, first = run(system, settings(bucket, *OWN), tmp_path / "first", watch=False)
     assert ended, first.ran[-1].log
     asked = found(system, "md", NAME)
     again = {
@@ -119,7 +134,6 @@ def test_an_alert_becomes_one_run_whose_challenger_is_in_service(
     }
     world.apply(system, again)
     world.until(system, NAME, world.digest_in_service(asked["spec"]["model"]))
-    system.kubectl("apply", "--server-side", "--filename=-", input=yaml.safe_dump_all(loop(bucket)))
     before = world.status(system, NAME)["stable"]["digest"]
     fire = {"alertname": ALERT, "namespace": world.NAMESPACE, "deployment": NAME}
 
