@@ -47,10 +47,11 @@ def training(endpoint: str) -> dict[str, Any]:
     ]
     # by --set alone a list is hard to say: the file is written where the pod may write
     command = (
-        "import os, pathlib, subprocess, sys; "
-        "pathlib.Path('/tmp/fairway.yaml').write_text(os.environ['CONFIG']); "
+        "import os, pathlib, subprocess, sys, tempfile; "
+        "place = pathlib.Path(tempfile.gettempdir()); file = place / 'fairway.yaml'; "
+        "file.write_text(os.environ['CONFIG']); "
         "sys.exit(subprocess.call([sys.executable, '-m', 'fairway', 'run', 'training', '--config', "
-        "'/tmp/fairway.yaml', '--home', '/tmp/home', '--deploy', '--watch']))"
+        "str(file), '--home', str(place / 'home'), '--deploy', '--watch']))"
     )
     container = {
         "name": "run",

@@ -58,7 +58,7 @@ def test_there_is_a_target_for_each_extra_that_an_image_needs():
 
 def test_a_step_can_fetch_from_a_bucket_ask_a_cluster_and_read_events():
     (line,) = [line for line in stages()["build-train"][1] if "--extra train" in line]
-    assert "--extra kubernetes --extra s3 --extra postgres" in line
+    assert "--extra kubernetes --extra s3 --extra gcs --extra postgres" in line
 
 
 @pytest.mark.parametrize("target", IMAGES)

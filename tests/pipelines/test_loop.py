@@ -172,6 +172,7 @@ def kfp_local(tmp_path: Path) -> Callable[[str, artifacts.Json], Path]:
 
     def execute(pipeline: str, arguments: artifacts.Json) -> Path:
         request = {
+            "run": "one",
             "pipeline": str(compiled.find(pipeline)),
             "kept": str(tmp_path / "kept"),
             "cache": None,
