@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import datasets
 
 from fairway import errors
 from fairway.data import frames, sources
@@ -23,6 +24,13 @@ def test_adult_is_read_with_its_numbers_and_texts():
     assert sorted(rows.frame.income.unique()) == ["<=50K", ">50K"]
     assert rows.frame.age.dtype.kind == "i"
     assert set(rows.digests) == {"adult.data"}
+
+
+def test_digits_are_what_scikit_learns_own_loader_gives():
+    rows = sources.read(made.section(source="digits", target="digit"))
+    loaded = datasets.load_digits()
+    assert np.array_equal(np.stack(rows.frame["image"]), loaded.data)
+    assert rows.frame["digit"].tolist() == [str(one) for one in loaded.target]
 
 
 def test_digits_come_as_images():
