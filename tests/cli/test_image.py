@@ -36,9 +36,7 @@ def test_what_is_printed_is_what_is_kept_beside_what_is_left_out(folder: Path) -
     ],
     ids=["no tag", "bad base", "production"],
 )
-def test_a_mistake_ends_with_a_sentence(
-    folder: Path, options: tuple[str, ...], words: str
-) -> None:
+def test_a_mistake_ends_with_a_sentence(folder: Path, options: tuple[str, ...], words: str) -> None:
     assert_one_sentence(fairway("image", "build", *options, where=folder), status=2, words=words)
 
 

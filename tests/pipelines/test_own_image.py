@@ -89,13 +89,18 @@ def test_a_project_is_installed_and_brings_what_no_hash_was_given_for_only_witho
 def test_a_plugin_that_nothing_brings_is_named_with_its_distribution(
     folder: Path, theirs: None
 ) -> None:
-    with pytest.raises(errors.UsageError, match="training.network theirs is of their-networks"):
+    with pytest.raises(errors.UsageError, match=r"training\.network theirs is of their-networks"):
         lines(folder, **NETWORK)
 
 
 MISTAKES = {
     "no code": ((), None, {}, "the configuration names no function; wanted CODE"),
-    "no such module": ((), None, {"data": {"function": "gone:rows"}}, "there is no gone or gone.py"),
+    "no such module": (
+        (),
+        None,
+        {"data": {"function": "gone:rows"}},
+        "there is no gone or gone.py",
+    ),
     "no such code": (("gone.py",), None, {}, "gone.py does not exist"),
     "outside": (("..",), None, {}, "is outside of"),
     "no module": (("loose.txt",), None, {}, "loose.txt is no module: wanted NAME.py"),
