@@ -31,10 +31,11 @@ def test_what_is_printed_is_what_is_kept_beside_what_is_left_out(folder: Path) -
     ("options", "words"),
     [
         ((), "--tag is not said"),
+        (("--out", "Dockerfile.steps", "--push"), "--tag is not said"),
         (("--print", "--base", "two words"), "the base image is 'two words'"),
         (("--print", "--set", "environment=production"), "production wants NAME@sha256:..."),
     ],
-    ids=["no tag", "bad base", "production"],
+    ids=["no tag", "push without tag", "bad base", "production"],
 )
 def test_a_mistake_ends_with_a_sentence(folder: Path, options: tuple[str, ...], words: str) -> None:
     assert_one_sentence(fairway("image", "build", *options, where=folder), status=2, words=words)

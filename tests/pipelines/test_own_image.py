@@ -16,7 +16,13 @@ NETWORK = {"training": {"family": "tabular", "network": "theirs"}}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("features.py", "mine/__init__.py", "mine/models.py", "plug/pyproject.toml"):
+    for name in (
+        "features.py",
+        "mine/__init__.py",
+        "mine/models.py",
+        "src/features.py",
+        "plug/pyproject.toml",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
     (tmp_path / "pins.txt").write_text("iniconfig==2.3.1 \\\n    --hash=sha256:67f4\n")
@@ -103,6 +109,7 @@ MISTAKES = {
     ),
     "no such code": (("gone.py",), None, {}, "gone.py does not exist"),
     "outside": (("..",), None, {}, "is outside of"),
+    "one name twice": (("features.py", "src/features.py"), None, {}, "have one name"),
     "no module": (("loose.txt",), None, {}, "loose.txt is no module: wanted NAME.py"),
     "another file": ((), "-r more.txt\n", {}, "line 1 names another file"),
     "a folder": ((), "iniconfig\n./plug\n", {}, "line 2 names another file"),
@@ -129,6 +136,11 @@ def test_secrets_and_data_are_in_no_build(folder: Path, tmp_path_factory) -> Non
     found = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
     assert found == {"mine/__init__.py", "mine/models.py", "mine/words.json", "pins.txt"}
     assert {"**/.env", "**/*.pem", "**/*.csv"} <= set(own_image.dockerignore().splitlines())
+
+
+def test_a_link_is_copied_under_its_own_name(folder: Path) -> None:
+    (folder / "linked.py").symlink_to("features.py")
+    assert 'COPY ["linked.py", "/opt/code/linked.py"]' in lines(folder, "linked.py")
 
 
 def test_a_tag_without_its_version_keeps_the_registrys_port() -> None:

@@ -81,7 +81,7 @@ def build(
         options.write(out.with_name(f"{out.name}.dockerignore"), own_image.dockerignore().encode())
     if tag is not None:
         _build(found, text, tag=tag, push=push, builder=builder, form=form)
-    elif out is not None:
+    elif out is not None and not push:
         options.show(
             {"dockerfile": str(out)}, form=form, text=f"wrote {out} and {out}.dockerignore"
         )

@@ -1,6 +1,7 @@
 """The image of the pipelines' steps with the user's own code: what goes in, and its Dockerfile."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,8 +68,13 @@ def gather(
             "pyproject.toml) or --requirements FILE"
         )
     projects = tuple(place for place in places if (folder / place / "pyproject.toml").is_file())
+    modules = [_module(folder, place) for place in places if place not in projects]
+    if len({Path(place).name for place in modules}) < len(modules):
+        raise errors.UsageError(
+            f"two of {', '.join(modules)} have one name: rename one, both are imported by it"
+        )
     return OwnCode(
-        modules=tuple(_module(folder, place) for place in places if place not in projects),
+        modules=tuple(modules),
         projects=projects,
         requirements=_place(folder, requirements) if requirements else None,
         hashed=requirements is not None and _hashed(requirements),
@@ -155,14 +161,14 @@ def _modules(folder: Path, functions: Mapping[str, str], *, elsewhere: bool) -> 
 
 
 def _place(folder: Path, path: Path) -> str:
-    whole = (folder / path).resolve()
-    if not whole.exists():
+    if not (folder / path).exists():
         raise errors.UsageError(f"{path} does not exist: wanted code in {folder}")
-    if not whole.is_relative_to(folder.resolve()):
+    place = Path(os.path.relpath(folder / path, folder))  # a link keeps its own name
+    if ".." in place.parts or not (folder / place).resolve().is_relative_to(folder.resolve()):
         raise errors.UsageError(
             f"{path} is outside of {folder}: an image is built of one folder, so begin in one that has all of it"
         )
-    return whole.relative_to(folder.resolve()).as_posix()
+    return place.as_posix()
 
 
 def _module(folder: Path, place: str) -> str:
