@@ -79,7 +79,7 @@ def test_requirements_are_installed_with_their_hashes_and_no_installer_stays(
     found = lines(folder, requirements=file)
     assert f'COPY ["{file}", "/opt/projects/requirements.txt"]' in found
     assert [line for line in found if f"{options} /opt/projects/requirements.txt" in line]
-    assert found.count(" && rm -rf /tmp/pip") == 1
+    assert found.count(" && rm -rf /opt/pip") == 1
 
 
 @pytest.mark.parametrize("file", ["pins.txt", "loose.txt"])

@@ -33,11 +33,11 @@ CHOICES = {  # section and key of the configuration -> group of plug-ins
 ELSEWHERE = re.compile(r"-r|-c|-e|--requirement|--constraint|--editable|file:|\.|/")
 CREDENTIAL = re.compile(r"https?://[^/\s]*@")
 # What the base has stays as it is: another version of it would break the steps, not the build.
-INSTALL = """RUN python -m venv /tmp/pip \\
- && pip="/tmp/pip/bin/python -m pip --python $(command -v python)" \\
- && $pip list --format=freeze > /tmp/pip/held.txt \\
- && $pip install --no-cache-dir --constraint /tmp/pip/held.txt {what} \\
- && rm -rf /tmp/pip"""
+INSTALL = """RUN python -m venv /opt/pip \\
+ && pip="/opt/pip/bin/python -m pip --python $(command -v python)" \\
+ && $pip list --format=freeze > /opt/pip/held.txt \\
+ && $pip install --no-cache-dir --constraint /opt/pip/held.txt {what} \\
+ && rm -rf /opt/pip"""
 
 
 @dataclass(frozen=True, kw_only=True)
