@@ -2,10 +2,13 @@
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from fairway.cli import cli
 from fairway.config import loader
 from fairway.pipelines import compiled, pitfalls
 
@@ -34,3 +37,15 @@ def test_the_pages_configurations_are_ones(words, tmp_path):
     file = tmp_path / "fairway.yaml"
     file.write_text("data: {path: rows.csv}\n" + block("yaml", words))
     loader.load(file)
+
+
+def test_the_pages_own_image_has_the_code_that_the_command_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "fairway.yaml").write_text("data: {path: rows.csv}\n")
+    for name in ("features.py", "pins.txt"):
+        (tmp_path / name).write_text("")
+    command = shlex.split(block("shell", "image build").replace("\\\n", ""))
+    printed = CliRunner().invoke(cli, [*command[1:], "--print"], catch_exceptions=False)
+    copied = re.findall(r'COPY \["(.*?)"', printed.output)
+    assert copied == ["pins.txt", "features.py", "mine"]

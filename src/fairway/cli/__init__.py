@@ -37,6 +37,10 @@ VERBS = {
         "fairway.cli.runs",
         "List, show, compare, retry or cancel runs; fetch their packages.",
     ),
+    "image": (
+        "fairway.cli.imaging",
+        "Build the image of the pipelines' steps with your own code in it.",
+    ),
     "serve": ("fairway.cli.serve", "Serve one package in the foreground."),
     "up": (
         "fairway.cli.local",
