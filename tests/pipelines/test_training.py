@@ -201,7 +201,7 @@ CHANNEL = "inputs.parameter_values['pipelinechannel--gate-Output']"
 )
 def test_a_condition_on_text_that_is_another_when_it_is_evaluated_is_found(condition, word):
     documents = copy.deepcopy(committed("training.yaml"))
-    task_of(documents[0], "condition-2")["triggerPolicy"]["condition"] = condition
+    task_of(documents[0], "condition-5")["triggerPolicy"]["condition"] = condition
     [found] = pitfalls.findings(documents, environment="kind")
     assert f"which has a {word} in it" in found
 
@@ -209,7 +209,7 @@ def test_a_condition_on_text_that_is_another_when_it_is_evaluated_is_found(condi
 def test_a_branch_of_several_is_no_condition_with_a_quote():
     documents = copy.deepcopy(committed("training.yaml"))
     denied = f"!({CHANNEL} == 'a') && !(int({CHANNEL}) == 3) && {CHANNEL} == 'b'"
-    task_of(documents[0], "condition-2")["triggerPolicy"]["condition"] = denied
+    task_of(documents[0], "condition-5")["triggerPolicy"]["condition"] = denied
     assert pitfalls.findings(documents, environment="kind") == ()
 
 

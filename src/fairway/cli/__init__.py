@@ -149,7 +149,9 @@ def main(args: list[str] | None = None) -> Any:
         status = 0
     except OSError as error:
         place = f" {error.filename}" if error.filename else ""
-        further = "; free some, or name another place (--home)" if error.errno == errno.ENOSPC else ""
+        further = (
+            "; free some, or name another place (--home)" if error.errno == errno.ENOSPC else ""
+        )
         status = _say(f"the system refused{place}: {error.strerror or error}{further}", status=1)
     sys.exit(status if isinstance(status, int) else 0)
 

@@ -247,11 +247,7 @@ def _place(
 ) -> "contextlib.AbstractContextManager[run_places.Here | run_places.There]":
     from fairway.cli import run_places
 
-    return (
-        run_places.there(where.access())
-        if where.remote
-        else run_places.here(root.resolve())
-    )
+    return run_places.there(where.access()) if where.remote else run_places.here(root.resolve())
 
 
 def _row(record: artifacts.Json) -> dict[str, Any]:

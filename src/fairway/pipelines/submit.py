@@ -145,11 +145,11 @@ def check_cron(cron: str) -> None:
             f"the schedule is {errors.shortened(repr(cron))}: wanted minute, hour, day, month and weekday as cron "
             "has them, such as '0 3 * * *' for each night at three"
         )
-    for (name, (least, most)), field in zip(BOUNDS.items(), cron.split(" "), strict=True):
-        spans = re.sub(r"/[1-9][0-9]*", "", field)  # without the steps
+    for (name, (least, most)), one in zip(BOUNDS.items(), cron.split(" "), strict=True):
+        spans = re.sub(r"/[1-9][0-9]*", "", one)  # without the steps
         if "/" in spans or any(not least <= int(n) <= most for n in re.findall("[0-9]+", spans)):
             raise errors.UsageError(
-                f"the schedule is {cron!r}, whose {name} is {field!r}: wanted numbers from {least} to {most}, as cron "
+                f"the schedule is {cron!r}, whose {name} is {one!r}: wanted numbers from {least} to {most}, as cron "
                 "has them, and steps such as */5"
             )
 
