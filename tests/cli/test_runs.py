@@ -10,7 +10,7 @@ import click.testing
 import pytest
 
 from fairway import artifacts, errors
-from fairway.cli import cli
+from fairway.cli import cli, main
 from fairway.pipelines import run, run_records
 
 CONFIG = "name: digits\ndata: {source: digits, target: digit}\n"
@@ -96,6 +96,17 @@ def test_a_run_that_was_cut_off_is_shown_where_nothing_can_be_written(home, monk
 
     monkeypatch.setattr(artifacts, "write_json", full)
     assert told("runs", "show", home=home)["reason"] == run_records.CUT_OFF
+
+
+def test_a_full_disk_is_said_with_what_to_do(monkeypatch, capsys):
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cli, "main", full)
+    with pytest.raises(SystemExit, match="1"):
+        main(["runs", "list"])
+    said = "the system refused: No space left on device; free some, or name another place (--home)"
+    assert capsys.readouterr().err == f"fairway: {said}\n"
 
 
 def test_a_run_is_shown_with_its_steps_by_default_the_newest(home):
