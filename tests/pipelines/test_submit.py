@@ -144,6 +144,7 @@ def test_a_token_is_read_at_each_request_and_a_cookie_and_an_authority_from_thei
         ({"cookie_file": Path("cookie")}, "go to an address: add --host"),
         ({"host": "http://a", "context": "kind"}, "--context names a cluster of the kubeconfig"),
         ({"host": "http://a", "token_file": Path("none")}, "--token-file none is not there"),
+        ({"host": "ftp://a"}, "--host is ftp://a: wanted an address such as https://"),
     ],
 )
 def test_who_asks_must_not_contradict_itself(access, words):
