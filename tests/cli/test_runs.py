@@ -1,5 +1,6 @@
 """`fairway runs`: records of runs read back, and what may not be done with them."""
 
+import errno
 import json
 import shlex
 import subprocess
@@ -9,7 +10,7 @@ import click.testing
 import pytest
 
 from fairway import artifacts, errors
-from fairway.cli import cli
+from fairway.cli import cli, main
 from fairway.pipelines import run, run_records
 
 CONFIG = "name: digits\ndata: {source: digits, target: digit}\n"
@@ -82,6 +83,32 @@ def test_a_file_that_is_no_record_hides_no_run(home, text):
     assert told("runs", "show", home=home)["run"] == "digits-2"
 
 
+def test_who_only_asks_for_runs_makes_no_home(tmp_path):
+    assert told("runs", "list", home=tmp_path / "new")["runs"] == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_that_was_cut_off_is_shown_where_nothing_can_be_written(home, monkeypatch):
+    going_on(home)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(artifacts, "write_json", full)
+    assert told("runs", "show", home=home)["reason"] == run_records.CUT_OFF
+
+
+def test_a_full_disk_is_said_with_what_to_do(monkeypatch, capsys):
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cli, "main", full)
+    with pytest.raises(SystemExit, match="1"):
+        main(["runs", "list"])
+    said = "the system refused: No space left on device; free some, or name another place (--home)"
+    assert capsys.readouterr().err == f"fairway: {said}\n"
+
+
 def test_a_run_is_shown_with_its_steps_by_default_the_newest(home):
     assert told("runs", "show", home=home)["run"] == "digits-2"
     lines = asked("runs", "show", "digits-1", home=home).splitlines()
@@ -152,7 +179,6 @@ def test_the_line_for_crontab_is_one_that_a_shell_runs(home, tmp_path, monkeypat
     line = asked("runs", "schedule", "0 3 * * *", "--set", "data.limit=99", "--deploy", home=home)
     assert line.startswith(f"0 3 * * * cd '{folder}' && ")
     command = line.removeprefix("0 3 * * * ").strip()
-    (home / "logs").mkdir(exist_ok=True)
     with run_records.held(going_on(home)):
         done = subprocess.run(["sh", "-c", command], cwd="/", env={"PATH": "/usr/bin:/bin"})
     assert done.returncode == 0

@@ -89,6 +89,16 @@ MISTAKES = {
         2,
         "few.yaml is no compiled pipeline: wanted the YAML",
     ),
+    "a pipeline with a list of tasks": (
+        ("check", "pipeline", "listed.yaml"),
+        2,
+        "listed.yaml is no compiled pipeline: wanted the YAML",
+    ),
+    "no quantity": (
+        ("check", "pipeline", "-c", "few.yaml", "--set", "pipeline.train.cpu=lots"),
+        2,
+        "pipeline.train.cpu is 'lots'",
+    ),
     "pipeline is a folder": (("check", "pipeline", "."), 2, ". cannot be read (Is a directory)"),
     "home is a file": (("prepare", "-c", "few.yaml", "--home", "few.csv"), 2, "few.csv"),
 }
@@ -101,6 +111,9 @@ def test_a_mistake_gets_one_sentence_and_its_exit_status(name: str, tmp_path: Pa
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "few.yaml").write_text(
         "name: few\ndata: {source: csv, path: few.csv, target: income}\n"
+    )
+    (tmp_path / "listed.yaml").write_text(
+        "{root: {dag: {tasks: []}}, deploymentSpec: {executors: {}}, components: {}}"
     )
     arguments, status, words = MISTAKES[name]
     assert_one_sentence(fairway(*arguments, where=tmp_path), status=status, words=words)

@@ -170,6 +170,14 @@ def test_nobody_there_is_unavailable(web: Published, made, tmp_path: Path) -> No
         take(f"http://127.0.0.1:{support.free_port()}/models", made, tmp_path)
 
 
+def test_a_file_in_its_place_is_said_and_left_alone(web: Published, made, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "package").write_text("mine")
+    with pytest.raises(errors.UsageError, match="package is a file: wanted the name of a new"):
+        take(web.url, made, tmp_path)
+    assert (tmp_path / "models" / "package").read_text() == "mine"
+
+
 def test_the_query_goes_with_every_file_and_the_authorization_not_to_where_it_is_redirected(
     web: Published, made, folder: Path, tmp_path: Path
 ) -> None:

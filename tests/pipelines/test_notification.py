@@ -1,6 +1,9 @@
 """Who is told how a run ended: what is sent, by which secret, and what becomes of it."""
 
+import contextlib
 import json
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -91,6 +94,36 @@ def test_nothing_that_listens_is_unavailable():
         url = gone.url
     with pytest.raises(errors.Unavailable, match="does not answer") as raised:
         sent(FAIRWAY_WEBHOOK_URL=url)
+    assert url not in str(raised.value)
+
+
+def test_a_webhook_that_never_ends_its_answer_holds_no_run():
+    over = threading.Event()
+
+    def promise(asked: socket.socket) -> None:
+        with asked, contextlib.suppress(OSError):
+            while not over.is_set():
+                asked.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def listen(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # closed at the test's end
+            while True:
+                threading.Thread(target=promise, args=server.accept()[:1], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=listen, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/hook"
+        try:
+            with pytest.raises(errors.Unavailable, match="does not answer") as raised:
+                notification.notify(
+                    TOLD,
+                    END,
+                    environment={"FAIRWAY_WEBHOOK_URL": url},
+                    pause_seconds=0,
+                    timeout_seconds=0.1,
+                )
+        finally:
+            over.set()
     assert url not in str(raised.value)
 
 

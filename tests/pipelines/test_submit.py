@@ -92,6 +92,25 @@ def test_what_is_no_cron_expression_is_used_wrongly(cron):
         submit.times(cron)
 
 
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("61 3 * * *", "minute is '61': wanted numbers from 0 to 59"),
+        ("0 3 0 * *", "day is '0': wanted numbers from 1 to 31"),
+        ("0 3 * 1-13 *", "month is '1-13'"),
+        ("*/0 3 * * *", r"minute is '\*/0'"),
+    ],
+)
+def test_a_time_that_no_clock_shows_is_used_wrongly(cron, words):
+    with pytest.raises(errors.UsageError, match=words):
+        submit.times(cron)
+
+
+@pytest.mark.parametrize("cron", ["*/90 3,5 1-31/2 * MON-FRI", "0 3 ? * 7"])
+def test_what_cron_takes_is_taken(cron):
+    assert submit.times(cron)["cron_expression"] == f"0 {cron}"
+
+
 def test_a_token_is_read_at_each_request_and_a_cookie_and_an_authority_from_their_files(tmp_path):
     from kfp import Client
 
@@ -125,6 +144,7 @@ def test_a_token_is_read_at_each_request_and_a_cookie_and_an_authority_from_thei
         ({"cookie_file": Path("cookie")}, "go to an address: add --host"),
         ({"host": "http://a", "context": "kind"}, "--context names a cluster of the kubeconfig"),
         ({"host": "http://a", "token_file": Path("none")}, "--token-file none is not there"),
+        ({"host": "ftp://a"}, "--host is ftp://a: wanted an address such as https://"),
     ],
 )
 def test_who_asks_must_not_contradict_itself(access, words):

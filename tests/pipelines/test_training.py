@@ -186,6 +186,33 @@ def test_what_only_looks_like_an_installation_is_not_found(command):
     assert pitfalls.findings(documents, environment="kind") == ()
 
 
+CHANNEL = "inputs.parameter_values['pipelinechannel--gate-Output']"
+
+
+@pytest.mark.parametrize(
+    ("condition", "word"),
+    [
+        (f"{CHANNEL} == 'it's'", "quote"),
+        (rf"{CHANNEL} == 'C:\tmp'", "backslash"),
+        (f"!({CHANNEL} == 'two\nlines')", "line's end"),
+        (f"!({CHANNEL} == 'it's') && {CHANNEL} == 'b'", "quote"),
+    ],
+    ids=["quote", "backslash", "line", "elif"],
+)
+def test_a_condition_on_text_that_is_another_when_it_is_evaluated_is_found(condition, word):
+    documents = copy.deepcopy(committed("training.yaml"))
+    task_of(documents[0], "condition-5")["triggerPolicy"]["condition"] = condition
+    [found] = pitfalls.findings(documents, environment="kind")
+    assert f"which has a {word} in it" in found
+
+
+def test_a_branch_of_several_is_no_condition_with_a_quote():
+    documents = copy.deepcopy(committed("training.yaml"))
+    denied = f"!({CHANNEL} == 'a') && !(int({CHANNEL}) == 3) && {CHANNEL} == 'b'"
+    task_of(documents[0], "condition-5")["triggerPolicy"]["condition"] = denied
+    assert pitfalls.findings(documents, environment="kind") == ()
+
+
 def asked(*, data: str = "s3://rows/adult.csv", store: str | None = None, **pipeline: object):
     return sections.Config(
         data=sections.Data.of(source="csv", path=data, target="income"),

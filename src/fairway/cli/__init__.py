@@ -3,6 +3,7 @@
 Verbs are imported when they are called: `fairway --help` needs nothing but click.
 """
 
+import errno
 import importlib
 import os
 import sys
@@ -156,7 +157,10 @@ def main(args: list[str] | None = None) -> Any:
         status = 0
     except OSError as error:
         place = f" {error.filename}" if error.filename else ""
-        status = _say(f"the system refused{place}: {error.strerror or error}", status=1)
+        further = (
+            "; free some, or name another place (--home)" if error.errno == errno.ENOSPC else ""
+        )
+        status = _say(f"the system refused{place}: {error.strerror or error}{further}", status=1)
     sys.exit(status if isinstance(status, int) else 0)
 
 

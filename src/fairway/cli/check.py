@@ -131,12 +131,11 @@ def pipeline(
 def _compiled(file: Path) -> "compiled.Documents":
     import yaml
 
-    from fairway.pipelines import compiled
+    from fairway.pipelines import compiled, pitfalls
 
     try:
         documents = compiled.read(file)
-        compiled.containers(documents[0])
-        documents[0]["root"]["dag"]["tasks"]  # which the checks read too
+        pitfalls.findings(documents, environment="kind")  # which read all that a pipeline has
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
         found = "is not there" if gone else f"cannot be read ({error.strerror})"

@@ -14,7 +14,6 @@ from fairway.pipelines import run_records
 
 if TYPE_CHECKING:
     from fairway.pipelines import kubeflow
-    from fairway.platforms.local.home import Home
 
 END_SECONDS = 30.0  # for a run's steps to end in: they are killed after 5
 POLL_SECONDS = 0.1
@@ -140,8 +139,8 @@ class There:
 
 
 @contextlib.contextmanager
-def here(home: "Home") -> Iterator[Here | There]:
-    yield Here(home.root)
+def here(home: Path) -> Iterator[Here | There]:
+    yield Here(home)
 
 
 @contextlib.contextmanager

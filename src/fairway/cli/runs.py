@@ -219,7 +219,8 @@ def schedule(
         submit.check_cron(cron)
         said = [*(part for override in overrides for part in ("--set", override))]
         said += [name for name, wish in (("--deploy", deploy), ("--watch", watch)) if wish]
-        line = _crontab(cron, pipeline, said, path=path, home=root.resolve())
+        home = options.open_home(root).root  # cron's shell writes a log there before fairway begins
+        line = _crontab(cron, pipeline, said, path=path, home=home)
         options.show({"name": config.name, "cron": cron, "crontab": line}, form=form, text=line)
         return
     if remove:
@@ -247,11 +248,7 @@ def _place(
 ) -> "contextlib.AbstractContextManager[run_places.Here | run_places.There]":
     from fairway.cli import run_places
 
-    return (
-        run_places.there(where.access())
-        if where.remote
-        else run_places.here(options.open_home(root))
-    )
+    return run_places.there(where.access()) if where.remote else run_places.here(root.resolve())
 
 
 def _row(record: artifacts.Json) -> dict[str, Any]:

@@ -40,6 +40,8 @@ def fetch(
     source = addresses.folder(uri, tag=digest.removeprefix("sha256:"), environment=environment)
     if _full(out):
         return _there(out, digest=digest)
+    if out.exists() and not out.is_dir():
+        raise errors.UsageError(f"{out} is a file: wanted the name of a new folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     with _alone(out):
         if _full(out):  # by a fetch that was faster

@@ -35,6 +35,8 @@ class KubeflowAccess:
 
     @property
     def place(self) -> str:
+        if self.context is not None:
+            return f"the kubeconfig's context {self.context}"
         return self.host or "the current kubeconfig"
 
     def check(self) -> None:
@@ -43,6 +45,10 @@ class KubeflowAccess:
             raise errors.UsageError(
                 "--token-file and --cookie-file go to an address: add --host, or leave them out and "
                 "the kubeconfig says who asks"
+            )
+        if self.host is not None and "://" in self.host and not self.host.startswith("http"):
+            raise errors.UsageError(
+                f"--host is {self.host}: wanted an address such as https://kubeflow.example.com"
             )
         if self.host is not None and self.context is not None:
             raise errors.UsageError(

@@ -29,6 +29,8 @@ INSTALLS = re.compile(
 )  # also as a list of arguments
 LARGEST_PARAMETER = 64 << 10  # bytes: a step's arguments have 128 KiB together
 QUOTED = re.compile(r"[=!<>]=? '(.*)'\)?$", re.DOTALL)
+TERMS = re.compile(r" && (?=!?\(?(?:\w+\()?inputs\.)")  # of an Elif: the branches before it, denied
+TURNED = {"'": "quote", "\\": "backslash", "\n": "line's end"}  # in a condition: another text
 CHANNEL = re.compile(r"parameter_values\['([^']+)'\]")
 LIMITS = {"resourceCpuLimit": "CPU", "resourceMemoryLimit": "memory"}
 
@@ -147,15 +149,18 @@ def _bare_conditions(pipeline: artifacts.Json) -> Iterator[str]:
 
 
 def _quoted_conditions(pipeline: artifacts.Json) -> Iterator[str]:
-    """A condition is text that is evaluated: a quote within the value ends it early."""
+    """A condition is text that is evaluated: a quote within the value ends it early, and what
+    follows a backslash is another character."""
     for _, dag in _dags(pipeline):
         for task in dag["tasks"].values():
             condition = task.get("triggerPolicy", {}).get("condition", "")
-            if (match := QUOTED.search(condition)) and "'" in match[1]:
-                yield (
-                    f"condition {task['taskInfo']['name']} compares with {match[1]!r}, which has a quote in it: it is "
-                    "false without a word; compare in a step that returns True or False"
-                )
+            for value in filter(None, map(QUOTED.search, TERMS.split(condition))):
+                word = next((word for mark, word in TURNED.items() if mark in value[1]), None)
+                if word is not None:
+                    yield (
+                        f"condition {task['taskInfo']['name']} compares with {value[1]!r}, which has a {word} in it: "
+                        "it is false without a word; compare in a step that returns True or False"
+                    )
 
 
 def _parameters(pipeline: artifacts.Json) -> Iterator[str]:

@@ -79,9 +79,11 @@ def read(folder: Path) -> artifacts.Json | None:
         return None
     if not _is_record(record):
         return None
-    if record["outcome"] == RUNNING and holder(folder) is None:
+    if record["outcome"] != RUNNING or holder(folder) is not None:
+        return record
+    with contextlib.suppress(OSError):  # a disk that is full, or a reader who may not write
         return close(folder)
-    return record
+    return cut_off(record)
 
 
 def newest_first(home: Path, *, deployment: str | None = None) -> list[artifacts.Json]:

@@ -18,6 +18,14 @@ EXPERIMENT, BATCH = "fairway", "batch"
 NEWEST_OF_A_NAME = 20  # among which one that goes on is looked for
 FIELD = r"[-0-9A-Za-z*/,?#]+"  # of a cron expression
 CRON = re.compile(rf"{FIELD}( {FIELD}){{4}}")
+# the least and the greatest number of each field; cron takes 7 for Sunday too
+BOUNDS = {
+    "minute": (0, 59),
+    "hour": (0, 23),
+    "day": (1, 31),
+    "month": (1, 12),
+    "weekday": (0, 7),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +149,13 @@ def check_cron(cron: str) -> None:
             f"the schedule is {errors.shortened(repr(cron))}: wanted minute, hour, day, month and weekday as cron "
             "has them, such as '0 3 * * *' for each night at three"
         )
+    for (name, (least, most)), one in zip(BOUNDS.items(), cron.split(" "), strict=True):
+        spans = re.sub(r"/[1-9][0-9]*", "", one)  # without the steps
+        if "/" in spans or any(not least <= int(n) <= most for n in re.findall("[0-9]+", spans)):
+            raise errors.UsageError(
+                f"the schedule is {cron!r}, whose {name} is {one!r}: wanted numbers from {least} to {most}, as cron "
+                "has them, and steps such as */5"
+            )
 
 
 def request(config: sections.Config, *, asked: Wishes) -> Submission:

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from fairway.config.sections.base import NAME, Section
 
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+# what `pipelines.capacity` reads
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]|[KMGTP]i)?$", max_length=20)]
 
 
 class Toleration(Section):
@@ -30,10 +32,10 @@ class Toleration(Section):
 class Resources(Section):
     """What one pipeline step asks of its node."""
 
-    cpu: str = "1"
-    """As Kubernetes writes it."""
-    memory: str = "2Gi"
-    """As Kubernetes writes it."""
+    cpu: Quantity = "1"
+    """As Kubernetes writes it: `2`, or `500m`."""
+    memory: Quantity = "2Gi"
+    """As Kubernetes writes it: `8Gi`."""
     gpu: Annotated[int, Field(ge=0, le=16)] = 0
     """Devices of the kind `accelerator`; only training asks for one by default, in production."""
     accelerator: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9_.-]+$", max_length=253)] = (
