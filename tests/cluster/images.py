@@ -102,8 +102,8 @@ def watching() -> list[Path]:
 @functools.cache
 def tag() -> str:
     """Return the tag of the project's own images: what they are made of, so that a change of it
-    rolls out by itself."""
-    return _fingerprint(*SOURCES)[:16]
+    rolls out by itself. It begins with a letter: helm takes digits alone for a number."""
+    return f"t{_fingerprint(*SOURCES)[:15]}"
 
 
 def chart_values() -> str:

@@ -49,14 +49,25 @@ def install_scaling(cluster: Cluster) -> None:
     )
 
 
+def established(cluster: Cluster, *which: str) -> None:
+    """Wait until the definitions are served. Just made they have no conditions yet, which kubectl takes for a
+    mistake."""
+    deadline = time.monotonic() + 60
+    while True:
+        asked = ("wait", "--for=condition=Established", "--timeout=60s", *which)
+        done = cluster.kubectl(*asked, check=False)
+        if done.returncode == 0:
+            return
+        assert time.monotonic() < deadline, done.stderr
+        time.sleep(0.2)
+
+
 def install_monitors(cluster: Cluster) -> None:
     """Install prometheus-operator and a Prometheus that follows every monitor and every rule."""
     load(images.watching())
     definitions = module(PROMETHEUS_OPERATOR, of="watching") / "example" / "prometheus-operator-crd"
     cluster.kubectl("apply", "--server-side", "--filename", str(definitions))
-    cluster.kubectl(
-        "wait", "--for=condition=Established", "--timeout=30s", "--filename", str(definitions)
-    )
+    established(cluster, "--filename", str(definitions))
     cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS / "monitors"))
     cluster.kubectl(
         "--namespace=monitoring",

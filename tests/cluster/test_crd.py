@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairway.config import resource
+from tests.cluster import stack
 from tests.operator import examples
 
 pytestmark = pytest.mark.cluster
@@ -25,9 +26,7 @@ def namespace(cluster):
         "--filename",
         str(ROOT / "manifests" / "crds" / "modeldeployments.yaml"),
     )
-    cluster.kubectl(
-        "wait", "--for=condition=Established", "crd/modeldeployments.fairway.dev", "--timeout=60s"
-    )
+    stack.established(cluster, "crd/modeldeployments.fairway.dev")
     name = f"test-crd-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
     yield name

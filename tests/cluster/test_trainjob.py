@@ -19,6 +19,7 @@ from fairway.config import sections
 from fairway.platforms.kubernetes import api, trainjobs
 from fairway.platforms.kubernetes.objects import trainjob
 from tests import definitions
+from tests.cluster import stack
 from tests.cluster.cluster import Cluster
 from tests.cluster.test_kinds import kept
 
@@ -35,9 +36,7 @@ def server(cluster: Cluster) -> Iterator[api.Api]:
         if cluster.kubectl("get", "--filename", path, check=False).returncode:
             added.append(path)
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", path)
-        established = ("wait", "--for=condition=established", "--timeout=60s", "--filename", path)
-        # just made it has no conditions yet, which kubectl takes for a mistake
-        until(lambda asked=established: cluster.kubectl(*asked, check=False).returncode == 0)
+        stack.established(cluster, "--filename", path)
     cluster.kubectl("create", "namespace", NAMESPACE, check=False)
     found = api.Api(kubernetes.config.new_client_from_config(str(cluster.kubeconfig)))
     until(lambda: found.serves("TrainJob"))

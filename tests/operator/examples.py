@@ -373,7 +373,7 @@ REFUSED: dict[str, Refused] = {
     ),
     "a path for an address": Refused(
         {"spec.model.uri": "models/income"},
-        "should match '^(s3|https?|oci|pvc)://[^\\s]+$'",
+        "should match '^(s3|gs|minio|https?|oci|pvc)://[^\\s]+$'",
         PATTERN,
     ),
     "a password in the address": Refused(
