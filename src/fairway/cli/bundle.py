@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from fairway import errors
 from fairway.cli import options
 
 
@@ -22,6 +23,9 @@ from fairway.cli import options
     help="A file of lines NAME:TAG@sha256:DIGEST, such as another bundle's images.txt: images are named by digest.",
 )
 @click.option(
+    "--pin", is_flag=True, help="Ask each image's registry for its digest instead of a file."
+)
+@click.option(
     "--image",
     "others",
     multiple=True,
@@ -30,16 +34,22 @@ from fairway.cli import options
 )
 @options.output
 def bundle(
-    directory: Path, registry: str | None, digests: Path | None, others: tuple[str, ...], form: str
+    directory: Path,
+    registry: str | None,
+    digests: Path | None,
+    pin: bool,
+    others: tuple[str, ...],
+    form: str,
 ) -> None:
     """Write what an air-gapped cluster is installed from to DIRECTORY: the chart, manifests, pipelines,
     the list of images, and a README with the commands. The same every time."""
-    from fairway.platforms.kubernetes import airgapped, imagerefs
+    from fairway.platforms.kubernetes import airgapped, imagerefs, registrydigests
 
-    digest_of = None
-    if digests is not None:
-        text = digests.read_text(encoding="utf-8", errors="replace")
-        digest_of = imagerefs.listed(text, source=str(digests))
+    if pin and digests is not None:
+        raise errors.UsageError("--pin and --digests contradict: give one")
+    text = digests.read_text(encoding="utf-8", errors="replace") if digests else ""
+    listed = imagerefs.listed(text, source=str(digests))
+    digest_of = registrydigests.ask if pin else listed if digests else None
     record = airgapped.build(directory, registry=registry, digest_of=digest_of, others=others)
     count = f"{record.files} files, {len(record.images)} images"
     options.show(record, form=form, text=f"{directory}: {count}; its README.md says how to go on")

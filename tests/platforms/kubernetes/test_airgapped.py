@@ -1,5 +1,6 @@
 """What an air-gapped cluster is installed from: whole, the same every time, and from one registry."""
 
+import functools
 import json
 import re
 import subprocess
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fairway import errors
-from fairway.platforms.kubernetes import airgapped, imagerefs
+from fairway import errors, files
+from fairway.addresses import oci, registry
+from fairway.platforms.kubernetes import airgapped, imagerefs, registrydigests
 from tests.cli.running import assert_one_sentence, fairway, one_object
 from tests.helm import rendering
+from tests.packaging import registries
 
 ROOT = Path(__file__).parents[3]
 MIRROR = "mirror.example:5000/ml"
@@ -58,6 +61,7 @@ def in_yaml(found: object) -> set[str]:
     return own.union(*map(in_yaml, found.values()))
 
 
+@functools.cache
 def images(bundle: Path) -> set[str]:
     files = [path for place in PLACES for path in (bundle / place).rglob("*.y*ml")]
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -213,6 +217,7 @@ def test_an_installed_fairway_says_what_it_lacks(tmp_path: Path) -> None:
             f"'fairway/drift' names no image that stays the same: {STAYS}",
         ),
         (["--image", "fairway/drift:latest"], STAYS),
+        (["--digests", "few.txt", "--pin"], "--pin and --digests contradict: give one"),
         (["--digests", "none.txt"], "'none.txt' does not exist"),
         (
             ["--digests", "bad.txt"],
@@ -278,3 +283,35 @@ def test_kubectl_reads_the_bundled_overlays(binaries: Path, moved: Path, overlay
     assert done.returncode == 0, done.stderr
     found = in_yaml(rendering.objects(done.stdout))
     assert found == images(moved) - {f"{MIRROR}/fairway/pipeline@{DIGEST}"}
+
+
+@pytest.mark.cluster
+def test_a_registry_tells_the_digest_of_what_it_has(tmp_path: Path) -> None:
+    with registries.serving(tmp_path) as host:
+        environment = registries.login(host)
+        there = oci.Repository(f"oci://{host}/ml/drift", tag="1", environment=environment)
+        there.finish()
+        image = imagerefs.parse(f"{host}/ml/drift:1")
+        digest = registrydigests.ask(image, environment=environment)
+        content = registry.Registry(host, "ml/drift", environment=environment)
+        asked = content.answered(
+            f"{content.base}/manifests/{digest}", headers={"accept": registrydigests.ACCEPT}
+        )
+        assert files.digest_bytes(asked.read()) == digest
+        with pytest.raises(errors.AddressError, match=r"drift:2 cannot be asked for: .*--digests"):
+            registrydigests.ask(imagerefs.parse(f"{host}/ml/drift:2"), environment=environment)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("redis:7", ("registry-1.docker.io", "library/redis")),
+        ("fairway/server:1", ("registry-1.docker.io", "fairway/server")),
+        ("docker.io/fairway/server:1", ("registry-1.docker.io", "fairway/server")),
+        ("ghcr.io/fairway/pipeline:1", ("ghcr.io", "fairway/pipeline")),
+    ],
+)
+def test_a_name_without_a_host_is_asked_where_container_runtimes_do(
+    name: str, place: tuple[str, str]
+) -> None:
+    assert registrydigests.place(imagerefs.parse(name)) == place

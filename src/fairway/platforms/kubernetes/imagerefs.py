@@ -7,9 +7,11 @@ from typing import Any
 
 from fairway import errors
 
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 REFERENCE = re.compile(
     r"(?P<name>(?:[a-zA-Z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
-    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?"
+    rf"(?:@(?P<digest>{DIGEST.pattern}))?"
 )
 # `image: NAME` of a container or a step, and the operator's variables SERVER_IMAGE and SELDON_IMAGE
 NAMED = re.compile(r"^[ -]*(?:image|name: \w+_IMAGE\n +value): +['\"]?([^\s'\"]+)", re.MULTILINE)
