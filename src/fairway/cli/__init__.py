@@ -58,6 +58,10 @@ VERBS = {
         "fairway.cli.render",
         "Print what to apply to a cluster: the ModelDeployment, or the objects made of it.",
     ),
+    "bundle": (
+        "fairway.cli.bundle",
+        "Write what an air-gapped cluster is installed from.",
+    ),
     "rollout": (
         "fairway.cli.rollout",
         "Follow, explain, pause, resume, promote or abort a rollout.",
