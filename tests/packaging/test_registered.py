@@ -113,8 +113,15 @@ def test_what_cannot_be_packaged_is_refused_in_a_sentence(
     assert not list((tmp_path / ".fairway" / "packages").iterdir())
 
 
-def test_a_model_of_the_registry_is_packaged_before_it_is_deployed(tmp_path: Path) -> None:
-    done = asked(tmp_path, "http://127.0.0.1:9", "deploy", "models:/income/1")
+@pytest.mark.lengthy
+@pytest.mark.timeout(900)  # of the first, whose environment is built
+def test_a_model_that_is_no_package_is_packaged_before_it_is_deployed(
+    registry: str, tmp_path: Path
+) -> None:
+    (tmp_path / "fairway.yaml").write_text(
+        "name: income\ndata: {source: csv, path: few.csv, target: income}\n"
+    )
+    done = asked(tmp_path, registry, "deploy", "models:/income/1")
     words = "`fairway package models:/income/1 --schema FILE`"
     assert_one_sentence(done, status=2, words=words)
 

@@ -13,6 +13,7 @@ import pytest
 
 from fairway.addresses import mlflow
 from fairway.config import loader, sections
+from fairway.packaging import manifest
 from fairway.pipelines import tracking
 from tests import receiver, tracking_servers
 from tests.cli.running import FEW
@@ -119,10 +120,22 @@ def test_its_package_is_a_version_once_however_often_it_is_told(
 
 @pytest.mark.lengthy
 @pytest.mark.timeout(900)
+def test_the_version_is_deployed_by_its_address_where_nothing_of_it_is(
+    server: mlflow.MlflowServer, place: Path, tmp_path: Path
+) -> None:
+    [file] = place.glob(".fairway/runs/*/run.json")
+    done = ran(tmp_path, server.url, "deploy", "models:/income/1", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    digest = json.loads(file.read_text())["digest"]
+    kept = tmp_path / ".fairway" / "packages" / digest.removeprefix("sha256:")
+    assert manifest.load(kept).digest == digest
+
+
+@pytest.mark.lengthy
+@pytest.mark.timeout(900)
 def test_a_run_that_failed_and_was_tried_again_is_one_run(
     server: mlflow.MlflowServer, tmp_path: Path
 ) -> None:
-    (tmp_path / "home").mkdir()
     failed = trained(tmp_path, server.url, "--set", "name=again", "--set", "data.target=gone")
     assert failed.returncode != 0
     [before] = runs(server, "again")

@@ -21,7 +21,7 @@ from fairway import artifacts, errors, files
 from fairway.addresses import mlflow, web
 from fairway.config import sections
 from fairway.packaging import manifest, package, publish
-from fairway.pipelines import run, run_page, run_records
+from fairway.pipelines import run, run_records
 
 TRAINS = frozenset({"import-data", "prepare", "train"})  # steps of a run that is worth tracking
 UNTAKEN = re.compile(r"[^/\w.\- ]")  # in the name of a metric
@@ -116,9 +116,8 @@ def send(
     )
     server.post("runs/update", run_id=run_id, status=told.status, end_time=told.ended)
     takes = urlsplit(place).scheme == mlflow.PROXIED
-    if takes and (folder := record.get("folder")):
-        for page in (*run_page.reports(record), Path(folder) / run_records.RECORD):
-            server.put(f"{place}/{page.name}", page)
+    for name, file in _pages(record).items() if takes else ():
+        server.put(f"{place}/{name}", file)
     if config.platform.tracking.registers and (made := record.get("package")):
         source = _source(server, Path(made), config=config, place=place if takes else None)
         _register(server, told, run_id=run_id, source=source)
@@ -136,7 +135,7 @@ def described(
     broken = any(step["status"] == run_records.FAILED for step in record["steps"])
     failed = broken or record["outcome"] == run_records.FAILED
     killed = record["outcome"] == run_records.INTERRUPTED
-    version = _metadata(record, "prepare", "dataset").get("version")
+    version = _artifact(record, "prepare", "dataset").get("metadata", {}).get("version")
     params = {
         "family": config.training.family,
         "seed": str(config.training.seed),
@@ -150,7 +149,9 @@ def described(
         "fairway.reason": record.get("why"),
         "fairway.commit": record.get("commit"),
         "fairway.outcome": record["outcome"],
-        "fairway.champion": _metadata(record, "champion", "package").get("digest"),
+        "fairway.champion": _artifact(record, "champion", "package")
+        .get("metadata", {})
+        .get("digest"),
         "fairway.revision": record.get("revision"),
         "fairway.metric": evaluation.get("primary"),
         "mlflow.note.content": record["reason"],  # what its page shows as description
@@ -252,21 +253,31 @@ def _register(server: mlflow.MlflowServer, told: TrackedRun, *, run_id: str, sou
         )
 
 
+def _pages(record: artifacts.Json) -> dict[str, Path]:
+    """Return what is kept of a run here for people to look at; of one on a cluster there is nothing."""
+    places = {
+        "report.html": _artifact(record, "evaluate", "report").get("path"),
+        run_records.RECORD: record.get("folder") and f"{record['folder']}/{run_records.RECORD}",
+    }
+    return {name: Path(place) for name, place in places.items() if place and Path(place).is_file()}
+
+
 def _left(record: artifacts.Json, step: str, artifact: str, name: str) -> artifacts.Json:
     """Return what a step of a run here wrote, empty where it did not come to that."""
-    found = [one for one in record["steps"] if one["step"] == step]
-    place = found[0].get("artifacts", {}).get(artifact, {}).get("path") if found else None
     try:
-        return artifacts.read_json(Path(place or "nowhere") / name)
+        return artifacts.read_json(
+            Path(_artifact(record, step, artifact).get("path") or "nowhere") / name
+        )
     except (OSError, ValueError):
         return {}
 
 
-def _metadata(record: artifacts.Json, step: str, artifact: str) -> artifacts.Json:
-    found = [one for one in record["steps"] if one["step"] == step]
-    return _json(
-        found[0].get("artifacts", {}).get(artifact, {}).get("metadata", {}) if found else {}
-    )
+def _artifact(record: artifacts.Json, step: str, name: str) -> artifacts.Json:
+    """Return the path and metadata of what a step made, empty where they are not known."""
+    for one in record["steps"]:
+        if one["step"] == step:
+            return _json(one.get("artifacts", {}).get(name, {}))
+    return {}
 
 
 def _pairs(values: Mapping[str, str]) -> list[artifacts.Json]:
