@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from fairway import errors
 from fairway.addresses import mlflow
 from fairway.config import loader, sections
-from fairway.packaging import manifest
+from fairway.packaging import manifest, registered
 from fairway.pipelines import tracking
 from tests import receiver, tracking_servers
 from tests.cli.running import FEW
+from tests.packaging import buckets
 
 CONFIG = (
     "name: income\nnamespace: models\ndata: {source: csv, path: few.csv, target: income}\n"
@@ -67,8 +69,8 @@ def values(pairs: list[dict[str, Any]]) -> dict[str, Any]:
     return {pair["key"]: pair["value"] for pair in pairs}
 
 
-def versions(server: mlflow.MlflowServer) -> list[dict[str, Any]]:
-    return list(server.get("model-versions/search", filter="name = 'income'")["model_versions"])
+def versions(server: mlflow.MlflowServer, name: str) -> list[dict[str, Any]]:
+    return list(server.get("model-versions/search", filter=f"name = '{name}'")["model_versions"])
 
 
 @pytest.mark.lengthy
@@ -108,7 +110,7 @@ def test_its_package_is_a_version_once_however_often_it_is_told(
     later = {**record, "revision": "income@1b2c3d4e5f60"}
     tracking.send(server, later, config=config, now=record["began"] + 60)
     assert len(runs(server, "income")) == 1
-    [version] = versions(server)
+    [version] = versions(server, "income")
     assert values(version["tags"]) == {
         "fairway.run": record["run"],
         "fairway.package": record["digest"],
@@ -129,6 +131,43 @@ def test_the_version_is_deployed_by_its_address_where_nothing_of_it_is(
     digest = json.loads(file.read_text())["digest"]
     kept = tmp_path / ".fairway" / "packages" / digest.removeprefix("sha256:")
     assert manifest.load(kept).digest == digest
+
+
+@pytest.mark.lengthy
+@pytest.mark.timeout(900)
+def test_with_a_store_the_version_is_the_package_there(
+    server: mlflow.MlflowServer, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [file] = place.glob(".fairway/runs/*/run.json")
+    record = json.loads(file.read_text())
+    overrides = ["name=stored", "platform.store=s3://packages/models"]
+    config = loader.load(place / "fairway.yaml", overrides=overrides)
+    with buckets.serving(tmp_path / "log") as endpoint:
+        buckets.client(endpoint).create_bucket(Bucket="packages")
+        for name, value in buckets.variables(endpoint).items():
+            monkeypatch.setenv(name, value)
+        tracking.send(server, record, config=config, now=record["began"] + 60)
+        [version] = versions(server, "stored")
+        assert (
+            version["source"] == f"s3://packages/models/{record['digest'].removeprefix('sha256:')}"
+        )
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": server.url}
+        kept = registered.fetched("models:/stored/1", packages=tmp_path, environment=environment)
+    assert manifest.load(kept).digest == record["digest"]
+
+
+ADDRESSES = ("gs://bucket/models/1b2c", "oci://registry.svc/models:1b2c", "pvc://claim/models/1b2c")
+
+
+@pytest.mark.lengthy
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("source", ADDRESSES)
+def test_a_version_may_lie_in_every_sort_of_store(source: str, server: mlflow.MlflowServer) -> None:
+    name = source.partition(":")[0]
+    server.post("registered-models/create", name=name)
+    server.post("model-versions/create", name=name, source=source)
+    environment = {"MLFLOW_TRACKING_URI": server.url}
+    assert mlflow.place(f"models:/{name}/1", environment=environment) == (source, None)
 
 
 @pytest.mark.lengthy
@@ -233,6 +272,12 @@ def test_the_variable_goes_before_the_configuration_where_it_names_a_server() ->
         found = tracking.server_of(config, environment={"MLFLOW_TRACKING_URI": named})
         assert found == wanted
     assert tracking.server_of(a_config(), environment={}) is None
+
+
+def test_a_package_is_registered_where_its_files_can_be_kept(tmp_path: Path) -> None:
+    nowhere = mlflow.MlflowServer("http://127.0.0.1:9", authorization=None)
+    with pytest.raises(errors.UsageError, match="wanted platform"):
+        tracking._source(nowhere, tmp_path, config=a_config(register=True), place=None)
 
 
 def test_what_answers_otherwise_than_mlflow_costs_one_warning() -> None:

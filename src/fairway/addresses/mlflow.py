@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from fairway import artifacts, errors
+from fairway import errors
 from fairway.addresses import web
 
 SCHEME = "models"
@@ -29,10 +29,10 @@ class MlflowServer:
     def __init__(self, url: str, *, authorization: str | None) -> None:
         self.url, self._authorization = url.rstrip("/"), authorization
 
-    def get(self, what: str, **asked: str) -> artifacts.Json:
+    def get(self, what: str, **asked: str) -> dict[str, Any]:
         return self._answer(f"{what}?{urlencode(asked)}", method="GET")
 
-    def post(self, what: str, **said: Any) -> artifacts.Json:
+    def post(self, what: str, **said: Any) -> dict[str, Any]:
         return self._answer(what, method="POST", body=json.dumps(said).encode())
 
     def put(self, artifact: str, file: Path) -> None:
@@ -45,11 +45,11 @@ class MlflowServer:
         """Return the web address of what `mlflow-artifacts:/...` names."""
         return f"{self.url}/{PROXY}/{quote(urlsplit(artifact).path.strip('/'))}"
 
-    def _answer(self, what: str, *, method: str, body: bytes = b"") -> artifacts.Json:
+    def _answer(self, what: str, *, method: str, body: bytes = b"") -> dict[str, Any]:
         headers = {"content-type": "application/json", **self._headers()}
         url = f"{self.url}/{API}/{what}"
         with web.answered(url, headers=headers, method=method, body=body) as response:
-            said: artifacts.Json = json.loads(response.read())
+            said: dict[str, Any] = json.loads(response.read())
         return said
 
     def _headers(self) -> dict[str, str]:

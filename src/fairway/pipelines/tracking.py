@@ -5,8 +5,8 @@ All is sent when the run has ended: a server that is down costs one warning. A r
 is the same run there, found by its name and the time it began.
 """
 
+import collections
 import contextlib
-import json
 import math
 import os
 import re
@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from fairway import artifacts, errors, files
@@ -53,7 +52,7 @@ def tracked(
 ) -> Iterator[run.Recorded]:
     """Give what is called with a run's record at each change; in the end the last one is sent, where a
     server is set (`platform.tracking.url` or MLFLOW_TRACKING_URI)."""
-    last: list[artifacts.Json] = []
+    last: collections.deque[artifacts.Json] = collections.deque(maxlen=1)
     url = server_of(config, environment=environment)
     try:
         yield last.append if url else lambda record: None
@@ -186,10 +185,10 @@ def _places(config: sections.Config) -> str:
 def _run_of(server: mlflow.MlflowServer, told: TrackedRun) -> artifacts.Json:
     """Return the run there, made where it is not there yet."""
     experiment = _experiment(server, told.experiment)
-    same = f"tags.`{RUN}` = {_quoted(told.tags[RUN])} and attributes.start_time = {told.began}"
+    same = f"tags.`{RUN}` = '{told.tags[RUN]}' and attributes.start_time = {told.began}"
     found = server.post("runs/search", experiment_ids=[experiment], filter=same, max_results=1)
     if found.get("runs"):
-        return _json(found["runs"][0])
+        return dict(found["runs"][0])
     made = server.post(
         "runs/create",
         experiment_id=experiment,
@@ -197,7 +196,7 @@ def _run_of(server: mlflow.MlflowServer, told: TrackedRun) -> artifacts.Json:
         start_time=told.began,
         tags=_pairs({RUN: told.tags[RUN]}),
     )
-    return _json(made["run"])
+    return dict(made["run"])
 
 
 def _experiment(server: mlflow.MlflowServer, name: str) -> str:
@@ -235,7 +234,7 @@ def _register(server: mlflow.MlflowServer, told: TrackedRun, *, run_id: str, sou
         server.get("registered-models/get", name=name)
     except errors.MissingFile:
         server.post("registered-models/create", name=name)
-    same = f"name = {_quoted(name)} and tags.`{DIGEST}` = {_quoted(told.tags[DIGEST])}"
+    same = f"name = '{name}' and tags.`{DIGEST}` = '{told.tags[DIGEST]}'"
     found = server.get("model-versions/search", filter=same, max_results="1").get("model_versions")
     tags = {key: told.tags[key] for key in (RUN, DIGEST, "fairway.revision") if key in told.tags}
     if not found:
@@ -276,18 +275,9 @@ def _artifact(record: artifacts.Json, step: str, name: str) -> artifacts.Json:
     """Return the path and metadata of what a step made, empty where they are not known."""
     for one in record["steps"]:
         if one["step"] == step:
-            return _json(one.get("artifacts", {}).get(name, {}))
+            return dict(one.get("artifacts", {}).get(name, {}))
     return {}
 
 
 def _pairs(values: Mapping[str, str]) -> list[artifacts.Json]:
     return [{"key": key, "value": value} for key, value in values.items()]
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text)
-
-
-def _json(value: Any) -> artifacts.Json:
-    found: artifacts.Json = value
-    return found
