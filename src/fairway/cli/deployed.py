@@ -42,8 +42,8 @@ def deploy(
     root: Path,
     form: str,
 ) -> None:
-    """Ask for PACKAGE to be served, by default the newest that was built for this configuration;
-    its rollout begins.
+    """Ask for PACKAGE (a folder, or models:/NAME/VERSION that a run registered) to be served, by default
+    the newest that was built for this configuration; its rollout begins.
 
     On a cluster this applies the ModelDeployment that `fairway render` prints; the package must lie
     where it says.
