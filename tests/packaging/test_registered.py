@@ -1,9 +1,7 @@
 """Models of a real MLflow server: one that is data is packaged, one that is a pickle is refused."""
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,13 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 from fairway import artifacts, errors
 from fairway.addresses import mlflow
 from fairway.packaging import registered
-from tests import environments
+from tests import environments, tracking_servers
 from tests.cli.running import assert_one_sentence
-from tests.monitoring import processes
-from tests.packaging import buckets
 from tests.serving import support
 
-LOCK = Path(__file__).with_name("mlflow.lock")
 LOGS = Path(__file__).with_name("logging_models.py")
 WIDE = 512  # of the graph: weights of more than a kilobyte lie beside it
 
@@ -54,38 +49,17 @@ def wide(path: Path) -> Path:
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the address of an MLflow server whose registry has a graph and a pickle."""
     folder = tmp_path_factory.mktemp("mlflow")
-    programs, address = environments.built(LOCK), f"http://127.0.0.1:{support.free_port()}"
-    asked = ["--backend-store-uri", "sqlite:///registry.db", "--artifacts-destination", "kept"]
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            [
-                *(programs / "mlflow", "server", "--workers", "1", *asked),
-                *("--host", "127.0.0.1", "--port", address.rpartition(":")[2]),
-            ],
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env={
-                **os.environ,
-                "MLFLOW_DISABLE_TELEMETRY": "true",
-                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that nobody needs here
-                "PATH": f"{programs}:{os.environ['PATH']}",
-            },
-        )
-    try:
-        processes.eventually(lambda: buckets.answers(f"{address}/health"), seconds=200)
+    with tracking_servers.served(folder) as address:
         subprocess.run(
-            [programs / "python", LOGS, address, wide(folder / "graph.onnx")],
+            [
+                environments.built(tracking_servers.LOCK) / "python",
+                *(LOGS, address, wide(folder / "graph.onnx")),
+            ],
             check=True,
             capture_output=True,
             timeout=400,
         )
         yield address
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)
-        server.wait(timeout=30)
 
 
 def asked(folder: Path, registry: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -139,8 +113,15 @@ def test_what_cannot_be_packaged_is_refused_in_a_sentence(
     assert not list((tmp_path / ".fairway" / "packages").iterdir())
 
 
-def test_a_model_of_the_registry_is_packaged_before_it_is_deployed(tmp_path: Path) -> None:
-    done = asked(tmp_path, "http://127.0.0.1:9", "deploy", "models:/income/1")
+@pytest.mark.lengthy
+@pytest.mark.timeout(900)  # of the first, whose environment is built
+def test_a_model_that_is_no_package_is_packaged_before_it_is_deployed(
+    registry: str, tmp_path: Path
+) -> None:
+    (tmp_path / "fairway.yaml").write_text(
+        "name: income\ndata: {source: csv, path: few.csv, target: income}\n"
+    )
+    done = asked(tmp_path, registry, "deploy", "models:/income/1")
     words = "`fairway package models:/income/1 --schema FILE`"
     assert_one_sentence(done, status=2, words=words)
 

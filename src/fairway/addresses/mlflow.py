@@ -1,7 +1,7 @@
-"""A version of a model in an MLflow registry, as the folder that holds its artifacts:
+"""An MLflow server, and a version of a model in its registry as the folder that holds its artifacts:
 models:/NAME/VERSION, or models:/NAME@ALIAS.
 
-MLflow's REST API is asked with the standard library: two questions need no client of thirty packages.
+MLflow's REST API is asked with the standard library: a few questions need no client of thirty packages.
 MLFLOW_TRACKING_URI says where; MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD, who asks.
 """
 
@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -19,6 +20,40 @@ SCHEME = "models"
 NAMED = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>[0-9]+)|@(?P<alias>[^/@]+))")
 API, PROXY = "api/2.0/mlflow", "api/2.0/mlflow-artifacts/artifacts"
 PROXIED = "mlflow-artifacts"  # artifacts that the tracking server hands out itself
+
+
+class MlflowServer:
+    """What answers MLflow's REST API at an address; raises Unavailable and AddressError as the web
+    does."""
+
+    def __init__(self, url: str, *, authorization: str | None) -> None:
+        self.url, self._authorization = url.rstrip("/"), authorization
+
+    def get(self, what: str, **asked: str) -> dict[str, Any]:
+        return self._answer(f"{what}?{urlencode(asked)}", method="GET")
+
+    def post(self, what: str, **said: Any) -> dict[str, Any]:
+        return self._answer(what, method="POST", body=json.dumps(said).encode())
+
+    def put(self, artifact: str, file: Path) -> None:
+        """Write the file in the place that an artifact's address names."""
+        web.answered(
+            self.folder(artifact), headers=self._headers(), method="PUT", body=file
+        ).close()
+
+    def folder(self, artifact: str) -> str:
+        """Return the web address of what `mlflow-artifacts:/...` names."""
+        return f"{self.url}/{PROXY}/{quote(urlsplit(artifact).path.strip('/'))}"
+
+    def _answer(self, what: str, *, method: str, body: bytes = b"") -> dict[str, Any]:
+        headers = {"content-type": "application/json", **self._headers()}
+        url = f"{self.url}/{API}/{what}"
+        with web.answered(url, headers=headers, method=method, body=body) as response:
+            said: dict[str, Any] = json.loads(response.read())
+        return said
+
+    def _headers(self) -> dict[str, str]:
+        return {"authorization": self._authorization} if self._authorization else {}
 
 
 def names_model(text: str) -> bool:
@@ -46,15 +81,14 @@ def place(uri: str, *, environment: Mapping[str, str]) -> tuple[str, str | None]
             f"{uri} lies in an MLflow registry: wanted MLFLOW_TRACKING_URI with its address, such as "
             "http://mlflow.models.svc:5000"
         )
-    server, authorization = server.rstrip("/"), _authorization(environment)
+    authorization = authorization_of(environment)
+    asked = MlflowServer(server, authorization=authorization)
     name, version = unquote(found["name"]), found["version"]
     try:
         if version is None:
-            asked = {"name": name, "alias": found["alias"]}
-            said = _ask(server, "registered-models/alias", asked, authorization)
+            said = asked.get("registered-models/alias", name=name, alias=found["alias"])
             version = str(said["model_version"]["version"])
-        asked = {"name": name, "version": version}
-        said = _ask(server, "model-versions/get-download-uri", asked, authorization)
+        said = asked.get("model-versions/get-download-uri", name=name, version=version)
         there = str(said["artifact_uri"])
     except errors.AddressError as error:  # an alias that is not there is a 400
         raise errors.AddressError(
@@ -68,21 +102,12 @@ def place(uri: str, *, environment: Mapping[str, str]) -> tuple[str, str | None]
         ) from error
     parts = urlsplit(there)
     if parts.scheme == PROXIED:
-        return f"{server}/{PROXY}/{quote(parts.path.strip('/'))}", authorization
+        return asked.folder(there), authorization
     return there if parts.scheme else f"file://{there}", None
 
 
-def _ask(
-    server: str, what: str, asked: Mapping[str, str], authorization: str | None
-) -> dict[str, Any]:
-    headers = {"authorization": authorization} if authorization else {}
-    url = f"{server}/{API}/{what}?{urlencode(asked)}"
-    with web.answered(url, headers=headers) as response:
-        said: dict[str, Any] = json.loads(response.read())
-    return said
-
-
-def _authorization(environment: Mapping[str, str]) -> str | None:
+def authorization_of(environment: Mapping[str, str]) -> str | None:
+    """Return the header that says who asks, None where the environment has no credentials."""
     token, user = (environment.get(f"MLFLOW_TRACKING_{name}") for name in ("TOKEN", "USERNAME"))
     if user:
         pair = f"{user}:{environment.get('MLFLOW_TRACKING_PASSWORD', '')}"

@@ -42,8 +42,8 @@ def deploy(
     root: Path,
     form: str,
 ) -> None:
-    """Ask for PACKAGE to be served, by default the newest that was built for this configuration;
-    its rollout begins.
+    """Ask for PACKAGE (a folder, or models:/NAME/VERSION that a run registered) to be served, by default
+    the newest that was built for this configuration; its rollout begins.
 
     On a cluster this applies the ModelDeployment that `fairway render` prints; the package must lie
     where it says.
@@ -53,13 +53,13 @@ def deploy(
     from fairway.platforms.local import origins
     from fairway.platforms.local.home import Home
 
-    if package is not None and mlflow.names_model(str(package)):
-        raise errors.UsageError(
-            f"{package} is a model of MLflow, which is packaged first: `fairway package {package} --schema FILE`, then "
-            "`fairway deploy`"
-        )
     config, seconds = options.load(path, overrides), options.seconds(timeout)
-    folder = package or options.newest(options.open_home(root).packages, config.name)
+    packages = options.open_home(root).packages
+    if package is not None and mlflow.names_model(str(package)):
+        from fairway.packaging import registered
+
+        package = registered.fetched(str(package), packages=packages)
+    folder = package or options.newest(packages, config.name)
     platform = where.platform(config, root=root)
     came = origins.of(Home(root.resolve()), manifest.read(folder).digest)
     asked = platform.deploy(config, package=folder, uri=uri, note=note, origin=came)

@@ -300,13 +300,13 @@ def _ran(
 ) -> "TrainingRun":
     """Run it here, telling what its steps do."""
     from fairway.cli import progress
-    from fairway.pipelines import openlineage
+    from fairway.pipelines import listeners
     from fairway.pipelines import run as runner
 
     place = options.open_home(root)
     with (
         options.interruptible(),
-        openlineage.telling(config, warn=run_ends.warn) as recorded,
+        listeners.telling(config, warn=run_ends.warn) as recorded,
         progress.steps(quiet=form == "json") as report,
     ):
         return runner.run_pipeline(

@@ -108,7 +108,7 @@ def training(
         run_ends.submitted(config, asked, where=where, upload=upload, wait=wait, form=form)
         return
     from fairway.cli import progress
-    from fairway.pipelines import openlineage
+    from fairway.pipelines import listeners
     from fairway.pipelines import run as runner
 
     place = options.open_home(root)
@@ -116,7 +116,7 @@ def training(
         return
     with (
         options.interruptible(),
-        openlineage.telling(config, warn=run_ends.warn) as recorded,
+        listeners.telling(config, warn=run_ends.warn) as recorded,
         progress.steps(quiet=form == "json") as report,
     ):
         record = runner.run_training(

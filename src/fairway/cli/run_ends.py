@@ -51,14 +51,14 @@ def submitted(
 ) -> None:
     """Start a run on a cluster, and follow it to its end where that is asked for."""
     from fairway.cli import waiting
-    from fairway.pipelines import openlineage, submit, travel
+    from fairway.pipelines import listeners, submit, travel
 
     sent = travel.uploaded(config) if upload else config
     started = submit.submit(sent, access=where.access(), asked=asked)
     if not wait:
         options.show(started, form=form)
         return
-    with openlineage.telling(config, warn=warn) as recorded:
+    with listeners.telling(config, warn=warn) as recorded:
         found = waiting.wait(
             where.access(), started["run"], quiet=form == "json", recorded=recorded
         )

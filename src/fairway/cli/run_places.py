@@ -50,7 +50,7 @@ class Here:
 
     def retry(self, record: artifacts.Json, *, form: str) -> None:
         from fairway.config import loader
-        from fairway.pipelines import openlineage, run
+        from fairway.pipelines import listeners, run
 
         folder = Path(record["folder"])
         asked = run_records.configuration(folder)
@@ -59,7 +59,7 @@ class Here:
             config = loader.check(asked, where=str(folder))
         with (
             options.interruptible(),
-            openlineage.telling(config, warn=run_ends.warn) as recorded,
+            listeners.telling(config, warn=run_ends.warn) as recorded,
             progress.steps(quiet=form == "json") as report,
         ):
             made = run.retry(folder, progress=report, recorded=recorded)

@@ -136,21 +136,19 @@ def _lineage(
     gate: artifacts.GateDecision | None,
     config: sections.Config,
 ) -> artifacts.Json:
-    configuration = _configuration(config)
+    fitted_by = configuration(config, training=fitted.configuration)
     named = (*config.data.paths(), *config.data.addresses())
-    fitted_by = {**configuration, "training": fitted.configuration}
     return {
         "datasetVersion": data.version,
         "source": data.source,
         "data": {
-            "places": {key: configuration["data"][key] for key in named},
+            "places": {key: fitted_by["data"][key] for key in named},
             "files": data.lineage.get("files", {}),
             "labelled": data.lineage.get("extra", {}),
             "rows": data.rows,
             "split": data.lineage.get("split", {}),
         },
         "codeVersion": __version__,
-        # what was fitted: a search may have chosen other settings than the configuration's
         "configuration": fitted_by,
         "configurationDigest": files.digest_bytes(files.canonical(fitted_by)),
         "seed": fitted.seed,
@@ -158,18 +156,19 @@ def _lineage(
     }
 
 
-def _configuration(config: sections.Config) -> artifacts.Json:
+def configuration(config: sections.Config, *, training: artifacts.Json) -> artifacts.Json:
     """Return the sections that made the model; files by name, because a folder of this machine is
-    nothing to digest, and addresses without what may be secret in them."""
+    nothing to digest, and addresses without what may be secret in them. `training` is what was
+    fitted: a search may have chosen other settings than the configuration's."""
     sections = {
         name: getattr(config, name).model_dump(mode="json", by_alias=True)
-        for name in ("data", "training", "evaluation")
+        for name in ("data", "evaluation")
     }
     data = sections["data"]
     data |= {key: path.name for key, path in config.data.paths().items()}
     data |= {key: web.shown(address) for key, address in config.data.addresses().items()}
     data["extra"] = [Path(extra).name for extra in data["extra"]]
-    return sections
+    return {**sections, "training": training}
 
 
 def _evaluation(folder: Path | None) -> artifacts.Evaluation | None:

@@ -5,6 +5,7 @@ which runs as whoever loads it: they are refused.
 """
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 
 from fairway import addresses, errors
 from fairway.config import documents
-from fairway.packaging import fetch
+from fairway.packaging import fetch, manifest
 
 DESCRIPTION, FLAVOR = "MLmodel", "onnx"
 LARGEST_DESCRIPTION = 1 << 20
@@ -52,6 +53,27 @@ def bring(uri: str, *, out: Path, environment: Mapping[str, str] = os.environ) -
             f"{uri}: its graph {graph.name} is not whole ({error}): log the model again"
         ) from error
     return whole
+
+
+def fetched(uri: str, *, packages: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of a version that is a package, below `packages`; raises UsageError for one
+    that is another model."""
+    place = addresses.folder(uri, environment=environment)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / manifest.NAME
+        try:
+            addresses.patiently(
+                lambda: addresses.take(
+                    place, manifest.NAME, to=file, largest=manifest.LARGEST_MANIFEST
+                )
+            )
+        except errors.MissingFile as error:
+            raise errors.UsageError(
+                f"{uri} is a model that is packaged first: `fairway package {uri} --schema FILE`, then `fairway deploy`"
+            ) from error
+        digest = manifest.read(file.parent).digest
+    out = packages / digest.removeprefix("sha256:")
+    return fetch.fetch(uri, digest=digest, out=out, environment=environment).path
 
 
 def _graph_of(described: Any, *, uri: str) -> str:

@@ -23,7 +23,7 @@ from fairway.evaluation import paired
 from fairway.model import tasks
 from fairway.monitoring.eventstore import answers, archive, places
 from fairway.packaging import manifest
-from fairway.pipelines import openlineage, run
+from fairway.pipelines import listeners, run
 
 LABELLED = importing.LABELLED
 MOST_HELD_OUT = 3, 10  # of the labelled rows: a challenger must have some to learn from
@@ -189,7 +189,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         config = loader.check(artifacts.read_json(arguments.config), where=str(arguments.config))
-        with openlineage.telling(config, warn=lambda said: print(f"warning: {said}")) as recorded:
+        with listeners.telling(config, warn=lambda said: print(f"warning: {said}")) as recorded:
             record = train(
                 config,
                 home=arguments.home,

@@ -24,7 +24,7 @@ from fairway.config.sections.evaluation import Evaluation, Gate
 from fairway.config.sections.guards import GUARDS, NOT_SHADOW, Guard, Rule, guard_rules, needs
 from fairway.config.sections.monitoring import SCALES, LeastShift, Monitoring
 from fairway.config.sections.pipeline import Notify, Pipeline, Resources, SecretKey
-from fairway.config.sections.platform import LineageEvents, Platform
+from fairway.config.sections.platform import LineageEvents, Platform, Tracking
 from fairway.config.sections.retraining import Retraining
 from fairway.config.sections.rollout import Bake, Canary, Hook, HookPoint, Shadow, Step, Strategy
 from fairway.config.sections.root import Config
@@ -73,6 +73,7 @@ __all__ = [
     "Split",
     "Step",
     "Strategy",
+    "Tracking",
     "Training",
     "Tune",
     "format_duration",

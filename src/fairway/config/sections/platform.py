@@ -23,6 +23,19 @@ class LineageEvents(Section):
     """A file with the key that is sent as a bearer token; OPENLINEAGE_API_KEY goes before it. None by default."""
 
 
+class Tracking(Section):
+    """The MLflow server that runs are logged to."""
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$", max_length=900), NO_CREDENTIALS] | None = (
+        None
+    )
+    """Its address, such as `http://mlflow.models.svc:5000`; MLFLOW_TRACKING_URI goes before it. None by default:
+    nothing is sent."""
+    registers: Annotated[bool, Field(alias="register")] = False  # pydantic has a `register`
+    """Make a version of the registered model, named as the deployment, of each package that a run makes; off by
+    default, since it copies the package to `platform.store` or to the server."""
+
+
 class Platform(Section):
     """Where it runs."""
 
@@ -50,3 +63,4 @@ class Platform(Section):
     ] = ()
     """On a cluster: host names to answer to; those of the Gateway's listeners by default."""
     lineage: LineageEvents = LineageEvents()
+    tracking: Tracking = Tracking()
