@@ -227,31 +227,6 @@ def test_a_shift_is_one_ticket_whoever_watches_and_an_alert_trains_one_challenge
     assert len(told) == 1
 
 
-def test_labels_of_what_a_cluster_served_are_drawn_by_its_collector(
-    system: Cluster, alertmanager: watchers.Alertmanager
-) -> None:
-    until(lambda: monitoring(system).get("drift"))  # of the first test
-    place = (
-        "--on=kubernetes",
-        f"--namespace={world.NAMESPACE}",
-        f"--collector=http://fairway-collector.{SYSTEM}.svc:8080",
-        "--collector-token=/var/run/secrets/fairway.dev/collector/token",
-        "--output=json",
-    )
-
-    def called(*verb: str) -> Any:
-        argv = ("exec", "deployment/fairway-monitor", "--", "fairway", *verb, NAME, *place)
-        return json.loads(system.kubectl("--namespace", SYSTEM, *argv).stdout)
-
-    drawn = called("labels", "sample", "--count=50")
-    assert drawn["revision"] == world.status(system, NAME)["stable"]["revision"]
-    assert 20 < len(drawn["drawn"]) < 90
-    assert set(drawn["drawn"][0]["inputs"]) == {"age", "hours", "sector"}
-    (kept,) = called("labels", "quality")["samples"]
-    assert (kept["drawn"], kept["labelled"]) == (len(drawn["drawn"]), 0)
-    assert called("monitor", "loops")["requests"]["now"] > 1_000
-
-
 def test_an_alert_that_fires_trains_one_challenger(
     system: Cluster, alertmanager: watchers.Alertmanager
 ) -> None:
@@ -288,6 +263,31 @@ def test_an_alert_that_fires_trains_one_challenger(
     assert job["metadata"]["ownerReferences"][0]["name"] == "train"
     pods = ("--namespace", world.NAMESPACE, "logs", f"job/{job['metadata']['name']}")
     assert f"{NAME} alert RealisedQualityBurn fires" in system.kubectl(*pods).stdout
+
+
+def test_labels_of_what_a_cluster_served_are_drawn_by_its_collector(
+    system: Cluster, alertmanager: watchers.Alertmanager
+) -> None:
+    until(lambda: monitoring(system).get("drift"))  # of the first test
+    place = (
+        "--on=kubernetes",
+        f"--namespace={world.NAMESPACE}",
+        f"--collector=http://fairway-collector.{SYSTEM}.svc:8080",
+        "--collector-token=/var/run/secrets/fairway.dev/collector/token",
+        "--output=json",
+    )
+
+    def called(*verb: str) -> Any:
+        argv = ("exec", "deployment/fairway-monitor", "--", "fairway", *verb, NAME, *place)
+        return json.loads(system.kubectl("--namespace", SYSTEM, *argv).stdout)
+
+    drawn = called("labels", "sample", "--count=50")
+    assert drawn["revision"] == world.status(system, NAME)["stable"]["revision"]
+    assert 20 < len(drawn["drawn"]) < 90
+    assert set(drawn["drawn"][0]["inputs"]) == {"age", "hours", "sector"}
+    (kept,) = called("labels", "quality")["samples"]
+    assert (kept["drawn"], kept["labelled"]) == (len(drawn["drawn"]), 0)
+    assert called("monitor", "loops")["requests"]["now"] > 1_000
 
 
 def loop() -> list[dict[str, Any]]:
