@@ -278,7 +278,7 @@ def test_labels_of_what_a_cluster_served_are_drawn_by_its_collector(
     )
 
     def called(*verb: str) -> Any:
-        argv = ("exec", "deployment/fairway-monitor", "--", "fairway", *verb, NAME, *place)
+        argv = ("exec", "deployment/fairway-monitor-0", "--", "fairway", *verb, NAME, *place)
         return json.loads(system.kubectl("--namespace", SYSTEM, *argv).stdout)
 
     drawn = called("labels", "sample", "--count=50")
