@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fairway import errors
-from fairway.monitoring import populations
+from fairway.monitoring import populations, stretch
 from fairway.monitoring.detectors import base
 from fairway.monitoring.eventstore import places
 from fairway.packaging import package
@@ -77,25 +77,25 @@ def store(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
-        ("income", populations.Meant(deployment="income")),
-        ("income@500", populations.Meant(deployment="income", rows=500)),
-        ("income@0123456789ab", populations.Meant(deployment="income", revision="0123456789ab")),
+        ("income", stretch.Meant(deployment="income")),
+        ("income@500", stretch.Meant(deployment="income", rows=500)),
+        ("income@0123456789ab", stretch.Meant(deployment="income", revision="0123456789ab")),
         (
             "income@2026-11-01..2026-11-02",
-            populations.Meant(deployment="income", since=FIRST, until=FIRST + DAY),
+            stretch.Meant(deployment="income", since=FIRST, until=FIRST + DAY),
         ),
-        ("income@2026-11-01..", populations.Meant(deployment="income", since=FIRST)),
+        ("income@2026-11-01..", stretch.Meant(deployment="income", since=FIRST)),
         (
             "income@..2026-11-01T02:00+02:00@abcdef@40",
-            populations.Meant(deployment="income", until=FIRST, revision="abcdef", rows=40),
+            stretch.Meant(deployment="income", until=FIRST, revision="abcdef", rows=40),
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_rows_of_a_deployment_are_meant_by_revision_time_and_number(
-    text: str, meant: populations.Meant
+    text: str, meant: stretch.Meant
 ) -> None:
-    assert populations.asked(text) == meant
+    assert stretch.asked(text) == meant
 
 
 @pytest.mark.parametrize(
@@ -111,14 +111,14 @@ def test_rows_of_a_deployment_are_meant_by_revision_time_and_number(
 )
 def test_a_text_that_means_no_rows_gets_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises(errors.UsageError) as caught:
-        populations.asked(text)
+        stretch.asked(text)
     assert sentence in str(caught.value)
 
 
 def served(store: Any, text: str, packaged: Path, *revisions: str) -> populations.Population:
     return populations.in_service(
         store,
-        populations.asked(text),
+        stretch.asked(text),
         text=text,
         namespace="default",
         packages=[(revision, packaged) for revision in revisions],

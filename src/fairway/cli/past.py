@@ -16,7 +16,7 @@ from fairway.cli import operator, options, shifts
 
 if TYPE_CHECKING:
     from fairway.config import sections
-    from fairway.monitoring import populations
+    from fairway.monitoring import stretch
     from fairway.monitoring.eventstore import wire
     from fairway.monitoring.labelling import samples
     from fairway.monitoring.references import Shelf
@@ -120,12 +120,12 @@ class PastRequests:
 @contextlib.contextmanager
 def served(deployment: str | None, origin: AskedOf) -> Iterator[PastRequests]:
     """Give the requests that are meant: of the stable revision, or of the one that is named."""
-    from fairway.monitoring import populations
+    from fairway.monitoring import stretch
 
     load = options.load_or_default if deployment else options.load
     config = load(origin.path, origin.overrides)
     text = deployment or config.name
-    meant = populations.asked(text)
+    meant = stretch.asked(text)
     on_cluster = origin.where.kind(config) == "kubernetes"
     if not on_cluster and origin.collector is not None:
         raise errors.UsageError(
@@ -138,7 +138,7 @@ def served(deployment: str | None, origin: AskedOf) -> Iterator[PastRequests]:
 
 @contextlib.contextmanager
 def _here(
-    meant: "populations.Meant", text: str, config: "sections.Config", origin: AskedOf
+    meant: "stretch.Meant", text: str, config: "sections.Config", origin: AskedOf
 ) -> Iterator[PastRequests]:
     from fairway.monitoring.eventstore import blobs, places
     from fairway.monitoring.labelling import samples
@@ -179,7 +179,7 @@ def _here(
 
 @contextlib.contextmanager
 def _on_cluster(
-    meant: "populations.Meant", text: str, config: "sections.Config", origin: AskedOf
+    meant: "stretch.Meant", text: str, config: "sections.Config", origin: AskedOf
 ) -> Iterator[PastRequests]:
     from fairway.monitoring.eventstore import distant
     from fairway.monitoring.labelling import samples
@@ -209,7 +209,7 @@ def _on_cluster(
     )
 
 
-def _revision(status: Any, meant: "populations.Meant", text: str) -> tuple[str, str]:
+def _revision(status: Any, meant: "stretch.Meant", text: str) -> tuple[str, str]:
     """Return the revision that is meant, and its package's digest."""
     known = [status[arm] for arm in ("stable", "candidate") if status.get(arm, {}).get("digest")]
     for one in known:

@@ -115,11 +115,11 @@ def _asked(name: str, sides: "Aligned", *, p_value: float) -> dict[str, Any]:
 
 
 def _population(text: str, *, config: "sections.Config", root: Path) -> "Population":
-    from fairway.monitoring import populations
+    from fairway.monitoring import populations, stretch
 
     if Path(text).is_dir():
         return populations.of_package(Path(text))
-    return _served(populations.asked(text), text, config=config, root=root)
+    return _served(stretch.asked(text), text, config=config, root=root)
 
 
 def _served(wanted: Any, text: str, *, config: "sections.Config", root: Path) -> "Population":

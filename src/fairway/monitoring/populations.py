@@ -1,19 +1,10 @@
 """What rows may be of, so that they can be held against others: the reference of a package, and
 what a deployment was asked and answered.
-
-Of a deployment some rows are meant, in parts after an @:
-
-    income                          the newest 5,000 of the stable revision
-    income@500                      the newest 500
-    income@2026-11-01..2026-11-02   from the first time up to the second, which may be left out
-    income@3f2a9c01d4e5             of one revision, by the beginning of its name
 """
 
 import contextlib
 import itertools
-import math
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,33 +16,12 @@ from numpy.typing import NDArray
 from fairway import errors
 from fairway.data import agreement
 from fairway.model.schema import Schema
-from fairway.monitoring import references, windows
+from fairway.monitoring import references, stretch, windows
 from fairway.monitoring.detectors import base
-from fairway.monitoring.eventstore import answers, archive
+from fairway.monitoring.eventstore import archive
 from fairway.packaging import manifest
 
-NEWEST_ROWS = 5_000
-MOST_ROWS = 50_000
 MOST_NUMBERS = 20_000_000  # of all rows: of large pictures fewer are read
-LATE_SECONDS = 3_600.0  # a server may have delivered so much later than others: reading ends there
-REVISION = re.compile(r"[0-9a-f]{6,12}")
-ROWS = re.compile(r"[1-9][0-9]{0,4}")
-NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Meant:
-    """Which rows of a deployment are meant."""
-
-    deployment: str
-    revision: str | None = None  # or the beginning of it
-    since: float = -math.inf  # seconds since the epoch
-    until: float = math.inf
-    rows: int | None = None  # the newest ones
-
-    @property
-    def timed(self) -> bool:
-        return math.isfinite(self.since) or math.isfinite(self.until)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,60 +38,6 @@ class Population:
     remarks: list[str] = field(default_factory=list)
     misread: tuple[agreement.Misread, ...] = ()  # of a file
     changes: tuple[agreement.SchemaChange, ...] = ()  # of a file's columns that are left out
-
-
-def asked(text: str) -> Meant:
-    """Return which rows of a deployment a text means; raises UsageError where it means none."""
-    name, *parts = text.split("@")
-    if not NAME.fullmatch(name):
-        raise errors.UsageError(_nothing(text))
-    said: dict[str, Any] = {}
-    for part in parts:
-        known = _part(part, text)
-        twice = said.keys() & known.keys()
-        if twice:
-            raise errors.UsageError(f"{text} says {min(twice)} twice: wanted it once")
-        said |= known
-    return Meant(deployment=name, **said)
-
-
-def _part(part: str, text: str) -> dict[str, Any]:
-    if ".." in part:
-        since, _, until = part.partition("..")
-        found = {
-            "since": _moment(since, text, default=-math.inf),
-            "until": _moment(until, text, default=math.inf),
-        }
-        if found["since"] >= found["until"]:
-            raise errors.UsageError(f"{text} ends before it begins: wanted EARLIER..LATER")
-        return found
-    if ROWS.fullmatch(part):
-        return {"rows": int(part)}
-    if REVISION.fullmatch(part):
-        return {"revision": part}
-    raise errors.UsageError(
-        f"{text} has {part!r} after the @: wanted a number of rows below 100,000, times such as "
-        "2026-11-01..2026-11-02, or the 12 characters of a revision (`fairway status` shows it)"
-    )
-
-
-def _moment(said: str, text: str, *, default: float) -> float:
-    if not said:
-        return default
-    try:
-        moment = datetime.fromisoformat(said)
-    except ValueError as error:
-        raise errors.UsageError(
-            f"{text} has the time {said!r}: wanted one such as 2026-11-01 or 2026-11-01T06:30 (UTC)"
-        ) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _nothing(text: str) -> str:
-    return (
-        f"nothing is called {errors.shortened(text)}: wanted a file of rows, the folder of a package, or a "
-        "deployment in service such as income@2026-11-01..2026-11-02, income@500 or income@REVISION"
-    )
 
 
 def of_package(folder: Path) -> Population:
@@ -148,7 +64,7 @@ def of_package(folder: Path) -> Population:
 
 def in_service(
     store: archive.EventStore,
-    wanted: Meant,
+    wanted: stretch.Meant,
     *,
     text: str,
     namespace: str,
@@ -164,14 +80,14 @@ def in_service(
     reference: dict[str, Any] = {}
     parts: list[tuple[str, windows.Window]] = []
     remarks: list[str] = []
-    left = wanted.rows or (MOST_ROWS if wanted.timed else NEWEST_ROWS)
+    left = wanted.rows or (stretch.MOST_ROWS if wanted.timed else stretch.NEWEST_ROWS)
     for revision, folder in packages:
         for role in ("stable", "canary") if wanted.revision else ("stable",):
             newest = store.history.newest(
                 wanted.deployment, namespace=namespace, revision=revision, role=role
             )
             with contextlib.closing(newest):
-                chosen = within(newest, wanted)
+                chosen = stretch.within(newest, wanted)
                 first = next(chosen, None)
                 if first is None or left <= 0:
                     continue
@@ -233,22 +149,13 @@ def _joined(
     )
 
 
-def within(newest: Iterable[answers.Prediction], wanted: Meant) -> Iterator[answers.Prediction]:
-    """Give the predictions of the span; the store has them in the order in which they came."""
-    for prediction in newest:
-        if prediction.time < wanted.since - LATE_SECONDS:
-            return
-        if wanted.since <= prediction.time < wanted.until:
-            yield prediction
-
-
 def _most(reference: base.Arrays) -> int:
     """Return how many rows may be read of such inputs."""
     numbers = sum(max(values[:1].size, 1) for values in reference.values())
     return max(MOST_NUMBERS // max(numbers, 1), 1)
 
 
-def _unserved(wanted: Meant, text: str, packages: Sequence[tuple[str, Path]]) -> str:
+def _unserved(wanted: stretch.Meant, text: str, packages: Sequence[tuple[str, Path]]) -> str:
     if not packages:
         return f"{text}: {wanted.deployment} has no such revision; `fairway status` shows them"
     when = " at that time" if wanted.timed else ""

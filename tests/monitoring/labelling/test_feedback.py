@@ -8,7 +8,7 @@ import pytest
 
 from fairway import errors
 from fairway.model.schema import Schema
-from fairway.monitoring import populations
+from fairway.monitoring import stretch
 from fairway.monitoring.eventstore import archive, places
 from fairway.monitoring.labelling import exposures, feedback, samples
 from tests.monitoring import made
@@ -96,7 +96,7 @@ def test_places_of_a_ranking_are_read_from_scores_and_late_clicks(
         if number < 10:
             store.add([made.label(f"q{number}", clicks)])
     asked = samples.DrawnFrom(
-        meant=populations.asked("income"),
+        meant=stretch.asked("income"),
         namespace="default",
         revision="aaa",
         schema=Schema(target="click", features=(), task="ranking", facts=RANKED),
@@ -121,7 +121,7 @@ def test_the_first_rows_of_a_request_are_refused_where_nothing_is_ranked(
 ) -> None:
     store.add([made.prediction("q", at=made.START, label="cat")])
     asked = samples.DrawnFrom(
-        meant=populations.asked("income"),
+        meant=stretch.asked("income"),
         namespace="default",
         revision="aaa",
         schema=Schema(target="label", features=()),

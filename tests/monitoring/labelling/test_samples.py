@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from fairway.model.schema import Schema
-from fairway.monitoring import populations
+from fairway.monitoring import stretch
 from fairway.monitoring.eventstore import archive, batches, blobs, distant, places, wire
 from fairway.monitoring.labelling import samples
 from tests.monitoring import made, processes
@@ -16,7 +16,7 @@ from tests.monitoring import made, processes
 REQUESTS = 400
 OWNER = {"namespace": "default", "deployment": "income"}
 ASKED = samples.DrawnFrom(
-    meant=populations.asked("income"),
+    meant=stretch.asked("income"),
     namespace="default",
     revision="aaa",
     schema=Schema(target="pay", features=(), classes=("no", "yes")),

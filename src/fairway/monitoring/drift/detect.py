@@ -14,7 +14,7 @@ from pathlib import Path
 from fairway import addresses, artifacts, errors
 from fairway.config import sections
 from fairway.data import histories, importing
-from fairway.monitoring import aligned, populations, windows
+from fairway.monitoring import aligned, populations, stretch, windows
 from fairway.monitoring.drift import account, comparison
 from fairway.monitoring.eventstore import archive
 
@@ -103,7 +103,7 @@ def _brought(text: str, folder: Path) -> str:
 def _population(text: str, *, config: sections.Config, place: InPlace) -> populations.Population:
     if Path(text).is_dir():
         return populations.of_package(Path(text))
-    meant = populations.asked(text)
+    meant = stretch.asked(text)
     if meant.deployment != config.name:
         raise errors.UsageError(
             f"{errors.shortened(text)} is another deployment than the configuration's, {config.name}: wanted "

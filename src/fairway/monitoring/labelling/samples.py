@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fairway import artifacts, errors
 from fairway.model import tasks
 from fairway.model.schema import Schema
-from fairway.monitoring import populations, references, windows
+from fairway.monitoring import references, stretch, windows
 from fairway.monitoring.eventstore import answers
 from fairway.monitoring.labelling import inclusion, powered
 
@@ -61,7 +61,7 @@ class LabelSample:
 class DrawnFrom:
     """What may be drawn from, and how."""
 
-    meant: populations.Meant
+    meant: stretch.Meant
     namespace: str
     revision: str
     schema: Schema
@@ -137,13 +137,11 @@ def _scores(left: Sequence[AnsweredRequest], *, by: By) -> NDArray[np.float64]:
 
 def newest(past: Past, asked: DrawnFrom) -> Iterator[answers.Prediction]:
     """Give the newest predictions that are meant, each request once."""
-    left = asked.meant.rows or (
-        populations.MOST_ROWS if asked.meant.timed else populations.NEWEST_ROWS
-    )
+    left = asked.meant.rows or (stretch.MOST_ROWS if asked.meant.timed else stretch.NEWEST_ROWS)
     seen: set[str] = set()
     found = past.newest(asked.meant.deployment, namespace=asked.namespace, revision=asked.revision)
     with contextlib.closing(found):
-        for prediction in populations.within(found, asked.meant):
+        for prediction in stretch.within(found, asked.meant):
             if left <= 0:
                 return
             left -= prediction.rows
