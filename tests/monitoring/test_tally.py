@@ -32,7 +32,7 @@ def told(events: archive.EventStore, *, before: float = 1e12) -> tally.Joins:
 def counted(*found: tally.Joins) -> set[str]:
     """Return the lines of the series that are above 0."""
     registry = prometheus_client.CollectorRegistry()
-    quality = realising.Quality(registry)
+    quality = realising.RealisedQuality(registry)
     for one in found:
         quality.count(one)
     lines = exposition.generate_latest(registry).decode().splitlines()

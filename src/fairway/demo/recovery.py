@@ -12,7 +12,7 @@ from fairway.platforms.local import requests, state
 from fairway.platforms.local.home import Home
 
 LABELS_BEFORE, LABELS_AFTER, LABELS_LAST = 60, 900, 250
-LOOP_SECONDS = 300.0  # on a machine that is busy; alone a fifth
+LOOP_SECONDS = 480.0  # on a machine that is busy; alone a fifth
 LEAST_REQUESTS = 10_000
 
 

@@ -129,9 +129,11 @@ class Stage:
         httpx.post(f"{self.url}/v1/events", json=batch).raise_for_status()
         return [one["data"]["requestId"] for one in batch]
 
-    def label(self, ids: list[str], truth: str, *, name: str = "income") -> None:
+    def label(self, ids: list[str], truth: str | list[str], *, name: str = "income") -> None:
+        truths = [truth] * len(ids) if isinstance(truth, str) else truth
         batch = [
-            made.label(one, truth, at=self.now, deployment=name, namespace=NAMESPACE) for one in ids
+            made.label(one, said, at=self.now, deployment=name, namespace=NAMESPACE)
+            for one, said in zip(ids, truths, strict=True)
         ]
         httpx.post(f"{self.url}/v1/labels", json=batch).raise_for_status()
 
@@ -376,7 +378,8 @@ def failing(stage: Stage) -> watching.Fleet:
     fleet = stage.monitor()
     stage.look(fleet)
     for _ in range(20):
-        stage.label(stage.serve(), "dog")  # all answers are cat
+        ids = stage.serve()  # all answers are cat
+        stage.label(ids, ["cat" if place % 4 == 3 else "dog" for place in range(len(ids))])
     return fleet
 
 

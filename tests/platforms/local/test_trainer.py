@@ -154,7 +154,7 @@ def test_a_fall_of_accuracy_pages_with_both_accuracies(tmp_path: Path) -> None:
 
 def test_a_rise_of_the_mean_loss_of_numbers_pages_with_both_losses(tmp_path: Path) -> None:
     answers = [made.answered(f"r{i}", [1.0], revision="b" * 12, at=by_days(i)) for i in range(1000)]
-    [alert], _ = looked(tmp_path, labelled(answers, [4] * 1000), {"testLoss": 0.1})
+    [alert], _ = looked(tmp_path, labelled(answers, [3, 5] * 500), {"testLoss": 0.1})
     assert alert.name == "RealisedLossHigh"
     assert alert.summary == "income has a mean loss of 0.300, 0.100 on its test split"
     assert alert.description.startswith("Newest 100 labels: mean loss 0.300. Already done: nothing")
