@@ -199,7 +199,8 @@ def test_a_shift_is_one_ticket_whoever_watches_and_an_alert_trains_one_challenge
 
         people.shift = 2.0
         ticket = until(lambda: monitoring(system).get("ticket"))
-        assert "age " in ticket["summary"]
+        # the answers follow the ages, and may be told a window before them
+        assert "age " in ticket["summary"] or "the answers moved" in ticket["summary"]
         # without the minute that the rule waits, it may fire before its evidence was recorded
         (alert,) = until(lambda: [one for one in alertmanager.alerts("DriftTicket") if moved(one)])
         assert alert["labels"]["deployment"] == NAME
