@@ -161,6 +161,14 @@ def below(store: str, *parts: str) -> str:
     return f"{store.rstrip('/')}:{'-'.join(parts)}"
 
 
+def need_writable(uri: str) -> WritableFolder:
+    """Return the folder that the address names; raises UsageError for one that takes no files."""
+    found = writable(uri)
+    if found is None:
+        raise errors.UsageError(f"{uri} takes no files: wanted s3:// or pvc://")
+    return found
+
+
 def take(place: AnyFolder, name: str, *, to: Path, largest: int) -> tuple[int, str]:
     """Write one file of the place, and return its size in bytes and its digest. Raises AddressError
     where it is larger than allowed."""

@@ -60,10 +60,7 @@ class StateMirror:
         with self._harmless("written"), tempfile.TemporaryDirectory(dir=kept.parent) as folder:
             still = Path(folder) / kept.name  # the training may replace the other meanwhile
             os.link(kept, still)
-            place = addresses.writable(self._address)
-            if place is None:
-                raise errors.UsageError(f"{self._address} takes no files: wanted s3:// or pvc://")
-            place.put(self._name, still)
+            addresses.need_writable(self._address).put(self._name, still)
         self._next = self._clock() + EVERY_SECONDS
 
     @contextlib.contextmanager

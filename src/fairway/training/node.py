@@ -77,9 +77,7 @@ def run(config: sections.Config, *, dataset: str, out: str, nodes: base.Nodes) -
         if "://" not in out:
             learn(config, dataset=here, out=Path(out), nodes=nodes)
             return
-        place = addresses.writable(out)
-        if place is None:
-            raise errors.UsageError(f"{out} takes no files: wanted s3:// or pvc://")
+        place = addresses.need_writable(out)
         learn(config, dataset=here, out=Path(scratch) / "model", nodes=nodes)
         if nodes.rank == 0:
             parcels.send(Path(scratch) / "model", to=place)

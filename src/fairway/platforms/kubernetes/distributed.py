@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from fairway import addresses, artifacts, errors, files
 from fairway.addresses import parcels
@@ -62,7 +61,7 @@ def train(
         raise errors.PlatformError(f"the API server knows no pod {pod.name} in {pod.namespace}")
     step = wanted(config, dataset=dataset, pod=found)
     sent, made = (f"{section.workspace}/{_place(step)}/{part}" for part in ("dataset", "model"))
-    parcels.send(dataset, to=_writable(sent))
+    parcels.send(dataset, to=addresses.need_writable(sent))
     told = config.model_dump_json(by_alias=True)
     command = ("python", "-m", "fairway.training.node", sent, made, told)
     job = trainjob.trainjob(dataclasses.replace(step, command=command))
@@ -106,12 +105,3 @@ def wanted(
 
 def _place(step: trainjob.DistributedStep) -> str:
     return f"runs/{trainjob.name_of(step.run, step.step)}"
-
-
-def _writable(address: str) -> addresses.WritableFolder:
-    place = addresses.writable(address)
-    if place is None:
-        raise errors.UsageError(
-            f"{urlsplit(address).scheme}:// takes no files: wanted s3:// or pvc:// as pipeline.workspace"
-        )
-    return place
