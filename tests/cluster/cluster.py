@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,20 @@ class Cluster:
             input=None,
             check=check,
         )
+
+    @contextmanager
+    def forwarded(self, namespace: str, place: str, port: int) -> Iterator[str]:
+        """Give the URL by which a port of a pod or Service answers here."""
+        kubectl = [str(binaries.folder() / "kubectl"), "--kubeconfig", str(self.kubeconfig)]
+        argv = [*kubectl, "--namespace", namespace, "port-forward", place, f":{port}"]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as running:
+            assert running.stdout is not None
+            said = running.stdout.readline()  # Forwarding from 127.0.0.1:PORT -> 8080
+            try:
+                assert said, f"kubectl does not forward to {place}"
+                yield f"http://{said.split()[2]}"
+            finally:
+                running.terminate()
 
     def pid(self, component: str) -> int:
         """Return the process of a component of the node, as the host sees it."""

@@ -2,7 +2,10 @@
 Alertmanager whoever watches, and an alert that fires trains one challenger."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -289,6 +292,36 @@ def test_labels_of_what_a_cluster_served_are_drawn_by_its_collector(
     (kept,) = called("labels", "quality")["samples"]
     assert (kept["drawn"], kept["labelled"]) == (len(drawn["drawn"]), 0)
     assert called("monitor", "loops")["requests"]["now"] > 1_000
+
+
+def test_a_package_is_held_against_what_a_cluster_served_by_its_collector(
+    system: Cluster, alertmanager: watchers.Alertmanager, tmp_path: Path
+) -> None:
+    until(lambda: monitoring(system).get("drift"))  # of the first test
+    account = ("create", "token", "fairway-monitor", "--audience=fairway-collector")
+    token = tmp_path / "token"
+    token.write_text(system.kubectl("--namespace", SYSTEM, *account).stdout)
+    reference = str(packaged(tmp_path / "a").path)
+    with system.forwarded(SYSTEM, "service/fairway-collector", 8080) as url:
+        place = ("--on=kubernetes", f"--namespace={world.NAMESPACE}", f"--collector={url}")
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "fairway", "drift", reference, f"{NAME}@500", *place),
+                *(f"--collector-token={token}", "--output=json"),
+            ],
+            env={**os.environ, "KUBECONFIG": str(system.kubeconfig)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["drift"]
+    assert "age" in record["moved"]  # people are older since the first test
+    assert record["after"]["rows"] == 500
+    stable = world.status(system, NAME)["stable"]["revision"]
+    assert record["after"]["of"].startswith(f"revision {stable} from ")
 
 
 def loop() -> list[dict[str, Any]]:

@@ -11,9 +11,9 @@ import pytest
 from fairway import errors
 from fairway.monitoring import populations, stretch
 from fairway.monitoring.detectors import base
-from fairway.monitoring.eventstore import places
-from fairway.packaging import package
-from tests.monitoring import made
+from fairway.monitoring.eventstore import distant, places, wire
+from fairway.packaging import manifest, package
+from tests.monitoring import made, processes
 from tests.serving import support
 
 DAY = 86_400.0
@@ -117,11 +117,12 @@ def test_a_text_that_means_no_rows_gets_a_sentence(text: str, sentence: str) -> 
 
 def served(store: Any, text: str, packaged: Path, *revisions: str) -> populations.Population:
     return populations.in_service(
-        store,
+        store.history,
         stretch.asked(text),
         text=text,
         namespace="default",
-        packages=[(revision, packaged) for revision in revisions],
+        revisions=revisions,
+        package_of=lambda _: populations.packaged(manifest.load(packaged)),
     )
 
 
@@ -143,6 +144,25 @@ def test_what_was_served_is_read_by_time_revision_and_number(
     assert found.rows == rows_of == len(found.columns["age"])
     assert set(found.columns) == {*support.FEATURES, base.ANSWERS}
     assert found.served
+
+
+@pytest.mark.parametrize(
+    "text", ["income@10", "income@bbbbbbbbbbbb", "income@2026-11-01..2026-11-05"]
+)
+def test_a_collector_tells_the_same_rows_as_its_store(
+    store: Any, tmp_path: Path, packaged: Path, text: str
+) -> None:
+    revisions = ("b" * 12, "a" * 12) if ".." in text else ("b" * 12,)
+    here = served(store, text, packaged, *revisions)
+    with processes.collector(tmp_path / "events.db") as running:
+        asked = distant.Distant(
+            wire.Wire(url=running.url), namespace="default", deployment="income"
+        )
+        there = served(asked, text, packaged, *revisions)
+    assert there.of == here.of
+    assert there.columns.keys() == here.columns.keys()
+    for name, values in here.columns.items():
+        np.testing.assert_array_equal(there.columns[name], values)
 
 
 def test_the_rows_stand_in_the_order_of_their_time(store: Any, packaged: Path) -> None:
@@ -187,7 +207,8 @@ def test_a_package_is_its_reference(packaged: Path) -> None:
     assert found.rows == 120
     assert set(found.columns) == {*support.FEATURES, base.ANSWERS}
     assert not found.served
-    assert populations.confusion(found) is None  # it was imported without an evaluation
+    assert found.package is not None
+    assert found.package.confusion is None  # it was imported without an evaluation
 
 
 def test_a_package_without_a_reference_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from fairway import errors
-from fairway.cli import operator, options, shifts
+from fairway.cli import operator, options
 
 if TYPE_CHECKING:
     from fairway.config import sections
-    from fairway.monitoring import stretch
+    from fairway.monitoring import populations, stretch
     from fairway.monitoring.eventstore import wire
     from fairway.monitoring.labelling import samples
     from fairway.monitoring.references import Shelf
+    from fairway.platforms.kubernetes import api
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 SECONDS = 15.0  # that a collector may take: a page of inputs may be megabytes
 
 
@@ -36,6 +38,15 @@ class AskedOf:
     collector: str | None
     token: Path | None
     certificates: Path | None
+
+    def on_cluster(self, config: "sections.Config") -> bool:
+        """Say whether a cluster's requests are meant."""
+        meant = self.where.kind(config) == "kubernetes"
+        if not meant and self.collector is not None:
+            raise errors.UsageError(
+                "--collector names a place in a cluster: add --on kubernetes, or set platform.kind to kubernetes"
+            )
+        return meant
 
     def line(self) -> "wire.Wire":
         """Return the way to the collector; raises UsageError where none is named."""
@@ -126,12 +137,7 @@ def served(deployment: str | None, origin: AskedOf) -> Iterator[PastRequests]:
     config = load(origin.path, origin.overrides)
     text = deployment or config.name
     meant = stretch.asked(text)
-    on_cluster = origin.where.kind(config) == "kubernetes"
-    if not on_cluster and origin.collector is not None:
-        raise errors.UsageError(
-            "--collector names a place in a cluster: add --on kubernetes, or set platform.kind to kubernetes"
-        )
-    find = _on_cluster if on_cluster else _here
+    find = _on_cluster if origin.on_cluster(config) else _here
     with find(meant, text, config, origin) as found:
         yield found
 
@@ -144,20 +150,12 @@ def _here(
     from fairway.monitoring.labelling import samples
     from fairway.packaging import manifest
 
-    root = origin.root
-    if not (root / "state.db").exists() or not (root / "events.db").exists():
-        raise errors.UsageError(
-            f"nothing was served in {root}: name the platform's place with --home, or begin with "
-            "`fairway up`"
-        )
     always = dataclasses.replace(meant, since=-math.inf, until=math.inf)
-    packages = shifts.served_packages(always, text, root=root)
+    packages = _packages_here(always, text, root=_root(origin))
     if not packages:
-        raise errors.UsageError(
-            f"{text}: {meant.deployment} has no such revision; `fairway status` shows them"
-        )
+        raise errors.UsageError(_no_such(meant, text))
     revision, folder = packages[0]
-    with contextlib.closing(places.to_read(options.open_home(root).events)) as store:
+    with contextlib.closing(places.to_read(options.open_home(origin.root).events)) as store:
         yield PastRequests(
             past=store.history,
             shelf=blobs.BlobShelf(
@@ -184,12 +182,14 @@ def _on_cluster(
     from fairway.monitoring.eventstore import distant
     from fairway.monitoring.labelling import samples
     from fairway.operator.fleet import packages
-    from fairway.platforms.kubernetes import api, client
+    from fairway.platforms.kubernetes import api
 
-    line = origin.line()
-    namespace = origin.where.namespace or config.namespace
-    found = client.read(api.connect(origin.where.context), namespace, meant.deployment)
-    revision, digest = _revision(found.get("status", {}), meant, text)
+    line, namespace = origin.line(), origin.where.namespace or config.namespace
+    always = dataclasses.replace(meant, since=-math.inf, until=math.inf)
+    digests = _on(api.connect(origin.where.context), namespace, always)
+    if not digests:
+        raise errors.UsageError(_no_such(meant, text))
+    revision, digest = digests[0]
     store = distant.Distant(line, namespace=namespace, deployment=meant.deployment)
     known = packages.read(store, revision=revision, digest=digest)
 
@@ -209,11 +209,119 @@ def _on_cluster(
     )
 
 
-def _revision(status: Any, meant: "stretch.Meant", text: str) -> tuple[str, str]:
-    """Return the revision that is meant, and its package's digest."""
-    known = [status[arm] for arm in ("stable", "candidate") if status.get(arm, {}).get("digest")]
-    for one in known:
-        if meant.revision is None or one["revision"].startswith(meant.revision):
-            return str(one["revision"]), str(one["digest"])
-    names = ", ".join(one["revision"] for one in known) or "none yet"
-    raise errors.UsageError(f"{text}: wanted a revision that is in service: {names}")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Revisions:
+    """The revisions of a deployment that are meant, the newest first, and what they were asked."""
+
+    past: "populations.PastInputs"
+    namespace: str
+    names: list[str]
+    package_of: Callable[[str], "populations.Packaged"]
+
+
+@contextlib.contextmanager
+def revisions(
+    meant: "stretch.Meant", text: str, config: "sections.Config", origin: AskedOf
+) -> Iterator[Revisions]:
+    """Give the revisions that are meant: the stable one, where nothing else is said."""
+    if not origin.on_cluster(config):
+        with _all_here(meant, text, config, origin) as found:
+            yield found
+        return
+    from fairway.monitoring import populations
+    from fairway.monitoring.eventstore import distant
+    from fairway.operator.fleet import packages
+    from fairway.platforms.kubernetes import api
+
+    line, namespace = origin.line(), origin.where.namespace or config.namespace
+    digests = dict(_on(api.connect(origin.where.context), namespace, meant))
+    store = distant.Distant(line, namespace=namespace, deployment=meant.deployment)
+
+    def package_of(revision: str) -> populations.Packaged:
+        with packages.shown(store, revision=revision, digest=digests[revision]) as (made, here):
+            where = f"its package {made.digest}"
+            return populations.packaged(made, files=here, where=where)
+
+    yield Revisions(
+        past=store.history, namespace=namespace, names=list(digests), package_of=package_of
+    )
+
+
+@contextlib.contextmanager
+def _all_here(
+    meant: "stretch.Meant", text: str, config: "sections.Config", origin: AskedOf
+) -> Iterator[Revisions]:
+    from fairway.monitoring import populations
+    from fairway.monitoring.eventstore import places
+    from fairway.packaging import manifest
+
+    folders = dict(_packages_here(meant, text, root=_root(origin, text)))
+    with contextlib.closing(places.to_read(options.open_home(origin.root).events)) as store:
+        yield Revisions(
+            past=store.history,
+            namespace=config.namespace,
+            names=list(folders),
+            package_of=lambda revision: populations.packaged(manifest.load(folders[revision])),
+        )
+
+
+def _root(origin: AskedOf, text: str | None = None) -> Path:
+    """Return the local platform's place; raises UsageError where nothing was served there. `text` might
+    have been a file."""
+    root = origin.root
+    if (root / "state.db").exists() and (root / "events.db").exists():
+        return root
+    if text is None:
+        raise errors.UsageError(
+            f"nothing was served in {root}: name the platform's place with --home, or begin with "
+            "`fairway up`"
+        )
+    raise errors.UsageError(
+        f"{errors.shortened(text)} is neither a file nor the folder of a package, and nothing was served "
+        f"in {root}: name a file of rows, the platform's place with --home, or a cluster with --on kubernetes"
+    )
+
+
+def _packages_here(meant: "stretch.Meant", text: str, *, root: Path) -> list[tuple[str, Path]]:
+    """Return the revisions that are meant, the newest first, and their packages."""
+    options.need_posix()
+    from fairway.platforms.local import state
+
+    store = state.Store(root / "state.db")
+    with contextlib.closing(store):
+        deployment = store.deployment(meant.deployment)
+        if deployment is None:
+            names = ", ".join(one.name for one in store.deployments()) or "nothing"
+            raise errors.UsageError(
+                f"{text}: there is no deployment {meant.deployment} in {root}: it has {names}"
+            )
+        known = [
+            (one.revision, Path(one.package)) for one in store.revisions(meant.deployment)[::-1]
+        ]
+    return _meant(known, meant, stable=deployment.state.stable)
+
+
+def _on(server: "api.Api", namespace: str, meant: "stretch.Meant") -> list[tuple[str, str]]:
+    """Return the revisions on a cluster that are meant, the newest first, and their digests."""
+    from fairway.platforms.kubernetes import client
+
+    status = client.read(server, namespace, meant.deployment).get("status", {})
+    known = [
+        (one.name, one.model.digest)
+        for one in client.revisions(server, namespace, meant.deployment)
+    ]
+    return _meant(known, meant, stable=status.get("stable", {}).get("revision"))
+
+
+def _meant(
+    known: list[tuple[str, T]], meant: "stretch.Meant", *, stable: str | None
+) -> list[tuple[str, T]]:
+    if meant.revision is not None:
+        return [one for one in known if one[0].startswith(meant.revision)]
+    if meant.timed:
+        return known
+    return [one for one in known if one[0] == stable] or known
+
+
+def _no_such(meant: "stretch.Meant", text: str) -> str:
+    return f"{text}: {meant.deployment} has no such revision; `fairway status` shows them"

@@ -1,6 +1,5 @@
 """The verb that holds two populations against each other: files, packages, what was served."""
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fairway import errors
-from fairway.cli import options
+from fairway.cli import options, past
 
 if TYPE_CHECKING:
     from fairway.config import sections
@@ -46,8 +45,7 @@ if TYPE_CHECKING:
     help="Ask another detector beside, such as native, mmd or alibi-mmd-online (docs/drift.md).",
 )
 @click.option("--fail-on-drift", is_flag=True, help="End with exit status 3 where there is drift.")
-@options.config
-@options.home
+@past.origin
 @options.output
 def drift(
     before: str,
@@ -60,9 +58,7 @@ def drift(
     page: Path | None,
     detector: str | None,
     fail_on_drift: bool,
-    path: Path,
-    overrides: tuple[str, ...],
-    root: Path,
+    origin: past.AskedOf,
     form: str,
 ) -> None:
     """Say what moved from A to B: which columns, by how much, how sure.
@@ -78,7 +74,7 @@ def drift(
     from fairway.monitoring import aligned
     from fairway.monitoring.drift import account, comparison
 
-    config = options.load_or_default(path, overrides)
+    config = options.load_or_default(origin.path, origin.overrides)
     columns = histories.Columns(time=time, label=label, prediction=prediction)
     sides = aligned.sides(
         before,
@@ -86,7 +82,7 @@ def drift(
         columns=columns,
         section=config.data,
         ordered=not unordered,
-        population=lambda text: _population(text, config=config, root=root),
+        population=lambda text: _population(text, config=config, origin=origin),
     )
     compared = comparison.compare(
         sides.before.columns,
@@ -114,54 +110,21 @@ def _asked(name: str, sides: "Aligned", *, p_value: float) -> dict[str, Any]:
     return detectors.told(name, detector.check(sides.before.columns, sides.after.columns))
 
 
-def _population(text: str, *, config: "sections.Config", root: Path) -> "Population":
+def _population(text: str, *, config: "sections.Config", origin: past.AskedOf) -> "Population":
     from fairway.monitoring import populations, stretch
 
     if Path(text).is_dir():
         return populations.of_package(Path(text))
-    return _served(stretch.asked(text), text, config=config, root=root)
-
-
-def _served(wanted: Any, text: str, *, config: "sections.Config", root: Path) -> "Population":
-    """Return what a deployment of the local platform served."""
-    from fairway.monitoring import populations
-    from fairway.monitoring.eventstore import places
-
-    if not (root / "state.db").exists() or not (root / "events.db").exists():
-        raise errors.UsageError(
-            f"{errors.shortened(text)} is neither a file nor the folder of a package, and nothing was served "
-            f"in {root}: name a file of rows, or the platform's place with --home"
-        )
-    packages = served_packages(wanted, text, root=root)
-    home = options.open_home(root)
-    with contextlib.closing(places.to_read(home.events)) as store:
+    meant = stretch.asked(text)
+    with past.revisions(meant, text, config, origin) as found:
         return populations.in_service(
-            store, wanted, text=text, namespace=config.namespace, packages=packages
+            found.past,
+            meant,
+            text=text,
+            namespace=found.namespace,
+            revisions=found.names,
+            package_of=found.package_of,
         )
-
-
-def served_packages(wanted: Any, text: str, *, root: Path) -> list[tuple[str, Path]]:
-    """Return the revisions that are meant, the newest first, and their packages."""
-    options.need_posix()
-    from fairway.platforms.local import state
-
-    store = state.Store(root / "state.db")
-    with contextlib.closing(store):
-        deployment = store.deployment(wanted.deployment)
-        if deployment is None:
-            names = ", ".join(one.name for one in store.deployments()) or "nothing"
-            raise errors.UsageError(
-                f"{text}: there is no deployment {wanted.deployment} in {root}: it has {names}"
-            )
-        known = [
-            (one.revision, Path(one.package)) for one in store.revisions(wanted.deployment)[::-1]
-        ]
-    if wanted.revision is not None:
-        return [one for one in known if one[0].startswith(wanted.revision)]
-    if wanted.timed:
-        return known
-    stable = deployment.state.stable
-    return [one for one in known if one[0] == stable] or known
 
 
 def _write(page: Path, record: Mapping[str, Any], sides: "Aligned") -> None:

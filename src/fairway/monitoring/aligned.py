@@ -13,7 +13,6 @@ from fairway.config import sections
 from fairway.data import agreement, histories, pairs
 from fairway.model.schema import Feature, Schema
 from fairway.model.tasks import classification
-from fairway.monitoring import populations
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import labelshift
 from fairway.monitoring.drift.measures import Kind
@@ -247,7 +246,7 @@ def _by_package(before: Population, after: Population) -> labelshift.LabelShift 
         return None
     if after.schema.task != "classification":
         return None
-    table = populations.confusion(after)
+    table = after.package.confusion
     if table is None:
         return None
     answers = after.columns[base.ANSWERS].argmax(axis=1).astype(np.int64)

@@ -4,11 +4,11 @@ what a deployment was asked and answered.
 
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,30 @@ from fairway.data import agreement
 from fairway.model.schema import Schema
 from fairway.monitoring import references, stretch, windows
 from fairway.monitoring.detectors import base
-from fairway.monitoring.eventstore import archive
+from fairway.monitoring.eventstore import answers
 from fairway.packaging import manifest
 
 MOST_NUMBERS = 20_000_000  # of all rows: of large pictures fewer are read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packaged:
+    """What a package tells of the rows that its model answers."""
+
+    name: str
+    digest: str
+    where: str  # in words
+    schema: Schema
+    trained: dict[str, Any]  # its reference; empty where it has none
+    confusion: list[list[int]] | None  # of its test rows, [true, answered] counts
+
+
+class PastInputs(Protocol):
+    """What an event store tells of the past of deployments, here or at a collector."""
+
+    def newest(
+        self, deployment: str, *, namespace: str, revision: str, role: str
+    ) -> Generator[answers.Prediction, None, None]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +53,34 @@ class Population:
     schema: Schema
     rows: int
     of: str  # in words
-    package: manifest.Manifest | None = None  # whose model gave the answers
+    package: Packaged | None = None  # whose model gave the answers
     served: bool = False  # or they are a package's reference
     remarks: list[str] = field(default_factory=list)
     misread: tuple[agreement.Misread, ...] = ()  # of a file
     changes: tuple[agreement.SchemaChange, ...] = ()  # of a file's columns that are left out
 
 
+def packaged(
+    made: manifest.Manifest, *, files: Mapping[str, Any] | None = None, where: str | None = None
+) -> Packaged:
+    """Return what a package tells; `files` are those of it that are there, by default all that it
+    lists. Raises PackageError where its reference is damaged."""
+    here = made.files if files is None else files
+    return Packaged(
+        name=made.name,
+        digest=made.digest,
+        where=where or str(made.path),
+        schema=made.schema,
+        trained=references.trained(made.path, files=here, features=made.features),
+        confusion=_confusion(made) if "evaluation.json" in here else None,
+    )
+
+
 def of_package(folder: Path) -> Population:
     """Return the reference of a package: test rows with the model's answers. Raises PackageError
     where it has none, or is damaged."""
-    package = manifest.load(folder)
-    columns = references.trained(folder, files=package.files, features=package.features)
-    columns = {name: values for name, values in columns.items() if _is_compared(name)}
+    package = packaged(manifest.load(folder))
+    columns = {name: values for name, values in package.trained.items() if _is_compared(name)}
     if not columns:
         raise errors.PackageError(
             f"{folder} has no reference window: wanted reference.npz, which `fairway package` writes; hold "
@@ -63,27 +98,26 @@ def of_package(folder: Path) -> Population:
 
 
 def in_service(
-    store: archive.EventStore,
+    past: PastInputs,
     wanted: stretch.Meant,
     *,
     text: str,
     namespace: str,
-    packages: Sequence[tuple[str, Path]],
+    revisions: Sequence[str],
+    package_of: Callable[[str], Packaged],
 ) -> Population:
     """Return the rows that a deployment served.
 
-    `packages` are the revisions that are meant, the newest first, and where the package of each is.
-    Revisions that take other inputs than the newest of them are left out. Raises DataError where
-    there is nothing.
+    `revisions` are those that are meant, the newest first. Those that take other inputs than the
+    newest of them are left out. Raises DataError where there is nothing.
     """
-    package: manifest.Manifest | None = None
-    reference: dict[str, Any] = {}
+    package: Packaged | None = None
     parts: list[tuple[str, windows.Window]] = []
     remarks: list[str] = []
     left = wanted.rows or (stretch.MOST_ROWS if wanted.timed else stretch.NEWEST_ROWS)
-    for revision, folder in packages:
+    for revision in revisions:
         for role in ("stable", "canary") if wanted.revision else ("stable",):
-            newest = store.history.newest(
+            newest = past.newest(
                 wanted.deployment, namespace=namespace, revision=revision, role=role
             )
             with contextlib.closing(newest):
@@ -91,21 +125,20 @@ def in_service(
                 first = next(chosen, None)
                 if first is None or left <= 0:
                     continue
-                made = manifest.load(folder)
-                known = references.trained(folder, files=made.files, features=made.features)
+                known = package_of(revision)
                 if package is None:
-                    package, reference = made, known
-                    left = min(left, _most(known))
-                elif not references.alike(reference, known):
+                    package = known
+                    left = min(left, _most(known.trained))
+                elif not references.alike(package.trained, known.trained):
                     remarks.append(f"revision {revision} takes other inputs: it is left out")
                     continue
                 window, _ = windows.gather(
-                    itertools.chain([first], chosen), reference=reference, rows=left
+                    itertools.chain([first], chosen), reference=package.trained, rows=left
                 )
             left -= window.rows
             parts.append((revision, window))
     if package is None:
-        raise errors.DataError(_unserved(wanted, text, packages))
+        raise errors.DataError(_unserved(wanted, text, revisions, package_of))
     return _joined(parts, text=text, package=package, remarks=remarks)
 
 
@@ -113,14 +146,14 @@ def _joined(
     parts: Sequence[tuple[str, windows.Window]],
     *,
     text: str,
-    package: manifest.Manifest,
+    package: Packaged,
     remarks: list[str],
 ) -> Population:
     readable = [(revision, window) for revision, window in parts if window.rows]
     unreadable = sum(window.unreadable for _, window in parts)
     if not readable:
         raise errors.DataError(
-            f"{text}: the inputs of all {unreadable} requests do not fit the schema of {package.path}: "
+            f"{text}: the inputs of all {unreadable} requests do not fit the schema of {package.where}: "
             "package the model again with the inputs that are sent"
         )
     if unreadable:
@@ -155,13 +188,18 @@ def _most(reference: base.Arrays) -> int:
     return max(MOST_NUMBERS // max(numbers, 1), 1)
 
 
-def _unserved(wanted: stretch.Meant, text: str, packages: Sequence[tuple[str, Path]]) -> str:
-    if not packages:
+def _unserved(
+    wanted: stretch.Meant,
+    text: str,
+    revisions: Sequence[str],
+    package_of: Callable[[str], Packaged],
+) -> str:
+    if not revisions:
         return f"{text}: {wanted.deployment} has no such revision; `fairway status` shows them"
     when = " at that time" if wanted.timed else ""
     return (
         f"{text}: no prediction of {wanted.deployment} with logged inputs is there{when}: send requests, or "
-        f"name other times; the reference of its package is {packages[0][1]}"
+        f"name other times; the reference of its package is {package_of(revisions[0]).where}"
     )
 
 
@@ -169,14 +207,10 @@ def _is_compared(name: str) -> bool:
     return base.is_feature(name) or name == base.ANSWERS
 
 
-def confusion(population: Population) -> list[list[int]] | None:
-    """Return how the test rows of the population's model were answered, [true, answered] counts;
-    None where its package does not say."""
-    package = population.package
-    if package is None or "evaluation.json" not in package.files:
-        return None
-    found = manifest.document(package.path / "evaluation.json").get("confusion")
-    size = len(package.schema.classes)
+def _confusion(made: manifest.Manifest) -> list[list[int]] | None:
+    """Return how the test rows were answered; None where the package does not say."""
+    found = manifest.document(made.path / "evaluation.json").get("confusion")
+    size = len(made.schema.classes)
     rows = found if isinstance(found, list) and len(found) == size >= 2 else []
     whole = all(
         isinstance(row, list) and len(row) == size and all(type(n) is int and n >= 0 for n in row)

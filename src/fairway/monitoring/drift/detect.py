@@ -17,6 +17,7 @@ from fairway.data import histories, importing
 from fairway.monitoring import aligned, populations, stretch, windows
 from fairway.monitoring.drift import account, comparison
 from fairway.monitoring.eventstore import archive
+from fairway.packaging import manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +111,15 @@ def _population(text: str, *, config: sections.Config, place: InPlace) -> popula
             "rows that it was asked"
         )
     serving = place.revision or ""
-    packages = [(serving, _need(place.package))] if serving.startswith(meant.revision or "") else []
+    revisions = [serving] if serving.startswith(meant.revision or "") else []
     with contextlib.closing(place.store()) as store:
         return populations.in_service(
-            store, meant, text=text, namespace=config.namespace, packages=packages
+            store.history,
+            meant,
+            text=text,
+            namespace=config.namespace,
+            revisions=revisions,
+            package_of=lambda _: populations.packaged(manifest.load(_need(place.package))),
         )
 
 

@@ -107,6 +107,7 @@ class DistantHistory:
         *,
         namespace: str,
         revision: str,
+        role: str = "stable",
         after: int = 0,
         before: int | None = None,
         wanted: int | None = None,
@@ -117,7 +118,13 @@ class DistantHistory:
         more = True
         while more and rows > 0:
             page = self._turns.ask(
-                "window", revision=revision, after=after, before=before, rows=rows, least=wanted
+                "window",
+                revision=revision,
+                role=role,
+                after=after,
+                before=before,
+                rows=rows,
+                least=wanted,
             )
             wanted = None
             more = bool(page["more"])

@@ -2,6 +2,8 @@
 the digest that the operator gave."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +32,22 @@ class Known:
 
 
 def read(store: distant.Distant, *, revision: str, digest: str) -> Known:
-    """Return the package of the revision; raises Missing where no server has shown it, PackageError
-    where what was shown is another."""
+    """Return the package of the revision; raises as `shown` does."""
+    with shown(store, revision=revision, digest=digest) as (found, here):
+        trained = references.trained(
+            found.path, files=here, features=found.features, largest=LARGEST
+        )
+        return Known(
+            package=Described(schema=found.schema, trained=trained), facts=dict(found.facts())
+        )
+
+
+@contextmanager
+def shown(
+    store: distant.Distant, *, revision: str, digest: str
+) -> Iterator[tuple[manifest.Manifest, dict[str, str]]]:
+    """Give the package of the revision, and those of its files that are there while the block lasts;
+    raises Missing where no server has shown it, PackageError where what was shown is another."""
     with tempfile.TemporaryDirectory(prefix="fairway-package-") as folder:
         path = Path(folder)
         _fetch(store, path, revision=revision, name=NEEDED)
@@ -41,12 +57,8 @@ def read(store: distant.Distant, *, revision: str, digest: str) -> Known:
                 f"a server of revision {revision} showed the package {found.digest}: wanted {digest}; "
                 "see who runs pods in its namespace"
             )
-        shown = {name: _listed(store, found, revision=revision, name=name) for name in WANTED}
-        here = {name: digest for name, digest in shown.items() if digest}
-        trained = references.trained(path, files=here, features=found.features, largest=LARGEST)
-        return Known(
-            package=Described(schema=found.schema, trained=trained), facts=dict(found.facts())
-        )
+        listed = {name: _listed(store, found, revision=revision, name=name) for name in WANTED}
+        yield found, {name: digest for name, digest in listed.items() if digest}
 
 
 def _listed(

@@ -10,6 +10,7 @@ from typing import Any
 from fairway import errors
 from fairway.config import resource
 from fairway.platforms.kubernetes import api
+from fairway.platforms.kubernetes.objects import controllerrevision, names
 
 MANAGER = "fairway"
 ANSWER_SECONDS = 30.0  # for a command: an operator that works takes it at its next look
@@ -61,6 +62,19 @@ def read(server: api.Api, namespace: str, name: str) -> api.Object:
         return found
     except api.Forbidden as error:
         raise _forbidden(error, namespace) from error
+
+
+def revisions(server: api.Api, namespace: str, name: str) -> list[controllerrevision.Revision]:
+    """Return the revisions of the ModelDeployment that the cluster keeps, the newest first."""
+    mine = names.selector(names.Owner(name=name, namespace=namespace))
+    try:
+        found = server.find("ControllerRevision", namespace, labels=mine)
+    except api.Forbidden as error:
+        raise api.Forbidden(
+            f"{error}; wanted: a Role in {namespace} that allows list on controllerrevisions.apps"
+        ) from error
+    known = [controllerrevision.read(one) for one in found]
+    return sorted(known, key=lambda one: -one.number)
 
 
 def every(server: api.Api, namespace: str | None) -> list[api.Object]:

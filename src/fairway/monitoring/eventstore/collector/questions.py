@@ -82,6 +82,7 @@ def _window(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
     where all have fewer than `least`."""
     span: dict[str, Any] = {
         **_arm(query),
+        "role": _name(query, "role") if "role" in query else "stable",
         "after": _number(query, "after"),
         "before": _number(query, "before") if "before" in query else None,
     }
