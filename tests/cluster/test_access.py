@@ -224,7 +224,6 @@ def test_a_servers_events_arrive_with_the_token_of_its_pod(fairway: Cluster, ser
         assert status == 200, text
         return '"user-' in text
 
-    # a route that was accepted may reach the gateway's proxies later
     with world.traffic(fairway, NAME) as traffic:
         processes.eventually(lambda: traffic.counts[200, served] > 20)
         processes.eventually(arrived, seconds=60)

@@ -180,7 +180,9 @@ def traffic(
     body: Callable[[int], dict[str, Any]] = person,
     pause: float = Traffic.pause,
 ) -> Iterator[Traffic]:
-    """Return traffic that flows until the block ends."""
+    """Return traffic that flows until the block ends, from when on the gateway answers: its proxies may
+    wait for the pods of a new model for 15 s after it is Stable."""
+    until(cluster, name, _answered, seconds=60)
     flowing = Traffic(
         f"{stack.gateway_url(cluster)}/v2/models/{model}/infer", host or f"{name}.test", body, pause
     )
@@ -271,6 +273,13 @@ def until(
 def digest_in_service(model: dict[str, str]) -> Callable[[dict[str, Any]], bool]:
     return lambda now: (
         now.get("phase") == "Stable" and now.get("stable", {}).get("digest") == model["digest"]
+    )
+
+
+def _answered(now: dict[str, Any]) -> bool:
+    return any(
+        (condition["type"], condition["status"]) == ("RouteReady", "True")
+        for condition in now.get("conditions", ())
     )
 
 
