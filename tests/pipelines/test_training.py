@@ -489,7 +489,10 @@ def measuring() -> None:
         (whole_numbers, "parameter values of step listing has the whole number 1 in a list or map"),
         (looped_numbers, "has the whole number 1 in a list or map, where it becomes 1.0"),
         (oversized, "parameter word of step naming has 130002 bytes: wanted at most 122880"),
-        (oversized_together, "parameter second of step pairing has 140006 bytes with the others of its step"),
+        (
+            oversized_together,
+            "parameter second of step pairing has 140006 bytes with the others of its step",
+        ),
         (oversized_workflow, "bytes: wanted at most 1572864, what a cluster keeps as one object"),
         (sliced, "step measuring uses SlicedClassificationMetrics"),
         (bare_condition, "named output promote of step named and has no dsl.Else"),

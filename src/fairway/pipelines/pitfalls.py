@@ -29,7 +29,9 @@ INSTALLS = re.compile(
 )  # also as a list of arguments
 # bytes: all inputs of a step are one argument of a process, in which Linux takes 128 KiB; the rest is for artifacts
 LARGEST_INPUTS = 120 << 10
-LARGEST_OBJECT = 1536 << 10  # bytes that etcd takes: the Workflow holds all of the pipeline, as text
+LARGEST_OBJECT = (
+    1536 << 10
+)  # bytes that etcd takes: the Workflow holds all of the pipeline, as text
 QUOTED = re.compile(r"[=!<>]=? '(.*)'\)?$", re.DOTALL)
 TERMS = re.compile(r" && (?=!?\(?(?:\w+\()?inputs\.)")  # of an Elif: the branches before it, denied
 TURNED = {"'": "quote", "\\": "backslash", "\n": "line's end"}  # in a condition: another text
@@ -171,8 +173,8 @@ def _whole_numbers(pipeline: artifacts.Json) -> Iterator[str]:
     for where, value in _constants(pipeline):
         if isinstance(value, list | dict) and (number := _whole(value)) is not None:
             yield (
-                f"{where.said} has the whole number {number:g} in a list or map, where it becomes {number:.1f}: pass it as "
-                "text (JSON), or each number as a parameter"
+                f"{where.said} has the whole number {number:g} in a list or map, where it becomes {number:.1f}: pass "
+                "it as text (JSON), or each number as a parameter"
             )
 
 
