@@ -60,6 +60,7 @@ class TrainingRun:
     tries: int = 1
     why: str = ""  # it began
     commit: str = ""  # of the repository in which it was asked for
+    pipeline: str = "training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,6 +376,7 @@ def _record(
         tries=one.number,
         why=one.request["arguments"].get("why", ""),
         commit=one.request["arguments"].get("commit", ""),
+        pipeline=Path(one.request["pipeline"]).stem,
     )
 
 
