@@ -72,8 +72,15 @@ def test_the_run_that_made_the_package_is_told_as_deploy_tells_it(
 ) -> None:
     folder, package, digest = place
     record = {
-        **{"run": "income-1", "why": "ticket 9", "digest": digest, "package": package},
-        **{"outcome": "packaged", "reason": "", "steps": [], "seconds": 1.0, "folder": ""},
+        "run": "income-1",
+        "why": "ticket 9",
+        "digest": digest,
+        "package": package,
+        "outcome": "packaged",
+        "reason": "",
+        "steps": [],
+        "seconds": 1.0,
+        "folder": "",
     }
     artifacts.write_json(folder / "other" / "runs" / "income-1" / "run.json", record)
     asked = ("render", package, "--uri", "s3://models/income", "--home", "other", "-o", "json")
