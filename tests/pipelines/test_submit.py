@@ -186,6 +186,19 @@ def test_a_context_that_is_not_there_is_told_with_those_that_are(
         pass
 
 
+def test_parameters_that_no_process_can_be_given_are_refused_before_they_are_sent():
+    config = settings("environment=kind", "platform.kind=kubernetes")
+    one = config.model_dump_json(by_alias=True)
+    few, lots = ({"configs": [one] * number} for number in (4, 60))
+    asked = submit.Wishes(pipeline="many", more=few)
+    assert submit.request(config, asked=asked).arguments["configs"] == few["configs"]
+    with pytest.raises(
+        errors.UsageError,
+        match=r"^the run's parameters have \d+ bytes, of which configs has \d+: wanted at most 122880",
+    ):
+        submit.request(config, asked=submit.Wishes(pipeline="many", more=lots))
+
+
 def test_the_same_request_has_the_same_name_and_another_has_another():
     documents = compiled.for_training(settings())
     names = [
