@@ -7,7 +7,6 @@ would be skipped without a word.
 
 from kfp import dsl
 
-from components.data.label_data import label_data
 from components.monitoring.detect_drift import detect_drift
 from components.retraining.decide_retraining import decide_retraining
 from fairway.config import sections
@@ -68,15 +67,7 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
                     why=decided.outputs["reason"],
                     commit=commit,
                 )
-                labelled = steps.look(
-                    label_data(config=config, champion=serving, labels=labels, home=home), hours=6
-                )
-                steps.challenge(
-                    labelled.outputs["config"],
-                    rows=labelled.outputs["rows"],
-                    serving=serving,
-                    asked=asked,
-                )
+                steps.retrain(config, serving=serving, labels=labels, home=home, asked=asked)
             with dsl.Else(name="waited"):
                 steps.tell(config, outcome="waited", reason=decided.outputs["reason"])
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from kfp import dsl
 
+from components.data.label_data import label_data
 from components.data.prepare import prepare
 from components.data.validate_data import validate_data
 from components.evaluation.champion import champion
@@ -60,6 +61,14 @@ class Steps:
     def in_service(self, config: Any, *, folder: Any, home: Any) -> Any:
         """Return the package in service: another one tomorrow."""
         return self.look(champion(config=config, folder=folder, home=home)).outputs["package"]
+
+    def retrain(self, config: Any, *, serving: Any, labels: Any, home: Any, asked: "Asked") -> None:
+        """Add the steps from late labels, which join their requests as rows, and further as `challenge`
+        does."""
+        labelled = self.look(
+            label_data(config=config, champion=serving, labels=labels, home=home), hours=6
+        ).outputs
+        self.challenge(labelled["config"], rows=labelled["rows"], serving=serving, asked=asked)
 
     def challenge(self, config: Any, *, rows: Any, serving: Any, asked: "Asked") -> None:
         """Add the steps from rows to a package, and further as is asked."""

@@ -4,7 +4,6 @@ what the model in service knows, and a challenger must be better on the newest o
 
 from kfp import dsl
 
-from components.data.label_data import label_data
 from fairway.config import sections
 from pipelines import parts, settings
 
@@ -41,14 +40,6 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
         )
         with steps.reported(config):
             serving = steps.in_service(config, folder=compare_with, home=home)
-            labelled = steps.look(
-                label_data(config=config, champion=serving, labels=labels, home=home), hours=6
-            )
-            steps.challenge(
-                labelled.outputs["config"],
-                rows=labelled.outputs["rows"],
-                serving=serving,
-                asked=asked,
-            )
+            steps.retrain(config, serving=serving, labels=labels, home=home, asked=asked)
 
     return retraining

@@ -46,6 +46,14 @@ def test_batch_prediction_answers_a_file_and_says_where(folder: Path) -> None:
     assert step["artifacts"]["answers"]["path"] in record["reason"]
 
 
+def test_what_is_deployed_where_no_platform_runs_is_said_to_wait_for_one(folder: Path) -> None:
+    done = fairway("run", "training", "--deploy", where=folder)
+    assert done.returncode == 0, done.stderr
+    assert "outcome  deployed" in done.stdout
+    assert "served   not yet: no platform runs; `fairway up` starts it" in done.stdout
+    assert "no platform runs in" in fairway("status", where=folder).stdout
+
+
 @pytest.mark.parametrize("pipeline", ["retraining", "monitoring"])
 def test_the_loop_needs_a_model_in_service(folder: Path, pipeline: str) -> None:
     done = fairway("run", pipeline, where=folder)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fairway import artifacts
 from fairway.config import resource
-from tests.cli.running import FEW, assert_one_sentence, fairway
+from tests.cli.running import FEW, assert_one_sentence, fairway, one_object
 from tests.serving import support
 
 CONFIGURATION = """
@@ -43,7 +44,10 @@ def test_the_resource_says_what_the_configuration_says(place: tuple[Path, str, s
         where=folder,
     )
     found = yaml.safe_load(done.stdout)
+    said = found["metadata"].pop("annotations")
     assert found["metadata"] == {"name": "income", "namespace": "models"}
+    [own] = json.loads(said["fairway.dev/lineage"])
+    assert (own["digest"], said.keys()) == (digest, {"fairway.dev/lineage"})
     spec = resource.Spec.model_validate(found["spec"])
     assert (spec.model.uri, spec.model.digest, spec.serving.workers) == (
         "s3://models/income",
@@ -61,6 +65,28 @@ def test_the_resource_says_what_the_configuration_says(place: tuple[Path, str, s
         "public",
         ("income.example.com",),
     )
+
+
+def test_the_run_that_made_the_package_is_told_as_deploy_tells_it(
+    place: tuple[Path, str, str],
+) -> None:
+    folder, package, digest = place
+    record = {
+        "run": "income-1",
+        "why": "ticket 9",
+        "digest": digest,
+        "package": package,
+        "outcome": "packaged",
+        "reason": "",
+        "steps": [],
+        "seconds": 1.0,
+        "folder": "",
+    }
+    artifacts.write_json(folder / "other" / "runs" / "income-1" / "run.json", record)
+    asked = ("render", package, "--uri", "s3://models/income", "--home", "other", "-o", "json")
+    said = one_object(fairway(*asked, where=folder))["metadata"]["annotations"]
+    assert (said["fairway.dev/run"], said["fairway.dev/reason"]) == ("income-1", "ticket 9")
+    assert json.loads(said["fairway.dev/lineage"])[0]["run"] == "income-1"
 
 
 def test_what_a_cluster_does_not_heed_is_said(place: tuple[Path, str, str]) -> None:

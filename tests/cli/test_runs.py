@@ -140,6 +140,7 @@ def test_two_runs_are_compared_by_what_differs(home):
         (("package",), r"digits-2 made no package: it ended as failed \(because of train\)"),
         (("retry", "digits-1"), "digits-1 ended as refused: wanted one that failed"),
         (("retry", "digits-2"), "is of an earlier version of fairway"),
+        (("compare", "digits-1", "digits-1"), "digits-1 and digits-1 are one run: name two of"),
         (("cancel",), "digits-2 has ended as failed: there is nothing to cancel"),
         (("list", "--namespace", "models"), "of a cluster: add --on kubernetes"),
     ],

@@ -232,7 +232,15 @@ def test_no_section_takes_an_unknown_key(write, section):
             ["weights are [50, 5]", "wanted rising weights"],
         ),
         ("data: {split: {test: 0.9}}", ["data.split.test is 0.9", "less than 0.5"]),
-        ("name: Über", ["name is 'Über'"]),
+        ("name: Über", ["name is 'Über'", "digits and hyphens", "such as credit-risk"]),
+        (
+            "pipeline: {workspace: 's3://bucket/'}",
+            ["pipeline.workspace is 's3://bucket/'", "without a / at its end, such as s3://"],
+        ),
+        (
+            "platform: {store: models}",
+            ["platform.store is 'models'", "wanted an address without spaces: s3://bucket/prefix"],
+        ),
         (
             "platform: {store: 'https://user:hush@models.example.com'}",
             ["platform.store is 'https://...@models.example.com'", "wanted no credentials"],
@@ -245,6 +253,8 @@ def test_no_section_takes_an_unknown_key(write, section):
         "falling weights",
         "split too large",
         "name",
+        "workspace",
+        "store",
         "password in an address",
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from fairway.config import sections
+from fairway.config import patterns, resource, sections
 
 MILLISECONDS = st.integers(min_value=0, max_value=10 * 365 * 24 * 3600 * 1000)
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -167,3 +167,18 @@ def test_a_name_that_is_no_dns_label_with_room_for_a_revision_is_refused(name):
 def test_not_a_number_is_refused():
     with pytest.raises(ValidationError):
         sections.Gate(threshold=float("nan"))
+
+
+def patterns_of(schema) -> set[str]:
+    """Every pattern within."""
+    inner = schema.values() if isinstance(schema, dict) else schema
+    own = schema.get("pattern") if isinstance(schema, dict) else None
+    below = [patterns_of(one) for one in inner if isinstance(one, dict | list)]
+    return set().union(*below, {own} if isinstance(own, str) else ())
+
+
+@pytest.mark.parametrize("root", [sections.Config, resource.Spec], ids=["file", "resource"])
+def test_each_pattern_has_words_for_people(root):
+    used = patterns_of(root.model_json_schema()) - {sections.DURATION.pattern}
+    assert used <= set(patterns.WORDS)
+    assert used

@@ -15,7 +15,7 @@ from prometheus_client import parser
 
 from docs import generate
 from docs.pages import commands, configuration, customresource, markdown, metrics
-from fairway.config import sections
+from fairway.config import patterns, sections
 from fairway.control import calls
 from fairway.operator import crd, rules
 from fairway.rollout import consent, hooks, states
@@ -91,7 +91,7 @@ def test_defaults_are_written_as_in_the_file(model, field, shown):
         ({"type": "array", "items": {"type": "string"}}, "list of text"),
         ({"type": "boolean"}, "true or false"),
         ({"type": "string", "pattern": sections.DURATION.pattern}, "duration"),
-        ({"type": "string", "pattern": sections.NAME}, "name"),
+        ({"type": "string", "pattern": patterns.NAME}, "name"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from fairway import errors
 from fairway.monitoring.eventstore import archive, places
 from tests.monitoring import processes
@@ -101,3 +103,17 @@ def running(*settings: str, folder: Path | None = None) -> Iterator[Server]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running() as found:
+        yield found
+
+
+@pytest.fixture
+def events(server: Server) -> Iterator[archive.EventStore]:
+    """Return a store with nothing in it."""
+    server.empty()
+    with contextlib.closing(server.open()) as opened:
+        yield opened

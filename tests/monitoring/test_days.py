@@ -3,7 +3,6 @@ written on, and a day goes as a whole."""
 
 import contextlib
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from tests.monitoring.postgres import Server
 
 # the database is a package of the machine's, as those of the test cluster are
 pytestmark = pytest.mark.cluster
+server, events = postgres.server, postgres.events
 
 DAY = postgres_days.SECONDS
 BEFORE = 7  # the format without days
@@ -23,19 +23,6 @@ INSERT INTO events (seq, received, logged, type, deployment, request_id, revisio
   labels, version)
 SELECT seq + 1, 5, 1, 'prediction', 'income', %s, 'aaa', 'stable', 'default', 5, 200, 1, '["cat"]', 0 FROM progress"""
 OLD_PAYLOAD = "INSERT INTO payloads SELECT seq + 1, '{\"age\":[1]}', NULL FROM progress"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with postgres.running() as running:
-        yield running
-
-
-@pytest.fixture
-def events(server: Server) -> Iterator[archive.EventStore]:
-    server.empty()
-    with contextlib.closing(server.open()) as opened:
-        yield opened
 
 
 def days(events: archive.EventStore) -> list[int]:

@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import re
 import threading
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -62,24 +61,11 @@ from tests.monitoring.test_store import (  # noqa: F401 - collected here with th
 
 # the database is a package of the machine's, as those of the test cluster are
 pytestmark = pytest.mark.cluster
+server, events = postgres.server, postgres.events
 
 QUICK = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with postgres.running() as running:
-        yield running
-
-
-@pytest.fixture
-def events(server: Server) -> Iterator[archive.EventStore]:
-    server.empty()
-    opened = server.open()
-    yield opened
-    opened.close()
 
 
 def tallied(events: archive.EventStore) -> list[object]:

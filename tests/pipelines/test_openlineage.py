@@ -161,6 +161,26 @@ def record(outcome: str, *statuses: str, **more: Any) -> dict[str, Any]:
     return {"run": "one", "outcome": outcome, "reason": "no rows", "steps": steps, **more}
 
 
+def test_a_run_that_answers_rows_reads_a_package_and_trains_nothing() -> None:
+    config = loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit"])
+    left = {"answers": {"metadata": {"digest": "sha256:1b2c", "rows": 3}}}
+    done = {"step": "batch-predict", "status": "done", "artifacts": left}
+    after = {**record("answered"), "steps": [done], "pipeline": "batch"}
+    now = "2026-01-01T00:00:00Z"
+    found = list(openlineage.events(None, after, config=config, fields=[], now=now))
+    for event in found:
+        known(event)
+    assert {event["job"]["name"] for event in found} == {
+        "digits.batch",
+        "digits.batch.batch-predict",
+    }
+    last = found[-1]
+    [package], [answers] = last["inputs"], last["outputs"]
+    assert package["name"] == "digits.package"
+    assert package["facets"]["version"]["datasetVersion"] == "sha256:1b2c"
+    assert answers["name"] == "digits.answers"
+
+
 ENDS = {
     "it failed": (record("failed", "failed"), ["FAIL", "FAIL"]),
     "it was interrupted": (record("interrupted", "failed"), ["ABORT", "ABORT"]),

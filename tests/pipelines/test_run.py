@@ -175,7 +175,7 @@ def test_a_failing_source_of_the_user_gives_its_own_sentence_and_leaves_no_packa
     with pytest.raises(
         errors.TrainingError,
         match=r"^step prepare failed: .*the archive is on fire.* \(log: .*pipeline\.log\); "
-        r"`fairway runs retry` goes on from it$",
+        r"with the same data and functions another try ends the same: correct them, then `fairway run training`$",
     ) as raised:
         run.run_training(theirs, home=tmp_path, champion=None, deploy=True)
     assert "\n" not in str(raised.value)

@@ -12,6 +12,7 @@ from kfp_server_api import (
     V2beta1RecurringRun,
     V2beta1Run,
 )
+from kubernetes.config import kube_config
 
 from fairway import errors
 from fairway.config import loader
@@ -150,6 +151,52 @@ def test_a_token_is_read_at_each_request_and_a_cookie_and_an_authority_from_thei
 def test_who_asks_must_not_contradict_itself(access, words):
     with pytest.raises(errors.UsageError, match=words):
         kubeflow.KubeflowAccess(**access).check()
+
+
+CLUSTERS = """\
+apiVersion: v1
+kind: Config
+clusters: [{name: one, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: staging, context: {cluster: one}}, {name: live, context: {cluster: one}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (CLUSTERS, r"the kubeconfig .*/config has staging, live: name one that it has"),
+        (CLUSTERS.replace("[{name: staging", "[] #"), r"the kubeconfig .*/config has none"),
+        ("", r"the kubeconfig .*/config cannot be read \(.* is empty\): set KUBECONFIG"),
+        (None, r"the kubeconfig .*/config has none"),
+    ],
+    ids=["others", "none", "empty", "no file"],
+)
+def test_a_context_that_is_not_there_is_told_with_those_that_are(
+    content, words, tmp_path, monkeypatch
+):
+    place = tmp_path / "config"
+    if content is not None:
+        place.write_text(content)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(place))
+    access = kubeflow.KubeflowAccess(context="nosuch")
+    with (
+        pytest.raises(errors.UsageError, match=f"^--context is nosuch, and {words}"),
+        kubeflow.connected(access),
+    ):
+        pass
+
+
+def test_parameters_that_no_process_can_be_given_are_refused_before_they_are_sent():
+    config = settings("environment=kind", "platform.kind=kubernetes")
+    one = config.model_dump_json(by_alias=True)
+    few, lots = ({"configs": [one] * number} for number in (4, 60))
+    asked = submit.Wishes(pipeline="many", more=few)
+    assert submit.request(config, asked=asked).arguments["configs"] == few["configs"]
+    with pytest.raises(
+        errors.UsageError,
+        match=r"^the run's parameters have \d+ bytes, of which configs has \d+: wanted at most 122880",
+    ):
+        submit.request(config, asked=submit.Wishes(pipeline="many", more=lots))
 
 
 def test_the_same_request_has_the_same_name_and_another_has_another():

@@ -135,6 +135,33 @@ def test_the_version_is_deployed_by_its_address_where_nothing_of_it_is(
 
 @pytest.mark.lengthy
 @pytest.mark.timeout(900)
+def test_a_later_deploy_tags_the_version_and_its_run(
+    server: mlflow.MlflowServer, place: Path
+) -> None:
+    done = ran(place, server.url, "deploy", "-o", "json")
+    assert (done.returncode, "MLflow" in done.stderr) == (0, False), done.stderr
+    revision = json.loads(done.stdout)["revision"]
+    [version] = versions(server, "income")
+    assert values(version["tags"])["fairway.revision"] == revision
+    [told] = [run for run in runs(server, "income") if run["info"]["run_id"] == version["run_id"]]
+    assert values(told["data"]["tags"])["fairway.revision"] == revision
+
+
+def test_a_deploy_beside_a_server_that_is_down_costs_one_warning(tmp_path: Path) -> None:
+    said: list[str] = []
+    tracking.deployed(
+        a_config(url="http://127.0.0.1:9"),
+        digest="sha256:1b2c",
+        revision="digits-1b2c",
+        warn=said.append,
+        environment={},
+    )
+    assert len(said) == 1
+    assert said[0].startswith("MLflow was not told of revision digits-1b2c (http://127.0.0.1:9/")
+
+
+@pytest.mark.lengthy
+@pytest.mark.timeout(900)
 def test_with_a_store_the_version_is_the_package_there(
     server: mlflow.MlflowServer, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -454,7 +454,21 @@ def looped_numbers():
 
 
 def oversized():
-    naming(word="x" * 70_000)
+    naming(word="x" * 130_000)
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def pairing(first: str, second: str) -> str:
+    return first + second
+
+
+def oversized_together():
+    pairing(first="x" * 70_000, second='"' * 35_001)
+
+
+def oversized_workflow():
+    for _ in range(16):
+        naming(word="x" * 110_000)
 
 
 def sliced():
@@ -474,7 +488,12 @@ def measuring() -> None:
         (quoted_condition, """compares with "it's", which has a quote in it"""),
         (whole_numbers, "parameter values of step listing has the whole number 1 in a list or map"),
         (looped_numbers, "has the whole number 1 in a list or map, where it becomes 1.0"),
-        (oversized, "parameter word of step naming has 70002 bytes: wanted at most 65536"),
+        (oversized, "parameter word of step naming has 130002 bytes: wanted at most 122880"),
+        (
+            oversized_together,
+            "parameter second of step pairing has 140006 bytes with the others of its step",
+        ),
+        (oversized_workflow, "bytes: wanted at most 1572864, what a cluster keeps as one object"),
         (sliced, "step measuring uses SlicedClassificationMetrics"),
         (bare_condition, "named output promote of step named and has no dsl.Else"),
         (nested_bare_condition, "named output promote of step named and has no dsl.Else"),
@@ -492,6 +511,8 @@ def measuring() -> None:
         "whole-numbers",
         "looped-numbers",
         "oversized",
+        "oversized-together",
+        "oversized-workflow",
         "sliced-metrics",
         "bare-condition",
         "nested-bare-condition",
@@ -529,9 +550,14 @@ def uncached_side_effect():
     acting().set_caching_options(False)
 
 
+def large_together_in_two_steps():
+    naming(word="x" * 100_000)
+    naming(word="x" * 100_000)
+
+
 @pytest.mark.parametrize(
     "body",
-    [unnamed_condition, named_with_else, uncached_side_effect],
+    [unnamed_condition, named_with_else, uncached_side_effect, large_together_in_two_steps],
     ids=lambda body: body.__name__,
 )
 def test_the_checker_is_silent_on_what_works(body, tmp_path):

@@ -48,8 +48,8 @@ class MlflowServer:
     def _answer(self, what: str, *, method: str, body: bytes = b"") -> dict[str, Any]:
         headers = {"content-type": "application/json", **self._headers()}
         url = f"{self.url}/{API}/{what}"
-        with web.answered(url, headers=headers, method=method, body=body) as response:
-            said: dict[str, Any] = json.loads(response.read())
+        response = web.answered(url, headers=headers, method=method, body=body)
+        said: dict[str, Any] = json.loads(b"".join(web.body(response, url=url)))
         return said
 
     def _headers(self) -> dict[str, str]:

@@ -4,9 +4,10 @@ passing or final."""
 import contextlib
 import http.client
 import ssl
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -14,7 +15,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from fairway import __version__, errors
 
 TIMEOUT_SECONDS = 30.0  # of silence
-CHUNK_BYTES = 1 << 20
+# what drips keeps silent never and ends never: a large file may take its time, at a modem's speed
+LEAST_BYTES_A_SECOND, STRETCH_SECONDS = 1024, 60.0
+CHUNK_BYTES = 1 << 18
 PASSING = (408, 425, 429)  # and 5xx
 
 
@@ -40,21 +43,45 @@ class LoginWanted(errors.AddressError):
         self.challenge = challenge
 
 
-def body(response: http.client.HTTPResponse, *, url: str) -> Iterator[bytes]:
-    """Return what the address answers; raises Unavailable where it breaks off."""
-    seen = 0
+def body(
+    response: http.client.HTTPResponse, *, url: str, clock: Callable[[], float] = time.monotonic
+) -> Iterator[bytes]:
+    """Return what the address answers; raises Unavailable where it breaks off or drips."""
+    seen, slow = 0, _Slowness()
     with response:
         try:
             declared = response.headers.get("content-length", "")
-            while chunk := response.read(CHUNK_BYTES):
+            begun = clock()
+            while chunk := response.read1(CHUNK_BYTES):
                 seen += len(chunk)
+                if slow.after(len(chunk), seconds=clock() - begun):
+                    raise errors.Unavailable(
+                        f"{shown(url)} was left after {seen} bytes: it sent less than {LEAST_BYTES_A_SECOND} bytes a "
+                        f"second for {STRETCH_SECONDS:g} seconds"
+                    )
                 yield chunk
+                begun = clock()  # whoever takes the bytes may take their time
         except (OSError, http.client.HTTPException) as error:
             raise errors.Unavailable(
                 f"{shown(url)} broke off after {seen} bytes: {error or type(error).__name__}"
             ) from error
     if declared.isdigit() and seen < int(declared):
         raise errors.Unavailable(f"{shown(url)} ended after {seen} of {declared} bytes")
+
+
+class _Slowness:
+    """Whether what arrives is less than the least rate, over stretches of time that was waited."""
+
+    def __init__(self) -> None:
+        self._bytes, self._seconds = 0, 0.0
+
+    def after(self, size: int, *, seconds: float) -> bool:
+        self._bytes, self._seconds = self._bytes + size, self._seconds + seconds
+        if self._seconds < STRETCH_SECONDS:
+            return False
+        slow = self._bytes < LEAST_BYTES_A_SECOND * self._seconds
+        self._bytes, self._seconds = 0, 0.0
+        return slow
 
 
 def answered(

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from fairway import errors
-from fairway.cli import options
+from fairway.cli import options, run_ends
 from fairway.cli import rollout as rollouts
 
 options.need_posix()
@@ -50,6 +50,7 @@ def deploy(
     """
     from fairway.addresses import mlflow
     from fairway.packaging import manifest
+    from fairway.pipelines import tracking
     from fairway.platforms.local import origins
     from fairway.platforms.local.home import Home
 
@@ -61,8 +62,11 @@ def deploy(
         package = registered.fetched(str(package), packages=packages)
     folder = package or options.newest(packages, config.name)
     platform = where.platform(config, root=root)
-    came = origins.of(Home(root.resolve()), manifest.read(folder).digest)
+    made = manifest.read(folder)
+    came = origins.of(Home(root.resolve()), made.digest)
     asked = platform.deploy(config, package=folder, uri=uri, note=note, origin=came)
+    if asked.refusal is None and asked.revision is not None:
+        tracking.deployed(config, digest=made.digest, revision=asked.revision, warn=run_ends.warn)
     if form == "text":
         click.echo("\n".join(asked.lines))
     elif not wait or asked.refusal is not None:

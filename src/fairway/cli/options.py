@@ -159,9 +159,9 @@ def check_name(text: str, *, option: str) -> None:
     """Raise UsageError with a name that would do where the text cannot name a deployment."""
     import re
 
-    from fairway.config import sections
+    from fairway.config import patterns
 
-    if re.fullmatch(sections.NAME, text):
+    if re.fullmatch(patterns.NAME, text):
         return
     near = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:53].strip("-") or "model"
     raise errors.UsageError(

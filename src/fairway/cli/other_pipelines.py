@@ -32,10 +32,12 @@ FURTHER = (
     click.option(
         "--deploy/--no-deploy",
         default=None,
-        help="Deploy what its gate lets through; by default as retraining.deploy says, of `many` nothing.",
+        help="Deploy what its gate lets through; by default as retraining.deploy says, of training and many nothing.",
     ),
     click.option(
-        "--watch", is_flag=True, help="The run ends with the rollout, red where it is rolled back."
+        "--watch",
+        is_flag=True,
+        help="Where it deploys: the run ends with the rollout, red where it is rolled back.",
     ),
     click.option(
         "--fail-on-refusal",

@@ -15,22 +15,7 @@ def run() -> None:
 
 @run.command()
 @apis.runner
-@click.option("--deploy", is_flag=True, help="Deploy the package where the gate lets it through.")
-@click.option(
-    "--watch",
-    is_flag=True,
-    help="With --deploy: the run ends with the rollout, red where it is rolled back.",
-)
-@click.option(
-    "--fail-on-refusal",
-    is_flag=True,
-    help="Let the run end red where the gate refuses; by default it is a run that did what it should.",
-)
-@click.option(
-    "--upload",
-    is_flag=True,
-    help="Put data that is a file of this machine in platform.store first (--on kubernetes).",
-)
+@other_pipelines.further
 @click.option(
     "--champion",
     type=click.Path(path_type=Path),
@@ -47,12 +32,6 @@ def run() -> None:
     "are the same; on a cluster, what Kubeflow Pipelines finds.  [default: cache]",
 )
 @click.option(
-    "--wait",
-    is_flag=True,
-    help="Follow the run to its end, with its exit status (--on kubernetes); by default it is only started.",
-)
-@run_ends.IF_IDLE
-@click.option(
     "--reason",
     "why",
     default=None,
@@ -63,15 +42,10 @@ def run() -> None:
 @options.output
 def training(
     where: apis.Runner,
-    deploy: bool,
-    watch: bool,
-    fail_on_refusal: bool,
-    upload: bool,
+    asked: other_pipelines.Further,
     champion: Path | None,
     no_champion: bool,
     cache: bool,
-    wait: bool,
-    if_idle: bool,
     why: str | None,
     path: Path,
     overrides: tuple[str, ...],
@@ -80,39 +54,34 @@ def training(
 ) -> None:
     """Run the training pipeline: import, prepare, train, evaluate, gate, package. Exit 3 where the
     gate refuses."""
-    _check_run(
-        where.remote,
-        deploy=deploy,
-        watch=watch,
-        upload=upload,
-        champion=champion,
-        none=no_champion,
-        wait=wait,
-        if_idle=if_idle,
-    )
+    asked.check(remote=where.remote)
+    deploys = asked.deploys(False)
+    _check_champion(champion, none=no_champion, remote=where.remote)
     config = options.load(path, overrides)
     why = why or run_ends.reason()
     if where.remote:
         from fairway import usercode
         from fairway.pipelines import submit
 
-        asked = submit.Wishes(
-            deploy=deploy,
-            watch=watch,
-            fail_on_refusal=fail_on_refusal,
+        sent = submit.Wishes(
+            deploy=deploys,
+            watch=asked.watch,
+            fail_on_refusal=asked.fail_on_refusal,
             compare=not no_champion,
             cache=cache,
             why=why,
             commit=usercode.commit(Path.cwd()),
         )
-        run_ends.submitted(config, asked, where=where, upload=upload, wait=wait, form=form)
+        run_ends.submitted(
+            config, sent, where=where, upload=asked.upload, wait=asked.wait, form=form
+        )
         return
     from fairway.cli import progress
     from fairway.pipelines import listeners
     from fairway.pipelines import run as runner
 
     place = options.open_home(root)
-    if if_idle and run_ends.goes_on(place.root, config.name, form=form):
+    if asked.if_idle and run_ends.goes_on(place.root, config.name, form=form):
         return
     with (
         options.interruptible(),
@@ -123,8 +92,8 @@ def training(
             config,
             home=place.root,
             champion=None if no_champion else champion or stages.serving(root, config.name),
-            deploy=deploy,
-            watch=watch,
+            deploy=deploys,
+            watch=asked.watch,
             cache=cache,
             progress=report,
             why=why,
@@ -133,35 +102,17 @@ def training(
     run_ends.show_run(record, form=form)
 
 
-def _check_run(
-    remote: bool,
-    *,
-    deploy: bool,
-    watch: bool,
-    upload: bool,
-    champion: Path | None,
-    none: bool,
-    wait: bool,
-    if_idle: bool,
-) -> None:
-    if if_idle and remote:
-        raise errors.UsageError(
-            "--if-idle is for schedules here: `fairway runs schedule --on kubernetes` runs one at a time"
-        )
-    if wait and not remote:
-        raise errors.UsageError("--wait is for runs elsewhere: one here is always waited for")
-    if watch and not deploy:
-        raise errors.UsageError("--watch follows a rollout: add --deploy")
-    if champion is not None and none:
+def _check_champion(champion: Path | None, *, none: bool, remote: bool) -> None:
+    if champion is None:
+        return
+    if none:
         raise errors.UsageError("--champion and --no-champion contradict: give one")
-    if upload and not remote:
-        raise errors.UsageError("--upload is for steps that run elsewhere: add --on kubernetes")
-    if champion is not None and remote:
+    if remote:
         raise errors.UsageError(
             "--champion is a folder of this machine, which no pod sees: leave it out, and the package of the "
             "ModelDeployment in service is taken"
         )
-    if champion is not None and not (champion / "manifest.json").is_file():
+    if not (champion / "manifest.json").is_file():
         raise errors.UsageError(
             f"--champion {champion} has no manifest.json: wanted the folder of a package, such as "
             "`fairway runs package` names"

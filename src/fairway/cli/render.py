@@ -42,6 +42,7 @@ from fairway.cli import options
     help="How it is printed.",
 )
 @options.config
+@options.home
 def render(
     package: Path,
     uri: str | None,
@@ -52,10 +53,14 @@ def render(
     form: str,
     path: Path,
     overrides: tuple[str, ...],
+    root: Path,
 ) -> None:
-    """Print the ModelDeployment that asks for PACKAGE with this configuration."""
-    from fairway.packaging import manifest
-    from fairway.platforms.kubernetes import deployment
+    """Print the ModelDeployment that asks for PACKAGE with this configuration; its annotations tell
+    the lineage, and the run that made the package where it was one of this home."""
+    from fairway.packaging import lineage, manifest
+    from fairway.platforms.kubernetes import annotations, deployment
+    from fairway.platforms.local import origins
+    from fairway.platforms.local.home import Home
 
     config = options.load(path, overrides)
     shown = {
@@ -72,8 +77,11 @@ def render(
         click.echo(f"fairway: {sentence}", err=True)
     if objects:
         _print(_objects(config.name, config.namespace, spec), form=form)
-    else:
-        _print([deployment.manifest(config.name, config.namespace, spec)], form=form)
+        return
+    asked = deployment.manifest(config.name, config.namespace, spec)
+    own = lineage.of(made, came=origins.of(Home(root.resolve()), digest))
+    asked["metadata"]["annotations"] = annotations.of(own, before=None)
+    _print([asked], form=form)
 
 
 def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:

@@ -67,10 +67,26 @@ def submitted(
 
 
 def told(record: "TrainingRun") -> str:
+    """Return how it ended, for people: also where nothing serves yet what was deployed."""
     lines = [f"run      {record.run}", f"outcome  {record.outcome}: {record.reason}"]
     if record.package:
         lines.append(f"package  {record.package}")
+    if record.outcome == "deployed" and _waits(Path(record.folder)):
+        lines.append(
+            "served   not yet: no platform runs; `fairway up` starts it, and the rollout begins"
+        )
     return "\n".join(lines)
+
+
+def _waits(folder: Path) -> bool:
+    """Say whether the run in the folder deployed on this machine, where no platform runs."""
+    from fairway.pipelines import run_records
+    from fairway.platforms.local import client
+    from fairway.platforms.local.home import Home
+
+    if run_records.configuration(folder).get("platform", {}).get("kind") != "local":
+        return False
+    return client.running(Home(folder.parents[1])) is None
 
 
 def goes_on(home: Path, deployment: str, *, form: str) -> bool:

@@ -108,6 +108,10 @@ def compare(first: str, second: str, where: apis.Runner, root: Path, form: str) 
 
     with _place(where, root) as place:
         pair = place.find(first), place.find(second)
+    if pair[0]["run"] == pair[1]["run"]:
+        raise errors.UsageError(
+            f"{first} and {second} are one run: name two of those that `fairway runs list` shows"
+        )
     rows = run_records.compared(pair)
     named = [{"what": row["what"], first: row["a"], second: row["b"]} for row in rows]
     options.show(

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from fairway import errors
-from fairway.config import documents, keys, sections
+from fairway.config import documents, keys, patterns, sections
 
 CONF = Path(__file__).parent / "conf"
 REFERENCE = re.compile(r"(\\*)\$\{")
@@ -105,7 +105,8 @@ def explain(error: ValidationError, *, where: str, root: type[BaseModel] = secti
             ]
             sentences.append(f"{key} is missing{''.join(sources)}")
         else:
-            message = mistake["msg"].removeprefix("Value error, ")
+            wanted = patterns.WORDS.get(str(mistake.get("ctx", {}).get("pattern")))
+            message = wanted or mistake["msg"].removeprefix("Value error, ")
             shown = (
                 f" is {_shown(seen)}" if isinstance(seen, str | int | float | bool | None) else ""
             )

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from fairway.config import sections
+from fairway.config import patterns, sections
 
 GROUP, VERSION, KIND, PLURAL = "fairway.dev", "v1alpha1", "ModelDeployment", "modeldeployments"
 # annotation: {"verb": ..., "id": nonce, "by": ..., "why": ..., "force": true}
@@ -26,13 +26,13 @@ class Model(sections.Section):
 
     uri: Annotated[
         str,
-        Field(pattern=r"^(s3|gs|minio|https?|oci|pvc)://[^\s]+$", max_length=1024),
+        Field(pattern=patterns.PACKAGE, max_length=1024),
         sections.NO_CREDENTIALS,
     ]
     """Where the package lies: `s3://bucket/prefix`, `gs://bucket/prefix`, `http(s)://host/folder`,
     `oci://registry/repository`, `pvc://claim/folder`, or `minio://bucket/key`, an artifact of
     Kubeflow Pipelines."""
-    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
+    digest: Annotated[str, Field(pattern=patterns.DIGEST, max_length=71)]
     """The package's digest, which `fairway package` prints; the init step refuses any other
     content."""
 
@@ -69,7 +69,7 @@ class Counts(sections.Section):
     The arms are not scraped at one instant then, so the stated error rates hold approximately.
     """
 
-    template: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+    template: Annotated[str, Field(pattern=patterns.LABEL, max_length=63)]
     """A name of `operator.counts` of the chart, which gives the queries."""
 
 
@@ -98,9 +98,7 @@ class Scaling(sections.Section):
 class JobRetraining(sections.Retraining):
     """When a challenger is trained: by a Job of the CronJob that is named."""
 
-    cron_job: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=52)] | (
-        None
-    ) = None
+    cron_job: Annotated[str, Field(pattern=patterns.LABEL, max_length=52)] | (None) = None
     """A CronJob of the namespace, whose Job is made as `kubectl create job --from` makes one; it may
     be suspended. None: nothing is started, and a person is told."""
 

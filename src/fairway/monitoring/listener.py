@@ -3,7 +3,6 @@ POST /v1/alerts for those that show the token."""
 
 import hmac
 import http.server
-import json
 import logging
 import threading
 from collections.abc import Callable
@@ -83,8 +82,8 @@ class Listener:
                 401, "wanted `Authorization: Bearer TOKEN` with the token of --alerts-token"
             )
         try:
-            answers = [(one, self._ask(one)) for one in receiver.firing(json.loads(body))]
-        except (ValueError, RecursionError, errors.DataError) as error:
+            answers = [(one, self._ask(one)) for one in receiver.read(body)]
+        except errors.DataError as error:
             return _plain(400, f"{error}; nothing was started")
         if any(answer is None for _, answer in answers):
             return _plain(503, "no look has shown yet which deployments are watched: try again")

@@ -3,6 +3,7 @@
 See Alertmanager's documentation, `webhook_config`: version 4.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,17 @@ def firing(said: object) -> list[Firing]:
             f"the body has no alerts: wanted Alertmanager's webhook message, at most {MOST_ALERTS} alerts"
         )
     return [found for found in map(_firing, alerts) if found is not None]
+
+
+def read(body: bytes) -> list[Firing]:
+    """Return the alerts that fire of a request's body; raises as `firing` does."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise errors.DataError(
+            f"the body is no JSON, it begins with {body[:20]!r}: wanted Alertmanager's webhook message"
+        ) from error
+    return firing(said)
 
 
 def _firing(alert: Any) -> Firing | None:

@@ -40,7 +40,7 @@ import numpy as np
 import yaml
 
 from fairway import __version__, artifacts, errors
-from fairway.config import documents, sections
+from fairway.config import documents, patterns
 from fairway.model import kinds, tasks
 from fairway.model.schema import Feature, Schema
 from fairway.packaging import answering, golden, manifest, store
@@ -73,7 +73,7 @@ def import_onnx(
 
     Raises PackageError with what is wrong in the graph or the file.
     """
-    if not re.fullmatch(sections.NAME, name):
+    if not re.fullmatch(patterns.NAME, name):
         raise errors.UsageError(
             f"the package's name is {name!r}: wanted lower-case letters, digits and dashes, at most 53"
         )

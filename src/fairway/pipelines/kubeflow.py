@@ -73,6 +73,8 @@ def connected(access: KubeflowAccess) -> Iterator[Any]:
     from urllib3.exceptions import HTTPError
 
     access.check()
+    if access.context is not None:
+        _check_context(access.context)
     try:
         # kfp prints where to look, and standard output is for the record
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
@@ -91,6 +93,29 @@ def connected(access: KubeflowAccess) -> Iterator[Any]:
         raise errors.Unavailable(
             f"Kubeflow Pipelines does not answer at {access.place}: {why}; name it with --host"
         ) from error
+
+
+def _check_context(name: str) -> None:
+    """Raise UsageError for a context that the kubeconfig does not have: kfp says so in words of its own,
+    and asks this machine."""
+    from kubernetes.config import ConfigException, kube_config
+
+    place = kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+    try:
+        found = kube_config.KubeConfigMerger(place).config
+    except (ConfigException, OSError) as error:
+        raise errors.UsageError(
+            f"--context is {name}, and the kubeconfig {place} cannot be read ({_line(error)}): set KUBECONFIG to one "
+            "that has this context, or name the API with --host"
+        ) from error
+    contexts = found.value.get("contexts") if found is not None else None
+    names = [str(one["name"]) for one in contexts or ()]
+    if name not in names:
+        there = f"has {', '.join(names)}" if names else "has none"
+        raise errors.UsageError(
+            f"--context is {name}, and the kubeconfig {place} {errors.shortened(there)}: name one that it has, or set "
+            "KUBECONFIG to another"
+        )
 
 
 def component(file: Path) -> Any:

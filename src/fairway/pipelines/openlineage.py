@@ -42,6 +42,7 @@ ARTIFACTS = {
     "package": ("package", ("deploy",), "digest"),
 }
 READERS = ("import-data", "prepare")  # of the source
+BATCH, ANSWERS = "batch", ("batch-predict", "answers")  # the step that answers, and what it makes
 ENDED = {"done": "COMPLETE", "cached": "COMPLETE", run_records.FAILED: "FAIL"}
 TIMEOUT_SECONDS = 5.0  # of one event
 LAST_SECONDS = 10.0  # for what is left when a run has ended
@@ -122,7 +123,7 @@ def events(
 ) -> Iterator[artifacts.Json]:
     """Return the events of what changed between two looks at a run. Pure; `fields` are the columns
     of its rows, as far as they are known."""
-    job = f"{config.name}.training"
+    job = f"{config.name}.{BATCH if _answers(after) else 'training'}"
     base = f"{config.namespace}/{after['run']}/{after.get('began')}/{after.get('tries', 1)}"
     own = str(uuid.uuid5(uuid.NAMESPACE_URL, base))
     place = {"namespace": config.namespace, "name": job}
@@ -148,9 +149,8 @@ def events(
         }
 
     tags = _tags(after)
-    nothing: artifacts.Json = {"inputs": [], "outputs": []}
     if before is None:
-        yield event("START", own, job, tags, nothing)
+        yield event("START", own, job, tags, _nothing())
     seen = {step["step"]: step["status"] for step in (before or {"steps": ()})["steps"]}
     over = after["outcome"] != run_records.RUNNING
     for step in after["steps"]:
@@ -200,6 +200,8 @@ def _data(
     step: str, record: artifacts.Json, *, config: sections.Config, fields: list[artifacts.Json]
 ) -> artifacts.Json:
     """Return the datasets that a step reads and makes."""
+    if _answers(record):
+        return _answered(record, config=config) if step == ANSWERS[0] else _nothing()
     inputs = _sources(config, fields) if step in READERS else []
     outputs: list[artifacts.Json] = []
     for name, (maker, readers, version) in ARTIFACTS.items():
@@ -220,9 +222,33 @@ def _whole(
     record: artifacts.Json, *, config: sections.Config, fields: list[artifacts.Json]
 ) -> artifacts.Json:
     """Return what the whole run read and made: its source, and the package where there is one."""
+    if _answers(record):
+        return _answered(record, config=config)
     made = record.get("package") is not None
     told = _data("package", record, config=config, fields=fields)["outputs"] if made else []
     return {"inputs": _sources(config, fields), "outputs": told}
+
+
+def _answers(record: Mapping[str, Any]) -> bool:
+    """Say whether the run answers rows and trains nothing."""
+    return bool(record.get("pipeline") == BATCH)
+
+
+def _answered(record: artifacts.Json, *, config: sections.Config) -> artifacts.Json:
+    """Return the package that answered, with its version once it is known, and the answers."""
+    steps = {one["step"]: one for one in record["steps"]}
+    left = steps.get(ANSWERS[0], {}).get("artifacts", {}).get(ANSWERS[1], {})
+    digest = left.get("metadata", {}).get("digest")
+    version = {"version": _facet("version", datasetVersion=digest)} if digest else {}
+
+    def named(name: str, facets: artifacts.Json) -> artifacts.Json:
+        return {"namespace": config.namespace, "name": f"{config.name}.{name}", "facets": facets}
+
+    return {"inputs": [named("package", version)], "outputs": [named(ANSWERS[1], {})]}
+
+
+def _nothing() -> artifacts.Json:
+    return {"inputs": [], "outputs": []}
 
 
 def _sources(config: sections.Config, fields: list[artifacts.Json]) -> list[artifacts.Json]:

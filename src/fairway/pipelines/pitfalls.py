@@ -8,7 +8,7 @@ sentences out.
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from fairway import artifacts, errors
 from fairway.pipelines import compiled
@@ -27,7 +27,11 @@ OUTSIDE_IMPORTS = (
 INSTALLS = re.compile(
     r"\b(?:pip3?|conda|mamba|apt|apt-get)[\s\"',]+(?:-\S+[\s\"',]+)*install\b"
 )  # also as a list of arguments
-LARGEST_PARAMETER = 64 << 10  # bytes: a step's arguments have 128 KiB together
+# bytes: all inputs of a step are one argument of a process, in which Linux takes 128 KiB; the rest is for artifacts
+LARGEST_INPUTS = 120 << 10
+LARGEST_OBJECT = (
+    1536 << 10
+)  # bytes that etcd takes: the Workflow holds all of the pipeline, as text
 QUOTED = re.compile(r"[=!<>]=? '(.*)'\)?$", re.DOTALL)
 TERMS = re.compile(r" && (?=!?\(?(?:\w+\()?inputs\.)")  # of an Elif: the branches before it, denied
 TURNED = {"'": "quote", "\\": "backslash", "\n": "line's end"}  # in a condition: another text
@@ -42,7 +46,8 @@ def findings(documents: compiled.Documents, *, environment: str) -> tuple[str, .
     return (
         *_bare_conditions(pipeline),
         *_quoted_conditions(pipeline),
-        *_parameters(pipeline),
+        *_whole_numbers(pipeline),
+        *_oversized(documents),
         *(
             sentence
             for name, container in steps.items()
@@ -163,37 +168,63 @@ def _quoted_conditions(pipeline: artifacts.Json) -> Iterator[str]:
                     )
 
 
-def _parameters(pipeline: artifacts.Json) -> Iterator[str]:
-    """What changes or bursts on its way into a step."""
+def _whole_numbers(pipeline: artifacts.Json) -> Iterator[str]:
+    """What changes on its way into a step."""
     for where, value in _constants(pipeline):
         if isinstance(value, list | dict) and (number := _whole(value)) is not None:
             yield (
-                f"{where} has the whole number {number:g} in a list or map, where it becomes {number:.1f}: pass it as "
-                "text (JSON), or each number as a parameter"
+                f"{where.said} has the whole number {number:g} in a list or map, where it becomes {number:.1f}: pass "
+                "it as text (JSON), or each number as a parameter"
             )
-        size = len(json.dumps(value).encode())
-        if size > LARGEST_PARAMETER:
+
+
+def _oversized(documents: compiled.Documents) -> Iterator[str]:
+    """What bursts on its way into a step, or into the cluster."""
+    sizes: dict[str, dict[str, int]] = {}
+    for where, value in _constants(documents[0]):
+        sizes.setdefault(where.step, {})[where.said] = _bytes(value)
+    for each in sizes.values():
+        if (size := sum(each.values())) > LARGEST_INPUTS:
+            largest = max(each, key=lambda said: each[said])
+            more = " with the others of its step" if len(each) > 1 else ""
             yield (
-                f"{where} has {size} bytes: wanted at most {LARGEST_PARAMETER}, what an argument can hold; "
-                "pass an artifact"
+                f"{largest} has {size} bytes{more}: wanted at most {LARGEST_INPUTS}, what an argument of a process "
+                "can hold; pass an artifact"
             )
+    # each part is JSON within a text of the Workflow, whose quotes are escaped
+    size = sum(_bytes(json.dumps(document)) for document in documents)
+    if size > LARGEST_OBJECT:
+        yield (
+            f"the pipeline makes a Workflow of at least {size} bytes: wanted at most {LARGEST_OBJECT}, what a cluster "
+            "keeps as one object; pass artifacts, or make two pipelines of it"
+        )
 
 
-def _constants(pipeline: artifacts.Json) -> Iterator[tuple[str, Any]]:
+def _bytes(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode())
+
+
+class _Place(NamedTuple):
+    said: str
+    step: str  # whose inputs go together
+
+
+def _constants(pipeline: artifacts.Json) -> Iterator[tuple[_Place, Any]]:
     """Return each value that is written in the pipeline, and where."""
     given = pipeline["root"].get("inputDefinitions", {}).get("parameters", {})
     for name, one in given.items():
         if "defaultValue" in one:
-            yield f"parameter {name}", one["defaultValue"]
-    for _, dag in _dags(pipeline):
-        for task in dag["tasks"].values():
-            name = task["taskInfo"]["name"]
+            yield _Place(f"parameter {name}", ""), one["defaultValue"]
+    for owner, dag in _dags(pipeline):
+        for label, task in dag["tasks"].items():
+            name, step = task["taskInfo"]["name"], f"{owner}/{label}"
             for key, one in task.get("inputs", {}).get("parameters", {}).items():
                 if "constant" in one.get("runtimeValue", {}):
-                    yield f"parameter {key} of step {name}", one["runtimeValue"]["constant"]
+                    said = f"parameter {key} of step {name}"
+                    yield _Place(said, step), one["runtimeValue"]["constant"]
             raw = task.get("parameterIterator", {}).get("items", {}).get("raw")
             if raw is not None:
-                yield f"loop {name}", json.loads(raw)
+                yield _Place(f"loop {name}", step), json.loads(raw)
 
 
 def _whole(value: Any) -> float | None:

@@ -50,6 +50,9 @@ def record(run: Any, *, names: Iterable[str]) -> artifacts.Json:
         "began": _seconds(run.created_at),
         "seconds": _between(run.created_at, run.finished_at),
         "config": config,
+        "pipeline": "batch"
+        if "rows" in _parameters(run)
+        else "training",  # which the API does not name
     }
 
 
@@ -135,10 +138,13 @@ def _reason(run: Any, found: list[artifacts.Json]) -> str:
     return str(said or (errors[-1] if errors else ""))
 
 
+def _parameters(run: Any) -> artifacts.Json:
+    return (run.runtime_config.parameters if run.runtime_config else None) or {}
+
+
 def _config(run: Any) -> artifacts.Json:
-    asked = (run.runtime_config.parameters if run.runtime_config else None) or {}
     try:
-        found: artifacts.Json = json.loads(asked.get("config") or "{}")
+        found: artifacts.Json = json.loads(_parameters(run).get("config") or "{}")
     except ValueError:
         return {}
     return found

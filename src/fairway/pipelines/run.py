@@ -60,6 +60,7 @@ class TrainingRun:
     tries: int = 1
     why: str = ""  # it began
     commit: str = ""  # of the repository in which it was asked for
+    pipeline: str = "training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,7 +316,7 @@ def _execute(one: Try, follower: steps.Follower, *, tell: Callable[[steps.Told],
             _end(child)
             raise
     if child.returncode != 0:
-        raise _failure(follower, log=log_file)
+        raise _failure(follower, pipeline=Path(one.request["pipeline"]).stem, log=log_file)
 
 
 def _step_log(one: Try, step: str) -> TextIO:
@@ -324,13 +325,19 @@ def _step_log(one: Try, step: str) -> TextIO:
     return (logs / f"{step}.log").open("w", encoding="utf-8", buffering=1)
 
 
-def _failure(follower: steps.Follower, *, log: Path) -> errors.FairwayError:
+def _failure(follower: steps.Follower, *, pipeline: str, log: Path) -> errors.FairwayError:
     """Return what the run ends with: the step's own kind where it is one of fairway's."""
     step = follower.failed()
     where = f"step {step.name}" if step else "the pipeline"
     kind = KINDS.get(step.kind, errors.TrainingError) if step else errors.TrainingError
-    again = kind is errors.TrainingError  # of others the same request would end the same
-    further = "; `fairway runs retry` goes on from it" if again else ""
+    further = "; `fairway runs retry` goes on from it"
+    if step is not None and step.kind == errors.DataError.__name__:
+        further = (
+            "; with the same data and functions another try ends the same: correct them, then "
+            f"`fairway run {pipeline}`"
+        )
+    elif kind is not errors.TrainingError:  # the same request would end the same
+        further = ""
     return kind(f"{where} failed: {steps.sentence(step)} (log: {log}){further}")
 
 
@@ -369,6 +376,7 @@ def _record(
         tries=one.number,
         why=one.request["arguments"].get("why", ""),
         commit=one.request["arguments"].get("commit", ""),
+        pipeline=Path(one.request["pipeline"]).stem,
     )
 
 

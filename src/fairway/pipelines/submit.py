@@ -172,6 +172,7 @@ def request(config: sections.Config, *, asked: Wishes) -> Submission:
         **compiled.circumstances(asked.pipeline, why=asked.why, commit=asked.commit),
         **asked.more,
     }
+    _check_size(told)
     return Submission(
         variant=variant,
         documents=documents,
@@ -179,6 +180,19 @@ def request(config: sections.Config, *, asked: Wishes) -> Submission:
         account=config.pipeline.service_account,
         caching=None if asked.cache else False,
     )
+
+
+def _check_size(told: artifacts.Json) -> None:
+    """Raise UsageError for what Kubeflow Pipelines cannot hand over: it gives a run's parameters to the
+    first process of the run as one argument."""
+    sizes = {name: len(json.dumps(said).encode()) for name, said in told.items()}
+    if sum(sizes.values()) > pitfalls.LARGEST_INPUTS:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise errors.UsageError(
+            f"the run's parameters have {sum(sizes.values())} bytes, of which {largest} has {sizes[largest]}: wanted "
+            f"at most {pitfalls.LARGEST_INPUTS}, what an argument of a process can hold; name fewer configurations in "
+            "one run, or shorten the longest list (data.features, data.ignore or data.extra)"
+        )
 
 
 def _challenging(asked: Wishes) -> artifacts.Json:

@@ -25,7 +25,7 @@ from fairway.pipelines import run, run_records
 TRAINS = frozenset({"import-data", "prepare", "train"})  # steps of a run that is worth tracking
 UNTAKEN = re.compile(r"[^/\w.\- ]")  # in the name of a metric
 LONGEST = {"params": 500, "tags": 5000}  # characters of a value that every version of MLflow takes
-RUN, DIGEST = "fairway.run", "fairway.package"
+RUN, DIGEST, REVISION = "fairway.run", "fairway.package", "fairway.revision"
 PACKAGE = "package"  # the folder of a run's artifacts that has the package
 
 
@@ -58,19 +58,46 @@ def tracked(
         yield last.append if url else lambda record: None
     finally:
         if config is not None and url and last and worth_tracking(last[-1]):
-            server = mlflow.MlflowServer(url, authorization=mlflow.authorization_of(environment))
-            try:
-                send(server, last[-1], config=config, now=time.time())
-            except (errors.FairwayError, OSError) as error:
-                warn(
-                    f"MLflow was not told all of run {last[-1]['run']} ({error}): see platform.tracking, or "
-                    "MLFLOW_TRACKING_URI"
-                )
-            except (KeyError, TypeError, ValueError) as error:
-                warn(
-                    f"MLflow was not told of run {last[-1]['run']}: {web.shown(url)} does not answer as MLflow does "
-                    f"({error!r}); see platform.tracking.url, or MLFLOW_TRACKING_URI"
-                )
+            with _warned(f"all of run {last[-1]['run']}", url=url, warn=warn):
+                send(_server(url, environment), last[-1], config=config, now=time.time())
+
+
+def deployed(
+    config: sections.Config,
+    *,
+    digest: str,
+    revision: str,
+    warn: Callable[[str], None],
+    environment: Mapping[str, str] = os.environ,
+) -> None:
+    """Tell the server, where one is set, as which revision the registered version of the package was
+    deployed; nothing where it has none."""
+    url = server_of(config, environment=environment)
+    if url is None:
+        return
+    with _warned(f"of revision {revision}", url=url, warn=warn):
+        server = _server(url, environment)
+        found = _version_of(server, config.name, digest=digest)
+        if found is not None:
+            _tell_revision(server, found, revision=revision)
+
+
+def _server(url: str, environment: Mapping[str, str]) -> mlflow.MlflowServer:
+    return mlflow.MlflowServer(url, authorization=mlflow.authorization_of(environment))
+
+
+@contextlib.contextmanager
+def _warned(what: str, *, url: str, warn: Callable[[str], None]) -> Iterator[None]:
+    """Have a server that is down, refuses or is another's cost one warning."""
+    try:
+        yield
+    except (errors.FairwayError, OSError) as error:
+        warn(f"MLflow was not told {what} ({error}): see platform.tracking, or MLFLOW_TRACKING_URI")
+    except (KeyError, TypeError, ValueError) as error:
+        warn(
+            f"MLflow was not told {what}: {web.shown(url)} does not answer as MLflow does ({error!r}); see "
+            "platform.tracking.url, or MLFLOW_TRACKING_URI"
+        )
 
 
 def server_of(config: sections.Config | None, *, environment: Mapping[str, str]) -> str | None:
@@ -151,7 +178,7 @@ def described(
         "fairway.champion": _artifact(record, "champion", "package")
         .get("metadata", {})
         .get("digest"),
-        "fairway.revision": record.get("revision"),
+        REVISION: record.get("revision"),
         "fairway.metric": evaluation.get("primary"),
         "mlflow.note.content": record["reason"],  # what its page shows as description
     }
@@ -234,22 +261,30 @@ def _register(server: mlflow.MlflowServer, told: TrackedRun, *, run_id: str, sou
         server.get("registered-models/get", name=name)
     except errors.MissingFile:
         server.post("registered-models/create", name=name)
-    same = f"name = '{name}' and tags.`{DIGEST}` = '{told.tags[DIGEST]}'"
-    found = server.get("model-versions/search", filter=same, max_results="1").get("model_versions")
-    tags = {key: told.tags[key] for key in (RUN, DIGEST, "fairway.revision") if key in told.tags}
-    if not found:
+    found = _version_of(server, name, digest=told.tags[DIGEST])
+    if found is None:
+        tags = {key: told.tags[key] for key in (RUN, DIGEST, REVISION) if key in told.tags}
         server.post(
             "model-versions/create", name=name, source=source, run_id=run_id, tags=_pairs(tags)
         )
-    elif (revision := tags.get("fairway.revision")) is not None:
-        version = str(found[0]["version"])
-        server.post(
-            "model-versions/set-tag",
-            name=name,
-            version=version,
-            key="fairway.revision",
-            value=revision,
-        )
+    elif (revision := told.tags.get(REVISION)) is not None:
+        _tell_revision(server, found, revision=revision)
+
+
+def _version_of(server: mlflow.MlflowServer, name: str, *, digest: str) -> artifacts.Json | None:
+    """Return the registered version of the package, None where there is none."""
+    same = f"name = '{name}' and tags.`{DIGEST}` = '{digest}'"
+    found = server.get("model-versions/search", filter=same, max_results="1").get("model_versions")
+    return dict(found[0]) if found else None
+
+
+def _tell_revision(server: mlflow.MlflowServer, version: artifacts.Json, *, revision: str) -> None:
+    """Tag the version, and the run that made it."""
+    said = {"key": REVISION, "value": revision}
+    place = {"name": version["name"], "version": str(version["version"])}
+    server.post("model-versions/set-tag", **place, **said)
+    if version.get("run_id"):
+        server.post("runs/set-tag", run_id=version["run_id"], **said)
 
 
 def _pages(record: artifacts.Json) -> dict[str, Path]:

@@ -1,6 +1,7 @@
 """What goes wrong around a cluster's monitor costs one look of one deployment, and is told once."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -215,6 +216,40 @@ def test_an_alert_that_comes_before_the_first_look_is_told_to_come_again() -> No
     assert httpx.post(f"{url}/v1/alerts", content=b"{}").status_code == 400
     assert httpx.get(f"{url}/readyz").status_code == 200
     heard.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"alerts: []", "the body is no JSON, it begins with b'alerts: []': wanted Alertmanager's"),
+        (b"\xff\xfe", r"the body is no JSON, it begins with b'\xff\xfe': wanted Alertmanager's"),
+        (b"[" * 100_000, "the body is no JSON, it begins with b'[[[[[[[[[[[[[[[[[[[['"),
+        (b"", "the body is no JSON, it begins with b'': wanted Alertmanager's webhook message"),
+        (b"[]", "the body has no alerts: wanted Alertmanager's webhook message"),
+    ],
+    ids=["yaml", "bytes", "deep", "empty", "list"],
+)
+def test_a_body_that_is_no_message_is_answered_with_a_sentence(
+    body: bytes, sentence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("shown")
+    heard = listener.Listener(
+        host="127.0.0.1",
+        port=0,
+        registry=prometheus_client.CollectorRegistry(),
+        token=tmp_path / "token",
+    )
+    try:
+        answer = httpx.post(
+            f"http://127.0.0.1:{heard.port}/v1/alerts",
+            content=body,
+            headers={"authorization": "Bearer shown"},
+        )
+    finally:
+        heard.close()
+    assert answer.status_code == 400
+    assert answer.text.startswith(sentence)
+    assert answer.text.endswith("; nothing was started\n")
 
 
 def test_the_operator_carries_what_the_monitor_wrote_meanwhile() -> None:

@@ -9,7 +9,6 @@ says why its default is what it is.
 from fairway.config.sections.base import (
     CREDENTIALS,
     DURATION,
-    NAME,
     NO_CREDENTIALS,
     UNIT_SECONDS,
     Duration,
@@ -36,7 +35,6 @@ __all__ = [
     "DURATION",
     "FAMILIES",
     "GUARDS",
-    "NAME",
     "NOT_SHADOW",
     "NO_CREDENTIALS",
     "SCALES",

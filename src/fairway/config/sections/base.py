@@ -30,8 +30,6 @@ UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]*://")
 ADDRESSES = re.compile(r"^(s3|gs|minio|https?|oci|pvc|file)://\S+$")
 CREDENTIALS = re.compile(r"^[a-z0-9]+://[^/?#]*@")
-# a DNS label with room for the revision's 12 characters
-NAME = r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$"
 
 
 def parse_duration(value: Any) -> timedelta:

@@ -14,7 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from fairway.config.sections.base import NAME, Section
+from fairway.config import patterns
+from fairway.config.sections.base import Section
 from fairway.config.sections.variants import Variants
 
 
@@ -52,7 +53,7 @@ NOT_SHADOW = Rule(
 class Guard(Section):
     """A limit that must hold."""
 
-    name: Annotated[str, Field(pattern=NAME, max_length=53)]
+    name: Annotated[str, Field(pattern=patterns.NAME, max_length=53)]
     """How verdicts and metrics call it."""
     type: str
     """What it watches."""

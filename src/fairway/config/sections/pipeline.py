@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fairway.config.sections.base import NAME, Section
+from fairway.config import patterns
+from fairway.config.sections.base import Section
 
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
-# what `pipelines.capacity` reads
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]|[KMGTP]i)?$", max_length=20)]
+Variable = Annotated[str, Field(pattern=patterns.VARIABLE)]
+Quantity = Annotated[str, Field(pattern=patterns.QUANTITY, max_length=20)]
 
 
 class Toleration(Section):
@@ -38,9 +38,7 @@ class Resources(Section):
     """As Kubernetes writes it: `8Gi`."""
     gpu: Annotated[int, Field(ge=0, le=16)] = 0
     """Devices of the kind `accelerator`; only training asks for one by default, in production."""
-    accelerator: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9_.-]+$", max_length=253)] = (
-        "nvidia.com/gpu"
-    )
+    accelerator: Annotated[str, Field(pattern=patterns.RESOURCE, max_length=253)] = "nvidia.com/gpu"
     """The extended resource that `gpu` counts: whole GPUs, or a part by its name on your nodes, such as
     nvidia.com/mig-1g.10gb or nvidia.com/gpu.shared."""
     selector: Annotated[Mapping[str, str], Field(max_length=16)] = {}
@@ -87,23 +85,18 @@ class Pipeline(Section):
     nodes: Annotated[int, Field(ge=1, le=64)] = 1
     """Pods that train a network together, each with what `train` asks for: more than one is a TrainJob of Kubeflow
     Trainer, which the cluster must have. 1: it needs nothing but Kubeflow Pipelines."""
-    workspace: (
-        Annotated[
-            str, Field(pattern=r"^(s3://[^/@]+|pvc://[^/@]+|file://)/.*[^/]$", max_length=1024)
-        ]
-        | None
-    ) = None
+    workspace: Annotated[str, Field(pattern=patterns.WORKSPACE, max_length=1024)] | None = None
     """Where the steps that train keep their state, so that a pod that was preempted goes on in another, and where
     several nodes meet, such as s3://bucket/training; a rule of the bucket may remove what is old. None by default: a
     step that is tried again trains anew."""
-    runtime: Annotated[str, Field(pattern=NAME)] = "torch-distributed"
+    runtime: Annotated[str, Field(pattern=patterns.NAME)] = "torch-distributed"
     """The ClusterTrainingRuntime of several nodes; by default the one that Kubeflow Trainer installs."""
     environment: Annotated[Mapping[Variable, str], Field(max_length=64)] = {}
     """Variables of every step on Kubernetes, such as AWS_ENDPOINT_URL; no secrets. None by default."""
     secrets: Annotated[Mapping[Variable, SecretKey], Field(max_length=64)] = {}
     """Variables of every step that a Secret gives, such as `AWS_ACCESS_KEY_ID: {secret: bucket, key: access}`.
     None by default: a service account with a role of the cloud needs none."""
-    service_account: Annotated[str, Field(pattern=NAME)] | None = None
+    service_account: Annotated[str, Field(pattern=patterns.NAME)] | None = None
     """Whom the steps run as; by default whom Kubeflow Pipelines takes, `pipeline-runner`."""
     notify: Notify = Notify()
     parallel: Annotated[int, Field(ge=1, le=64)] = 2

@@ -8,13 +8,14 @@ from pydantic import (
     Field,
 )
 
+from fairway.config import patterns
 from fairway.config.sections.base import NO_CREDENTIALS, Duration, Section
 
 
 class LineageEvents(Section):
     """Where OpenLineage events of runs are sent."""
 
-    url: Annotated[str, Field(pattern=r"^https?://\S+$", max_length=900), NO_CREDENTIALS] | None = (
+    url: Annotated[str, Field(pattern=patterns.ENDPOINT, max_length=900), NO_CREDENTIALS] | None = (
         None
     )
     """The endpoint, such as `http://marquez.lineage.svc:5000`; OPENLINEAGE_URL goes before it. None by default:
@@ -26,7 +27,7 @@ class LineageEvents(Section):
 class Tracking(Section):
     """The MLflow server that runs are logged to."""
 
-    url: Annotated[str, Field(pattern=r"^https?://\S+$", max_length=900), NO_CREDENTIALS] | None = (
+    url: Annotated[str, Field(pattern=patterns.ENDPOINT, max_length=900), NO_CREDENTIALS] | None = (
         None
     )
     """Its address, such as `http://mlflow.models.svc:5000`; MLFLOW_TRACKING_URI goes before it. None by default:
@@ -45,12 +46,9 @@ class Platform(Section):
     """The gateway's port; 0 takes a free one."""
     scrape_interval: Duration = timedelta(seconds=1)
     """How often the controller reads the gateway's counts and decides."""
-    store: (
-        Annotated[
-            str, Field(pattern=r"^(s3|gs|https?|oci|pvc)://[^\s]+$", max_length=900), NO_CREDENTIALS
-        ]
-        | None
-    ) = None
+    store: Annotated[str, Field(pattern=patterns.STORE, max_length=900), NO_CREDENTIALS] | None = (
+        None
+    )
     """Where packages are put for a cluster, without the digest: `s3://bucket/prefix`,
     `gs://bucket/prefix`, `oci://registry/repository` or `pvc://claim/folder`."""
     gateways: Annotated[

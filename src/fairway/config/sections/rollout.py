@@ -10,7 +10,8 @@ from pydantic import (
     model_validator,
 )
 
-from fairway.config.sections.base import NAME, Duration, Fraction, Section, format_duration
+from fairway.config import patterns
+from fairway.config.sections.base import Duration, Fraction, Section, format_duration
 from fairway.config.sections.guards import Guard, GuardOfType
 
 
@@ -97,13 +98,11 @@ class Hook(Section):
     """A service of yours that is asked before a rollout moves on, or told how it went: a POST of
     one CloudEvent."""
 
-    name: Annotated[str, Field(pattern=NAME, max_length=53)]
+    name: Annotated[str, Field(pattern=patterns.NAME, max_length=53)]
     """How reasons and events call it."""
     url: Annotated[
         str,
-        Field(
-            pattern=r"^https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?([/?][^\s#]*)?$", max_length=1024
-        ),
+        Field(pattern=patterns.HOOK, max_length=1024),
     ]
     """Where it listens. No password in it: it is read by whoever reads the deployment."""
     at: Annotated[tuple[HookPoint, ...], Field(min_length=1, max_length=6)]

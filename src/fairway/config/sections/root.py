@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from fairway.config.sections.base import NAME, Section
+from fairway.config import patterns
+from fairway.config.sections.base import Section
 from fairway.config.sections.data import DataOfSource
 from fairway.config.sections.evaluation import Evaluation
 from fairway.config.sections.monitoring import Monitoring
@@ -22,9 +23,9 @@ class Config(Section):
     # the sources are asked for their sections once a file is read
     model_config = ConfigDict(defer_build=True)
 
-    name: Annotated[str, Field(pattern=NAME)] = "model"
+    name: Annotated[str, Field(pattern=patterns.NAME)] = "model"
     """Names the deployment, the package and the series in Prometheus."""
-    namespace: Annotated[str, Field(pattern=NAME)] = "default"
+    namespace: Annotated[str, Field(pattern=patterns.NAME)] = "default"
     """The Kubernetes namespace; a label locally."""
     environment: Literal["local", "kind", "production"] = "local"
     """Which group of defaults the platform takes."""

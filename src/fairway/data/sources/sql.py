@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field
 
 from fairway import errors
-from fairway.config import sections
+from fairway.config import patterns, sections
 from fairway.config.sections.base import Duration
 from fairway.data.sources import base, parquet
 
@@ -40,7 +40,7 @@ class SqlData(sections.Data):
     )
     """The variable that holds `postgresql://user:password@host/database` or `sqlite:///file`; on Kubernetes
     `pipeline.secrets` gives it. A variable by default, since what a file like this names is copied into lineage."""
-    url_file: Annotated[str, Field(pattern=r"^/", max_length=4096)] | None = None
+    url_file: Annotated[str, Field(pattern=patterns.FULL_PATH, max_length=4096)] | None = None
     """A file that holds the URL instead, such as one that a Secret is mounted as; none by default."""
     timeout: Duration = timedelta(minutes=10)
     """How long the database may take over the query, and over each batch of it: longer is rather a query without an
