@@ -61,7 +61,9 @@ def test_chance_alone_moves_a_column_as_often_as_is_stated(
     assert surprising <= 19
 
 
-@pytest.mark.parametrize("words", [30, 70, 400], ids=["most are common", "as many", "most are rare"])
+@pytest.mark.parametrize(
+    "words", [30, 70, 400], ids=["most are common", "as many", "most are rare"]
+)
 def test_chance_alone_moves_no_words_that_are_as_common_as_one_another(words: int) -> None:
     names = np.array([f"w{place}" for place in range(words)], dtype=object)
     surprising = 0
