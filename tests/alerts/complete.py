@@ -18,6 +18,9 @@ SILENCE = (
     "amtool silence add alertname={alert}{labels} --duration=8h "
     '--comment="WHY" --alertmanager.url=http://localhost:9093'
 )
+# what our labels are on; a ModelDeployment has its user's, a Lease none, so a selector finds neither
+LABELLED = {"pods", "pvc"}
+SELECTED = re.compile(r"\b(?:get|describe) (\S+) (?:[^`\n]* )?--selector ")
 LABEL = re.compile(r"\{\{ \$labels\.(\w+) \}\}")
 STANDS_FOR = {"namespace": "NAMESPACE", "deployment": "DEPLOYMENT"}
 
@@ -66,9 +69,16 @@ def _commands(alert: str, said: Mapping[str, str]) -> list[str]:
     verb = re.sub(r"--namespace (\{\{[^}]*\}\}|\S+) ", "", said["next"]).split()[:2]
     found = [] if verb[0] == "kubectl" and verb[1] in SAFE else [f"next is not safe: {verb}"]
     labels = "".join(f" {name}={{{{ $labels.{name} }}}}" for name in LABEL.findall(said["silence"]))
+    found += _selected(said["next"])
     if said["silence"] != SILENCE.format(alert=alert, labels=labels):
         found.append("another silence")
     return found
+
+
+def _selected(text: str) -> list[str]:
+    """Return the kinds that are asked for by labels that they do not have."""
+    asked = {kind for kinds in SELECTED.findall(text) for kind in kinds.split(",")}
+    return [f"a selector of {kind}" for kind in sorted(asked - LABELLED)]
 
 
 def _dashboard(url: str, dashboards: Mapping[str, set[str]]) -> list[str]:
@@ -88,6 +98,7 @@ def _runbook(alert: str, said: Mapping[str, str], text: str | None) -> list[str]
         return [f"a runbook without {', then '.join(PARTS)}"]
     silence = LABEL.sub(lambda label: STANDS_FOR[label[1]], said["silence"])
     found = [] if silence in text[places[3] : places[4]] else ["another silence in its runbook"]
+    found += _selected(text)
     return found if "kubectl" in text[places[2] : places[3]] else [*found, "no command"]
 
 

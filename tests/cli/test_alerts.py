@@ -31,6 +31,8 @@ def test_status_check_and_monitor_tell_of_a_window_that_could_not_be_tested(tmp_
         for alert in one_object(fairway("status", "--output", "json", where=tmp_path))["alerts"]
     ] == [summary]
     assert summary in fairway("status", where=tmp_path).stdout
+    # what was done already and what to do next, as long as the ticket is open
+    assert windows.FAILED_DESCRIPTION in fairway("monitor", where=tmp_path).stdout
     assert [
         alert["name"]
         for alert in one_object(fairway("monitor", "--output", "json", where=tmp_path))["alerts"]

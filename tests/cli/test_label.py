@@ -91,5 +91,17 @@ def test_rows_that_have_no_label_yet_are_left_out_and_counted(text: str, tmp_pat
     rows, lacking = requests.read_rows(file, ["request_id", "label"], may_lack="label")
     assert [(row["request_id"], row["label"]) for row in rows] == [("a", "yes"), ("c", "no")]
     assert lacking == 1
-    with pytest.raises(errors.UsageError, match="line 3 is "):
+    with pytest.raises(errors.UsageError, match="line 3 has no label: wanted a value in the "):
         requests.read_rows(file, ["request_id", "label"])
+
+
+@pytest.mark.parametrize("text", ["request_id,Label,age\na,yes,41\n", "age\n41\n", ""])
+def test_a_file_without_the_columns_is_refused_by_those_that_it_has_and_shows_no_row(
+    text: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "sample.csv"
+    file.write_text(text)
+    with pytest.raises(errors.UsageError) as refused:
+        requests.read_rows(file, ["request_id", "label"], may_lack="label")
+    has = text.partition("\n")[0].replace(",", ", ") or "none"
+    assert str(refused.value).endswith(f"has the columns {has}: wanted request_id and label")

@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from fairway.cli import deployed
+from fairway.monitoring import watched
+from fairway.monitoring.eventstore import places
 from fairway.platforms.local import client
 from fairway.rollout.states import Phase
 from tests.cli import standing
@@ -54,6 +56,22 @@ def test_monitor_shows_the_revision_that_has_most_of_the_requests_and_the_share_
     assert shown["revision"] == NEW
     assert [(one["revision"], one["share"]) for one in shown["serving"]] == [(NEW, 95), (OLD, 5)]
     assert f"{NEW}, 95 % of the requests" in fairway("monitor", where=tmp_path).stdout
+
+
+def test_monitor_says_that_no_ticket_opens_before_what_is_usual_is_learnt(tmp_path: Path) -> None:
+    home = standing.deployed(tmp_path, OLD, phase=Phase.STABLE, stable=OLD)
+    said = "0 of 20 windows; no ticket opens before"
+    assert said in fairway("monitor", where=tmp_path).stdout
+    with contextlib.closing(places.opened(home / "events.db")) as events:
+        events.conclusions.set_mark(
+            watched.mark("few"), {"revision": OLD, "learning": {"windows": 3}, "learnt": None}
+        )
+        shown = one_object(fairway("monitor", "--output", "json", where=tmp_path))
+        assert shown["learning"] == {"windows": 3, "wanted": 20}
+        events.conclusions.set_mark(
+            watched.mark("few"), {"revision": OLD, "learning": {"windows": 20}, "learnt": OLD}
+        )
+    assert "no ticket opens" not in fairway("monitor", where=tmp_path).stdout
 
 
 def test_retrain_gives_a_program_what_was_asked(

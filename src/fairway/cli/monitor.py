@@ -38,6 +38,7 @@ def monitor(
     if context.invoked_subcommand is not None:
         return
     options.need_posix()
+    from fairway.monitoring import watched
     from fairway.monitoring.eventstore import places
     from fairway.platforms.local import client
 
@@ -60,6 +61,7 @@ def monitor(
             if serving
             else []
         )
+        mark = store.conclusions.mark(watched.mark(config.name))
         known_alerts = [
             artifacts.as_json(alert) for alert in store.conclusions.alerts(deployment=config.name)
         ]
@@ -68,6 +70,7 @@ def monitor(
         **{key: most[key] for key in ("revision", "labelled", "loss", "accuracy")},
         "serving": serving,
         "retraining": deployment.retraining,
+        "learning": _learning(mark or {}, windows, config.monitoring, revision=most["revision"]),
         "windows": windows,
         "alerts": known_alerts,
     }
@@ -82,6 +85,25 @@ def _shares(deployment: "state.Deployment") -> list[tuple[str | None, int]]:
     weight, _ = deployment.weights
     shares = [(current.stable, states.TOTAL - weight), (current.candidate, weight)]
     return sorted((share for share in shares if share[1]), key=lambda share: -share[1])
+
+
+def _learning(
+    mark: Mapping[str, Any],
+    windows: Sequence[Mapping[str, Any]],
+    section: "sections.Monitoring",
+    *,
+    revision: str | None,
+) -> dict[str, int] | None:
+    """Return how many windows were learnt of those that are wanted; None where windows are held
+    against what was learnt, of this revision or of one with the same inputs."""
+    from fairway.monitoring.drift import learning
+
+    learnt = mark.get("learnt")
+    held = not windows or any(not window["learning"] for window in windows)
+    if revision is None or learnt == revision or (learnt and held):
+        return None
+    known = mark.get("learning", {}).get("windows", 0)
+    return {"windows": known, "wanted": learning.Plan.of(section).windows}
 
 
 def _measured(store: Any, config: Any, revision: str, *, share: int) -> dict[str, Any]:
@@ -117,10 +139,18 @@ def _monitored(record: dict[str, Any]) -> str:
     lines.append(
         f"windows     {len(record['windows'])} newest, {sum(bool(w.get('drifted')) for w in record['windows'])} drifted"
     )
+    if record["learning"]:
+        lines.append(
+            "drift       what is usual is learnt: {windows} of {wanted} windows; no ticket opens before".format(
+                **record["learning"]
+            )
+        )
     lines += _beside(record["windows"][-1].get("beside", ()) if record["windows"] else ())
     for alert in record["alerts"]:
         state = "open" if alert["resolved_at"] is None else "resolved"
         lines.append(f"{alert['severity']:<7} {state:<9} {alert['name']}: {alert['summary']}")
+        if state == "open":
+            lines.append(f"        {alert['description']}")
     return "\n".join(lines)
 
 

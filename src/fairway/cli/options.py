@@ -212,7 +212,10 @@ def show(record: Any, *, form: str, text: str | None = None) -> None:
 
 def write(path: Path, data: bytes) -> str:
     """Write a file that a person asked for, and return its name with the folder that was made for
-    it."""
+    it. A link, a pipe or a device, such as /dev/stdout, is written to and never replaced."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_bytes(data)
+        return str(path)
     made = next((folder for folder in reversed(path.parents) if not folder.exists()), None)
     files.write_bytes(path, data)
     return str(path) if made is None else f"{path} (in the new folder {made})"

@@ -177,9 +177,7 @@ def _rows(
     if file is not None:
         rows, lacking = requests.read_rows(file, list(given), may_lack=may_lack)
         if lacking:
-            click.echo(
-                f"{lacking} rows of {file} have no {may_lack} yet and were left out", err=True
-            )
+            click.echo(f"{lacking} of the rows of {file} without a {may_lack} left out", err=True)
         return rows
     row = {column: value for column, value in given.items() if value is not None}
     if len(row) < len(given):

@@ -88,12 +88,22 @@ def missing(name: str, lacks: Callable[[Array], NDArray[np.bool_]]) -> Trait:
 
 
 def words(
-    name: str, reference: Sequence[str], *, read: Callable[[Array], Sequence[str]]
+    name: str,
+    reference: Sequence[str],
+    *,
+    read: Callable[[Array], Sequence[str]],
+    beside: Sequence[str] = (),
 ) -> Iterator[Trait]:
     """Return the traits of words: which of the commonest it is, any of the rarer, one that the
-    reference has not, none."""
+    reference has not, none.
+
+    Among words that are as common, those of the reference alone would be those that chance favoured
+    there: another sample would have fewer of them. So the commonest of both are taken where the
+    other sample is known, which is `beside`.
+    """
     counted = Counter(word for word in reference if word)
-    common = [word for word, times in counted.most_common(WORDS) if times >= COMMON]
+    every = counted + Counter({word: n for word, n in Counter(beside).items() if word in counted})
+    common = [word for word, times in every.most_common(WORDS) if times >= COMMON]
     parts = (*common, "rarer words")
     places = {"": -1, **{word: place for place, word in enumerate(common)}}
 

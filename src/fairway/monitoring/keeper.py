@@ -17,6 +17,7 @@ from fairway.monitoring import detectors, exporter, notices, references, stores,
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import learning, watch
 from fairway.monitoring.watched import Described, DriftStanding, Watched
+from fairway.monitoring.watched import mark as mark_of
 
 log = logging.getLogger("fairway.monitoring.keeper")
 P_VALUE = 0.01  # of the engine's tests of one window, which are shown and alert nobody
@@ -413,7 +414,7 @@ class Keeper:
 
     @property
     def _key(self) -> str:
-        return f"monitor/{self.watched.deployment}"
+        return mark_of(self.watched.deployment)
 
     @property
     def _marked(self) -> dict[str, Any]:

@@ -17,6 +17,11 @@ class Watched:
     section: sections.Monitoring
 
 
+def mark(deployment: str) -> str:
+    """Return the mark of the event store that has where the watch of a deployment goes on."""
+    return f"monitor/{deployment}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Described:
     """What its windows must look like."""

@@ -61,6 +61,20 @@ def test_chance_alone_moves_a_column_as_often_as_is_stated(
     assert surprising <= 19
 
 
+@pytest.mark.parametrize(
+    "words", [30, 70, 400], ids=["most are common", "as many", "most are rare"]
+)
+def test_chance_alone_moves_no_words_that_are_as_common_as_one_another(words: int) -> None:
+    names = np.array([f"w{place}" for place in range(words)], dtype=object)
+    surprising = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        before, after = ({"code": rng.choice(names, count)} for count in (1000, 2000))
+        surprising += compare(before, after, permutations=199).p_value <= 0.1
+    # P(more than 19 of 100 at a rate of 10 %) is 0.002
+    assert surprising <= 19
+
+
 @pytest.mark.parametrize("phi", [0.0, 0.5])
 def test_the_interval_holds_the_effect_as_often_as_is_stated(phi: float) -> None:
     held = 0

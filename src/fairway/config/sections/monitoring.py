@@ -58,8 +58,8 @@ class Learning(Section):
     """Predictions; 4,000 are twenty windows of 200, which find a shift of half a standard deviation
     within some hundred predictions."""
     duration: Duration = timedelta(days=1)
-    """They are spread over this time: traffic is not the same by day and by night. Until then only
-    what is far from the training data is told."""
+    """They are spread over this time: traffic is not the same by day and by night. No drift
+    ticket opens before; then one does where all of it is far from the training data."""
 
 
 class Monitoring(Section):

@@ -221,8 +221,9 @@ class Kind(ABC):
         else:
             yield from traits.words(name, _texts(reference), read=_texts)
 
-    def dated(self, name: str, reference: Array) -> Iterator[Trait]:
-        """Return what is measured of rows of which time is no part: of moments, these themselves."""
+    def between(self, name: str, reference: Array, other: Array) -> Iterator[Trait]:
+        """Return what is measured of two samples that are held against each other: of moments, these
+        themselves; of words, those that are common in both."""
         return self.traits(name, reference)
 
     @abstractmethod

@@ -183,6 +183,9 @@ class Category(base.Kind):
                 window=codes[len(before) :],
             )
 
+    def between(self, name: str, reference: Array, other: Array) -> Iterator[traits.Trait]:
+        yield from traits.words(name, _words(reference), read=_words, beside=_words(other))
+
     def traits(self, name: str, reference: Array) -> Iterator[traits.Trait]:
         yield from traits.words(name, _words(reference), read=_words)
 

@@ -227,7 +227,7 @@ class Moment(number.Number):
                 name=f"{name} (day of the week)", kind="category", reference=days[0], window=days[1]
             )
 
-    def dated(self, name: str, reference: Array) -> Iterator[traits.Trait]:
+    def between(self, name: str, reference: Array, other: Array) -> Iterator[traits.Trait]:
         yield from traits.numbers(name, reference)
         # that it is missing is told once, and of plain dates the time of day says nothing
         hours = self.traits(name, reference)

@@ -120,7 +120,7 @@ def compare(
             )
     before = _chosen(before, most=other * MOST_TIMES, ordered=ordered, seed=seed)
     after = _chosen(after, most=one * MOST_TIMES, ordered=ordered, seed=seed)
-    measured = Measures(before, schema=schema, roles=roles, dates=True)
+    measured = Measures(before, schema=schema, roles=roles, against=after)
     size = block_size(min(_rows(before), _rows(after)))
     blocks = (
         measured.blocks(before, size=size, own=True),

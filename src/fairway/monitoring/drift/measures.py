@@ -108,8 +108,9 @@ class Blocks:
 class Measures:
     """What is measured, as the reference's columns (raw, a row for each row) decide it.
 
-    `roles` says which columns are something else than inputs: they share nothing with those. With
-    `dates` moments themselves are measured too, not their time of day alone.
+    `roles` says which columns are something else than inputs: they share nothing with those.
+    `against` is the one sample that the reference is held against, where it is known: moments
+    themselves are measured then, not their time of day alone, and words that are common in both.
     """
 
     def __init__(
@@ -118,9 +119,9 @@ class Measures:
         *,
         schema: Schema,
         roles: Mapping[str, Kind] | None = None,
-        dates: bool = False,
+        against: base.Arrays | None = None,
     ) -> None:
-        self._traits = _traits(reference, schema, roles or {}, dates=dates)
+        self._traits = _traits(reference, schema, roles or {}, against=against)
         if not self._traits:
             raise errors.DataError("the reference has no column that can be measured")
         self._width = sum(len(trait.parts) for _, _, trait in self._traits)
@@ -328,7 +329,11 @@ def _median(rows: Rows) -> float:
 
 
 def _traits(
-    reference: base.Arrays, schema: Schema, roles: Mapping[str, Kind], *, dates: bool
+    reference: base.Arrays,
+    schema: Schema,
+    roles: Mapping[str, Kind],
+    *,
+    against: base.Arrays | None,
 ) -> list[tuple[str, Kind, Trait]]:
     found: list[tuple[str, Kind, Trait]] = []
     known = {feature.name: feature.kind for feature in schema.features}
@@ -340,7 +345,11 @@ def _traits(
         elif base.is_feature(name):
             kind = kinds.named(known[name]) if name in known else kinds.guessed(values)
             role = roles.get(name, "covariate")
-            told = kind.dated(name, values) if dates else kind.traits(name, values)
+            told = (
+                kind.traits(name, values)
+                if against is None
+                else kind.between(name, values, _present(name, against))
+            )
             found += [(name, role, trait) for trait in told]
     return found
 

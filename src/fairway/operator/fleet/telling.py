@@ -77,8 +77,7 @@ def _condition(seen: Sighting) -> tuple[bool, str, str]:
             return (
                 False,
                 "Learning",
-                f"what is usual is learnt: {standing.learnt} of {standing.wanted} windows; until then only "
-                "what is far from the training data is told",
+                f"what is usual is learnt: {standing.learnt} of {standing.wanted} windows; no ticket opens before",
             )
         case "Shifted" if standing.ticket is not None:
             return True, "Shifted", cut(standing.ticket["summary"])

@@ -121,21 +121,26 @@ def read_rows(
         with file.open(newline="", encoding="utf-8-sig") as handle:
             first = handle.readline()
             handle.seek(0)
-            rows = list(csv.DictReader(handle, delimiter=table.separator_of(first)))
+            reader = csv.DictReader(handle, delimiter=table.separator_of(first))
+            names = [name or "" for name in reader.fieldnames or ()]
+            rows = list(reader)
     except UnicodeDecodeError as error:
         raise errors.UsageError(f"--file {file} is not UTF-8 text (byte {error.start})") from error
     except OSError as error:
         raise errors.UsageError(
             f"--file {file}: {error.strerror}; wanted CSV with the columns {wanted}"
         ) from error
+    if not set(columns) <= set(names):
+        has = errors.shortened(", ".join(names)) or "none"
+        raise errors.UsageError(f"--file {file} has the columns {has}: wanted {wanted}")
     found = []
     for number, row in enumerate(rows, start=2):
-        absent = [column for column in columns if not row.get(column)]
-        if absent == [may_lack] and may_lack in row:
+        absent = [column for column in columns if not row[column]]
+        if absent == [may_lack]:
             continue
         if absent:
             raise errors.UsageError(
-                f"{file} line {number} is {row}: wanted a value in the columns {wanted}"
+                f"{file} line {number} has no {' and no '.join(absent)}: wanted a value in the columns {wanted}"
             )
         found.append(row)
     return found, len(rows) - len(found)
