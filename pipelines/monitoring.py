@@ -36,6 +36,11 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
         watch: bool = False,
         fail_on_refusal: bool = False,
         commit: str = "",
+        data: str = "",  # this and what follows: compiled.SHOWN
+        training: str = "",
+        evaluation: str = "",
+        retraining: str = "",
+        monitoring: str = "",
     ) -> None:
         with steps.reported(config):
             serving = steps.in_service(config, folder=compare_with, home=home)

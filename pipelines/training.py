@@ -32,6 +32,9 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
         fail_on_refusal: bool = False,
         why: str = "",
         commit: str = "",
+        data: str = "",  # this and what follows: compiled.SHOWN
+        training: str = "",
+        evaluation: str = "",
     ) -> None:
         asked = parts.Asked(
             store=store,

@@ -117,7 +117,9 @@ def made(tmp_path_factory):
     rows, serving = output(dsl.Dataset, folder, "rows"), output(dsl.Model, folder, "serving")
     import_data.python_func(config=config, rows=rows)
     champion.python_func(config=config, folder="", home=str(folder), package=serving)
-    prepare.python_func(config=config, rows=rows, dataset=made["dataset"])
+    made["configuration"] = output(dsl.Artifact, folder, "configuration")
+    names = ("dataset", "configuration")
+    prepare.python_func(config=config, rows=rows, **{name: made[name] for name in names})
     train.python_func(config=config, dataset=made["dataset"], model=made["model"])
     names = ("dataset", "model", "evaluation", "metrics", "classes", "report")
     evaluate.python_func(config=config, champion=serving, **{name: made[name] for name in names})
@@ -129,6 +131,11 @@ def made(tmp_path_factory):
         config=config, store="", **{name: made[name] for name in names}
     )
     return made
+
+
+def test_the_whole_configuration_is_an_artifact_of_the_run(made):
+    kept = json.loads(Path(made["configuration"].path).read_text())
+    assert kept == json.loads(made["config"])
 
 
 def test_evaluation_is_drawn_by_the_pipelines_page(made):

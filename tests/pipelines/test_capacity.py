@@ -1,12 +1,14 @@
 """What a cluster could never run, said before it is asked to."""
 
+import dataclasses
+
 import pytest
 
 from fairway.config import sections
 from fairway.pipelines import capacity, compiled
 
-SMALL = {"cpu": "3920m", "memory": "7Gi"}
-LARGE = {"cpu": "16", "memory": "128Gi", "nvidia.com/gpu": "1"}
+SMALL = capacity.NodeOffer(room={"cpu": "3920m", "memory": "7Gi"})
+LARGE = capacity.NodeOffer(room={"cpu": "16", "memory": "128Gi", "nvidia.com/gpu": "1"})
 
 
 def documents(**pipeline: object) -> compiled.Documents:
@@ -42,8 +44,48 @@ def test_a_step_that_no_node_could_hold_is_named_with_what_it_asks_for() -> None
     assert "step train asks for 2 cpu, 8Gi memory, 2 nvidia.com/gpu" in gpu
 
 
+def test_a_step_whose_labels_no_node_with_room_has_is_named() -> None:
+    asked = documents(train={"cpu": "2", "memory": "8Gi", "selector": {"pool": "training"}})
+    small = dataclasses.replace(SMALL, labels={"pool": "training"})
+    (sentence,) = capacity.unfit(asked, [small, LARGE])
+    assert sentence.startswith("step train wants a node with the labels pool=training, and none of")
+    assert "selector" in sentence
+    labelled = dataclasses.replace(LARGE, labels={"pool": "training", "zone": "a"})
+    assert list(capacity.unfit(asked, [SMALL, labelled])) == []
+
+
+@pytest.mark.parametrize(
+    ("tolerations", "sound"),
+    [
+        ([], False),
+        ([{"key": "team"}], True),
+        ([{"key": "team", "operator": "Equal", "value": "vision"}], True),
+        ([{"key": "team", "operator": "Equal", "value": "speech"}], False),
+        ([{"key": "team", "effect": "NoExecute"}], False),
+    ],
+)
+def test_a_step_that_tolerates_the_taint_of_no_node_is_named(
+    tolerations: list[dict[str, str]], sound: bool
+) -> None:
+    taint = {"key": "team", "value": "vision", "effect": "NoSchedule"}
+    asked = documents(train={"cpu": "2", "memory": "8Gi", "tolerations": tolerations})
+    tainted = dataclasses.replace(LARGE, taints=[taint])
+    found = list(capacity.unfit(asked, [SMALL, tainted]))
+    assert [sentence[:26] for sentence in found] == (
+        [] if sound else ["step train tolerates the t"]
+    )
+    assert all("team=vision:NoSchedule" in sentence for sentence in found)
+
+
+def test_a_taint_that_passes_by_itself_keeps_no_step_off() -> None:
+    taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+    assert list(capacity.unfit(documents(), [dataclasses.replace(LARGE, taints=[taint])])) == []
+
+
 def test_a_pipeline_that_deploys_needs_the_right_to() -> None:
     assert {right.verb for right in capacity.lacking(documents())} == {"get", "create", "patch"}
     pipeline, kubernetes = documents()
     del pipeline["deploymentSpec"]["executors"]["exec-deploy"]
+    assert {right.verb for right in capacity.lacking((pipeline, kubernetes))} == {"get"}
+    del pipeline["deploymentSpec"]["executors"]["exec-champion"]
     assert capacity.lacking((pipeline, kubernetes)) == ()

@@ -1,6 +1,7 @@
 """Submitting to a cluster: the name that makes asking twice one run, what is adopted, what is
 refused."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -256,6 +257,21 @@ def test_each_pipeline_is_sent_with_its_own_parameters(asked, told):
     assert set(sent.arguments) <= set(known)
     needed = {name for name, one in known.items() if not one.get("isOptional")}
     assert needed <= set(sent.arguments)
+
+
+def test_what_differs_between_runs_is_in_small_parameters_under_their_sections_names():
+    store = "platform.store=s3://kept/models"
+    rows = ("data.source=csv", "data.path=https://rows.example/a.csv?signature=secret")
+    theirs = settings(store, *rows, "data.target=digit", "training.family=boosting")
+    told = submit.request(theirs, asked=submit.Wishes()).arguments
+    other = settings(store, *rows, "training.family=boosting", "evaluation.gate.threshold=0.8")
+    later = submit.request(other, asked=submit.Wishes()).arguments
+    assert told["data"] == "source=csv, target=digit, path=https://rows.example/a.csv"
+    assert (told["training"], later["training"]) == ("family=boosting", "family=boosting")
+    assert (told["evaluation"], later["evaluation"]) == ("", "gate.threshold=0.8")
+    columns = json.dumps([f"column_{number}" for number in range(900)])
+    wide = submit.request(settings(store, f"data.ignore={columns}"), asked=submit.Wishes())
+    assert len(wide.arguments["data"]) < 1100
 
 
 def test_batch_prediction_needs_no_data_of_the_configuration():

@@ -6,8 +6,14 @@ from components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def prepare(config: str, rows: dsl.Input[dsl.Dataset], dataset: dsl.Output[dsl.Dataset]) -> None:
-    """Read, check and split the rows, and fit the preprocessing."""
+def prepare(
+    config: str,
+    rows: dsl.Input[dsl.Dataset],
+    dataset: dsl.Output[dsl.Dataset],
+    configuration: dsl.Output[dsl.Artifact],
+) -> None:
+    """Read, check and split the rows, and fit the preprocessing; the whole `configuration` goes with the
+    run as an artifact."""
     import json
     from pathlib import Path
 
@@ -16,6 +22,7 @@ def prepare(config: str, rows: dsl.Input[dsl.Dataset], dataset: dsl.Output[dsl.D
     from fairway.data import prepare as stage
 
     settings = sections.Config.model_validate_json(config)
+    Path(configuration.path).write_text(settings.model_dump_json(by_alias=True, indent=2))
     section = importing.brought(settings.data, folder=Path(rows.path))
     record = stage.prepare(section, out=Path(dataset.path))
     dataset.metadata.update(

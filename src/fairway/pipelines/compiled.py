@@ -6,6 +6,7 @@ sent.
 """
 
 import copy
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,8 +14,9 @@ from urllib.parse import urlsplit
 import yaml
 
 from fairway import addresses, artifacts, errors
+from fairway.addresses import web
 from fairway.config import sections
-from fairway.pipelines import notification
+from fairway.pipelines import notification, run_records
 
 # the pipeline, and what Kubernetes shall do for it
 Documents = tuple[artifacts.Json, artifacts.Json]
@@ -28,6 +30,18 @@ CIRCUMSTANCES = {
     "monitoring": ("commit",),
     "batch": (),
 }
+# of each, the parameters that nothing reads but people: a section's keys that are not its defaults, so that
+# Compare runs shows what two runs were asked, which one long `config` hides
+_LEARNING = ("data", "training", "evaluation")
+SHOWN = {
+    "training": _LEARNING,
+    "retraining": (*_LEARNING, "retraining"),
+    "monitoring": (*_LEARNING, "retraining", "monitoring"),
+    "many": (),
+    "batch": (),
+}
+SORTS = ("source", "family")  # by which a section has other keys, and other defaults
+MOST_SHOWN = 1000  # characters of one parameter: a list of columns may be long
 PIPELINES = ("training", "retraining", "monitoring", "many", "batch")
 GPU, SHARED = "nvidia.com/gpu", "/dev/shm"  # noqa: S108 - where torch's workers share tensors
 DISTRIBUTED = "exec-train-distributed"
@@ -70,6 +84,25 @@ def circumstances(pipeline: str, *, why: str, commit: str) -> dict[str, str]:
     """Return why and from what code a run begins, as the pipeline's parameters."""
     said = {"why": why, "commit": commit}
     return {name: said[name] for name in CIRCUMSTANCES[pipeline]}
+
+
+def shown(pipeline: str, config: sections.Config) -> dict[str, str]:
+    """Return the pipeline's parameters that say what is asked of it, such as `family=boosting`: for
+    people. Addresses are without what may be secret in them."""
+    found = {}
+    for name in SHOWN[pipeline]:
+        section = getattr(config, name)
+        sort = {key: value for key in SORTS if (value := getattr(section, key, None)) is not None}
+        said = section.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        leaves = run_records.flat({**sort, **said}).items()
+        text = ", ".join(f"{key}={_open(value)}" for key, value in leaves)
+        found[name] = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+    return found
+
+
+def _open(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return web.shown(text) if "://" in text else text
 
 
 def read(path: Path) -> Documents:

@@ -142,7 +142,13 @@ def run_pipeline(
         "kept": str(folder / "kept"),
         "cache": str(home / "cache") if reused else None,
         "directory": str(Path.cwd()),  # where a user's own modules are found
-        "arguments": {"config": text, "home": str(home), **begun, **arguments},
+        "arguments": {
+            "config": text,
+            "home": str(home),
+            **compiled.shown(pipeline, config),
+            **begun,
+            **arguments,
+        },
     }
     return _begin(folder, asked, progress=progress, recorded=recorded)
 

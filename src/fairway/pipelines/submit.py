@@ -169,6 +169,7 @@ def request(config: sections.Config, *, asked: Wishes) -> Submission:
     told = {
         "config": json.dumps(config.model_dump(mode="json", by_alias=True)),
         **(_challenging(asked) if reads_data else {}),
+        **compiled.shown(asked.pipeline, config),
         **compiled.circumstances(asked.pipeline, why=asked.why, commit=asked.commit),
         **asked.more,
     }

@@ -13,7 +13,11 @@ def objections(
     Raises Forbidden where the caller may not list nodes or ask for others' rights.
     """
     nodes = [
-        one["status"]["allocatable"]
+        capacity.NodeOffer(
+            room=one["status"]["allocatable"],
+            labels=one["metadata"].get("labels") or {},
+            taints=one["spec"].get("taints") or (),
+        )
         for one in server.find("Node")
         if not one["spec"].get("unschedulable")
     ]
