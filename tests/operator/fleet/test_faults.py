@@ -1,5 +1,7 @@
 """What goes wrong around a cluster's monitor costs one look of one deployment, and is told once."""
 
+import contextlib
+import http.client
 import json
 from pathlib import Path
 from typing import Any
@@ -213,6 +215,12 @@ def test_an_alert_that_comes_before_the_first_look_is_told_to_come_again() -> No
     heard.watch(alive=lambda: True, ask=lambda found: f"{found.alert} is taken")
     answer = httpx.post(f"{url}/v1/alerts", json=body)
     assert (answer.status_code, answer.text) == (200, "a/b: A is taken\n")
+    for length in ("\u00b2", "9" * 5_000, "-1", ""):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", heard.port)) as asking:
+            asking.putrequest("POST", "/v1/alerts")
+            asking.putheader("content-length", length)
+            asking.endheaders()
+            assert asking.getresponse().status == 413
     assert httpx.post(f"{url}/v1/alerts", content=b"{}").status_code == 400
     assert httpx.get(f"{url}/readyz").status_code == 200
     heard.close()
