@@ -234,7 +234,9 @@ class Measures:
         ]
         for name, labels, unit in joint:
             first = len(parts)
-            pairs = self._joint.pairs if unit == "correlation" else [None] * len(labels)
+            pairs: Sequence[tuple[str, str] | None] = (
+                self._joint.pairs if unit == "correlation" else [None] * len(labels)
+            )
             parts += [
                 Part(stream=len(streams), name=label, unit=unit, kind="covariate", pair=pair)
                 for label, pair in zip(labels, pairs, strict=True)
