@@ -13,11 +13,18 @@ from typing import Any
 import numpy as np
 
 from fairway import errors
-from fairway.monitoring import detectors, exporter, notices, references, stores, windows
+from fairway.monitoring import (
+    detectors,
+    exporter,
+    notices,
+    references,
+    stores,
+    watched,
+    windows,
+)
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import learning, watch
 from fairway.monitoring.watched import Described, DriftStanding, Watched
-from fairway.monitoring.watched import mark as mark_of
 
 log = logging.getLogger("fairway.monitoring.keeper")
 P_VALUE = 0.01  # of the engine's tests of one window, which are shown and alert nobody
@@ -414,7 +421,7 @@ class Keeper:
 
     @property
     def _key(self) -> str:
-        return mark_of(self.watched.deployment)
+        return watched.mark(self.watched.deployment)
 
     @property
     def _marked(self) -> dict[str, Any]:

@@ -40,6 +40,11 @@ class Listener:
         token: Path | None,
     ) -> None:
         self._registry, self._token = registry, token
+        self._refusal = (
+            f"wanted `Authorization: Bearer TOKEN` with the token in {token}"
+            if token
+            else "no alert is taken: wanted --alerts-token, the file with the token that Alertmanager shows"
+        )
         self._alive: Callable[[], bool] = lambda: True
         self._ask: Ask = lambda _: None
         self._is_ready = False
@@ -78,9 +83,7 @@ class Listener:
         if path != "/v1/alerts":
             return _plain(404, "there is POST /v1/alerts")
         if not self._knows(authorization):
-            return _plain(
-                401, "wanted `Authorization: Bearer TOKEN` with the token of --alerts-token"
-            )
+            return _plain(401, self._refusal)
         try:
             answers = [(one, self._ask(one)) for one in receiver.read(body)]
         except errors.DataError as error:

@@ -144,6 +144,19 @@ def test_where_a_column_moved_by_itself_what_it_has_in_common_is_not_told_again(
     assert [one.name for one in found.moved] == ["x"]
 
 
+def test_pairs_of_columns_that_did_not_move_are_told_beside_a_column_that_did() -> None:
+    rng = np.random.default_rng(3)
+    before = {name: rng.normal(size=2000) for name in "xyz"}
+    after = {"x": rng.normal(size=2000), "z": rng.normal(size=2000) + 1}
+    after["y"] = 0.6 * after["x"] + 0.8 * rng.normal(size=2000)
+    found = compare(before, after)
+    assert [one.name for one in found.moved] == ["z", "pairs of columns"]
+    assert [one.part for one in found.moved[1].parts if one.moved] == ["x with y"]
+    # of columns that moved a pair says nothing more
+    after["y"] += 1
+    assert {one.name for one in compare(before, after).moved} == {"y", "z"}
+
+
 def test_what_moved_surely_and_by_less_than_matters_is_no_drift() -> None:
     rng = np.random.default_rng(5)
     before, after = ({"x": rng.normal(size=50_000)} for _ in range(2))

@@ -88,7 +88,7 @@ class Monitoring(Section):
         tuple[Annotated[int, Field(ge=10, le=100_000)], ...], Field(min_length=1, max_length=5)
     ] = SCALES
     """Rows of a window. Small ones find large shifts soon, large ones small shifts; each a multiple
-    of the smallest."""
+    of the smallest. One is used where 20 windows of it are learnt: 800 from `learn.rows` 16000 on."""
     least_shift: LeastShift = LeastShift()
     """What is too small to tell."""
     learn: Learning = Learning()

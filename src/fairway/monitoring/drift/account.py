@@ -218,7 +218,8 @@ def verdict(record: Mapping[str, Any]) -> str:
         return f"{first}none of {total} columns moved ({threshold})"
     if all(column["joint"] for column in moved):
         return f"{first}no column by itself, but what they have in common ({threshold})"
-    return f"{first}{len(moved)} of {total} columns moved ({threshold})"
+    alone = sum(not column["joint"] for column in moved)
+    return f"{first}{alone} of {total} columns moved ({threshold})"
 
 
 def because(record: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from fairway.model.schema import Schema
 from fairway.model.traits import UNSEEN
 from fairway.monitoring.detectors import base
 from fairway.monitoring.drift import permutation
-from fairway.monitoring.drift.measures import Blocks, Kind, Measures, Rows, Stream
+from fairway.monitoring.drift.measures import PAIRS, Blocks, Kind, Measures, Rows, Stream
 
 BLOCKS = 20  # of the shorter sample: fewer, and chance's standard deviation is not known
 LONGEST_BLOCK = 200  # rows
@@ -87,10 +87,11 @@ class Comparison:
 
     @property
     def moved(self) -> tuple[ColumnDifference, ...]:
-        """Return the columns that moved; what all have in common only where none did by itself."""
+        """Return the columns that moved, and pairs of others; what all have in common only where none
+        did by itself."""
         found = [column for column in self.columns if column.moved]
-        apart = [column for column in found if not column.joint]
-        return tuple(apart or found)
+        apart = [column for column in found if not column.joint or column.name == PAIRS]
+        return tuple(apart if any(not column.joint for column in apart) else found)
 
 
 def compare(
@@ -165,9 +166,12 @@ class _Told:
         weight = math.fsum(stream.weight for stream in apart)
         by_chance = dealt.greatest(apart[0].first, apart[-1].last)
         sizes = dealt.sizes()
-        columns = [
-            *(self._column(stream, sizes, by_chance, weight=weight) for stream in apart),
-            *(self._joint(stream, sizes, dealt) for stream in streams if stream.joint),
+        columns = [self._column(stream, sizes, by_chance, weight=weight) for stream in apart]
+        moved = {column.name for column in columns if column.moved}
+        columns += [
+            self._of_others(self._joint(stream, sizes, dealt), moved)
+            for stream in streams
+            if stream.joint
         ]
         columns.sort(key=lambda column: (column.p_value, column.joint, -_strength(column)))
         edge = float(np.quantile(by_chance, 1 - self._threshold * weight, method="higher"))
@@ -233,6 +237,17 @@ class _Told:
         return ColumnDifference(
             name=stream.name, joint=True, p_value=p_value, moved=part.moved, parts=(part,)
         )
+
+    def _of_others(self, column: ColumnDifference, moved: set[str]) -> ColumnDifference:
+        """Return what columns have in common, where pairs of a column that moved by itself are not
+        told again."""
+        pairs = {part.name: part.pair for part in self._measured.parts if part.pair is not None}
+        parts = [
+            replace(part, moved=part.moved and moved.isdisjoint(pairs.get(part.part, ())))
+            for part in column.parts
+        ]
+        parts.sort(key=lambda part: not part.moved)
+        return replace(column, parts=tuple(parts), moved=parts[0].moved)
 
     def _difference(self, place: int, *, p_value: float) -> Difference:
         part = self._measured.parts[place]

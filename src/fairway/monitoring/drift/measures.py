@@ -41,6 +41,7 @@ class Part:
     name: str  # mean, spread, missing, a word, or a pair of columns
     unit: Literal["sd", "share", "correlation", "distance"]
     kind: Kind
+    pair: tuple[str, str] | None = None  # the columns that it is about, where they are two
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,9 +234,12 @@ class Measures:
         ]
         for name, labels, unit in joint:
             first = len(parts)
+            pairs: Sequence[tuple[str, str] | None] = (
+                self._joint.pairs if unit == "correlation" else [None] * len(labels)
+            )
             parts += [
-                Part(stream=len(streams), name=label, unit=unit, kind="covariate")
-                for label in labels
+                Part(stream=len(streams), name=label, unit=unit, kind="covariate", pair=pair)
+                for label, pair in zip(labels, pairs, strict=True)
             ]
             streams.append(
                 Stream(
@@ -276,10 +280,9 @@ class _Joint:
         if len(self._paired) > MOST_PAIRED:
             self._paired = []
         self._first, self._second = np.triu_indices(len(self._paired), k=1)
-        self._pairs = tuple(
-            f"{names[one]} with {names[other]}"
-            for one, other in zip(self._first, self._second, strict=True)
-        )
+        self.pairs = [
+            (names[one], names[other]) for one, other in zip(self._first, self._second, strict=True)
+        ]
         self._centre, self._scale = standard
         shares = [trait.unit == "share" for _, _, trait in traits for _ in trait.parts]
         self._scale[shares] = np.maximum(self._scale[shares], RARE)
@@ -293,15 +296,16 @@ class _Joint:
         self,
     ) -> list[tuple[str, tuple[str, ...], Literal["correlation", "distance"]]]:
         found: list[tuple[str, tuple[str, ...], Literal["correlation", "distance"]]] = []
-        if self._pairs:
-            found.append((PAIRS, self._pairs, "correlation"))
+        if self.pairs:
+            labels = tuple(f"{one} with {other}" for one, other in self.pairs)
+            found.append((PAIRS, labels, "correlation"))
         if len(self._joined) > 1:
             found.append((TOGETHER, tuple(f"wave {i}" for i in range(FOURIER)), "distance"))
         return found
 
     def write(self, singles: Rows, *, out: Rows) -> None:
         """Write what is measured of columns together beside the traits of each."""
-        pairs = len(self._pairs)
+        pairs = len(self.pairs)
         if pairs:
             known = self._known(singles, self._paired)
             np.multiply(known[:, self._first], known[:, self._second], out=out[:, :pairs])
