@@ -76,7 +76,7 @@ def test_a_model_that_is_all_wrong_is_found_within_hours_where_labels_are_many()
     assert fires_after(late) < 2.5 / 24
 
 
-@pytest.mark.parametrize(("to", "labels"), [(0.5, 800), (0.9, 650), (0.99, 800), (1.0, 650)])
+@pytest.mark.parametrize(("to", "labels"), [(0.5, 800), (0.9, 650), (0.99, 800), (1.0, 720)])
 def test_a_sudden_fall_is_found_within_some_hundred_labels_after_weeks_without_a_wrong_answer(
     to: float, labels: int
 ) -> None:
@@ -94,16 +94,17 @@ def test_outcomes_that_two_hundred_requests_share_start_no_run_where_they_are_ra
     assert not np.isfinite(started).any()
 
 
-def test_wrong_answers_in_a_row_count_as_what_runs_that_have_ended_say() -> None:
+def test_how_many_share_an_outcome_is_known_once_a_run_of_wrong_answers_has_ended() -> None:
     """A run of wrong answers that lasts may be longer than all before: it is not known to be one
-    outcome. Once it has ended it is."""
-    runs, usual = realised.Runs(), 0.2
-    for loss in [0.0] * 4000 + [1.0] * 400:
-        runs.add(loss, limit=LIMIT)
-    assert runs.shared(usual=usual) > 200
-    assert runs.ended(limit=LIMIT).shared(usual=usual) == pytest.approx(20, rel=0.1)
-    runs.add(0.0, limit=LIMIT)
-    assert runs.ended(limit=LIMIT).shared(usual=usual) > 200
+    outcome."""
+    watching = realised.LossWatch(limit=LIMIT, false_starts_per_month=0.001)
+    lost = [0.0] * 4000 + [1.0] * 400 + [0.0] * 500
+    known = []
+    for at, loss in enumerate(lost):
+        watching.look(loss, at=at * 300.0)
+        known.append(watching.known)
+    assert known[3999] == known[4399] == pytest.approx(20, rel=0.1)
+    assert known[-1] > 200
 
 
 def test_the_budget_is_saved_for_a_month_until_a_bet_was_won() -> None:
@@ -207,7 +208,7 @@ def test_what_was_kept_before_runs_were_counted_goes_on() -> None:
     one = fed(begun(), drawn(losses.INDEPENDENT, 0.25, 4, labels=900), each=50)
     assert one.watch is not None
     kept: Any = json.loads(json.dumps(one.to_json()))
-    del kept["watch"]["runs"], kept["watch"]["passed"], kept["watch"]["won"]
+    del kept["watch"]["runs"], kept["watch"]["passed"], kept["watch"]["won"], kept["watch"]["known"]
     kept["watch"]["sudden"]["values"] = [0.0, 0.0, one.watch["sudden"]["values"][0]]
     for block in ("block", "few", "before"):
         del kept["watch"][block]["shared"]

@@ -16,10 +16,9 @@ some requests share one outcome. So no bet is made on a label alone:
   row is bet on being above `sudden_limit` (1 + b (mean - limit) / limit, Waudby-Smith and Ramdas
   2024, section 4), as high as the worst hour may be, for any dependence within them. Between two
   such bets pass as many labels as share one outcome, so that no outcome is in both. A run of wrong
-  answers that lasts may be one outcome, or a model that is broken: that no outcome before was so
-  long tells nothing where none was wrong. It counts for one outcome up to as many labels as leave
-  place for the bets that a fall needs in `TOLD_WITHIN`; outcomes that more labels share are known
-  once one such run has ended.
+  answers that lasts may be one long outcome, or a model that is broken: it counts for one up to as
+  many labels as leave place for the bets that a fall needs in `TOLD_WITHIN`. Up to so many the
+  game is fair; outcomes of more labels are known once such a run has ended.
 
 Half of the budget of false starts is spent on each (see `edetector`): on days as time goes by, on
 sudden falls where the bet before was won. So what the weeks without a fall were worth, up to a
@@ -37,9 +36,7 @@ MONTH = 30 * DAY
 FULL = 1.0
 LEAST_LABELS = 50  # of a block: the mean of fewer is far from normal
 MOST_SHARED = 500.0  # labels that count for one: of more, a fall could not be told in weeks
-TOLD_WITHIN = (
-    500  # labels that the bets on answers which are all wrong take, once a fall is noticed
-)
+TOLD_WITHIN = 560  # labels for the bets on answers that are all wrong, once a fall is noticed
 SHARE_WEIGHT = 50  # labels that what is thought of their share above the limit is worth
 STEPS = (0.25, 0.5, 1.0)  # stakes on a block: shifts of its mean in standard deviations
 STAKE = 0.95  # part of the evidence that labels without a loss cost: means of fifty scatter little
@@ -101,24 +98,12 @@ class Runs:
     above: int = 0
     runs: int = 0
     last: float | None = None
-    lasting: int = 0  # labels of the last run
 
     def add(self, loss: float, *, limit: float) -> None:
-        begins = loss != self.last
         self.labels += 1
         self.above += loss > limit
-        self.runs += begins
-        self.lasting = 1 if begins else self.lasting + 1
+        self.runs += loss != self.last
         self.last = loss
-
-    def ended(self, *, limit: float) -> "Runs":
-        """Return the runs without the last one."""
-        above = self.lasting if self.last is not None and self.last > limit else 0
-        return Runs(
-            labels=self.labels - self.lasting,
-            above=self.above - above,
-            runs=max(self.runs - 1, 0),
-        )
 
     def shared(self, *, usual: float) -> float:
         """Return how many labels count for one: as many times fewer runs are there than of labels
@@ -162,6 +147,7 @@ class LossWatch:
     few: Block = field(default_factory=Block)  # that a sudden fall is bet on with
     passed: int = 0  # labels since the few before
     won: bool = False  # the few before were above the sudden limit
+    known: float = 1.0  # labels that shared one outcome by what was seen when no few were
     runs: Runs = field(default_factory=Runs)
     scatter: float = DISPERSION * DISPERSION_WEIGHT  # squared differences of blocks, added up
     weight: float = DISPERSION_WEIGHT
@@ -234,15 +220,17 @@ class LossWatch:
         return self.false_starts_per_month / 2
 
     @property
+    def _shared(self) -> float:
+        return self.runs.shared(usual=self._tolerated)
+
+    @property
     def _apart(self) -> float:
-        """Return how many labels share one outcome at most: what was seen to, or by the runs that
-        have ended, and by the one that lasts no more than may go unknown."""
-        seen = self.runs.shared(usual=self._tolerated)
-        known = self.runs.ended(limit=self.limit).shared(usual=self._tolerated)
-        return min(seen, max(known, most_unknown(self.limit, budget=self._budget)))
+        """Return how many labels share one outcome at most. What a fall shows itself, since it was
+        noticed, counts for no more than may go unknown."""
+        return min(self._shared, max(self.known, most_unknown(self.limit, budget=self._budget)))
 
     def _begun(self) -> Block:
-        return Block(shared=self.runs.shared(usual=self._tolerated))
+        return Block(shared=self._shared)
 
     def _judged(self, block: Block) -> Block:
         """Return a block as it counts now. What it shows itself counts for it alone: labels that are
@@ -264,6 +252,7 @@ class LossWatch:
         off = self.few.mean / sudden_limit(self.limit) - 1
         self.sudden.bet([1 + STAKE * off], budget=self._budget, at=at, spend=self.won)
         self.few, self.passed, self.won = Block(), 0, off > 0
+        self.known = self.known if self.won else self._shared
 
     def _note(self, *, at: float) -> None:
         self.reached = self.evidence >= FULL
