@@ -103,7 +103,7 @@ def test_how_many_share_an_outcome_is_known_once_a_run_of_wrong_answers_has_ende
     for at, loss in enumerate(lost):
         watching.look(loss, at=at * 300.0)
         known.append(watching.known)
-    assert known[3999] == known[4399] == pytest.approx(20, rel=0.1)
+    assert max(known[:4400]) < 25
     assert known[-1] > 200
 
 
