@@ -1,5 +1,5 @@
-"""`python -m benchmarks.drift [discrepancy] [streams] [fleet] [memory] [--seed N] [--quick]` prints both
-sides of each part and the targets that fairway holds itself to: exit 1 where one is missed.
+"""`python -m benchmarks.drift [discrepancy] [streams] [losses] [fleet] [memory] [--seed N] [--quick]`
+prints both sides of each part and the targets that fairway holds itself to: exit 1 where one is missed.
 
 Run in full with the seed 1, a part writes its tables into docs/drift.md; with `--quick` (fewer
 rows, histories and fleets, and not alibi's online test) nothing is written.
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import __main__ as bench
-from benchmarks.drift import discrepancy, fleet, memory, table
+from benchmarks.drift import discrepancy, fleet, losses, memory, table
 from benchmarks.drift.streams import ROWS_A_MONTH, STREAMS
 
 PAGE = Path(__file__).parents[2] / "docs" / "drift.md"
@@ -27,6 +27,11 @@ SECONDS = {6_000: 0.25, 2_000: 0.025}  # of one thread
 CALM, SHIFTED = 10, 40  # histories of each stream; 10 have 40,000 windows
 ALIBI_SHIFTED = 5  # it is slow
 FLEETS = 20
+HISTORIES = 40  # of labels, of each kind
+BY_CHANCE = 0.05  # of the histories without a rise that is not tolerated
+RISE_FOUND = {losses.INDEPENDENT: 11, losses.BY_DAY: 12, losses.LUCK: 22}  # days, of .25
+UNHELD = losses.SHARED[500]  # no run of equal losses has ended when the first such outcome comes
+FALL_FOUND = {0.5: 800, 0.99: 800, 1.0: 720}  # labels
 SOON = {0.25: 1_400, 0.5: 800}  # rows, where rows hang on nothing but the hour
 PLAIN = ("independent", "daily cycle of .3 sd")
 FOUND = 0.9  # of the shifts within a day
@@ -110,6 +115,54 @@ def _of_cell(cell: table.Cell) -> Rows:
     return found
 
 
+def of_losses(*, seed: int, quick: bool) -> tuple[Rows, Rows]:
+    histories = HISTORIES // 5 if quick else HISTORIES
+    kinds = [(kind, rate, seed, histories) for kind in losses.KINDS for rate in losses.RATES]
+    falls = [(usual, to, seed, histories) for usual in losses.USUAL for to in losses.FALLS]
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        found = dict(zip([job[:2] for job in kinds], pool.map(losses.watched, kinds), strict=True))
+        told = dict(zip([job[:2] for job in falls], pool.map(losses.felled, falls), strict=True))
+    tolerated, limit, beyond = losses.RATES
+    measured: Rows = [
+        {
+            f"runs begun of {histories} histories": kind,
+            f"loss {tolerated}, tolerated": found[kind, tolerated].runs,
+            f"{limit}, the limit": found[kind, limit].runs,
+            f"{beyond}": found[kind, beyond].runs,
+            f"{beyond} found after (median)": _days(found[kind, beyond].median),
+        }
+        for kind in losses.KINDS
+    ]
+    return measured, [
+        *(_of_tolerated(kind, found[kind, tolerated]) for kind in losses.KINDS if kind != UNHELD),
+        *(_of_rise(kind, found[kind, beyond]) for kind in RISE_FOUND),
+        *(_of_fall(*fall, begun=begun) for fall, begun in told.items()),
+    ]
+
+
+def _days(days: float) -> str:
+    return f"{days:.0f} days" if np.isfinite(days) else "-"
+
+
+def _of_tolerated(kind: str, begun: losses.Begun) -> dict[str, object]:
+    bound = int(BY_CHANCE * len(begun.after))
+    what = f"{kind}: runs begun by a loss of {losses.RATES[0]}"
+    return _target(what, f"{begun.runs}", f"{bound}", begun.runs <= bound)
+
+
+def _of_rise(kind: str, begun: losses.Begun) -> dict[str, object]:
+    bound = RISE_FOUND[kind]
+    what = f"{kind}: days until {losses.RATES[2]} is found (median)"
+    return _target(what, f"{begun.median:.0f}", f"{bound}", begun.median <= bound)
+
+
+def _of_fall(usual: float, to: float, *, begun: losses.Begun) -> dict[str, object]:
+    longest = float(begun.after.max())
+    what = f"labels until a fall to {to} after {losses.USUAL[usual]} is found (median, longest)"
+    seen = f"{begun.median:,.0f}, {longest:,.0f}"
+    return _target(what, seen, f"{FALL_FOUND[to]}", longest <= FALL_FOUND[to])
+
+
 def of_fleet(*, seed: int, quick: bool) -> tuple[Rows, Rows]:
     fleets = 1 if quick else FLEETS
     jobs = [(seed * 1000 + one, model) for one in range(fleets) for model in range(fleet.MODELS)]
@@ -163,6 +216,7 @@ def _write(name: str, text: str) -> None:
 PARTS: dict[str, Callable[..., tuple[Rows, Rows]]] = {
     "discrepancy": of_discrepancy,
     "streams": of_streams,
+    "losses": of_losses,
     "fleet": of_fleet,
     "memory": of_memory,
 }

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.drift import __main__ as bench
-from benchmarks.drift import fleet, ours, peers, streams, table
+from benchmarks.drift import fleet, losses, ours, peers, streams, table
 
 WINDOW = peers.WINDOW
 
@@ -94,6 +94,26 @@ def test_a_history_of_several_columns_is_played_with_each_of_them() -> None:
     served[2000:, 1] += 1.0
     (row,) = ours.tickets(reference, served)
     assert 2000 < row < 2600
+
+
+@pytest.mark.parametrize("kind", losses.KINDS)
+def test_losses_of_each_kind_are_what_was_asked_for_on_the_mean(kind: str) -> None:
+    lost = [loss for _, loss in losses.drawn(kind, 0.3, seed=[1], labels=200_000)]
+    assert np.mean(lost) == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize("each", losses.SHARED)
+def test_requests_that_share_one_outcome_lose_alike(each: int) -> None:
+    lost = np.array([loss for _, loss in losses.drawn(losses.SHARED[each], 0.3, seed=[1])])
+    begun = np.flatnonzero(np.diff(lost)) + 1
+    assert len(begun)
+    assert not (begun % each).any()
+
+
+def test_a_run_that_began_before_the_fall_has_no_delay() -> None:
+    assert losses.felled((0.6, 1.0, 1, 1)).after.tolist() == [np.inf]
+    (delay,) = losses.felled((0.0, 1.0, 1, 1)).after.tolist()
+    assert 300 < delay <= bench.FALL_FOUND[1.0]
 
 
 @pytest.mark.parametrize(("seen", "status"), [(0.5, 0), (1.5, 1)])

@@ -12,13 +12,18 @@ some requests share one outcome. So no bet is made on a label alone:
   Neumann 1941), which a lasting rise does not widen. A few blocks do not tell it well: so a deviation
   is Student's t, and z the normal one that is as rare. The bet exp(s z - s^2 / 2) is a fair game's
   at worst then (Robbins 1970).
-* **Sudden falls.** A day is long where everything is wrong: the mean of each `LEAST_LABELS` labels,
-  or of as many as two shared outcomes have, is bet on being above `sudden_limit`
-  (1 + b (mean - limit) / limit, Waudby-Smith and Ramdas 2024, section 4), as high as the worst hour
-  may be, for any dependence within them.
+* **Sudden falls.** A day is long where everything is wrong: the mean of `LEAST_LABELS` labels in a
+  row is bet on being above `sudden_limit` (1 + b (mean - limit) / limit, Waudby-Smith and Ramdas
+  2024, section 4), as high as the worst hour may be, for any dependence within them. Between two
+  such bets pass as many labels as share one outcome, so that no outcome is in both. A run of wrong
+  answers that lasts may be one long outcome, or a model that is broken: it counts for one up to as
+  many labels as leave place for the bets that a fall needs in `TOLD_WITHIN`. Up to so many the
+  game is fair; outcomes of more labels are known once such a run has ended.
 
-Half of the budget of false starts is spent on each as time goes by (see `edetector`). How often
-labels are looked at changes nothing: what counts is when answers were given.
+Half of the budget of false starts is spent on each (see `edetector`): on days as time goes by, on
+sudden falls where the bet before was won. So what the weeks without a fall were worth, up to a
+month's, is there when one begins; the stake is known before the labels are, and the game is as
+fair. How often labels are looked at changes nothing: what counts is when answers were given.
 """
 
 import math
@@ -30,16 +35,17 @@ DAY = 86_400.0
 MONTH = 30 * DAY
 FULL = 1.0
 LEAST_LABELS = 50  # of a block: the mean of fewer is far from normal
-MOST_SHARED = 200.0  # labels that count for one: of more, a fall could not be told in weeks
-FEWEST_SHARED = 2  # outcomes that a bet on a sudden fall has, so that no two in a row share one
+MOST_SHARED = 500.0  # labels that count for one: of more, a fall could not be told in weeks
+TOLD_WITHIN = 560  # labels for the bets on answers that are all wrong, once a fall is noticed
 SHARE_WEIGHT = 50  # labels that what is thought of their share above the limit is worth
 STEPS = (0.25, 0.5, 1.0)  # stakes on a block: shifts of its mean in standard deviations
-STAKES = (0.2, 0.5, 0.95)  # parts of the stake that a loss of nothing would cost
+STAKE = 0.95  # part of the evidence that labels without a loss cost: means of fifty scatter little
 SUDDEN_ODDS = 2.0  # of a loss, as against those of the limit: no usual hour is as bad
 DISPERSION, DISPERSION_WEIGHT = 3.0, 4.0  # what is thought before blocks are seen, worth so many
 LEAST_DISPERSION = 0.25  # losses of quantities scatter less than those of classes
 LEAST_LIMIT = 1e-3  # a limit of nothing could not be bet on
 FIRST_SECONDS = DAY  # of the budget that a watch begins with
+SAVED_SECONDS = MONTH  # of the budget, at most, that one bet is given
 
 
 def limit(bound: float, *, allowed: float) -> float:
@@ -50,7 +56,16 @@ def limit(bound: float, *, allowed: float) -> float:
 
 def sudden_limit(limit: float) -> float:
     """Return the mean loss of `LEAST_LABELS` labels that no usual hour reaches."""
-    return SUDDEN_ODDS * limit / (1 + (SUDDEN_ODDS - 1) * limit)
+    return max(SUDDEN_ODDS * limit / (1 + (SUDDEN_ODDS - 1) * limit), LEAST_LIMIT)
+
+
+def most_unknown(limit: float, *, budget: float) -> float:
+    """Return how many wrong answers in a row count for one outcome at most where none before tell:
+    as many as leave place in `TOLD_WITHIN` for the bets that a fall to 1.0 has to win, from a
+    month's `budget` on."""
+    gain = math.log1p(STAKE * (1 / min(sudden_limit(limit), 1 - LEAST_LIMIT) - 1))
+    bets = max(math.ceil(-math.log(budget) / gain), 1)
+    return TOLD_WITHIN / bets - LEAST_LABELS
 
 
 @dataclass(kw_only=True)
@@ -105,14 +120,16 @@ class Bets:
     values: list[float]
     spent_at: float | None = None
 
-    def bet(self, factors: list[float], *, budget: float, at: float) -> None:
-        """Multiply by the outcome, where `budget` is the false starts in a month."""
+    def bet(self, factors: list[float], *, budget: float, at: float, spend: bool = True) -> None:
+        """Multiply by the outcome, where `budget` is the false starts in a month. Without `spend`
+        what of it is due is saved for a later bet."""
         since = at - FIRST_SECONDS if self.spent_at is None else self.spent_at
-        share = budget * max(at - since, 0.0) / MONTH / len(self.values)
+        due = min(max(at - since, 0.0), SAVED_SECONDS) if spend else 0.0
+        share = budget * due / MONTH / len(self.values)
         self.values = [
             (value + share) * factor for value, factor in zip(self.values, factors, strict=True)
         ]
-        self.spent_at = max(since, at)
+        self.spent_at = max(since, at) if spend else since
 
 
 @dataclass(kw_only=True)
@@ -123,11 +140,14 @@ class LossWatch:
     false_starts_per_month: float
     cycle_seconds: float = DAY  # after which losses repeat: a block is the labels of whole ones
     days: Bets = field(default_factory=lambda: Bets(values=[0.0] * len(STEPS)))
-    sudden: Bets = field(default_factory=lambda: Bets(values=[0.0] * len(STAKES)))
+    sudden: Bets = field(default_factory=lambda: Bets(values=[0.0]))
     block: Block = field(default_factory=Block)  # of days
     day: int | None = None  # the cycle in which the block began
     before: Block | None = None
-    few: Block = field(default_factory=Block)
+    few: Block = field(default_factory=Block)  # that a sudden fall is bet on with
+    passed: int = 0  # labels since the few before
+    won: bool = False  # the few before were above the sudden limit
+    known: float = 1.0  # labels that shared one outcome by what was seen when no few were
     runs: Runs = field(default_factory=Runs)
     scatter: float = DISPERSION * DISPERSION_WEIGHT  # squared differences of blocks, added up
     weight: float = DISPERSION_WEIGHT
@@ -155,18 +175,19 @@ class LossWatch:
             self._note(at=at)
         self.runs.add(loss, limit=self.limit)
         self.block.add(loss)
+        if not self.few.labels and self.passed + 1 < self._apart:
+            self.passed += 1
+            return self.reached
         self.few.add(loss)
-        whole = self.few.labels % LEAST_LABELS == 0
-        if whole and self._judged(self.few).worth >= FEWEST_SHARED:
+        if self.few.labels >= LEAST_LABELS:
             self._close_few(at=at)
-            self.few = self._begun()
             self._note(at=at)
         return self.reached
 
     def rearm(self) -> None:
         """Forget the evidence, which was acted on; how blocks scatter is known still."""
         self.days.values = [0.0] * len(STEPS)
-        self.sudden.values = [0.0] * len(STAKES)
+        self.sudden.values = [0.0]
         self.began, self.reached = None, False
 
     def dump(self) -> dict[str, Any]:
@@ -180,7 +201,8 @@ class LossWatch:
         made: dict[str, Any] = {
             **kept,
             "days": Bets(**kept["days"]),
-            "sudden": Bets(**kept["sudden"]),
+            # a version before had several stakes
+            "sudden": Bets(**{**kept["sudden"], "values": [math.fsum(kept["sudden"]["values"])]}),
             "block": Block(**kept["block"]),
             "few": Block(**kept["few"]),
             "runs": Runs(**kept.get("runs", {})),  # a version before kept none
@@ -192,8 +214,23 @@ class LossWatch:
     def _tolerated(self) -> float:
         return min(max(self.limit, LEAST_LIMIT), 1 - LEAST_LIMIT)
 
+    @property
+    def _budget(self) -> float:
+        """Return the false starts in a month of each sort of bet."""
+        return self.false_starts_per_month / 2
+
+    @property
+    def _shared(self) -> float:
+        return self.runs.shared(usual=self._tolerated)
+
+    @property
+    def _apart(self) -> float:
+        """Return how many labels share one outcome at most. What a fall shows itself, since it was
+        noticed, counts for no more than may go unknown."""
+        return min(self._shared, max(self.known, most_unknown(self.limit, budget=self._budget)))
+
     def _begun(self) -> Block:
-        return Block(shared=self.runs.shared(usual=self._tolerated))
+        return Block(shared=self._shared)
 
     def _judged(self, block: Block) -> Block:
         """Return a block as it counts now. What it shows itself counts for it alone: labels that are
@@ -205,17 +242,17 @@ class LossWatch:
         deviation = math.sqrt(self.dispersion * tolerated * (1 - tolerated) / block.worth)
         z = _normal((block.mean - tolerated) / deviation, freedom=self.weight)
         factors = [math.exp(min(step * z - step**2 / 2, 700.0)) for step in STEPS]
-        self.days.bet(factors, budget=self.false_starts_per_month / 2, at=at)
+        self.days.bet(factors, budget=self._budget, at=at)
         if self.before is not None:
             self.scatter += _scatter(self.before, block)
             self.weight += 1
         self.before = block
 
     def _close_few(self, *, at: float) -> None:
-        tolerated = max(sudden_limit(self.limit), LEAST_LIMIT)
-        off = (self.few.mean - tolerated) / tolerated
-        factors = [1 + stake * off for stake in STAKES]
-        self.sudden.bet(factors, budget=self.false_starts_per_month / 2, at=at)
+        off = self.few.mean / sudden_limit(self.limit) - 1
+        self.sudden.bet([1 + STAKE * off], budget=self._budget, at=at, spend=self.won)
+        self.few, self.passed, self.won = Block(), 0, off > 0
+        self.known = self.known if self.won else self._shared
 
     def _note(self, *, at: float) -> None:
         self.reached = self.evidence >= FULL
