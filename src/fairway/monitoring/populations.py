@@ -105,7 +105,8 @@ def in_service(
             left -= window.rows
             parts.append((revision, window))
     if package is None:
-        raise errors.DataError(_unserved(wanted, text, packages))
+        kind = errors.NothingServed if packages else errors.DataError
+        raise kind(_unserved(wanted, text, packages))
     return _joined(parts, text=text, package=package, remarks=remarks)
 
 
