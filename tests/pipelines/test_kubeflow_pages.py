@@ -1,14 +1,12 @@
 """Runs on a cluster, page by page as the API gives them."""
 
-from typing import Any
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from kfp_server_api import (
-    RunServiceApi,
-    V2beta1ListRunsResponse,
-    V2beta1Run,
-    V2beta1RuntimeConfig,
-)
 
 from fairway.cli import run_places
 from fairway.pipelines import kubeflow
@@ -16,49 +14,68 @@ from fairway.pipelines import kubeflow
 RUNS = 250
 
 
-@pytest.fixture
-def listed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the pages that were asked for; the client's last call, which would open a connection, is
-    replaced. Every hundredth run is of the deployment `rare`."""
-    asked: list[int] = []
-
-    def page(self: RunServiceApi, **said: Any) -> V2beta1ListRunsResponse:
-        first = int(said.get("page_token") or 0)
-        asked.append(said["page_size"])
-        until = min(first + said["page_size"], RUNS)
-        runs = [run(number) for number in range(first, until)]
-        return V2beta1ListRunsResponse(
-            runs=runs, next_page_token=str(until) if until < RUNS else ""
-        )
-
-    monkeypatch.setattr(RunServiceApi, "run_service_list_runs", page)
-    return asked
-
-
-def run(number: int) -> V2beta1Run:
+def run(number: int) -> dict[str, object]:
+    """Return a run as the API gives it; every hundredth is of the deployment `rare`."""
     name = "rare" if number % 100 == 99 else "usual"
-    parameters = {"config": f'{{"name": "{name}"}}'}
-    return V2beta1Run(
-        run_id=f"{number}",
-        display_name=f"{name}-{number}",
-        state="SUCCEEDED",
-        runtime_config=V2beta1RuntimeConfig(parameters=parameters),
-    )
+    parameters = {"config": json.dumps({"name": name})}
+    return {
+        "run_id": f"{number}",
+        "display_name": f"{name}-{number}",
+        "state": "SUCCEEDED",
+        "runtime_config": {"parameters": parameters},
+    }
 
 
-def newest(deployment: str | None, *, limit: int) -> list[str]:
-    access = kubeflow.KubeflowAccess(host="http://127.0.0.1:9")
+class RunsApi(BaseHTTPRequestHandler):
+    """The API's list of runs, by its specification: a page, and the token of the next one."""
+
+    pages: list[int]
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        answer: dict[str, object] = {"multi_user": False}
+        if url.path.endswith("/runs"):
+            asked = {key: values[0] for key, values in parse_qs(url.query).items()}
+            size, first = int(asked["page_size"]), int(asked.get("page_token") or 0)
+            self.pages.append(size)
+            until = min(first + size, RUNS)
+            more = {"next_page_token": str(until)} if until < RUNS else {}
+            answer = {"runs": [run(number) for number in range(first, until)], **more}
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: pytest's output is for the tests."""
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    RunsApi.pages = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), RunsApi) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def newest(server: ThreadingHTTPServer, deployment: str | None, *, limit: int) -> list[str]:
+    access = kubeflow.KubeflowAccess(host=f"http://127.0.0.1:{server.server_port}")
     with run_places.there(access) as place:
         return [one["run"] for one in place.newest(deployment=deployment, limit=limit)]
 
 
 def test_the_newest_runs_of_one_deployment_are_found_behind_those_of_others(
-    listed: list[int],
+    server: ThreadingHTTPServer,
 ) -> None:
-    assert newest("rare", limit=20) == ["99", "199"]
+    assert newest(server, "rare", limit=20) == ["99", "199"]
+    assert newest(server, "rare", limit=1) == ["99"]
 
 
-def test_no_more_pages_are_asked_for_than_are_shown(listed: list[int]) -> None:
-    assert newest(None, limit=20) == [str(number) for number in range(20)]
-    assert listed == [20]
-    assert newest("rare", limit=1) == ["99"]
+def test_no_more_is_asked_for_than_is_shown(server: ThreadingHTTPServer) -> None:
+    assert newest(server, None, limit=20) == [str(number) for number in range(20)]
+    assert RunsApi.pages == [20]
