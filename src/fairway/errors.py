@@ -86,6 +86,10 @@ class DataError(Permanent):
     """The data cannot be used as it is."""
 
 
+class NothingServed(DataError):
+    """No logged request is there of what is meant, so far."""
+
+
 class TrainingError(Permanent):
     """Training or export did not give a usable model."""
 

@@ -37,6 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def test_batch_prediction_answers_a_file_and_says_where(folder: Path) -> None:
     package = support.packaged(folder / "package").path
     asked = ("run", "batch", "rows.csv", "--package", package, "--keep", "id", "-o", "json")
+    asked = (*asked, "--to", "answers.parquet")
     done = fairway(*asked, where=folder)
     record = one_object(done)
     assert (done.returncode, record["outcome"]) == (0, "answered")
@@ -44,6 +45,7 @@ def test_batch_prediction_answers_a_file_and_says_where(folder: Path) -> None:
     written = pq.read_table(step["artifacts"]["answers"]["path"])
     assert written["id"].to_pylist() == [f"a{number}" for number in range(300)]
     assert step["artifacts"]["answers"]["path"] in record["reason"]
+    assert pq.read_table(folder / "answers.parquet") == written
 
 
 def test_what_is_deployed_where_no_platform_runs_is_said_to_wait_for_one(folder: Path) -> None:
@@ -84,6 +86,7 @@ def test_many_end_with_the_worst_of_theirs_and_each_is_told(folder: Path) -> Non
         (("retraining", "--wait"), "--wait is for runs elsewhere"),
         (("monitoring", "--if-idle", "--on", "kubernetes"), "--if-idle is for schedules here"),
         (("batch", "rows.csv", "--on", "kubernetes"), "rows.csv is a file of this machine"),
+        (("batch", "s3://a/b.csv", "--to", "a.parquet", "--on", "kubernetes"), "--to a.parquet is"),
         (
             ("batch", "s3://a/b.csv", "--package", ".", "--on", "kubernetes"),
             "--package is a folder",
@@ -100,6 +103,12 @@ def test_what_contradicts_itself_is_one_sentence(
 def test_each_pipeline_passes_the_check(folder: Path, pipeline: str) -> None:
     done = fairway("check", "pipeline", "--pipeline", pipeline, where=folder)
     assert (done.returncode, done.stdout[:7]) == (0, "nothing"), done.stderr
+
+
+def test_a_family_that_cannot_learn_from_the_rows_does_not_pass_the_check(folder: Path) -> None:
+    done = fairway("check", "pipeline", "--set", "training.family=convolutional", where=folder)
+    assert done.returncode == 1
+    assert "training.family convolutional" in done.stdout
 
 
 def test_the_search_of_the_configuration_is_made_by_the_verb_too(folder: Path) -> None:

@@ -148,10 +148,11 @@ def test_the_rows_own_file_a_folder_and_a_device_are_no_place_for_answers(packag
         with pytest.raises(errors.UsageError, match=r"name another|is a folder"):
             batch_prediction.answer(package, rows=rows, out=out)
     address = f"file://{rows}"
-    with pytest.raises(errors.UsageError, match="the rows themselves"):
-        batch_prediction.answer_address(
-            package, rows=address, to=address, out=tmp_path / "answers.parquet"
-        )
+    for asked in (address, str(rows)):
+        with pytest.raises(errors.UsageError, match="the rows themselves"):
+            batch_prediction.answer_address(
+                package, rows=asked, to=address, out=tmp_path / "answers.parquet"
+            )
     assert (rows.read_bytes(), Path("/dev/null").is_char_device()) == (before, True)
 
 

@@ -166,6 +166,18 @@ def test_monitoring_waits_with_its_reason_where_nothing_is_due_and_trains_nothin
     assert "waited: 80 of 200 labels" in told["text"]
 
 
+def test_monitoring_waits_while_nobody_has_asked_the_model_yet(home: Path) -> None:
+    (home / "events.db").unlink()
+    places.opened(home / "events.db").close()
+    record = ran("monitoring", home)
+    said = steps_of(record)["detect-drift"]["parameters"]
+    assert (record.outcome, said["verdict"]) == ("waited", "unserved")
+    assert "no prediction of digits with logged inputs is there" in said["sentence"]
+    assert record.reason.startswith("0 of 200 labels are in (minLabels)")
+    with pytest.raises(errors.TrainingError, match="no prediction of digits with logged inputs"):
+        ran("monitoring", home, after="digits@2026-11-01..2026-11-02")
+
+
 @pytest.fixture
 def kfp_local(tmp_path: Path) -> Callable[[str, artifacts.Json], Path]:
     """Run a request as a run of this machine does, without its record."""

@@ -68,6 +68,12 @@ def test_named_code_takes_the_place_of_what_the_configuration_names(folder: Path
     assert copies == ['COPY ["mine/models.py", "/opt/code/models.py"]']
 
 
+def test_code_that_no_function_names_is_imported_too(folder: Path) -> None:
+    imported = lines(folder, "features.py", "mine", training=FUNCTIONS["training"])[-1]
+    program = json.loads(imported.removeprefix("RUN "))[-1]
+    assert "resolve_name('mine.models:fit'); pkgutil.resolve_name('features')" in program
+
+
 @pytest.mark.parametrize(
     ("file", "options"),
     [("pins.txt", "--require-hashes --requirement"), ("loose.txt", "held.txt --requirement")],

@@ -49,6 +49,14 @@ def test_a_key_is_of_the_content_wherever_it_lies(tmp_path):
     assert key(cache, here) != key(cache, dataset(tmp_path / "d", version="b"))
 
 
+def test_how_a_run_ended_is_told_at_the_end_of_each_try(tmp_path):
+    cache = kept(tmp_path)
+    for step in ("notify", "deploy"):
+        cache.put(f"{step}-0a1b", {"Output": "told"})
+    assert cache.get("notify-0a1b") is None
+    assert cache.get("deploy-0a1b") == {"Output": "told"}
+
+
 def test_a_renamed_file_with_equal_rows_has_the_same_key(tmp_path):
     cache, keys = kept(tmp_path), set()
     for name, text in (("a", FEW), ("b", FEW), ("c", FEW.replace("20,", "99,"))):

@@ -448,6 +448,10 @@ def quoted_condition():
         judged()
 
 
+def judged_body():
+    judged()
+
+
 def whole_numbers():
     listing(values=[1, 2])
 
@@ -487,6 +491,21 @@ def measuring() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tag", "moves"),
+    [
+        *((tag, True) for tag in ("", ":latest", ":master", ":stable", ":nightly")),
+        *((tag, False) for tag in (":0.1.0", ":v2", ":3.11-slim", "@sha256:" + "a" * 64)),
+    ],
+)
+def test_a_tag_that_moves_by_its_name_is_found(tag, moves, tmp_path):
+    pipeline, kubernetes = documents(judged_body, tmp_path)
+    for container in compiled.containers(pipeline).values():
+        container["image"] = f"registry.example:5000/steps{tag}"
+    found = pitfalls.findings((pipeline, kubernetes), environment="kind")
+    assert any("wanted a tag that does not move" in sentence for sentence in found) == moves
+
+
+@pytest.mark.parametrize(
     ("body", "words"),
     [
         (quoted_condition, """compares with "it's", which has a quote in it"""),
@@ -504,11 +523,14 @@ def measuring() -> None:
         (cached_side_effect, "step acting reads or changes what is outside of the run"),
         (installs, "step installing installs packages at run time"),
         (moving_image, "step moving runs python: wanted a tag that does not move"),
-        (judged_body := (lambda: judged() and None), "has no memory limit"),
+        (judged_body, "has no memory limit"),
         (judged_body, "step judged has no CPU limit"),
         (judged_body, "step judged has no timeout"),
-        (bare_gpu, "without a toleration"),
-        (bare_gpu, "without shared memory"),
+        (
+            bare_gpu,
+            "without a toleration: GPU nodes are usually tainted and it would stay Pending; ",
+        ),
+        (bare_gpu, "; kubernetes.empty_dir_mount(task, "),
     ],
     ids=[
         "quoted-condition",

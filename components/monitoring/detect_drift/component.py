@@ -21,7 +21,7 @@ def detect_drift(
 ) -> NamedTuple("Drift", [("verdict", str), ("sentence", str)]):
     """Say what moved from `before` (empty: the reference of the package in service) to `after` (empty:
     its newest requests): rows at an address, a package, or what was served, such as income@500. The
-    verdict is `drifted` or `same`."""
+    verdict is `drifted`, `same`, or `unserved` where nobody was seen to ask it yet."""
     from pathlib import Path
 
     from fairway.platforms import loop_steps

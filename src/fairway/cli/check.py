@@ -117,6 +117,8 @@ def pipeline(
         documents = _compiled(file)
     held = environment or (config.environment if config is not None else "kind")
     found = [*pitfalls.findings(documents, environment=held)]
+    if file is None and config is not None and name != "batch":
+        found += _family(config)
     if on_cluster or context is not None:
         found += _on_cluster(documents, config=config, context=context)
     options.show(
@@ -126,6 +128,15 @@ def pipeline(
     )
     if found:
         raise errors.PlatformError(f"{len(found)} of it would fail: see above")
+
+
+def _family(config: "sections.Config") -> list[str]:
+    """Return why the model's family cannot learn from the rows, where these are here and few enough to
+    be looked through."""
+    if getattr(config.training, "function", None) is not None:  # which may be in the image alone
+        return []
+    found = _data(config)
+    return [one.sentence for one in found if (one.level, one.subject) == ("error", "training")]
 
 
 def _compiled(file: Path) -> "compiled.Documents":

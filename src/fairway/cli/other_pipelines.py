@@ -172,8 +172,8 @@ def monitoring(
     "--to",
     default="",
     metavar="ADDRESS",
-    help="Where the answers (Parquet) go too, such as s3://bucket/answers.parquet; by default in the run "
-    "alone.",
+    help="Where the answers (Parquet) go too, such as s3://bucket/answers.parquet, or here a file; by default in the "
+    "run alone.",
 )
 @click.option(
     "--keep", multiple=True, metavar="COLUMN", help="A column that goes with the answers."
@@ -211,7 +211,7 @@ def batch(
     if wait and not where.remote:
         raise errors.UsageError("--wait is for runs elsewhere: one here is always waited for")
     config = options.load(path, overrides)
-    more = {"rows": _place(rows, where), "to": to, "keep": list(keep)}
+    more = {"rows": _place(rows, where), "to": _target(to, where), "keep": list(keep)}
     if where.remote:
         from fairway.pipelines import submit
 
@@ -360,6 +360,18 @@ def _place(text: str, where: apis.Runner) -> str:
             "s3://bucket/rows.csv"
         )
     return str(Path(text).resolve())
+
+
+def _target(text: str, where: apis.Runner) -> str:
+    """Return the address that answers go to: of a file of this machine too, where the steps run here."""
+    if not text or "://" in text:
+        return text
+    if where.remote:
+        raise errors.UsageError(
+            f"--to {text} is a file of this machine, which no pod sees: wanted an address such as "
+            "s3://bucket/answers.parquet"
+        )
+    return Path(text).resolve().as_uri()
 
 
 COMMANDS = (retraining, monitoring, batch, many)

@@ -1,6 +1,7 @@
 """What the commands of `fairway runs` ask of the place where a run was: this machine, a cluster."""
 
 import contextlib
+import itertools
 import os
 import signal
 import time
@@ -93,9 +94,11 @@ class There:
         from fairway.cli import waiting
         from fairway.pipelines import kubeflow, remote_runs
 
-        found = kubeflow.newest(self._client, namespace=self._namespace, limit=limit)
-        records = [remote_runs.record(run, names=waiting.names()) for run in found]
-        return [one for one in records if deployment in (None, one["deployment"])]
+        page, names = limit if deployment is None else kubeflow.PAGE, waiting.names()
+        found = kubeflow.every(self._client, namespace=self._namespace, page=page)
+        records = (remote_runs.record(run, names=names) for run in found)
+        theirs = (one for one in records if deployment in (None, one["deployment"]))
+        return list(itertools.islice(theirs, limit))
 
     def find(self, name: str | None) -> artifacts.Json:
         from fairway.cli import waiting

@@ -1,6 +1,7 @@
 """Runs on a cluster, for the command line: looked at, and waited for."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -72,6 +73,7 @@ def ended(found: artifacts.Json) -> None:
             )
 
 
+@functools.cache  # five documents, of a second together
 def names() -> tuple[str, ...]:
     """Return the names of all our pipelines' steps."""
     found = (compiled.read(compiled.find(f"{name}.yaml")) for name in compiled.PIPELINES)

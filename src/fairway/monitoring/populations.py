@@ -138,7 +138,8 @@ def in_service(
             left -= window.rows
             parts.append((revision, window))
     if package is None:
-        raise errors.DataError(_unserved(wanted, text, revisions, package_of))
+        kind = errors.NothingServed if revisions else errors.DataError
+        raise kind(_unserved(wanted, text, revisions, package_of))
     return _joined(parts, text=text, package=package, remarks=remarks)
 
 

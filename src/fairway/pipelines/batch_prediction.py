@@ -146,7 +146,8 @@ def answer_address(
 
     Raises besides AddressError and Unavailable where an address does not give or take its file.
     """
-    if to and to == rows:
+    own = rows if "://" in rows else Path(rows).resolve().as_uri()
+    if to and to in (rows, own):
         raise errors.UsageError(
             f"{web.shown(to)} holds the rows themselves: name another file for the answers"
         )

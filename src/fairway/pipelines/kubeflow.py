@@ -15,6 +15,7 @@ from fairway import artifacts, errors
 LOG = "/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log"  # the node is the pod; of no generated API
 ACCEPT = {"Accept": "text/plain"}
 NEWEST = "created_at desc"
+MOST_PAGES = 50  # among which a deployment's runs are looked for
 PAGE = 100  # of schedules: more of one name than anybody makes
 
 
@@ -155,6 +156,19 @@ def newest(client: Any, *, namespace: str | None, limit: int, name: str | None =
         ).runs
         or []
     )
+
+
+def every(client: Any, *, namespace: str | None, page: int) -> Iterator[Any]:
+    """Yield the newest runs, as many as are taken, asked for page by page; of very many the first."""
+    token = ""
+    for _ in range(MOST_PAGES):
+        found = client.list_runs(
+            page_token=token, page_size=page, sort_by=NEWEST, namespace=namespace
+        )
+        yield from found.runs or ()
+        token = found.next_page_token or ""
+        if not token:
+            return
 
 
 def find(client: Any, name: str | None, *, namespace: str | None) -> Any:

@@ -203,7 +203,10 @@ def _copy(source: str, place: str) -> str:
 
 def _found(code: OwnCode) -> Iterator[str]:
     """Yield the instruction that fails where a step would not find the code."""
-    asked = [f"pkgutil.resolve_name({named!r})" for named in code.functions]
+    brought = {re.split(r"[.:]", named)[0] for named in code.functions}
+    modules = [Path(module).name.removesuffix(".py") for module in code.modules]
+    names = (*code.functions, *(name for name in modules if name not in brought))
+    asked = [f"pkgutil.resolve_name({name!r})" for name in names]
     asked += [
         f"entry_points(group='fairway.{group}')[{name!r}].load()" for group, name in code.plugins
     ]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from fairway import artifacts, errors
 from fairway.pipelines import compiled
 
+GPU = "nvidia.com/gpu"
 SIDE_EFFECT = "fairway.dev/side-effect"  # the pod label that says so
 # imports of what asks or changes a place that the step's inputs at most name
 OUTSIDE_IMPORTS = (
@@ -103,7 +104,7 @@ def _image(step: str, image: str, environment: str) -> Iterator[str]:
             f"step {step} runs {image}: production wants an image pinned by digest "
             "(set pipeline.image to NAME@sha256:...)"
         )
-    elif ":" not in name or name.endswith(":latest"):
+    elif not re.search(r":.*[0-9]", name):  # a tag without a number, such as latest or master
         yield f"step {step} runs {image}: wanted a tag that does not move, since the cache does not see an image change"
 
 
@@ -112,11 +113,15 @@ def _gpu(step: str, accelerator: artifacts.Json, on_kubernetes: artifacts.Json) 
         yield f"step {step} names a GPU and asks for none: set_accelerator_limit(1), or its pod gets no device"
     if not on_kubernetes.get("tolerations"):
         yield (
-            f"step {step} asks for a GPU without a toleration: GPU nodes are usually tainted and it would stay pending"
+            f"step {step} asks for a GPU without a toleration: GPU nodes are usually tainted and it would stay "
+            f"Pending; kubernetes.add_toleration(task, key={GPU!r}, operator='Exists')"
         )
     mounted = {mount.get("mountPath") for mount in on_kubernetes.get("emptyDirMounts", [])}
     if "/dev/shm" not in mounted:  # noqa: S108
-        yield f"step {step} asks for a GPU without shared memory at /dev/shm: torch's workers die in the default 64 MiB"
+        yield (
+            f"step {step} asks for a GPU without shared memory at /dev/shm: torch's workers die in the default 64 MiB; "
+            "kubernetes.empty_dir_mount(task, volume_name='shm', mount_path='/dev/shm', medium='Memory')"
+        )
 
 
 def _code(container: artifacts.Json) -> str:

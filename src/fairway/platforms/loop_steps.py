@@ -5,12 +5,13 @@ A step is given the configuration as JSON and the champion as its artifact: meta
 """
 
 import contextlib
+import html
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fairway import artifacts
+from fairway import artifacts, errors
 from fairway.monitoring.drift import account as accounts
 from fairway.monitoring.drift import detect
 from fairway.monitoring.eventstore import places
@@ -20,7 +21,12 @@ from fairway.platforms import choice
 from fairway.retraining import late_labels, turn
 
 Champion = tuple[Mapping[str, str], Path]
-DRIFTED, SAME = "drifted", "same"
+DRIFTED, SAME, UNSERVED = "drifted", "same", "unserved"
+NOTHING: artifacts.Json = {
+    "drift": False,
+    "schema": [],
+    "columns": [],
+}  # what an account is read for
 TRAIN, WAIT = "train", "wait"  # what a pipeline compares the decision with
 
 
@@ -34,14 +40,23 @@ def drift(
     report: Path,
     log: Callable[[str, float], None],
 ) -> tuple[str, str]:
-    """Write the account and its page, log its figures, and return the verdict with its sentence."""
+    """Write the account and its page, log its figures, and return the verdict with its sentence. A model that
+    nobody was seen to ask yet has not drifted: a schedule begins before its users do."""
     settings = inputs.settings(config)
     place = detect.InPlace(
         package=artifacts.folder_of(champion[0], at=champion[1]),
         revision=choice.standing(settings, home=home).revision,
         store=lambda: places.of_steps(home),
     )
-    record = detect.detect(settings, detect.Sides(**asked), place=place, page=report)
+    try:
+        record = detect.detect(settings, detect.Sides(**asked), place=place, page=report)
+    except errors.NothingServed as error:
+        if asked["after"]:
+            raise
+        print(f"progress: {error}")
+        artifacts.write_json(account, NOTHING)
+        report.write_text(f"<html><p>{html.escape(str(error))}</p></html>", encoding="utf-8")
+        return UNSERVED, str(error)
     artifacts.write_json(account, record)
     log("moved", len(record["moved"]))
     log("pValue", record["pValue"])
