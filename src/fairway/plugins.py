@@ -74,7 +74,7 @@ def found(group: str) -> Mapping[str, Plugin]:
 
 
 @functools.cache
-def _declared() -> importlib.metadata.EntryPoints:
+def _declared() -> Any:  # EntryPoints, and in Python 3.11 what selects among them
     """Return the entry points of all groups: each look reads a file of every installed package."""
     return importlib.metadata.entry_points()
 
