@@ -62,19 +62,30 @@ def found(group: str) -> Mapping[str, Plugin]:
     """Return the plug-ins of a group such as `sources`, by name; raises UsageError where two
     packages claim one name."""
     plugins: dict[str, Plugin] = {}
-    for entry in sorted(
-        importlib.metadata.entry_points(group=f"fairway.{group}"), key=lambda entry: entry.name
-    ):
-        distribution = entry.dist.name if entry.dist else "an unknown package"
-        plugin = Plugin(
-            group, entry.name, distribution, entry.dist.version if entry.dist else "", entry
-        )
+    for entry in sorted(_declared().select(group=f"fairway.{group}"), key=lambda entry: entry.name):
+        distribution, version = _told(entry.dist)
+        plugin = Plugin(group, entry.name, distribution, version, entry)
         other = plugins.setdefault(entry.name, plugin)
         if other.entry.value != entry.value:
             raise errors.UsageError(
                 f"{other.distribution} and {distribution} both add {group} {entry.name!r}: uninstall one of them"
             )
     return plugins
+
+
+@functools.cache
+def _declared() -> Any:  # EntryPoints, and in Python 3.11 what selects among them
+    """Return the entry points of all groups: each look reads a file of every installed package."""
+    return importlib.metadata.entry_points()
+
+
+@functools.cache
+def _told(distribution: importlib.metadata.Distribution | None) -> tuple[str, str]:
+    """Return a distribution's name and version, which it parses its metadata for each time."""
+    if distribution is None:
+        return "an unknown package", ""
+    metadata = distribution.metadata
+    return metadata["Name"], metadata["Version"]
 
 
 def load(group: str, name: str) -> Any:

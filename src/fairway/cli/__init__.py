@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from fairway import __version__, errors
+from fairway import __version__, errors, garbage
 
 # verb -> (module, one line for --help). The order is the order of the work.
 VERBS = {
@@ -145,6 +145,7 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line; every mistake of a user ends as one sentence on stderr."""
+    garbage.left_at_end()
     try:
         status = cli.main(args=args, prog_name="fairway", standalone_mode=False)
     except click.exceptions.Abort:

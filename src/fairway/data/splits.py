@@ -1,5 +1,6 @@
 """The prepared splits, read back: what training, evaluation and packaging work on."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -137,13 +138,15 @@ def read(
     """Return raw columns (NaN and "" where missing), labels and row numbers of a file that
     `frame_to_table` wrote."""
     try:
-        table = pq.read_table(file)  # type: ignore[no-untyped-call]
+        # `read_table` would import pyarrow's datasets, and they pandas
+        with pq.ParquetFile(file) as opened:  # type: ignore[no-untyped-call]
+            table = opened.read()
     except (OSError, pa.ArrowInvalid) as error:
         raise errors.DataError(
             f"{file} cannot be read ({error}): run `fairway prepare` again"
         ) from error
     raw = {feature.name: _column(table[feature.name], feature) for feature in schema.features}
-    rows = table[ROW].to_numpy() if ROW in table.column_names else np.full(table.num_rows, -1)
+    rows = _numbers(table[ROW]) if ROW in table.column_names else np.full(table.num_rows, -1)
     return raw, table[schema.target].to_pylist(), rows.astype(np.int64)
 
 
@@ -174,12 +177,14 @@ def _arrow(values: NDArray[Any]) -> pa.Array:
 
 def _column(values: pa.ChunkedArray, feature: Feature) -> NDArray[Any]:
     if pa.types.is_fixed_size_list(values.type):
-        flat = values.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        blocks: NDArray[Any] = flat.reshape(len(values), *feature.shape).astype(
-            np.float32, copy=False
-        )
-        return blocks
+        flat = _numbers(values.combine_chunks().flatten())
+        return flat.reshape(len(values), *feature.shape).astype(np.float32, copy=False)
     if pa.types.is_string(values.type):
         return np.array([value or "" for value in values.to_pylist()], dtype=object)
-    numbers: NDArray[Any] = values.cast(pa.float64()).to_numpy()
-    return numbers
+    return _numbers(values.cast(pa.float64()))
+
+
+def _numbers(values: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
+    """Return the numbers, NaN where one is missing. `to_numpy` gives the same and imports pandas."""
+    whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    return np.from_dlpack(whole.fill_null(math.nan) if whole.null_count else whole)

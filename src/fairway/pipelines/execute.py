@@ -17,8 +17,8 @@ from kfp import components, local
 from kfp.dsl import executor
 from kfp.local import cache, placeholder_utils, subprocess_task_handler
 
-from fairway import artifacts
-from fairway.pipelines import compiled, reuse, steps
+from fairway import artifacts, garbage
+from fairway.pipelines import compiled, reuse, step_process, steps
 
 COMPONENT = "comp-"  # what kfp puts before a component's name
 # the sections of the configuration that a cached step reads; of others a change is none to it
@@ -29,6 +29,8 @@ READS = {
     "gate": ("evaluation",),
 }
 TOLD = "notify"  # of each try how it ended: what one of them could not deliver is no answer for the next
+# what a compiled step runs, and what does the same here
+MODULES = (f"-m {step_process.KFP} ", f"-m {step_process.__name__} ")
 ARTIFACT = "__kfp_artifact__"  # kfp's mark of one that is written down
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of getrusage, in bytes
 
@@ -137,7 +139,7 @@ def measured(full_command: list[str], env_vars: dict[str, str] | None = None) ->
     """Run a step as kfp does, and tell its exit status and the most memory that it had."""
     environment = {**os.environ, **env_vars} if env_vars else None
     with subprocess.Popen(
-        full_command,
+        [part.replace(*MODULES) for part in full_command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -209,4 +211,5 @@ def _end_with_starter() -> None:
 
 if __name__ == "__main__":
     _end_with_starter()
+    garbage.left_at_end()
     here(artifacts.read_json(Path(sys.argv[1])))

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from fairway import errors
-from fairway.training import augmentation, losses, resuming, shares
+from fairway.config import sections
+from fairway.training import losses, resuming, shares
 from fairway.training.device import Choice
 from fairway.training.families import base
 from fairway.training.families.convolutional import ConvolutionalTraining
@@ -198,12 +199,14 @@ def _step(
     )
 
 
-def _augmentation(section: base.NetworkTraining) -> augmentation.Changes | None:
-    return (
-        augmentation.changes(section.augmentation)
-        if isinstance(section, ConvolutionalTraining)
-        else None
-    )
+def _augmentation(section: base.NetworkTraining) -> Callable[[Tensor], Tensor] | None:
+    if not isinstance(section, ConvolutionalTraining):
+        return None
+    if section.augmentation == sections.Augmentation():
+        return None
+    from fairway.training import augmentation  # torchvision
+
+    return augmentation.changes(section.augmentation)
 
 
 def _epoch(step: Descent, section: base.NetworkTraining, *, rows: LoadedRows, number: int) -> float:

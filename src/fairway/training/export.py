@@ -4,31 +4,27 @@ answers as the model did."""
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
-from torch import Tensor, nn
 
 from fairway import errors
 from fairway.model import graph, tasks
 from fairway.model.schema import Schema
 from fairway.training import converters, losses, parity, proto, quiet, stress
 
+if TYPE_CHECKING:
+    from torch import nn
+
 Array = NDArray[Any]
-AT_ONCE = 4096  # rows of a network's own answers
-# What says where the code was: it would carry the paths of this machine into a package, and change
-# its bytes.
-TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn", "custom")
 
 
 @dataclass(frozen=True)
 class Network:
     """A torch module of logits, and rows of the inputs that it takes."""
 
-    module: nn.Module
+    module: "nn.Module"
     inputs: Mapping[str, Array]
     schema: Schema
 
@@ -76,18 +72,6 @@ class Made:
     fields: dict[str, Any]
 
 
-class Answering(nn.Module):
-    """A network with what turns its outputs into answers inside (a softmax, for one), so that no
-    server can forget it."""
-
-    def __init__(self, network: nn.Module, names: tuple[str, ...], side: losses.Side) -> None:
-        super().__init__()
-        self.network, self.names, self.side = network, names, side
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.side.answer(self.network(**dict(zip(self.names, inputs, strict=True))))
-
-
 def write(trained: Trained, *, target: Array, folder: Path) -> float:
     """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest
     difference of an answer.
@@ -96,7 +80,16 @@ def write(trained: Trained, *, target: Array, folder: Path) -> float:
     cannot be exported, or the graph answers differently.
     """
     if isinstance(trained, Network):
-        difference = _network(trained, folder=folder)
+        from fairway.training import torch_export  # torch, which other models need not
+
+        rows = joined(trained.inputs, stress.extremes(trained.inputs))
+        difference = torch_export.write(
+            trained.module,
+            rows,
+            validation=len(next(iter(trained.inputs.values()))),
+            schema=trained.schema,
+            folder=folder,
+        )
     elif isinstance(trained, Estimator):
         difference = _estimator(trained, folder=folder)
     else:
@@ -112,102 +105,6 @@ def _finish(model: Path, trained: Trained, *, target: Array) -> None:
     )
     if side.finish(made, answers=answers, target=target):
         proto.write(made, model)
-
-
-def _network(trained: Network, *, folder: Path) -> float:
-    hard = _joined(trained.inputs, stress.extremes(trained.inputs))
-    rows = {name: torch.from_numpy(value) for name, value in hard.items()}
-    task, side = tasks.of(trained.schema), losses.of(trained.schema)
-    wrapped = Answering(trained.module, tuple(rows), side).eval()
-    expected = _answers(trained, rows)
-    # Zeros, not rows: what a graph is traced with is kept in it, and no package may hold training
-    # data.
-    example = tuple(
-        torch.zeros((2, *value.shape[1:]), dtype=value.dtype) for value in rows.values()
-    )
-    try:
-        with quiet.exporters():
-            program = torch.export.export(
-                wrapped,
-                example,
-                dynamic_shapes=(tuple({0: torch.export.Dim("batch")} for _ in rows),),
-            )
-            made = torch.onnx.export(
-                program,
-                (),
-                input_names=list(rows),
-                output_names=[task.output],
-                dynamo=True,
-                verbose=False,
-            )
-    except Exception as error:  # torch raises whatever the user's forward and its own passes do
-        raise errors.TrainingError(
-            f"torch cannot export the network ({type(error).__name__}: {_line(error)}): wanted a forward "
-            "whose operations "
-            "do not depend on values or on the number of rows"
-        ) from error
-    if made is None:
-        raise errors.TrainingError(
-            "torch gave no ONNX graph: the network uses an operation that ONNX lacks"
-        )
-    proto.write(made.model_proto, folder / "model.onnx")
-    # Each weight by itself: safetensors refuses tensors that share memory.
-    save_file(
-        {
-            name: value.detach().clone().contiguous()
-            for name, value in trained.module.state_dict().items()
-        },
-        folder / "model.safetensors",
-    )
-    (folder / "model.safetensors").chmod(0o644)
-    _forget_traces(program)
-    with quiet.exporters():
-        torch.export.save(program, folder / "model.pt2")
-    validation = len(next(iter(trained.inputs.values())))
-    asked = parity.ParityRows(inputs=hard, expected=expected, validation=validation)
-    return parity.prove(folder / "model.onnx", asked, schema=trained.schema)
-
-
-def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
-    """Return the network's own answers.
-
-    Raises TrainingError where it does not take the inputs or gives something else.
-    """
-    try:
-        with torch.no_grad():
-            outputs = _outputs(trained.module.eval(), rows)
-    except Exception as error:  # the user's forward
-        raise errors.TrainingError(
-            f"the network raised {type(error).__name__} on its inputs {_shapes(rows)} ({_line(error)}): "
-            "wanted a forward that takes these by name"
-        ) from error
-    side = losses.of(trained.schema)
-    wanted = [len(next(iter(rows.values()))), side.width]
-    if not isinstance(outputs, Tensor) or list(outputs.shape) != wanted:
-        seen = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise errors.TrainingError(
-            f"the network gives {seen} for its inputs {_shapes(rows)}: wanted {side.outputs} of shape {wanted}"
-        )
-    if not torch.isfinite(outputs).all():
-        raise errors.TrainingError(
-            "the network gives NaN or infinity on validation rows, or at the ends of their columns: "
-            f"wanted finite {side.outputs}; look at its training"
-        )
-    mistaken = side.mistaken(outputs)
-    if mistaken is not None:
-        raise errors.TrainingError(f"the network gives {mistaken}")
-    answers: Array = side.answer(outputs.float()).numpy()
-    return answers
-
-
-def _outputs(module: nn.Module, rows: Mapping[str, Tensor]) -> Any:
-    """Return what the network gives, a part of the rows at a time."""
-    total = len(next(iter(rows.values())))
-    parts = [
-        module(**{name: value[start : start + AT_ONCE] for name, value in rows.items()})
-        for start in range(0, total, AT_ONCE)
-    ]
-    return torch.cat(parts) if all(isinstance(part, Tensor) for part in parts) else parts[0]
 
 
 def _estimator(trained: Estimator, *, folder: Path) -> float:
@@ -276,13 +173,14 @@ def _file(trained: File, *, folder: Path) -> float:
     flat = trained.inputs.get(graph.FLAT) if trained.layout == "flat" else None
     edges = None if flat is None else stress.edges(made, flat, missing=False)
     hard = stress.extremes(trained.inputs) if edges is None else {graph.FLAT: edges.rows}
-    rows = _joined(trained.inputs, hard)
+    rows = joined(trained.inputs, hard)
     expected = graph.run(trained.path, rows, output=task.output, width=width, what=what)
     asked = parity.ParityRows(inputs=rows, expected=expected, validation=len(first))
     return parity.prove(folder / "model.onnx", asked, schema=trained.schema)
 
 
-def _joined(rows: Mapping[str, Array], others: Mapping[str, Array]) -> dict[str, Array]:
+def joined(rows: Mapping[str, Array], others: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the rows of a graph's inputs, and then the others."""
     return {
         name: np.concatenate([values, others[name].astype(values.dtype)])
         for name, values in rows.items()
@@ -302,19 +200,3 @@ def _normalised(
     normal = proto.normalise(made, opened, layout=layout, output=output, wanted=task.output)
     proto.write(normal, file)
     return normal
-
-
-def _forget_traces(program: Any) -> None:
-    program.example_inputs = None
-    for module in program.graph_module.modules():
-        for node in getattr(getattr(module, "graph", None), "nodes", ()):
-            for key in TRACES:
-                node.meta.pop(key, None)
-
-
-def _shapes(rows: Mapping[str, Tensor]) -> str:
-    return ", ".join(f"{name} {list(value.shape)}" for name, value in rows.items())
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

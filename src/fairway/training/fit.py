@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from fairway import artifacts, errors, files
+from fairway import artifacts, errors, files, garbage
 from fairway.config import sections
 from fairway.data import splits
 from fairway.model import kinds, tasks
@@ -47,7 +45,7 @@ def fit(
     kept = out.with_name(f".{out.name}.resume.pt")
     out.parent.mkdir(parents=True, exist_ok=True)
     identity = {"section": section.model_dump(mode="json"), "dataset": version}
-    with _threads(section.threads):
+    with garbage.seldom(), _threads(section):
         run = base.Run(
             data=data,
             version=version,
@@ -97,7 +95,7 @@ def join(section: base.NetworkTraining, *, dataset: Path, nodes: base.Nodes) -> 
 
     data = splits.load(dataset)
     _learnable(data, section)
-    with _threads(section.threads):
+    with garbage.seldom(), _threads(section):
         # rank 0 alone keeps and reads a state
         run = base.Run(
             data=data,
@@ -137,12 +135,17 @@ def _learnable(data: splits.Splits, section: sections.Training) -> None:
 
 
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _threads(section: sections.Training) -> Iterator[None]:
     """`training.threads` for this stage only: what follows it in the same process keeps its own
     choice."""
+    if not section.TORCH:
+        yield
+        return
+    import torch
+
     before = torch.get_num_threads()
-    if count:
-        torch.set_num_threads(count)
+    if section.threads:
+        torch.set_num_threads(section.threads)
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 estimator answers.
 
 What a task answers beyond a model's own outputs (the interval of a regression) is put into the
-graph at the end.
+graph at the end. Trees are fitted by the same sides: torch is imported where a network is.
 """
 
 import math
@@ -10,12 +10,10 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from fairway import errors
 from fairway.config import sections
@@ -23,7 +21,11 @@ from fairway.model import tasks
 from fairway.model.schema import Schema
 from fairway.training import proto
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 Array = NDArray[Any]
+SUMMED = 1e-4  # how far the sum of a row's probabilities is from 1 at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +58,15 @@ class Side(ABC):
         return tasks.of(self.schema).width(self.schema)
 
     @abstractmethod
-    def loss(self, section: sections.Training, *, target: Tensor) -> nn.Module:
+    def loss(self, section: sections.Training, *, target: "Tensor") -> "nn.Module":
         """Return the training loss of a network's outputs against the target."""
 
     @abstractmethod
-    def answer(self, outputs: Tensor) -> Tensor:
+    def answer(self, outputs: "Tensor") -> "Tensor":
         """Return the answers that the exported graph gives, [n, width]."""
 
     @abstractmethod
-    def measure(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
+    def measure(self, outputs: "Tensor", target: "Tensor") -> dict[str, float]:
         """Return `validation_loss`, which stops the training, and what a person looks at besides."""
 
     def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
@@ -72,7 +74,7 @@ class Side(ABC):
         each column of answers or one for all; none where they do not."""
         return ()
 
-    def mistaken(self, outputs: Tensor) -> str | None:
+    def mistaken(self, outputs: "Tensor") -> str | None:
         """Return what a user's network gives in place of its outputs, or None where nothing looks
         wrong."""
         return None
@@ -123,20 +125,25 @@ class ClassificationSide(ProbabilitySide):
     estimator = "classifier with predict_proba"
     outputs = "logits"
 
-    def loss(self, section: sections.Training, *, target: Tensor) -> nn.Module:
+    def loss(self, section: sections.Training, *, target: "Tensor") -> "nn.Module":
+        from fairway.training import criteria
+
         weighed = section.class_weights == "balanced"
-        return nn.CrossEntropyLoss(weight=balanced(target, classes=self.width) if weighed else None)
+        weights = balanced(target.cpu().numpy(), classes=self.width) if weighed else None
+        return criteria.classes(weights, place=target.device)
 
-    def answer(self, outputs: Tensor) -> Tensor:
-        return torch.softmax(outputs, dim=1)
+    def answer(self, outputs: "Tensor") -> "Tensor":
+        return outputs.softmax(dim=1)
 
-    def measure(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
+    def measure(self, outputs: "Tensor", target: "Tensor") -> dict[str, float]:
+        from fairway.training import criteria
+
         right = (outputs.argmax(1) == target).float().mean()
-        loss = nn.functional.cross_entropy(outputs, target)
+        loss = criteria.classes(None, place=target.device)(outputs, target)
         return {"validation_loss": float(loss), "validation_accuracy": float(right)}
 
     def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
-        weights = balanced(torch.from_numpy(target), classes=self.width).numpy()[target]
+        weights = balanced(target, classes=self.width)[target]
         kind = "binary" if self.width == 2 else "multi"
         objective = (
             {"objective": "binary"}
@@ -154,11 +161,9 @@ class ClassificationSide(ProbabilitySide):
         )
         return (made,)
 
-    def mistaken(self, outputs: Tensor) -> str | None:
-        sums = outputs.sum(dim=1)
-        if not (outputs >= 0).all() or not torch.allclose(
-            sums, torch.ones(len(outputs)), atol=1e-4
-        ):
+    def mistaken(self, outputs: "Tensor") -> str | None:
+        off = (outputs.sum(dim=1) - 1).abs()
+        if not (outputs >= 0).all() or not (off <= SUMMED).all():
             return None
         advice = "leave its softmax out, the export adds one"
         return f"rows that add up to 1, probabilities as it seems: wanted logits; {advice}"
@@ -179,21 +184,23 @@ class MultilabelSide(ProbabilitySide):
     estimator = "classifier with predict_proba of each label"
     outputs = "logits"
 
-    def loss(self, section: sections.Training, *, target: Tensor) -> nn.Module:
+    def loss(self, section: sections.Training, *, target: "Tensor") -> "nn.Module":
+        from fairway.training import criteria
+
         if section.class_weights != "balanced":
-            return _Labels(None)
+            return criteria.Labels(None)
         found = target.float().mean(dim=0).clamp(min=1 / len(target), max=1 - 1 / len(target))
-        return _Labels((1 - found) / found)
+        return criteria.Labels((1 - found) / found)
 
-    def answer(self, outputs: Tensor) -> Tensor:
-        return torch.sigmoid(outputs)
+    def answer(self, outputs: "Tensor") -> "Tensor":
+        return outputs.sigmoid()
 
-    def measure(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
+    def measure(self, outputs: "Tensor", target: "Tensor") -> dict[str, float]:
+        from fairway.training import criteria
+
         right = ((outputs > 0) == (target > 0)).float().mean()
-        return {
-            "validation_loss": float(_Labels(None)(outputs, target)),
-            "validation_accuracy": float(right),
-        }
+        loss = criteria.Labels(None)(outputs, target)
+        return {"validation_loss": float(loss), "validation_accuracy": float(right)}
 
     def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
         return [_one_label(target[:, place], held_out[:, place]) for place in range(self.width)]
@@ -219,20 +226,6 @@ def _one_label(target: Array, held_out: Array) -> Boosted:
     )
 
 
-class _Labels(nn.Module):
-    """The binary cross entropy of each label, of those that a row has with a weight of its own."""
-
-    def __init__(self, weight: Tensor | None) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
-        truth = target.to(outputs.dtype)
-        return nn.functional.binary_cross_entropy_with_logits(
-            outputs, truth, pos_weight=self.weight
-        )
-
-
 class RegressionSide(Side):
     """Squared error of the standardised target; answers are in its own unit, with a split conformal
     interval.
@@ -250,14 +243,16 @@ class RegressionSide(Side):
     def width(self) -> int:
         return 1
 
-    def loss(self, section: sections.Training, *, target: Tensor) -> nn.Module:
-        return _Standardised(self.schema.facts["mean"], self.schema.facts["std"])
+    def loss(self, section: sections.Training, *, target: "Tensor") -> "nn.Module":
+        from fairway.training import criteria
 
-    def answer(self, outputs: Tensor) -> Tensor:
+        return criteria.Standardised(self.schema.facts["mean"], self.schema.facts["std"])
+
+    def answer(self, outputs: "Tensor") -> "Tensor":
         mean, std = float(self.schema.facts["mean"]), float(self.schema.facts["std"])
         return outputs * std + mean
 
-    def measure(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
+    def measure(self, outputs: "Tensor", target: "Tensor") -> dict[str, float]:
         loss = float(self.loss(sections.Training(), target=target)(outputs, target))
         return {
             "validation_loss": loss,
@@ -301,31 +296,13 @@ class RegressionSide(Side):
 class RankingSide(RegressionSide):
     """A score for each row by itself, learnt as its relevance."""
 
-    def loss(self, section: sections.Training, *, target: Tensor) -> nn.Module:
-        return _Relevance(self.schema.facts["mean"], self.schema.facts["std"])
+    def loss(self, section: sections.Training, *, target: "Tensor") -> "nn.Module":
+        from fairway.training import criteria
+
+        return criteria.Relevance(self.schema.facts["mean"], self.schema.facts["std"])
 
     def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
         return super().boosted(target[:, 1], held_out[:, 1])
-
-
-class _Standardised(nn.Module):
-    """The mean squared error in standard deviations."""
-
-    def __init__(self, mean: float, std: float) -> None:
-        super().__init__()
-        self.mean, self.std = mean, std
-
-    def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return nn.functional.mse_loss(
-            outputs[:, 0], ((target - self.mean) / self.std).to(outputs.dtype)
-        )
-
-
-class _Relevance(_Standardised):
-    """The same of a target that has the group first."""
-
-    def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return super().forward(outputs, target[:, 1])
 
 
 def conformal(off: Array, *, coverage: float) -> float:
@@ -346,8 +323,9 @@ def of(schema: Schema) -> Side:
     return side
 
 
-def balanced(target: Tensor, *, classes: int) -> Tensor:
+def balanced(target: Array, *, classes: int) -> Array:
     """Return rows / (classes * rows of the class): each class then counts the same, and the mean
     weight of a row is 1."""
-    counts = torch.bincount(target, minlength=classes).clamp(min=1).float()
-    return len(target) / (classes * counts)
+    counts = np.bincount(target, minlength=classes).clip(min=1).astype(np.float32)
+    weights: Array = len(target) / (classes * counts)
+    return weights

@@ -7,10 +7,10 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Progressed:
     epoch: int = 0
     best_epoch: int = 0
     best_loss: float = float("inf")
-    best: dict[str, Tensor] = field(default_factory=dict)
+    best: dict[str, "Tensor"] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -28,6 +28,8 @@ def keep(
     path: Path, *, parts: Mapping[str, Any], done: Progressed, identity: Mapping[str, Any]
 ) -> None:
     """Write the state by rename, so that a reader finds this one whole or the one before."""
+    import torch  # not above: what is fitted without it also forgets a state
+
     temporary = path.with_name(f"{path.name}.writing")
     torch.save(
         {
@@ -45,6 +47,8 @@ def read(path: Path, *, identity: Mapping[str, Any]) -> Mapping[str, Any] | None
     # none, or cut off: torch would take it for its old format and fail in many ways
     if not zipfile.is_zipfile(path):
         return None
+    import torch
+
     try:
         kept: Mapping[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     # of another version: it is only a shortcut

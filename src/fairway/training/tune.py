@@ -135,7 +135,7 @@ def _fitted(
     section: sections.Training, trial: Trial, *, dataset: Path, out: Path, tell: Tell
 ) -> Json:
     """Return what became of a trial: its least validation loss, or why it has none."""
-    from fairway.training import fit  # torch, as above
+    from fairway.training import fit  # slow to import, as above
 
     settings = section.chosen(trial.settings)
     if trial.budget is not None:

@@ -63,6 +63,8 @@ class Training(Section):
     """CPU threads; 0 leaves the library's choice. One by default: two made small networks up to six
     times slower on a busy machine, never faster."""
 
+    # whether it computes with torch, which then takes `threads`
+    TORCH: ClassVar[bool] = True
     # the key of what `halving` gives trials little of; empty where a family has none
     BUDGET: ClassVar[str] = ""
 

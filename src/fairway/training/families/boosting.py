@@ -18,6 +18,7 @@ from fairway.training.families import base
 class BoostingTraining(sections.Training):
     """Gradient-boosted trees (LightGBM), until the validation loss stops falling."""
 
+    TORCH: ClassVar[bool] = False
     BUDGET: ClassVar[str] = "rounds"
 
     family: Literal["boosting"] = "boosting"
