@@ -377,7 +377,7 @@ def failing(stage: Stage) -> watching.Fleet:
     stage.show()
     fleet = stage.monitor()
     stage.look(fleet)
-    for _ in range(20):
+    for _ in range(24):
         ids = stage.serve()  # all answers are cat
         stage.label(ids, ["cat" if place % 4 == 3 else "dog" for place in range(len(ids))])
     return fleet
