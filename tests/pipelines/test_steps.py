@@ -84,7 +84,7 @@ def test_a_steps_log_is_without_what_kfp_says_within_it():
 )
 def test_a_run_ends_with_the_exit_status_of_the_step_that_failed(line, kind, status):
     follower, _ = follow(BEGAN, "    Traceback (most recent call last):", f"    {line}", FAILED)
-    ended = run._failure(follower, log=Path("pipeline.log"))
+    ended = run._failure(follower, log=Path("pipeline.log"), pipeline="training")
     assert (type(ended), ended.exit_status) == (kind, status)
     assert ("`fairway runs retry`" in str(ended)) is (kind is errors.TrainingError)
 
