@@ -228,20 +228,40 @@ class History:
         oldest first."""
         found: dict[str, answers.LabelledInputs] = {}
         rows = 0
-        wanted = {"namespace": namespace, "deployment": deployment, "after": after}
-        with self._backend.reading() as connection:
-            for seq, request_id, inputs, truth in connection.stream(self._sql.TRAINING, wanted):
-                if request_id in found:
-                    # both arms logged it (a retry): its inputs are the same, and it counts once
-                    continue
-                request = answers.LabelledInputs(
-                    seq, request_id, json.loads(inputs), json.loads(truth)
-                )
-                found[request_id] = request
+        asked = self._to_learn_from(deployment, namespace=namespace, after=after)
+        with contextlib.closing(asked) as requests:
+            for request in requests:
+                found[request.request_id] = request
                 rows += len(request.labels)
                 if rows >= limit:
                     break
         return list(found.values())[::-1]
+
+    def learnable(self, deployment: str, *, namespace: str = answers.NAMESPACE, limit: int) -> int:
+        """Return how many labelled rows have logged inputs, counted up to `limit`."""
+        rows = 0
+        asked = self._to_learn_from(deployment, namespace=namespace, after=0)
+        with contextlib.closing(asked) as requests:
+            for request in requests:
+                rows += sum(label is not None for label in request.labels)
+                if rows >= limit:
+                    break
+        return min(rows, limit)
+
+    def _to_learn_from(
+        self, deployment: str, *, namespace: str, after: int
+    ) -> Generator[answers.LabelledInputs, None, None]:
+        """Give the labelled requests with logged inputs, the newest first, each once: both arms may
+        have logged it (a retry), with the same inputs."""
+        found: set[str] = set()
+        wanted = {"namespace": namespace, "deployment": deployment, "after": after}
+        with self._backend.reading() as connection:
+            for seq, request_id, inputs, truth in connection.stream(self._sql.TRAINING, wanted):
+                if request_id not in found:
+                    found.add(request_id)
+                    yield answers.LabelledInputs(
+                        seq, request_id, json.loads(inputs), json.loads(truth)
+                    )
 
 
 def losses(
