@@ -60,6 +60,7 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
                     account=steps.look(moved).outputs["account"],
                     home=home,
                     run=parts.RUN,
+                    labels=labels,
                 )
             )
             with dsl.If(decided.outputs["decision"] == loop_steps.TRAIN, name="train-asked"):

@@ -184,3 +184,11 @@ def test_an_alert_that_never_fires_is_found_by_its_test(promtool, tmp_path):
     )
     assert done.returncode != 0
     assert "FAILED" in done.stdout + done.stderr
+
+
+def test_what_a_waiting_challenger_is_deployed_by_is_shown_by_commands_before():
+    text = read(RUNBOOKS / "ChallengerWaiting.md") or ""
+    before, patch = text.split(" patch md ", 1)
+    assert '"uri": "URI", "digest": "DIGEST"' in patch
+    assert "logs job/RUN" in before  # where the CronJob of docs/kubernetes.md says it
+    assert "fairway runs package RUN --on kubernetes" in before

@@ -15,6 +15,7 @@ from fairway.platforms.local import client
 from fairway.rollout.states import Phase
 from tests.cli import standing
 from tests.cli.running import assert_one_sentence, fairway, one_object
+from tests.monitoring import made
 from tests.serving import support
 
 OLD, NEW = "a" * 12, "b" * 12
@@ -119,3 +120,36 @@ def test_a_deployment_whose_guard_is_not_installed_any_more_is_said_by_status_an
     assert (one_object(stands)["phase"], one_object(stands)["stable"]) == ("Stable", OLD)
     for verb in (("rollout", "explain"), ("rollout", "retry")):
         assert_one_sentence(fairway(*verb, where=tmp_path), status=1, words=said)
+
+
+def test_monitor_shows_how_sure_it_is_of_the_labels_by_class_and_slice_and_how_many_are_in(
+    tmp_path: Path,
+) -> None:
+    home = standing.deployed(tmp_path, OLD, phase=Phase.STABLE, stable=OLD)
+    arm = {"deployment": "few", "revision": OLD}
+    truths = ["low"] * 38 + ["high"] * 2  # of the rare class every answer is wrong
+    with contextlib.closing(places.opened(home / "events.db")) as events:
+        events.add(
+            [
+                made.prediction(f"r{i}", label="low", inputs={"age": [i % 2]}, **arm)
+                for i in range(50)
+            ]
+        )
+        events.add([made.label(f"r{i}", said, deployment="few") for i, said in enumerate(truths)])
+    where = {"where": tmp_path}
+    sliced = ("monitor", "--set", "evaluation.slices=[age]")
+    (shown,) = one_object(fairway(*sliced, "--output", "json", **where))["serving"]
+    found = shown["performance"]
+    assert (found["accuracy"], found["maturity"], found["anyLook"]) == (0.95, 0.8, True)
+    low, high = found["interval"]
+    assert 0.6 < low < 0.95 < high < 1
+    rare, usual = found["classes"]
+    assert (rare["class"], rare["labelled"], rare["recall"]) == ("high", 2, 0)
+    assert rare["interval"][1] > 0.5  # two labels say little
+    assert (usual["class"], usual["recall"]) == ("low", 1)
+    assert [(one["value"], one["labelled"]) for one in found["slices"]] == [("0", 20), ("1", 20)]
+    text = fairway(*sliced, **where).stdout
+    assert "maturity    labels of 80.0% of 50 answers are in" in text
+    assert f"interval    0.950, {low:.3f} to {high:.3f}, on 40 labels (95%, at every look)" in text
+    assert "class       high: recall 0.000" in text
+    assert "slice       age=1: 0.950" in text

@@ -51,6 +51,7 @@ from tests.monitoring.test_store import (  # noqa: F401 - collected here with th
     test_an_odd_class_name_counts_as_one_row,
     test_blobs_go_with_the_last_event_of_their_revision,
     test_drift_records_come_back_oldest_first_with_their_number,
+    test_labels_are_told_by_true_class_and_how_many_answers_have_one,
     test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow,
     test_of_a_window_that_is_not_full_nothing_is_given,
     test_realised_loss_is_of_one_revision_and_its_newest_labels,
@@ -89,6 +90,9 @@ def answers(events: archive.EventStore) -> list[object]:
         [p[1:] for p in events.history.window("income", revision="aaa", limit=7)],
         [events.history.realised("income", revision) for revision in ("aaa", "bbb")],
         [row[1:] for row in events.history.training_rows("income", limit=9)],
+        [events.history.by_class("income", revision) for revision in ("aaa", "bbb")],
+        [events.history.mature("income", revision) for revision in ("aaa", "bbb")],
+        events.history.learnable("income", limit=9),
         events.counts(),
     ]
 

@@ -475,6 +475,21 @@ def test_of_a_window_that_is_not_full_nothing_is_given(events: archive.EventStor
     assert list(events.history.newest("income", **arm, wanted=4, after=full[-1].seq)) == []
 
 
+def test_labels_are_told_by_true_class_and_how_many_answers_have_one(
+    events: archive.EventStore,
+) -> None:
+    events.add([made.prediction(f"r{i}", label="cat") for i in range(5)])
+    events.add([made.prediction("c", role="canary"), made.prediction("s", role="shadow")])
+    events.add([made.prediction("other", revision="bbb"), made.label("other", "dog")])
+    events.add([made.label(f"r{i}", said) for i, said in enumerate(["cat", "cat", "dog"])])
+    events.add([made.label("r0", "dog"), made.label("s", "dog")])  # corrected; and not served
+    assert events.history.by_class("income", "aaa") == ({"cat": (1, 0), "dog": (2, 2)}, 3)
+    assert events.history.mature("income", "aaa") == (6, 3)
+    assert events.history.mature("income", "ccc") == (0, 0)
+    assert events.history.learnable("income", limit=9) == 4
+    assert events.history.learnable("income", limit=2) == 2
+
+
 def test_training_rows_are_labelled_and_count_once(events: archive.EventStore) -> None:
     events.add(
         [

@@ -188,3 +188,15 @@ def test_a_model_without_a_challenger_grows_stale(
         now=now,
     )
     assert found is None if words is None else found is not None and words in found
+
+
+def test_what_asks_for_a_run_waits_for_the_labels_that_one_needs() -> None:
+    asked = policy.Decision(start=True, reason="alert RealisedQualityBurn fires")
+    waits = policy.supplied(asked, labelled=60)
+    assert (waits.start, waits.reason) == (
+        False,
+        "alert RealisedQualityBurn fires; but 60 of the 67 labels that a run needs are in",
+    )
+    assert policy.supplied(asked, labelled=67) == asked
+    assert policy.supplied(asked, labelled=None) == asked
+    assert policy.supplied(waits, labelled=0) == waits

@@ -100,12 +100,23 @@ def test_too_few_labels_wait(store):
     assert "50 of 100 labels are in (minLabels)" in taken(store).reason
 
 
+def test_drift_waits_for_the_labels_that_a_run_needs_unless_they_come_from_elsewhere(store):
+    asked = config("retraining.onDrift=true")
+    answered(store, rows=60, wrong_in_ten=0)
+    waits = taken(store, asked, moved=True)
+    assert not waits.start
+    assert "but 60 of the 67 labels that a run needs are in" in waits.reason
+    assert taken(store, asked, moved=True, elsewhere=True).start
+
+
 def test_drift_starts_a_run_only_where_that_is_asked_for(store):
+    answered(store, rows=70, wrong_in_ten=0)
     assert not taken(store, moved=True).start
     assert taken(store, config("retraining.onDrift=true"), moved=True).start
 
 
 def test_an_open_ticket_of_the_monitor_counts_as_drift(store):
+    answered(store, rows=70, wrong_in_ten=0)
     store.conclusions.open_alert(
         name=windows.ALERT,
         severity="ticket",

@@ -14,10 +14,12 @@ def decide_retraining(
     account: dsl.Input[dsl.Artifact],
     home: str,
     run: str,
+    labels: str = "",
 ) -> NamedTuple("Retraining", [("decision", str), ("reason", str)]):
     """Decide by the labels since the last look and the account of drift whether `run` trains a
-    challenger; `retraining` says when. Compare the decision in a dsl.If that has a dsl.Else: without
-    one, its branch is skipped without a word."""
+    challenger; `retraining` says when. With a file of `labels` it waits for none of the store's.
+    Compare the decision in a dsl.If that has a dsl.Else: without one, its branch is skipped without
+    a word."""
     from pathlib import Path
 
     from fairway.platforms import loop_steps
@@ -28,4 +30,5 @@ def decide_retraining(
         account=Path(account.path),
         home=Path(home),
         run=run,
+        labels=labels,
     )

@@ -108,7 +108,9 @@ def _learning(
 
 def _measured(store: Any, config: Any, revision: str, *, share: int) -> dict[str, Any]:
     """Return a revision that answers with its share of the requests and its realised loss by the
-    newest labels."""
+    newest labels, and its performance by all of them."""
+    from fairway.monitoring import performance
+
     known = store.history.realised(
         config.name, revision, namespace=config.namespace, limit=config.retraining.min_labels
     )
@@ -120,13 +122,23 @@ def _measured(store: Any, config: Any, revision: str, *, share: int) -> dict[str
         "labelled": known.rows,
         "loss": loss,
         "accuracy": accuracy,
+        "performance": performance.measured(
+            store,
+            config.name,
+            revision,
+            namespace=config.namespace,
+            slices=config.evaluation.slices,
+        ),
     }
 
 
 def _monitored(record: dict[str, Any]) -> str:
     lines = [f"deployment  {record['deployment']}"]
+    if record["serving"]:
+        from fairway.monitoring import performance
     for one in record["serving"]:
         lines += [f"revision    {one['revision']}, {one['share']} % of the requests", _fares(one)]
+        lines += performance.described(one["performance"])
     if not record["serving"]:
         lines.append("revision    no revision serves yet")
     redacted = record["windows"][-1].get("redacted") if record["windows"] else None

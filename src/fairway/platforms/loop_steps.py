@@ -67,7 +67,7 @@ def drift(
 
 
 def decide(
-    config: str, *, champion: Champion, account: Path, home: Path, run: str
+    config: str, *, champion: Champion, account: Path, home: Path, run: str, labels: str
 ) -> tuple[str, str]:
     """Return whether the run trains a challenger now, and why; asked twice by one run, the same."""
     settings = inputs.settings(config)
@@ -85,6 +85,7 @@ def decide(
             ),
             moved=record["drift"],
             broken=detect.broken(record),
+            elsewhere=bool(labels),
             run=run,
             now=time.time(),
         )

@@ -24,9 +24,9 @@ from fairway.model import tasks
 from fairway.monitoring.eventstore import answers, archive, places
 from fairway.packaging import manifest
 from fairway.pipelines import listeners, run
+from fairway.retraining import policy
 
 LABELLED = importing.LABELLED
-MOST_HELD_OUT = 3, 10  # of the labelled rows: a challenger must have some to learn from
 
 
 def write_labelled(
@@ -85,7 +85,8 @@ def _label(said: Any, package: manifest.Manifest) -> Any:
 def held_out(section: sections.Retraining, *, labelled: int) -> int | None:
     """Return how many of the newest labelled rows are kept for the comparison, None where they are
     too few to compare on."""
-    rows = min(section.held_out, labelled * MOST_HELD_OUT[0] // MOST_HELD_OUT[1])
+    part, whole = policy.MOST_HELD_OUT
+    rows = min(section.held_out, labelled * part // whole)
     return rows if rows >= paired.LEAST_ROWS else None
 
 
@@ -150,9 +151,8 @@ def train(
 
 def too_few(rows: int) -> str:
     """Return why nothing is trained with so few labelled rows."""
-    wanted = -(-paired.LEAST_ROWS * MOST_HELD_OUT[1] // MOST_HELD_OUT[0])
     return (
-        f"{rows} answers have a label and logged inputs: wanted {wanted}, of which three in "
+        f"{rows} answers have a label and logged inputs: wanted {policy.LEAST_LABELLED}, of which three in "
         "ten are kept for the comparison with the model in service; send more labels "
         "(`fairway label`)"
     )

@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fairway.config import sections
+from fairway.evaluation import paired
 from fairway.monitoring import receiver
 from fairway.monitoring.drift import realised
 
 DAY = 86_400.0
 GRACE = 0.2  # of `refresh`, until a model without a challenger is stale
 STALE = "StaleModel"  # the ticket
+MOST_HELD_OUT = 3, 10  # of the labelled rows: a challenger must have some to learn from
+LEAST_LABELLED = -(-paired.LEAST_ROWS * MOST_HELD_OUT[1] // MOST_HELD_OUT[0])  # rows of a run
 DOUBLED_MOST = 30  # times: more are past any bound, and no number any more
 
 
@@ -160,6 +163,19 @@ def answered(
     if asked is None or decision.start or waits or now - asked.at > receiver.ASKED_SECONDS:
         return decision
     return Decision(start=True, reason=f"alert {asked.alert} fires", loss=decision.loss)
+
+
+def supplied(decision: Decision, *, labelled: int | None) -> Decision:
+    """Return the decision where a run has the labels that it needs; what asked for one waits for them.
+
+    `labelled` is how many labelled rows a run could learn from, None where that is not known.
+    """
+    if labelled is None or labelled >= LEAST_LABELLED or not decision.start:
+        return decision
+    reason = (
+        f"{decision.reason}; but {labelled} of the {LEAST_LABELLED} labels that a run needs are in"
+    )
+    return Decision(start=False, reason=reason, loss=decision.loss)
 
 
 def vetoed(decision: Decision, *, broken: str | None) -> Decision:

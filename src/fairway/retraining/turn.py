@@ -30,13 +30,15 @@ def take(
     serving: ModelInService,
     moved: bool,
     broken: str | None,
+    elsewhere: bool = False,
     run: str,
     now: float,
 ) -> policy.Decision:
     """Take in the labels that came since the last look, and return whether to start; the same run is
     told the same again.
 
-    `moved` says that there is drift, `broken` why the data is: what learns from it learns the fault.
+    `moved` says that there is drift, `broken` why the data is: what learns from it learns the fault;
+    `elsewhere` that the run has labels which the store may not know.
     """
     section = config.retraining
     key = f"pipeline/retraining/{config.namespace}/{config.name}"
@@ -63,7 +65,13 @@ def take(
             first_label_at=watching.first_at,
             settled=serving.settled,
         )
-        decision = policy.vetoed(policy.decide(section, signals=signals, now=now), broken=broken)
+        decision = policy.decide(section, signals=signals, now=now)
+        if decision.start and not elsewhere:
+            known_rows = store.history.learnable(
+                config.name, namespace=config.namespace, limit=policy.LEAST_LABELLED
+            )
+            decision = policy.supplied(decision, labelled=known_rows)
+        decision = policy.vetoed(decision, broken=broken)
         if decision.start:
             watching = trigger.rearmed(watching)
             kept |= {"run": run, "reason": decision.reason, "lastRunAt": now}

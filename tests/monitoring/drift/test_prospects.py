@@ -87,6 +87,30 @@ def test_the_same_seed_foresees_the_same() -> None:
     assert foreseen() == foreseen()
 
 
+def test_of_many_parts_of_a_column_the_best_and_the_worst_are_shown() -> None:
+    record = foreseen()
+    shares = [0.3, None, 0.1, 0.2, 0.4]
+    parts = [
+        {
+            "feature": "words",
+            "part": f"block {place}",
+            "unit": "share",
+            "usual": 0.01,
+            "shifts": [],
+            "best": dict.fromkeys(prospects.HORIZONS, share),
+        }
+        for place, share in enumerate(shares)
+    ]
+    lines = prospects.described({**record, "features": parts}).splitlines()
+    place = lines.index(
+        "words: 5 parts, in the share of the rows; the best and the worst (all: --output json)"
+    )
+    assert lines[place + 1].split()[:2] == ["block", "2"]
+    assert lines[place + 2].split()[:2] == ["block", "1"]
+    assert len([line for line in lines if "block" in line]) == 2
+    assert prospects.described({**record, "features": parts[:4]}).count("words: block") == 4
+
+
 def plan(folder: Path, *arguments: str) -> Any:
     return running.fairway("monitor", "plan", *arguments, where=folder)
 

@@ -157,6 +157,20 @@ def test_an_alert_that_had_to_wait_too_long_asks_again(stage: Stage) -> None:  #
     assert fleets.jobs_of(stage) == ["income-retraining-1"]
 
 
+def test_an_alert_waits_for_the_labels_that_a_run_needs(stage: Stage) -> None:  # noqa: F811
+    fleet = looping(stage)
+    asked = [one for _ in range(4) for one in stage.serve()]
+    stage.label(asked[:60], "cat")
+    fleet.ask(NAMESPACE, "income", alert="RealisedQualityBurn", now=stage.now)
+    stage.look(fleet)
+    assert fleets.jobs_of(stage) == []
+    said = stage.monitoring()["retraining"]["reason"]
+    assert "but 60 of the 67 labels that a run needs are in" in said
+    stage.label(asked[60:67], "cat")
+    stage.look(fleet)
+    assert fleets.jobs_of(stage) == ["income-retraining-1"]
+
+
 def test_series_go_with_their_deployment(stage: Stage) -> None:  # noqa: F811
     fleet = looping(stage)
     assert 'loss_limit{deployment="income"' in fleet.series.text()

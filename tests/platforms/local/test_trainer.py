@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fairway import artifacts
+from fairway.monitoring import receiver
 from fairway.monitoring.drift import realised
 from fairway.monitoring.eventstore import conclusions, places
 from fairway.pipelines import run_records
@@ -69,6 +70,24 @@ def test_how_a_run_ended_by_itself_is_kept_as_a_value_and_a_sentence(home: Home)
     client.down(home)
     assert remembered(home)["outcome"] == "refused"
     assert remembered(home)["said"] == "refused: accuracy 0.8 is below 0.9"
+
+
+@pytest.mark.parametrize(
+    ("steps", "fruitless"),
+    [
+        pytest.param([], 2, id="for want of labels"),
+        pytest.param([{"step": "gate", "status": "refused"}], 3, id="by the gate"),
+    ],
+)
+def test_a_run_that_had_too_few_labels_does_not_double_the_cool_down(
+    home: Home, steps: list[dict[str, str]], fruitless: int
+) -> None:
+    with known(home) as store:
+        store.save_retraining("income", {"running": RUN, "fruitless": 2})
+    record = {"outcome": "refused", "reason": "60 answers have a label", "steps": steps}
+    artifacts.write_json(home.runs / RUN / "run.json", record)
+    client.down(home)
+    assert remembered(home)["fruitless"] == fruitless
 
 
 def test_a_run_that_left_no_record_failed_and_its_last_line_says_why(home: Home) -> None:
@@ -169,6 +188,21 @@ def test_the_evidence_of_labels_is_kept_beside_them_and_not_with_what_was_asked_
     with contextlib.closing(places.opened(Home(tmp_path).events)) as archive:
         kept = archive.conclusions.mark("retraining/income")
     assert (kept["revision"], kept["labels"], kept["fired"]) == ("b" * 12, 100, False)
+
+
+def test_an_alert_waits_for_the_labels_that_a_run_needs_and_is_remembered(tmp_path: Path) -> None:
+    answers = [made.prediction(f"r{i}", revision="b" * 12) for i in range(60)]
+    home = Home(tmp_path)
+    home.make()
+    with contextlib.closing(places.opened(home.events)) as archive:
+        archive.conclusions.set_mark(receiver.mark("income"), {"RealisedQualityBurn": 1.0})
+    _, reason = looked(tmp_path, labelled(answers, ["cat"] * 60), {"testLoss": 0.1}, enabled=True)
+    assert reason == (
+        "alert RealisedQualityBurn fires; but 60 of the 67 labels that a run needs are in"
+    )
+    assert "running" not in remembered(home)
+    with contextlib.closing(places.opened(home.events)) as archive:
+        assert archive.conclusions.mark(receiver.mark("income")) == {"RealisedQualityBurn": 1.0}
 
 
 def test_a_loss_as_on_the_test_split_pages_nobody(tmp_path: Path) -> None:

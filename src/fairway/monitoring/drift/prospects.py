@@ -262,11 +262,11 @@ def described(record: Mapping[str, Any]) -> str:
         "the smallest shift within",
         f"{'':44}{'an hour':>10}{'a day':>10}{'a week':>10}",
     ]
+    parts: dict[str, list[Mapping[str, Any]]] = {}
     for one in record["features"]:
-        usual = f" ({one['usual']:.1%} of the rows)" if one["usual"] is not None else ""
-        lines.append(f"{one['feature']}: {one['part']}{usual}, in {WORDS[one['unit']]}")
-        lines += [_line(f"  windows of {shift['scale']}", shift) for shift in one["shifts"]]
-        lines.append(_line("  any of them", one["best"]))
+        parts.setdefault(one["feature"], []).append(one)
+    for of_column in parts.values():
+        lines += _column(of_column)
     lines.append(
         f"shifts below {least['sd']:g} sd or {least['share']:g} of the rows open no ticket "
         "(monitoring.leastShift)"
@@ -274,7 +274,41 @@ def described(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+MOST_PARTS = 4  # of one column, each of which is shown
 WORDS = {"sd": "standard deviations", "share": "the share of the rows"}
+
+
+def _column(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the lines of a column's parts; of many, of the one that is found best and the one that is
+    found worst."""
+    if len(parts) <= MOST_PARTS:
+        return [line for one in parts for line in (_head(one), *_rows(one))]
+    ordered = sorted(parts, key=_found_late)
+    best, worst = ordered[0], ordered[-1]
+    return [
+        f"{best['feature']}: {len(parts)} parts, in {WORDS[best['unit']]}; the best and the worst (all: --output json)",
+        _line(f"  {best['part']}{_usual(best)}", best["best"]),
+        _line(f"  {worst['part']}{_usual(worst)}", worst["best"]),
+    ]
+
+
+def _found_late(one: Mapping[str, Any]) -> list[float]:
+    """Return what orders parts: the smallest shift that is found within a week, then sooner."""
+    found = [one["best"][name] for name in reversed(HORIZONS)]
+    return [math.inf if value is None else value for value in found]
+
+
+def _head(one: Mapping[str, Any]) -> str:
+    return f"{one['feature']}: {one['part']}{_usual(one)}, in {WORDS[one['unit']]}"
+
+
+def _usual(one: Mapping[str, Any]) -> str:
+    return f" ({one['usual']:.1%} of the rows)" if one["usual"] is not None else ""
+
+
+def _rows(one: Mapping[str, Any]) -> list[str]:
+    by_scale = [_line(f"  windows of {shift['scale']}", shift) for shift in one["shifts"]]
+    return [*by_scale, _line("  any of them", one["best"])]
 
 
 def _line(head: str, shifts: Mapping[str, float | None]) -> str:

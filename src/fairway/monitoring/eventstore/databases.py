@@ -64,6 +64,7 @@ class Dialect(Protocol):
     FIRST_ANSWER: str
     GAUGE: str
     REALISED: str
+    MATURE: str
     TRAINING: str
     # halves of other servers' predictions
     TAKE_HALF: str

@@ -139,6 +139,9 @@ class DistantHistory:
     def first(self, deployment: str, *, namespace: str, revision: str) -> int:
         return int(self._turns.ask("first", revision=revision)["first"])
 
+    def learnable(self, deployment: str, *, namespace: str, limit: int) -> int:
+        return int(self._turns.ask("learnable", rows=limit)["learnable"])
+
     def lost(
         self,
         deployment: str,

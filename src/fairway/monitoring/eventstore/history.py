@@ -17,6 +17,7 @@ Record = Sequence[Any]
 # labels of a deployment that are looked at for those of one revision, where fewer are wanted: each
 # is a look into the index, 50 µs and more of a large store
 LABELS_AT_ONCE = 10_000
+ANSWERS_AT_ONCE = 10_000  # of one revision, of which it is said how many have a label
 REQUESTS_AT_ONCE = 500  # whose labels are asked for
 
 
@@ -183,6 +184,37 @@ class History:
             last_at=max(times, default=None),
         )
 
+    def by_class(
+        self, deployment: str, revision: str, *, namespace: str = answers.NAMESPACE
+    ) -> tuple[dict[str | None, comparing.Lost], int]:
+        """Return the labelled rows of each true class and what they have lost, of None where answers
+        are no classes, of the deployment's newest LABELS_AT_ONCE labels; and of how many requests
+        these are."""
+        found: dict[str | None, comparing.Lost] = {}
+        values = {"namespace": namespace, "deployment": deployment, "revision": revision}
+        with self._backend.reading() as connection:
+            first = connection.execute(self._sql.FIRST_ANSWER, values).fetchone()[0] or 0
+            asked = {**values, "after": first, "most": LABELS_AT_ONCE}
+            requests = 0
+            for _, predicted, truth, task in connection.stream(self._sql.REALISED, asked):
+                requests += 1
+                for name, loss in comparing.by_class(predicted, truth, task):
+                    rows, lost = found.get(name, (0, 0))
+                    found[name] = rows + 1, lost + loss
+        return found, requests
+
+    def mature(
+        self, deployment: str, revision: str, *, namespace: str = answers.NAMESPACE
+    ) -> tuple[int, int]:
+        """Return how many answers the revision gave, of the newest ANSWERS_AT_ONCE, and how many of
+        them have a label."""
+        values = {"namespace": namespace, "deployment": deployment, "revision": revision}
+        with self._backend.reading() as connection:
+            given, labelled = connection.execute(
+                self._sql.MATURE, {**values, "most": ANSWERS_AT_ONCE}
+            ).fetchone()
+        return int(given), int(labelled)
+
     def lost(
         self,
         deployment: str,
@@ -228,20 +260,40 @@ class History:
         oldest first."""
         found: dict[str, answers.LabelledInputs] = {}
         rows = 0
-        wanted = {"namespace": namespace, "deployment": deployment, "after": after}
-        with self._backend.reading() as connection:
-            for seq, request_id, inputs, truth in connection.stream(self._sql.TRAINING, wanted):
-                if request_id in found:
-                    # both arms logged it (a retry): its inputs are the same, and it counts once
-                    continue
-                request = answers.LabelledInputs(
-                    seq, request_id, json.loads(inputs), json.loads(truth)
-                )
-                found[request_id] = request
+        asked = self._to_learn_from(deployment, namespace=namespace, after=after)
+        with contextlib.closing(asked) as requests:
+            for request in requests:
+                found[request.request_id] = request
                 rows += len(request.labels)
                 if rows >= limit:
                     break
         return list(found.values())[::-1]
+
+    def learnable(self, deployment: str, *, namespace: str = answers.NAMESPACE, limit: int) -> int:
+        """Return how many labelled rows have logged inputs, counted up to `limit`."""
+        rows = 0
+        asked = self._to_learn_from(deployment, namespace=namespace, after=0)
+        with contextlib.closing(asked) as requests:
+            for request in requests:
+                rows += sum(label is not None for label in request.labels)
+                if rows >= limit:
+                    break
+        return min(rows, limit)
+
+    def _to_learn_from(
+        self, deployment: str, *, namespace: str, after: int
+    ) -> Generator[answers.LabelledInputs, None, None]:
+        """Give the labelled requests with logged inputs, the newest first, each once: both arms may
+        have logged it (a retry), with the same inputs."""
+        found: set[str] = set()
+        wanted = {"namespace": namespace, "deployment": deployment, "after": after}
+        with self._backend.reading() as connection:
+            for seq, request_id, inputs, truth in connection.stream(self._sql.TRAINING, wanted):
+                if request_id not in found:
+                    found.add(request_id)
+                    yield answers.LabelledInputs(
+                        seq, request_id, json.loads(inputs), json.loads(truth)
+                    )
 
 
 def losses(

@@ -336,6 +336,22 @@ FROM (SELECT * FROM events AS l {_LABELS} ORDER BY l.seq DESC LIMIT %(most)s) AS
 WHERE {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = %(revision)s
 ORDER BY l.seq DESC"""
 
+# The newest answers of a revision, found in the order of the index of the arms.
+MATURE = """
+SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT 1 FROM events AS l WHERE {same} AND l.type = 'label'))
+FROM (SELECT * FROM ({newest}) AS arms ORDER BY seq DESC LIMIT %(most)s) AS p""".format(
+    same=_SAME.format(new="p", old="l"),
+    newest=" UNION ALL ".join(
+        f"""SELECT * FROM (SELECT seq, namespace, deployment, request_id FROM events
+        WHERE namespace = %(namespace)s AND deployment = %(deployment)s AND revision = %(revision)s AND role = '{role}'
+          AND logged = {logged} AND status < 400
+          AND seq {_within(revision="%(revision)s", role=f"'{role}'", logged=logged)}
+        ORDER BY seq DESC LIMIT %(most)s) AS arm"""
+        for role in ("stable", "canary")
+        for logged in (0, 1)
+    ),
+)
+
 TRAINING = f"""
 SELECT greatest(l.seq, p.seq), p.request_id, payload.inputs, l.labels
 FROM events AS l {_of("l", "p")}

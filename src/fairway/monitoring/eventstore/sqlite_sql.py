@@ -266,6 +266,21 @@ FROM (SELECT * FROM events AS l {_LABELS} ORDER BY l.seq DESC LIMIT :most) AS l 
 WHERE {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = :revision
 ORDER BY l.seq DESC"""
 
+# The newest answers of a revision, found in the order of the index of the arms.
+MATURE = """
+SELECT count(*), count(*) FILTER (WHERE EXISTS (SELECT 1 FROM events AS l WHERE {same} AND {late} AND l.type = 'label'))
+FROM (SELECT * FROM ({newest}) AS arms ORDER BY seq DESC LIMIT :most) AS p""".format(
+    same=_SAME.format(new="p", old="l"),
+    late=_LATE.format("l"),
+    newest=" UNION ALL ".join(
+        f"""SELECT * FROM (SELECT seq, namespace, deployment, request_id FROM events WHERE namespace = :namespace
+        AND deployment = :deployment AND revision = :revision AND role = '{role}' AND logged = {logged} AND status < 400
+        ORDER BY seq DESC LIMIT :most) AS arm"""
+        for role in ("stable", "canary")
+        for logged in (0, 1)
+    ),
+)
+
 TRAINING = f"""
 SELECT CASE WHEN l.seq > p.seq THEN l.seq ELSE p.seq END, p.request_id, payload.inputs, l.labels
 FROM events AS l CROSS JOIN events AS p CROSS JOIN payloads AS payload

@@ -153,11 +153,20 @@ class LabelTurn:
             settled=self.owner.get("status", {}).get("phase") in SETTLED,
         )
         decision = policy.decide(self.section, signals=signals, now=self.now)
-        return self._vetoed(
-            policy.answered(
-                decision, section=self.section, signals=signals, asked=self.asked, now=self.now
-            )
+        decision = policy.answered(
+            decision, section=self.section, signals=signals, asked=self.asked, now=self.now
         )
+        if decision.start:
+            decision = policy.supplied(decision, labelled=self._learnable())
+        return self._vetoed(decision)
+
+    def _learnable(self) -> int | None:
+        """Return how many labelled rows a run could learn from, None where the store has none: its
+        Job has them from elsewhere, or says that it has none."""
+        found = self.store.history.learnable(
+            self.name, namespace=self.namespace, limit=policy.LEAST_LABELLED
+        )
+        return found or None
 
     def _vetoed(self, decision: policy.Decision) -> policy.Decision:
         if not decision.start:

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,8 @@ class Trainer:
             asked=self._alerted(deployment.name, section),
             now=now,
         )
+        if decision.start:
+            decision = policy.supplied(decision, labelled=self._learnable(deployment))
         decision = policy.vetoed(decision, broken=self._broken(deployment.name))
         if asked and signals.running is None and signals.settled:
             decision = dataclasses.replace(decision, start=True, reason=asked)
@@ -154,6 +157,13 @@ class Trainer:
         if is_new or late or found.after - kept.after >= UNLABELLED:
             self._keep(deployment, found)
         return found
+
+    def _learnable(self, deployment: state.Deployment) -> int:
+        return self._events.history.learnable(
+            deployment.name,
+            namespace=deployment.config["namespace"],
+            limit=policy.LEAST_LABELLED,
+        )
 
     def _keep(self, deployment: state.Deployment, watching: trigger.Trigger) -> None:
         self._events.conclusions.set_mark(_key(deployment), watching.to_json())
@@ -366,14 +376,22 @@ def _note_end(
         f"{outcome}: {record['reason']}" if record is not None else _last_line(folder / "log.txt")
     )
     how = "" if status is None else f" with status {status}"
-    bore = outcome in ("packaged", "deployed")
-    fruitless = 0 if bore else deployment.retraining.get("fruitless", 0) + 1
+    fruitless = _fruitless(record or {}, before=deployment.retraining.get("fruitless", 0))
     ended = {"running": None, "outcome": outcome, "said": said, "fruitless": fruitless}
     known.save_retraining(
         deployment.name,
         {**deployment.retraining, **ended},
         event=states.Event(now, "RetrainingEnded", f"run {name} ended{how}: {said}"),
     )
+
+
+def _fruitless(record: Mapping[str, Any], *, before: int) -> int:
+    """Return how many of the newest runs deployed nothing; one that was refused before its first
+    step, for want of labels, tells nothing of the next."""
+    outcome = record.get("outcome")
+    if outcome in ("packaged", "deployed"):
+        return 0
+    return before if outcome == "refused" and not record["steps"] else before + 1
 
 
 def _last_line(log: Path) -> str:

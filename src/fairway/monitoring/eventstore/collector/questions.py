@@ -118,6 +118,11 @@ def _realised(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
     return {"realised": asdict(found)}
 
 
+def _learnable(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
+    owner = {key: _name(query, key) for key in ("deployment", "namespace")}
+    return {"learnable": opened.history.learnable(**owner, limit=_number(query, "rows"))}
+
+
 def _labels(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
     """Return the newest labels of the requests that are named, and of a revision that is named what
     losses are measured by."""
@@ -165,6 +170,7 @@ INPUTS: dict[str, Question] = {
     "last": _last,
     "first": _first,
     "realised": _realised,
+    "learnable": _learnable,
     "labels": _labels,
     "mark": _mark,
 }
