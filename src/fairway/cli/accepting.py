@@ -85,7 +85,7 @@ def _told(record: Mapping[str, Any]) -> str:
             f"deployment  {record['deployment']}, revision {record['revision']}",
             f"accepted    by {record['who']}: {record['why']}",
             f"ticket      {'none is open' if ticket is None else ticket['summary']}",
-            "next        the monitor closes it at its next look, and learns anew what is usual; `fairway monitor`"
+            "next        the monitor takes it at its next look, and learns anew what is usual; `fairway monitor`"
             " (on a cluster the condition Monitored) says how much",
         ]
     )
