@@ -382,3 +382,28 @@ def test_the_monitor_may_write_its_part_of_the_status_alone(system: Cluster) -> 
     )
     assert done.returncode != 0
     assert "status.phase, which is the operator's" in done.stderr
+
+
+def test_a_shift_that_people_accept_closes_its_ticket_and_is_learnt_anew(
+    system: Cluster, alertmanager: watchers.Alertmanager
+) -> None:
+    ticket = until(lambda: monitoring(system).get("ticket"))  # of the first test
+    argv = (
+        *("exec", "deployment/fairway-monitor-0", "--", "fairway", "monitor", "accept", NAME),
+        *("--why=a campaign", "--on=kubernetes", f"--namespace={world.NAMESPACE}"),
+        f"--collector=http://fairway-collector.{SYSTEM}.svc:8080",
+        *("--collector-token=/var/run/secrets/fairway.dev/collector/token", "--output=json"),
+    )
+    made = json.loads(system.kubectl("--namespace", SYSTEM, *argv).stdout)
+    assert made["revision"] == world.status(system, NAME)["stable"]["revision"]
+    assert made["ticket"]["kind"] == ticket["kind"]
+    until(lambda: monitoring(system)["drift"] == "Learning", seconds=50)
+    assert "ticket" not in monitoring(system)
+    conditions = world.status(system, NAME)["conditions"]
+    (said,) = [one["message"] for one in conditions if one["type"] == "Monitored"]
+    assert said.endswith(f"; accepted by {made['who']}: a campaign")
+    assert [one for one in concluded(system)[1] if one[0] == "InputDrift"] == [
+        ["InputDrift", False]
+    ]
+    events = system.kubectl("--namespace", world.NAMESPACE, "get", "events", "--output=json").stdout
+    assert [one["reason"] for one in json.loads(events)["items"]].count("DriftAccepted") == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fairway import artifacts, errors
-from fairway.cli import fleet, loops, options
+from fairway.cli import accepting, fleet, loops, options
 
 if TYPE_CHECKING:
     from fairway.config import sections
@@ -38,7 +38,7 @@ def monitor(
     if context.invoked_subcommand is not None:
         return
     options.need_posix()
-    from fairway.monitoring import watched
+    from fairway.monitoring import references, watched
     from fairway.monitoring.eventstore import places
     from fairway.platforms.local import client
 
@@ -71,6 +71,7 @@ def monitor(
         "serving": serving,
         "retraining": deployment.retraining,
         "learning": _learning(mark or {}, windows, config.monitoring, revision=most["revision"]),
+        "usual": accepting.usual(mark or {}, references.local(home.root, config.name)),
         "windows": windows,
         "alerts": known_alerts,
     }
@@ -157,6 +158,7 @@ def _monitored(record: dict[str, Any]) -> str:
                 **record["learning"]
             )
         )
+    lines += accepting.described(record["usual"])
     lines += _beside(record["windows"][-1].get("beside", ()) if record["windows"] else ())
     for alert in record["alerts"]:
         state = "open" if alert["resolved_at"] is None else "resolved"
@@ -354,3 +356,4 @@ def _passed(served: "histories.Streamed") -> "hindsight.Passed":
 
 monitor.add_command(fleet.run)
 monitor.add_command(loops.loops)
+monitor.add_command(accepting.accept)

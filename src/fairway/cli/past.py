@@ -16,7 +16,7 @@ from fairway.cli import operator, options
 
 if TYPE_CHECKING:
     from fairway.config import sections
-    from fairway.monitoring import populations, stretch
+    from fairway.monitoring import populations, stores, stretch
     from fairway.monitoring.eventstore import wire
     from fairway.monitoring.labelling import samples
     from fairway.monitoring.references import Shelf
@@ -123,6 +123,9 @@ class PastRequests:
 
     past: "samples.Past"
     shelf: "Shelf"
+    learnt: "Shelf"  # what its monitor keeps
+    store: "stores.MonitorStore"
+    reference: bool  # its package has rows that windows look like
     asked: "samples.DrawnFrom"
     reading: Callable[[], contextlib.AbstractContextManager[object]]  # one instant, where it can be
     writing: Callable[[], contextlib.AbstractContextManager[object]]
@@ -146,6 +149,7 @@ def served(deployment: str | None, origin: AskedOf) -> Iterator[PastRequests]:
 def _here(
     meant: "stretch.Meant", text: str, config: "sections.Config", origin: AskedOf
 ) -> Iterator[PastRequests]:
+    from fairway.monitoring import references
     from fairway.monitoring.eventstore import blobs, places
     from fairway.monitoring.labelling import samples
     from fairway.packaging import manifest
@@ -155,6 +159,7 @@ def _here(
     if not packages:
         raise errors.UsageError(_no_such(meant, text))
     revision, folder = packages[0]
+    package = manifest.load(folder)
     with contextlib.closing(places.to_read(options.open_home(origin.root).events)) as store:
         yield PastRequests(
             past=store.history,
@@ -164,11 +169,14 @@ def _here(
                 deployment=meant.deployment,
                 now=time.time(),
             ),
+            learnt=references.local(origin.root, meant.deployment),
+            store=store,
+            reference="reference.npz" in package.files,
             asked=samples.DrawnFrom(
                 meant=meant,
                 namespace=config.namespace,
                 revision=revision,
-                schema=manifest.load(folder).schema,
+                schema=package.schema,
             ),
             reading=store.reading,
             writing=store.writing,
@@ -201,6 +209,9 @@ def _on_cluster(
     yield PastRequests(
         past=store.history,
         shelf=store.shelf,
+        learnt=store.shelf,
+        store=store,
+        reference=bool(known.package.trained),
         asked=samples.DrawnFrom(
             meant=meant, namespace=namespace, revision=revision, schema=known.package.schema
         ),

@@ -8,12 +8,14 @@ of the event store: a kill loses nothing and repeats nothing.
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from fairway import errors
 from fairway.monitoring import (
+    acceptance,
     detectors,
     exporter,
     notices,
@@ -90,6 +92,7 @@ class Keeper:
             wanted=self._plan.windows,
             last_at=mark.get("lastAt"),
             ticket=ticket,
+            accepted=acceptance.taken(mark),
         )
 
     def look(self, *, tickets_per_month: float, now: float) -> int:
@@ -100,6 +103,7 @@ class Keeper:
             self._leave_redacted()
             if self._mark is None:
                 self._resume(now=now)
+            self._accept(now=now)
             self._show()
             learnt = self._learn(now=now)
             return learnt + self._hold(tickets_per_month=tickets_per_month, now=now)
@@ -133,11 +137,12 @@ class Keeper:
         fresh: dict[str, Any] = {
             "revision": self.watched.revision,
             "after": {},
-            "learning": {"after": 0, "last": None, "windows": 0},
+            "learning": _begun(after=0),
             "state": None,
             "learnt": None,
             "ticket": None,
             "lastAt": None,
+            "accepted": None,
         }
         if kept is None or "learning" not in kept:
             self._mark = fresh
@@ -148,8 +153,9 @@ class Keeper:
             self._mark = {
                 **fresh,
                 "after": dict.fromkeys(kept["after"], newest),
-                "learning": {"after": newest, "last": None, "windows": 0},
+                "learning": _begun(after=newest),
                 "learnt": kept["learnt"],
+                "accepted": kept.get("accepted"),
             }
             with self._events.writing():
                 self._save()
@@ -191,6 +197,23 @@ class Keeper:
             except (KeyError, TypeError, ValueError) as error:
                 log.warning("%s: the watch begins anew: %s", self.watched.deployment, error)
 
+    def _accept(self, *, now: float) -> None:
+        """Forget what was usual where people have accepted another since the last look, close the
+        ticket, and learn anew; once for each time, whatever happens between."""
+        found, mark = acceptance.newest(self._shelf), self._marked
+        if found is None or found == acceptance.taken(mark):
+            return
+        # the shelf may be of an older store; and no request is in two windows
+        since = min(found.after, self._newest(0))
+        since = max(since, mark["learning"]["after"], *mark["after"].values())
+        mark.update(accepted=asdict(found), learnt=None, ticket=None, state=None, after={})
+        mark["learning"] = _begun(after=since)
+        self._learnt, self._watch, self._saved = None, None, 0
+        with self._events.writing():
+            self._save()
+            self._events.conclusions.set_mark(f"{self._key}/usual", None)
+            self._notices.calm(found.sentence, now=now)
+
     def _forget(self) -> None:
         if self._mark is not None:
             self._before = self.standing
@@ -223,7 +246,7 @@ class Keeper:
         done = known >= self._plan.windows
         if done:
             references.write(self._shelf, references.USUAL, self._learnt)
-            mark["ticket"] = self._compared(self._learnt, now=now)
+            mark["ticket"] = self._skew(self._learnt, now=now)
             mark.update(learnt=self.watched.revision, state=None, after={})
             mark["after"] = {str(size): window.last_seq for size in self.watched.section.scales}
         mark["lastAt"] = now
@@ -260,20 +283,14 @@ class Keeper:
         with self._events.writing():
             self._save()
 
-    def _compared(self, learnt: dict[str, Any], *, now: float) -> dict[str, Any] | None:
-        """Return the ticket of what is served and was never like what was trained on."""
-        skew = windows.skew(self._detector.check(self._trained, learning.columns(learnt)))
-        if not skew:
+    def _skew(self, learnt: dict[str, Any], *, now: float) -> dict[str, Any] | None:
+        """Return the ticket of what is served and was never like what was trained on; none where
+        people have accepted it of this revision."""
+        accepted = acceptance.taken(self._marked)
+        if accepted is not None and accepted.revision == self.watched.revision:
             return None
-        return windows.ticket(
-            kind="skew",
-            summary=windows.skew_summary(skew, deployment=self.watched.deployment),
-            description=windows.skew_description(
-                skew, revision=self.watched.revision, rows=len(learnt[learning.AT])
-            ),
-            shifts=[(feature.name, feature.kind, feature.effect) for feature in skew],
-            at=now,
-        )
+        result = self._detector.check(self._trained, learning.columns(learnt))
+        return self._notices.skew(result, rows=len(learnt[learning.AT]), now=now)
 
     # Watching
 
@@ -306,7 +323,8 @@ class Keeper:
             self._marked["ticket"] = None
         recorded = size == _shown(watching.sizes)
         result = self._detector.check(watching.reference, window.arrays) if recorded else None
-        beside = self._asked(window) if recorded else []
+        asked = self._beside if recorded else []
+        beside = detectors.asked(asked, watching.reference, window.arrays)
         with self._events.writing():
             self._save()
             if result is not None:
@@ -320,21 +338,6 @@ class Keeper:
             self._notices.silent(window, watching.reference, now=now)
         self._notices.window(window, result=result, now=now)
         self._show()
-
-    def _asked(self, window: windows.Window) -> list[dict[str, Any]]:
-        """Return what the detectors beside say of a window, or why one says nothing."""
-        said: list[dict[str, Any]] = []
-        for name, detector in self._beside:
-            try:
-                found = detector.check(self._watching.reference, window.arrays)
-            except errors.DataError as error:
-                said.append({"name": name, "refusal": str(error)})
-            except Exception as error:  # a library's own: the window has its verdict all the same
-                log.warning("%s: %s: %r", self.watched.deployment, name, error)
-                said.append({"name": name, "refusal": f"{type(error).__name__}: {error}"})
-            else:
-                said.append(detectors.told(name, found))
-        return said
 
     @contextlib.contextmanager
     def _passing(self, places: dict[str, int], key: str, *, now: float) -> Iterator[None]:
@@ -402,6 +405,7 @@ class Keeper:
             "evidence": 0.0 if look is None else min(look.evidence, watch.FULL),
             "open": self._marked.get("ticket") is not None,
             "redacted": sorted(self._redacted or ()),
+            "accepted": accepted["at"] if (accepted := self._marked.get("accepted")) else None,
             "beside": list(beside),
             **windows.record(window, found),
         }
@@ -434,6 +438,11 @@ class Keeper:
         if self._watch is None:
             raise RuntimeError("nothing was learnt yet")
         return self._watch
+
+
+def _begun(*, after: int) -> dict[str, Any]:
+    """Return where learning stands that begins after an event."""
+    return {"after": after, "last": None, "windows": 0}
 
 
 def _shown(sizes: Sequence[int]) -> int:

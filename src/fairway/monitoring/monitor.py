@@ -95,7 +95,7 @@ class Monitor:
             watched,
             package=Described(schema=package.schema, trained=trained),
             events=self._events,
-            shelf=references.FolderShelf(self._file.parent / "monitor", watched.deployment),
+            shelf=references.local(self._file.parent, watched.deployment),
             series=self.series,
         )
 

@@ -39,6 +39,20 @@ class Notices:
             before=before,
         )
 
+    def skew(self, result: base.DriftResult, *, rows: int, now: float) -> dict[str, Any] | None:
+        """Return the ticket of what was learnt and is far from the training data, None where it is
+        not."""
+        watched, found = self._watched, windows.skew(result)
+        if not found:
+            return None
+        return windows.ticket(
+            kind="skew",
+            summary=windows.skew_summary(found, deployment=watched.deployment),
+            description=windows.skew_description(found, revision=watched.revision, rows=rows),
+            shifts=[(feature.name, feature.kind, feature.effect) for feature in found],
+            at=now,
+        )
+
     def drifted(self, ticket: Mapping[str, Any] | None, *, now: float) -> None:
         """Open the alert of a ticket, or refresh it."""
         if ticket is not None:

@@ -21,6 +21,7 @@ from fairway.packaging import golden
 log = logging.getLogger("fairway.monitoring.references")
 WORDS = "words of "  # the beginning of the name of an array that holds a column's words
 USUAL, LEARNING = "usual", "learning"  # what windows are held against, and what is not whole yet
+ACCEPTED = "accepted"  # what people took for the new usual (`acceptance`)
 
 
 class Shelf(Protocol):
@@ -54,7 +55,13 @@ class FolderShelf:
         self._file(name).unlink(missing_ok=True)
 
     def _file(self, name: str) -> Path:
-        return self.path / f"{self.deployment}{'' if name == USUAL else f'.{name}'}.npz"
+        kind = "json" if name == ACCEPTED else "npz"
+        return self.path / f"{self.deployment}{'' if name == USUAL else f'.{name}'}.{kind}"
+
+
+def local(home: Path, deployment: str) -> FolderShelf:
+    """Return what the monitor of the local platform keeps of a deployment."""
+    return FolderShelf(home / "monitor", deployment)
 
 
 def trained(

@@ -1,10 +1,13 @@
 """What is watched, and how it stands."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fairway.config import sections
 from fairway.model.schema import Schema
+
+if TYPE_CHECKING:
+    from fairway.monitoring.acceptance import Acceptance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,3 +43,4 @@ class DriftStanding:
     wanted: int
     last_at: float | None  # when the newest window was tested
     ticket: dict[str, Any] | None  # of an open one: at, kind, summary, description, shifts
+    accepted: "Acceptance | None" = None  # since which it is learnt; None: since the first request

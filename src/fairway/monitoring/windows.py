@@ -143,7 +143,8 @@ def description(found: watch.Ticket, *, revision: str, tickets_per_month: float)
         f"chance at most {tickets_per_month:g} times in 30 days, over all deployments. Already "
         "done: nothing, drift alone neither pages nor rolls back. Next: "
         f"{NEXT[found.kind]}; if it is here to stay, send labels (`fairway label`), since only they "
-        "tell whether the answers got worse; `fairway retrain` trains on them."
+        "tell whether the answers got worse; `fairway retrain` trains on them; `fairway monitor accept "
+        "--why REASON` takes what is fine for the new usual."
     )
 
 
@@ -193,7 +194,8 @@ def skew_description(found: Sequence[base.FeatureDrift], *, revision: str, rows:
         f"Revision {revision}, the first {rows} predictions that were learnt from: {evidence}. Already "
         "done: these predictions are what is usual from now on, and later shifts are told against "
         "them. Next: find out whether serving prepares these features as training did (units, missing "
-        "values, a join); if the world moved since, train on newer rows."
+        "values, a join); if the world moved since, train on newer rows; if it is fine, close it "
+        "(`fairway monitor accept --why REASON`)."
     )
 
 

@@ -7,11 +7,15 @@ says too little of columns to watch windows with, is in the group `fairway.compa
 points name the class.
 """
 
+import logging
+from collections.abc import Iterable
 from typing import Any
 
 from fairway import errors, plugins
 from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
+
+log = logging.getLogger("fairway.monitoring.detectors")
 
 
 def load(engine: str, *, p_value: float, schema: Schema) -> base.Detector:
@@ -47,3 +51,21 @@ def told(name: str, found: base.DriftResult) -> dict[str, Any]:
         "threshold": found.threshold,
         "moved": [feature.name for feature in found.moved],
     }
+
+
+def asked(
+    beside: Iterable[tuple[str, base.Detector]], reference: base.Arrays, window: base.Arrays
+) -> list[dict[str, Any]]:
+    """Return what each detector says of a window, or why it says nothing."""
+    said: list[dict[str, Any]] = []
+    for name, detector in beside:
+        try:
+            found = detector.check(reference, window)
+        except errors.DataError as error:
+            said.append({"name": name, "refusal": str(error)})
+        except Exception as error:  # a library's own: the window has its verdict all the same
+            log.warning("%s: %r", name, error)
+            said.append({"name": name, "refusal": f"{type(error).__name__}: {error}"})
+        else:
+            said.append(told(name, found))
+    return said

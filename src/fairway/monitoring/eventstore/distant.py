@@ -33,6 +33,7 @@ class Distant:
 
     def follow(self) -> None:
         """Read the turn that is the last: what is written then follows it."""
+        self._turns.known = None
         self.conclusions.mark(f"monitor/{self._turns.owner['deployment']}")
 
     @contextmanager

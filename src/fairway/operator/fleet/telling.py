@@ -66,6 +66,7 @@ def _condition(seen: Sighting) -> tuple[bool, str, str]:
         return False, "Failing", sentence
     if standing is None:
         return False, "Starting", "what is known of it is read"
+    since = "" if standing.accepted is None else f"; {standing.accepted.sentence}"
     match standing.drift:
         case "Unwatched":
             return (
@@ -77,11 +78,14 @@ def _condition(seen: Sighting) -> tuple[bool, str, str]:
             return (
                 False,
                 "Learning",
-                f"what is usual is learnt: {standing.learnt} of {standing.wanted} windows; no ticket opens before",
+                cut(
+                    f"what is usual is learnt: {standing.learnt} of {standing.wanted} windows; no ticket opens "
+                    f"before{since}"
+                ),
             )
         case "Shifted" if standing.ticket is not None:
             return True, "Shifted", cut(standing.ticket["summary"])
-    return True, "Usual", "what is served is like what was learnt"
+    return True, "Usual", cut(f"what is served is like what was learnt{since}")
 
 
 def _passes(failure: Exception) -> bool:

@@ -11,6 +11,7 @@ import pydantic
 from fairway import budget, errors
 from fairway.config import loader, resource, sections
 from fairway.monitoring import exporter, looks
+from fairway.monitoring.acceptance import Acceptance
 from fairway.monitoring.eventstore import batches, distant, wire
 from fairway.monitoring.keeper import Keeper
 from fairway.monitoring.watched import DriftStanding, Watched
@@ -23,6 +24,7 @@ log = logging.getLogger("fairway.fleet")
 
 LOOK_SECONDS = 60.0  # that one deployment may take together
 WRITES = 3  # of a status that is written by others meanwhile
+EVENT_SECONDS = 3600.0  # that an API server keeps an event: an older one is told no more
 MOST_AWAY = 5  # deployments, one after the other, for which the collector does not answer
 Key = tuple[str, str]  # namespace and name
 
@@ -63,6 +65,7 @@ class Fleet:
         self._stores: dict[Key, distant.Distant] = {}
         self._loops = challengers.Challengers(server, series=losses)
         self._posted: dict[Key, dict[str, Any]] = {}  # the open ticket that was told
+        self._accepted: dict[Key, Acceptance] = {}  # that was told
         self._next = 0  # where the next look begins
         self.has_looked = False  # it knows which deployments are its own
 
@@ -134,6 +137,7 @@ class Fleet:
         self._stores = {key: store for key, store in self._stores.items() if key in keys}
         self._loops.forget(keys)
         self._posted = {key: told for key, told in self._posted.items() if key in keys}
+        self._accepted = {key: told for key, told in self._accepted.items() if key in keys}
 
     def _keeper(self, watched: Watched) -> Keeper:
         wanted = self._wanted[watched]
@@ -224,8 +228,8 @@ class Fleet:
         self._post(one, seen, now=now)
 
     def _post(self, one: Wanted, seen: telling.Sighting, *, now: float) -> None:
-        """Post the event of a ticket that was opened or resolved; a name made of its content keeps
-        a monitor that begins anew from posting it twice."""
+        """Post the event of a ticket that was opened or resolved, and of what was accepted; a name
+        made of its content keeps a monitor that begins anew from posting it twice."""
         ticket = seen.standing.ticket if seen.standing is not None else None
         before = self._posted.get(one.key)
         if ticket is not None and (before is None or before["at"] != ticket["at"]):
@@ -247,3 +251,15 @@ class Fleet:
                 message=f"resolved: {before['summary']}",
             )
             del self._posted[one.key]
+        accepted = seen.standing.accepted if seen.standing is not None else None
+        if accepted is None or accepted == self._accepted.get(one.key):
+            return
+        self._accepted[one.key] = accepted
+        if now - accepted.at < EVENT_SECONDS:
+            posting.post(
+                self._api,
+                one.object,
+                at=accepted.at,
+                type="DriftAccepted",
+                message=f"{accepted.sentence}; what is usual is learnt anew",
+            )

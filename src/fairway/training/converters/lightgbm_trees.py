@@ -37,7 +37,11 @@ NOUGHT = float(np.float32(1e-35))  # what is no larger is zero to LightGBM, whic
 def library() -> Any:
     """Return LightGBM; raises TrainingError where it cannot be loaded."""
     try:
-        import lightgbm
+        try:
+            import lightgbm
+        except OSError:  # a slim image has no OpenMP, and torch brings its own
+            import torch  # noqa: F401
+            import lightgbm
     except (ImportError, OSError) as error:
         raise converters.missing("lightgbm", error) from error
     return lightgbm

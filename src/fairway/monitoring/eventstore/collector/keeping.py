@@ -2,7 +2,7 @@
 and what it concluded.
 
     GET, POST /v1/packages      of a server: which files of its package are kept, and one more
-    GET, PUT, DELETE /v1/blobs  of a monitor: any of them, what it learnt, and samples to label
+    GET, PUT, DELETE /v1/blobs  of a monitor: any of them, what it learnt, samples to label, what was accepted
     POST /v1/conclusions        of a monitor: steps that are stored together
 
 A package's files are a server's own word: whoever reads them holds them against the digest that the
@@ -25,7 +25,7 @@ from fairway.monitoring.eventstore.collector import bodies, callers
 
 # of a package, what a monitor needs: what its rows look like, how good it was, what it learnt from
 FILES = ("manifest.json", "evaluation.json", "reference.npz")
-KEPT = ("usual", "learning", "samples")  # of a deployment, whatever its revision
+KEPT = ("usual", "learning", "samples", "accepted")  # of a deployment, whatever its revision
 LARGEST = 32 << 20  # bytes of one file
 MOST_COMING = 2 * LARGEST
 Answer = Callable[[Request, access.Principal], Awaitable[Response]]

@@ -1,0 +1,189 @@
+"""`fairway monitor accept`: a person takes a shift for the new usual, and everybody sees who and why."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from fairway import artifacts, cli
+from fairway.config import sections
+from fairway.monitoring import exporter, monitor
+from fairway.monitoring.eventstore import archive, places
+from fairway.packaging import package
+from fairway.platforms.local import state
+from fairway.rollout.states import Phase
+from tests.cli import standing
+from tests.monitoring import made
+from tests.serving import support
+
+REVISION, WINDOW = "0123456789ab", 20
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which a model with a reference is in service, and watched."""
+    folder = tmp_path_factory.mktemp("accepting")
+    home = standing.deployed(folder, "aaa", phase=Phase.STABLE, stable="aaa")
+    serve(home, packaged(folder / "package"))
+    places.opened(home / "events.db").close()
+    return folder
+
+
+def packaged(folder: Path) -> Path:
+    folder.mkdir()
+    declared = {**support.SCHEMA, "reference": "reference.json"}
+    (folder / "schema.json").write_text(json.dumps(declared))
+    rows = [{"age": 20.0 + one, "hours": 40.0, "sector": "state"} for one in range(40)]
+    (folder / "reference.json").write_text(json.dumps(rows))
+    model = support.onnx_model(folder / "model.onnx")
+    schema = folder / "schema.json"
+    return Path(package.import_onnx(model, schema=schema, name="few", out=folder / "store").path)
+
+
+def serve(home: Path, path: Path) -> None:
+    """Put the package in service, and under watch."""
+    known = state.Store(home / "state.db")
+    found = known.revision("aaa")
+    assert found is not None
+    changed = {**found.__dict__, "revision": REVISION, "package": str(path)}
+    known.deploy(state.LocalRevision(**changed), now=2.0)
+    deployment = known.deployment("few")
+    assert deployment is not None
+    serving = type(deployment.state)(phase=Phase.STABLE, stable=REVISION)
+    known.save("few", state=serving, policy=sections.Strategy(), events=(), answered=None)
+    known.close()
+    watched = {
+        "namespace": "default",
+        "revision": REVISION,
+        "package": str(path),
+        "monitoring": {"engine": "native", "scales": [WINDOW], "learn": {"duration": "0s"}},
+    }
+    artifacts.write_json(home / "monitor.json", {"deployments": {"few": watched}})
+
+
+@pytest.fixture
+def folder(made_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in (".fairway", "fairway.yaml", "few.csv"):
+        place = made_once / name
+        (shutil.copytree if place.is_dir() else shutil.copy)(place, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("USER", "ana")
+    return tmp_path
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[archive.EventStore]:
+    opened = places.opened(folder / ".fairway" / "events.db")
+    yield opened
+    opened.close()
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def called(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Return the command line, called in this process: the imports of one cost seconds."""
+
+    def call(*arguments: str) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        return Done(int(ended.value.code or 0), *capsys.readouterr())
+
+    return call
+
+
+def asked(store: archive.EventStore, window: int) -> None:
+    """Store a window of requests, and their answers."""
+    store.add(
+        [
+            made.prediction(
+                f"r{window}-{place}",
+                revision=REVISION,
+                deployment="few",
+                at=made.START + place,
+                inputs={"age": [20.0 + place], "hours": [40.0], "sector": ["state"]},
+                probabilities=[[0.6, 0.4]],
+            )
+            for place in range(WINDOW)
+        ]
+    )
+
+
+def test_a_shift_is_accepted_and_the_monitor_shows_by_whom_and_why(
+    called: Callable[..., Done], store: archive.EventStore, folder: Path
+) -> None:
+    home = folder / ".fairway"
+    looking = monitor.Monitor(home, events=store, series=exporter.Exporter())
+    asked(store, 1)
+    assert looking.look(now=made.START + 60) == 1
+    store.conclusions.open_alert(
+        name="InputDrift", severity="ticket", deployment="few", at=1.0, summary="s", description="d"
+    )
+    done = called("monitor", "accept", "--why", "a\n campaign")
+    assert done.returncode == 0, done.stderr
+    assert f"few, revision {REVISION}" in done.stdout
+    assert "accepted    by ana: a campaign" in done.stdout
+    shown = called("monitor")
+    assert "UTC by ana: a campaign; the monitor takes it at its next look" in shown.stdout
+
+    asked(store, 2)
+    assert looking.look(now=made.START + 120) == 1
+    shown = called("monitor")
+    assert "UTC by ana: a campaign\n" in shown.stdout
+    assert "what is usual is learnt: 1 of" in shown.stdout
+    record = _object(called("monitor", "-o", "json"))
+    assert [one["resolution"] for one in record["alerts"]] == ["accepted by ana: a campaign"]
+    (newest,) = record["usual"]["accepted"]
+    assert record["usual"] == {
+        "revision": None,
+        "until": None,
+        "since": newest,
+        "accepted": [newest],
+    }
+    assert (newest["who"], newest["why"], newest["after"]) == ("ana", "a campaign", WINDOW)
+    assert [one["accepted"] for one in record["windows"]] == [None, newest["at"]]
+
+    again = _object(called("monitor", "accept", "few", "--why", "it is", "-o", "json"))
+    assert (again["deployment"], again["why"], again["ticket"]) == ("few", "it is", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--why", " "], "--why has 0 characters: wanted 1 to 500 that say why the shift is fine"),
+        ([], "--why"),
+        (["--why", "fine"], "few: nothing is watched, so there is nothing to accept"),
+        (["other", "--why", "fine"], "there is no deployment other in .fairway: it has few"),
+        (["few@500", "--why", "fine"], "few@500 names some requests: wanted the deployment alone"),
+        (["--why", "fine", "--home", "nowhere"], "nothing was served in nowhere"),
+        (["--why", "fine", "--on", "kubernetes"], "--on kubernetes without --collector"),
+    ],
+)
+def test_a_mistake_in_what_is_accepted_gets_a_sentence(
+    called: Callable[..., Done], arguments: list[str], words: str
+) -> None:
+    done = called("monitor", "accept", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_package_without_a_reference_is_not_watched_and_nothing_is_accepted(
+    called: Callable[..., Done], folder: Path
+) -> None:
+    serve(folder / ".fairway", support.packaged(folder / "other").path)
+    done = called("monitor", "accept", "--why", "fine")
+    assert done.returncode == 2
+    assert f"the package of revision {REVISION} has no reference.npz" in done.stderr
+
+
+def _object(done: Done) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
