@@ -40,8 +40,8 @@ def library() -> Any:
         try:
             import lightgbm
         except OSError:  # a slim image has no OpenMP, and torch brings its own
-            import torch  # noqa: F401
             import lightgbm
+            import torch  # noqa: F401
     except (ImportError, OSError) as error:
         raise converters.missing("lightgbm", error) from error
     return lightgbm
