@@ -39,12 +39,17 @@ def library() -> Any:
     try:
         try:
             import lightgbm
-        except OSError:  # a slim image has no OpenMP, and torch brings its own
+        except OSError:
+            _load_openmp()
             import lightgbm
-            import torch  # noqa: F401
     except (ImportError, OSError) as error:
         raise converters.missing("lightgbm", error) from error
     return lightgbm
+
+
+def _load_openmp() -> None:
+    """Load the one that torch brings: a slim image has none of its own."""
+    import torch  # noqa: F401
 
 
 def load(path: Path) -> Any:
