@@ -30,7 +30,7 @@ def test_the_page_is_written_by_the_benchmark_where_it_says_so() -> None:
     parts = re.findall(
         r"^<!-- (\w+), written by python -m benchmarks.drift -->$", PAGE, re.MULTILINE
     )
-    assert sorted(parts) == ["discrepancy", "fleet", "memory", "streams"]
+    assert sorted(parts) == ["discrepancy", "fleet", "losses", "memory", "streams"]
     assert all(f"<!-- end of {part} -->" in PAGE for part in parts)
 
 
