@@ -9,6 +9,7 @@ import pytest
 
 from tests.cluster import world
 from tests.cluster.cluster import Cluster
+from tests.monitoring import processes
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
@@ -86,15 +87,15 @@ def test_objects_of_the_administrator_stay_his_though_modeldeployments_have_thei
                 for c in now.get("conditions", ())
             ),
         )
-        assert (
-            refusal
-            in fairway.kubectl(
-                "--namespace=models",
-                "get",
-                "events",
-                f"--field-selector=involvedObject.name={name},reason=Stalled",
-                "--output=jsonpath={.items[*].message}",
-            ).stdout
+        events = (
+            "--namespace=models",
+            "get",
+            "events",
+            f"--field-selector=involvedObject.name={name},reason=Stalled",
+            "--output=jsonpath={.items[*].message}",
+        )  # told after the status is
+        processes.eventually(
+            lambda refusal=refusal, events=events: refusal in fairway.kubectl(*events).stdout
         )
     fairway.kubectl("--namespace=models", "delete", "md", "shop", "default-deny")
     fairway.kubectl(

@@ -313,15 +313,19 @@ def _packages_here(meant: "stretch.Meant", text: str, *, root: Path) -> list[tup
 
 
 def _on(server: "api.Api", namespace: str, meant: "stretch.Meant") -> list[tuple[str, str]]:
-    """Return the revisions on a cluster that are meant, the newest first, and their digests."""
+    """Return the revisions on a cluster that are meant, the newest first, and their digests. Those in
+    service stand in the status, which a monitor may read too."""
     from fairway.platforms.kubernetes import client
 
     status = client.read(server, namespace, meant.deployment).get("status", {})
-    known = [
-        (one.name, one.model.digest)
-        for one in client.revisions(server, namespace, meant.deployment)
-    ]
-    return _meant(known, meant, stable=status.get("stable", {}).get("revision"))
+    arms = [status[arm] for arm in ("stable", "candidate") if status.get(arm, {}).get("digest")]
+    serving = [(str(one["revision"]), str(one["digest"])) for one in arms]
+    stable = status.get("stable", {}).get("revision")
+    found = [] if meant.timed else _meant(serving, meant, stable=stable)
+    if found:
+        return found
+    known = client.revisions(server, namespace, meant.deployment)
+    return _meant([(one.name, one.model.digest) for one in known], meant, stable=stable)
 
 
 def _meant(
