@@ -3,6 +3,7 @@ what a deployment was asked and answered.
 """
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -111,6 +112,7 @@ def in_service(
     `revisions` are those that are meant, the newest first. Those that take other inputs than the
     newest of them are left out. Raises DataError where there is nothing.
     """
+    known_of = functools.cache(package_of)  # of both roles one: a collector sends its files
     package: Packaged | None = None
     parts: list[tuple[str, windows.Window]] = []
     remarks: list[str] = []
@@ -125,7 +127,7 @@ def in_service(
                 first = next(chosen, None)
                 if first is None or left <= 0:
                     continue
-                known = package_of(revision)
+                known = known_of(revision)
                 if package is None:
                     package = known
                     left = min(left, _most(known.trained))
