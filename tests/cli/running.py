@@ -1,10 +1,14 @@
-"""The command line as users call it: a process of its own, in a folder of its own."""
+"""The command line as users call it: a process of its own in a folder of its own, or in this one."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import pytest
+
+from fairway import cli
 
 FEW = "age,sector,income\n" + "".join(
     f"{20 + i % 40},{'state' if i % 3 else 'private'},{'high' if (i % 40 > 20) != (i % 7 == 0) else 'low'}\n"
@@ -20,6 +24,19 @@ def fairway(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=320,
     )
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Done:
+    """Call the command line in this process: the imports of one cost seconds."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(arguments))
+    return Done(int(ended.value.code or 0), *capsys.readouterr())
 
 
 def one_object(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -1,21 +1,23 @@
 """`fairway monitor accept`: a person takes a shift for the new usual, and everybody sees who and why."""
 
+import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from fairway import artifacts, cli
+from fairway import artifacts
 from fairway.config import sections
 from fairway.monitoring import exporter, monitor
 from fairway.monitoring.eventstore import archive, places
 from fairway.packaging import package
 from fairway.platforms.local import state
 from fairway.rollout.states import Phase
-from tests.cli import standing
+from tests.cli import running, standing
+from tests.cli.running import Done
 from tests.monitoring import made
 from tests.serving import support
 
@@ -81,22 +83,10 @@ def store(folder: Path) -> Iterator[archive.EventStore]:
     opened.close()
 
 
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
 def called(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Return the command line, called in this process: the imports of one cost seconds."""
-
-    def call(*arguments: str) -> Done:
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
-
-    return call
+    """Return the command line, called in this process."""
+    return functools.partial(running.here, capsys)
 
 
 def asked(store: archive.EventStore, window: int) -> None:

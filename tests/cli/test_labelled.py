@@ -2,22 +2,23 @@
 all answers are."""
 
 import csv
+import functools
 import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
-from fairway import cli
 from fairway.config import sections
 from fairway.monitoring.eventstore import answers, archive, places
 from fairway.platforms.local import state
 from fairway.rollout.states import Phase
-from tests.cli import standing
+from tests.cli import running, standing
+from tests.cli.running import Done
 from tests.monitoring import made
 from tests.serving import support
 
@@ -57,22 +58,10 @@ def folder(made_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
 def called(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Return the command line, called in this process: the imports of one cost seconds."""
-
-    def call(*arguments: str) -> Done:
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
-
-    return call
+    """Return the command line, called in this process."""
+    return functools.partial(running.here, capsys)
 
 
 def _sureness() -> list[float]:
