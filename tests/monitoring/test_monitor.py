@@ -22,7 +22,8 @@ pytestmark = pytest.mark.timeout(600)
 WINDOW = 20  # rows of the only scale
 LEARNT = 20  # windows that are learnt from
 TOLD = 60  # windows after which a shift of a standard deviation has long been found
-NOW = time.time()  # events are stored by it, and what was concluded long before is removed
+# Events are stored by it, to the microsecond, and what was concluded long before is removed.
+NOW = float(int(time.time()))
 RNG = np.random.default_rng(0)
 
 
