@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fairway import artifacts, files
-from fairway.monitoring import exporter, keeper, monitor
+from fairway.monitoring import exporter, keeper, monitor, watched
 from fairway.monitoring.detectors import together
 from fairway.monitoring.drift import silence
 from fairway.monitoring.eventstore import conclusions, places
@@ -153,6 +153,24 @@ def test_a_shift_opens_a_ticket_and_what_is_usual_resolves_it(stage: Stage) -> N
     assert stage.tickets() == []
     (ticket,) = stage.events.conclusions.alerts()
     assert ticket.resolution == "the windows since are like the reference again"
+
+
+def test_a_version_that_measures_more_begins_the_watch_anew_and_resolves_the_open_ticket(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    looking = fresh(stage)
+    stage.play(looking, LEARNT + 20)
+    assert stage.play(looking, TOLD, shift=1.0) > 0
+    key = watched.mark("income")
+    mark = stage.events.conclusions.mark(key)
+    del mark["state"]["scales"][str(WINDOW)]["sums"][-2:]
+    with stage.events.writing():
+        stage.events.conclusions.set_mark(key, mark)
+    looking = fresh(stage)
+    assert stage.play(looking, 1) == 1
+    assert "the watch begins anew: the state has" in caplog.text
+    stage.play(looking, 60)
+    assert stage.tickets() == []
 
 
 def test_a_window_waits_until_it_is_full_and_shares_no_row_with_the_last(stage: Stage) -> None:

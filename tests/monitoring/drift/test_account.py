@@ -177,6 +177,19 @@ def test_texts_are_compared_by_their_words(tmp_path: Path, rng: np.random.Genera
     assert "parcel" in drawing.render(other.record, other.sides)
 
 
+def test_texts_of_the_same_words_in_another_order_are_told_apart(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    def review(said: str) -> list[str]:
+        return [f"{text} {said}" for text in texts(rng, OPINIONS)]
+
+    before = shop(rng, review=review("not good"))
+    assert not Told(tmp_path, before, shop(rng, review=review("not good"))).record["drift"]
+    other = Told(tmp_path, before, shop(rng, review=review("good not")))
+    assert other.record["moved"] == ["review"]
+    assert other.column("review")["parts"][0]["part"].startswith("pairs of words hashed to [")
+
+
 def dates(rng: np.random.Generator, year: int) -> Any:
     return pd.Timestamp(year, 1, 1) + pd.to_timedelta(rng.integers(0, 300, ROWS), unit="D")
 

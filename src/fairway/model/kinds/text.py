@@ -23,8 +23,10 @@ from fairway.model.schema import Feature
 SIZE, LARGEST_SIZE = 256, 4096  # columns
 GRAMS, LONGEST_GRAM = 2, 5  # words that are looked at together, at most
 MOST_WORDS = 512  # of one text: a longer one costs no more
-WATCHED = 8  # columns by which drift is told
-MEASURED = 64  # columns that are measured in each window
+WATCHED = 8  # columns of words, and of pairs of words, that a detector tests
+# columns of words, and of pairs of words, that are measured in each window: pairs are more, and
+# two of them that share a column hide each other
+MEASURED, PAIRS_MEASURED = 64, 128
 WORD = re.compile(r"\w+")
 
 
@@ -82,7 +84,7 @@ class Text(base.Kind):
         return size
 
     def expanded(self, values: Array, step: Mapping[str, Any]) -> Array:
-        return hashed(values.tolist(), size=step["size"], grams=step["grams"])
+        return hashed(values.tolist(), size=step["size"], lengths=range(1, step["grams"] + 1))
 
     def profile(self, values: Array) -> Json:
         counts = np.array([len(words(text)) for text in values.tolist() if text])
@@ -93,26 +95,28 @@ class Text(base.Kind):
         }
 
     def compared(self, name: str, reference: Array, window: Array) -> Iterator[Compared]:
-        """Return tests of how many words texts have, of what is missing, and of which words they
-        are."""
+        """Return tests of how many words texts have, of what is missing, and of which words and
+        pairs of words they are."""
         before, after = reference.reshape(-1).tolist(), window.reshape(-1).tolist()
         counts = [
             np.array([len(words(text)) or math.nan for text in texts]) for texts in (before, after)
         ]
         yield from number.compared(f"{name} (words)", counts[0], counts[1])
-        places = [
-            hashed([text for text in texts if text], size=WATCHED, grams=1)
-            for texts in (before, after)
-        ]
-        for place in range(WATCHED):
-            yield from number.compared(
-                f"{name} (group {place} of words)", places[0][:, place], places[1][:, place]
+        before, after = ([text for text in texts if text] for texts in (before, after))
+        for length, called in ((1, "words"), (2, "pairs of words")):
+            one, other = (
+                hashed(texts, size=WATCHED, lengths=(length,)) for texts in (before, after)
             )
+            for place in range(WATCHED):
+                label = f"{name} (group {place} of {called})"
+                yield from number.compared(label, one[:, place], other[:, place])
 
     def traits(self, name: str, reference: Array) -> Iterator[traits.Trait]:
-        """Return traits of how many words a text has, and of which they are, hashed."""
+        """Return traits of how many words a text has, which they are, and which of them follow one
+        another; hashed."""
         yield from traits.numbers(f"{name} (words)", reference, read=_lengths)
-        yield traits.blocks(name, reference, read=_grams, called="words hashed to ")
+        yield traits.blocks(name, reference, read=_words, called="words hashed to ")
+        yield traits.blocks(name, reference, read=_pairs, called="pairs of words hashed to ")
 
     def outside(self, feature: Feature) -> base.Count | None:
         return _none
@@ -128,10 +132,18 @@ def _lengths(column: Array) -> NDArray[np.float64]:
     return np.array([len(words(text)) or math.nan for text in column.reshape(-1).tolist()])
 
 
-def _grams(column: Array) -> NDArray[np.float64]:
-    """Return the hashed words of each text; of none, NaN."""
+def _words(column: Array) -> NDArray[np.float64]:
+    return _measured(column, size=MEASURED, length=1)
+
+
+def _pairs(column: Array) -> NDArray[np.float64]:
+    return _measured(column, size=PAIRS_MEASURED, length=2)
+
+
+def _measured(column: Array, *, size: int, length: int) -> NDArray[np.float64]:
+    """Return the hashed groups of so many words of each text; of no text, NaN."""
     texts = column.reshape(-1).tolist()
-    found = hashed(texts, size=MEASURED, grams=1).astype(np.float64)
+    found = hashed(texts, size=size, lengths=(length,))
     found[[not text for text in texts]] = math.nan
     return found
 
@@ -145,13 +157,13 @@ def words(text: str) -> list[str]:
     return [found[0] for found in itertools.islice(WORD.finditer(text.lower()), MOST_WORDS)]
 
 
-def hashed(texts: Sequence[str], *, size: int, grams: int) -> NDArray[np.float64]:
-    """Return a row for each text, of length 1: each of its words and groups of words adds 1 or -1
-    in a column."""
+def hashed(texts: Sequence[str], *, size: int, lengths: Sequence[int]) -> NDArray[np.float64]:
+    """Return a row for each text, of length 1: each group of words that follow one another, of
+    these lengths, adds 1 or -1 in a column."""
     table = np.zeros((len(texts), size))
     for row, text in enumerate(texts):
         found = words(text)
-        for length in range(1, grams + 1):
+        for length in lengths:
             for start in range(len(found) - length + 1):
                 code = zlib.crc32(" ".join(found[start : start + length]).encode())
                 table[row, code % size] += 1.0 if code >> 31 else -1.0

@@ -154,13 +154,16 @@ class Watch:
         return {str(size): scale.edetector.usual() for size, scale in self._scales.items()}
 
     def restore(self, state: Mapping[str, Any], *, usual: Mapping[str, Any]) -> None:
-        """Go on from what `dump` and `usual` gave; raises ValueError where the reference was
-        another."""
+        """Go on from what `dump` and `usual` gave; raises ValueError where the reference was another,
+        or other parts were measured of it. A ticket that was open stays so all the same."""
+        self.standing = Opened(**state["standing"])
         if set(state["scales"]) != {str(size) for size in self._scales}:
             raise ValueError(f"the state has the scales {sorted(state['scales'])}")
+        parts = {len(scale["sums"]) for scale in state["scales"].values()}
+        if parts != {len(self.measures.parts)}:
+            raise ValueError(f"the state has {max(parts)} parts: wanted {len(self.measures.parts)}")
         for size, scale in self._scales.items():
             scale.restore(state["scales"][str(size)], usual=usual[str(size)])
-        self.standing = Opened(**state["standing"])
 
     def _rest(self, total: float, *, size: int) -> Look:
         if not self.standing.open:
