@@ -10,6 +10,7 @@ from fairway.config import sections
 from fairway.model.schema import Feature, Schema
 from fairway.monitoring import detectors
 from fairway.monitoring.drift import hindsight, yardstick
+from fairway.monitoring.drift.measures import Measures
 from fairway.monitoring.drift.watch import Watch
 
 SCHEMA = Schema(target="", features=(Feature(name="review", kind="text"),))
@@ -179,3 +180,23 @@ def test_a_state_of_which_fewer_parts_were_measured_is_refused_and_its_ticket_st
         again.restore(state, usual=one.usual())
     assert again.evidence == 0.0
     assert [action for _, action, _ in feed(again, said(4000, rng))] == ["resolve"]
+
+
+def test_many_texts_leave_a_number_its_place_in_what_columns_have_in_common() -> None:
+    rng = np.random.default_rng(12)
+
+    def rows(count: int) -> Texts:
+        texts = {f"t{place}": said(count, rng)["review"] for place in range(4)}
+        return {**texts, "x": rng.normal(size=count)}
+
+    names = [Feature(name=f"t{place}", kind="text") for place in range(4)]
+    schema = Schema(target="", features=(*names, Feature(name="x", kind="number")))
+    one = Measures(rows(200), schema=schema)
+    together = next(stream for stream in one.streams if stream.whole)
+    columns = rows(100)
+    before, after = (
+        one.blocks({**columns, "x": columns["x"] + shift}, size=100).means(size=100)[0]
+        for shift in (0.0, 3.0)
+    )
+    chosen = slice(together.first, together.last)
+    assert not np.array_equal(before[chosen], after[chosen])

@@ -167,6 +167,6 @@ def hashed(texts: Sequence[str], *, size: int, lengths: Sequence[int]) -> NDArra
             for start in range(len(found) - length + 1):
                 code = zlib.crc32(" ".join(found[start : start + length]).encode())
                 table[row, code % size] += 1.0 if code >> 31 else -1.0
-    lengths = np.sqrt((table * table).sum(axis=1, keepdims=True))
-    scaled: NDArray[np.float64] = table / np.where(lengths > 0, lengths, 1.0)
+    norms = np.sqrt((table * table).sum(axis=1, keepdims=True))
+    scaled: NDArray[np.float64] = table / np.where(norms > 0, norms, 1.0)
     return scaled

@@ -24,7 +24,8 @@ PAIRS = "pairs of columns"
 TOGETHER = "columns together"
 MOST_PAIRED = 40  # columns
 FOURIER = 128  # random features
-MOST_JOINED = 512  # numbers of one row that go into them
+MOST_JOINED = 512  # numbers of one row that go into them, and
+WIDE = 64  # of one trait: wider ones, pairs of words, come last and leave no column without a place
 MEDIAN_ROWS = 300  # of which the kernel's width is taken
 RARE = (
     0.3  # standard deviation of a word that is counted as such: rare ones would be all that counts
@@ -266,17 +267,18 @@ class _Joint:
     ) -> None:
         self._paired: list[int] = []
         self._joined: list[int] = []
+        last: list[int] = []
         names = []
         place = 0
         for _, kind, trait in traits:
             if kind == "covariate" and trait.concern == "covariate":
                 wide = range(place, place + (1 if trait.joins else len(trait.parts)))
-                self._joined += wide
+                (self._joined if len(wide) <= WIDE else last).extend(wide)
                 if trait.joins:
                     self._paired.append(place)
                     names.append(trait.name)
             place += len(trait.parts)
-        self._joined = self._joined[:MOST_JOINED]
+        self._joined = [*self._joined, *last][:MOST_JOINED]
         if len(self._paired) > MOST_PAIRED:
             self._paired = []
         self._first, self._second = np.triu_indices(len(self._paired), k=1)
