@@ -167,6 +167,7 @@ def hashed(texts: Sequence[str], *, size: int, lengths: Sequence[int]) -> NDArra
             for start in range(len(found) - length + 1):
                 code = zlib.crc32(" ".join(found[start : start + length]).encode())
                 table[row, code % size] += 1.0 if code >> 31 else -1.0
-    norms = np.sqrt((table * table).sum(axis=1, keepdims=True))
-    scaled: NDArray[np.float64] = table / np.where(norms > 0, norms, 1.0)
-    return scaled
+    norms = np.sqrt(np.einsum("ij,ij->i", table, table))
+    norms[norms == 0] = 1.0
+    table /= norms[:, None]  # in place: of many texts the table is large
+    return table
