@@ -108,7 +108,7 @@ class Keeper:
             learnt = self._learn(now=now)
             return learnt + self._hold(tickets_per_month=tickets_per_month, now=now)
         except BaseException:
-            self._forget()  # what is in the store counts
+            self.forget()  # what is in the store counts
             raise
 
     def _leave_redacted(self) -> None:
@@ -126,7 +126,7 @@ class Keeper:
             self._trained = {
                 name: values for name, values in self._trained.items() if name not in self._redacted
             }
-            self._forget()
+            self.forget()
 
     # Where it goes on
 
@@ -214,7 +214,8 @@ class Keeper:
             self._events.conclusions.set_mark(f"{self._key}/usual", None)
             self._notices.calm(found.sentence, now=now)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Let go of all that the store has: the next look reads it anew."""
         if self._mark is not None:
             self._before = self.standing
         self._mark, self._learnt, self._watch = None, None, None
