@@ -259,6 +259,20 @@ def test_a_request_whose_body_comes_after_the_routes_have_changed_is_answered(
         assert slow.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
+def test_what_no_route_needs_any_more_goes_once_no_request_can_be_under_way_to_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.serve("old", "new")
+    bench.route(weight=50)
+    route = bench.route(weight=0)
+    document = bench.root / "envoy" / "cds.json"
+    assert "arm_income_new_canary" in document.read_text()
+    monkeypatch.setattr(routing, "longest_seconds", lambda _: 0.0)
+    bench.apply(route)
+    assert "arm_income_new_canary" not in document.read_text()
+    assert bench.client().ask().body["revision"] == "old"
+
+
 def test_deployments_do_not_touch_each_other(bench: Bench) -> None:
     bench.serve("old", "new", "one", "two")
     routes = [
