@@ -165,6 +165,38 @@ def test_a_mistake_in_what_is_accepted_gets_a_sentence(
     assert "Traceback" not in done.stderr
 
 
+def test_who_has_no_name_where_the_command_runs_is_asked_for_it(
+    called: Callable[..., Done],
+    store: archive.EventStore,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looking = monitor.Monitor(folder / ".fairway", events=store, series=exporter.Exporter())
+    asked(store, 1)
+    looking.look(now=made.START + 60)
+    for name in ("USER", "LOGNAME"):  # as in a pod
+        monkeypatch.delenv(name, raising=False)
+    accept = ("monitor", "accept", "--why", "a campaign")
+    for who in ((), ("--who", " "), ("--who", "a" * 101)):
+        refused = called(*accept, *who)
+        assert refused.returncode == 2
+        assert "name yourself, such as --who ana" in refused.stderr
+    assert "by bea: a campaign" in called(*accept, "--who", "bea").stdout
+
+
+def test_classes_of_which_no_label_came_are_shown(
+    called: Callable[..., Done], store: archive.EventStore
+) -> None:
+    asked(store, 1)
+    one, other = support.SCHEMA["classes"]
+    store.add([made.label("r1-0", one, deployment="few")])
+    (serving,) = json.loads(called("monitor", "--output", "json").stdout)["serving"]
+    known, missing = serving["performance"]["classes"]
+    assert (known["class"], known["labelled"]) == (one, 1)
+    assert missing == {"class": other, "labelled": 0, "recall": None, "interval": None}
+    assert f"class       {other}: no label yet" in called("monitor").stdout
+
+
 def test_a_package_without_a_reference_is_not_watched_and_nothing_is_accepted(
     called: Callable[..., Done], folder: Path
 ) -> None:

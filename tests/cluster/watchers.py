@@ -36,6 +36,12 @@ class Alertmanager:
         alert = {"labels": labels, "annotations": {"summary": "it fires"}}
         httpx.post(f"{self.url}/api/v2/alerts", json=[alert]).raise_for_status()
 
+    def told(self) -> int:
+        """Return how often it told others of alerts by a webhook."""
+        lines = httpx.get(f"{self.url}/metrics").raise_for_status().text.splitlines()
+        wanted = 'alertmanager_notifications_total{integration="webhook"'
+        return sum(int(float(line.split()[-1])) for line in lines if line.startswith(wanted))
+
 
 @contextlib.contextmanager
 def watching(folder: Path, *, target: str, token: str) -> Iterator[Alertmanager]:

@@ -148,9 +148,13 @@ def test_an_alert_that_fires_trains_one_challenger_and_its_rollout_ends_in_servi
         support.eventually(challenged, seconds=240)
         challenger = deployment(home).desired
         ended = client.follow(home, NAME, revision=challenger, timeout_seconds=300)
-        for _ in range(5):
+        before = alertmanager.told()
+
+        def told_again() -> bool:
             alertmanager.fire(**fire)
-            time.sleep(1)  # Alertmanager says it again every 2 seconds
+            return alertmanager.told() >= before + 2  # it says it again every 2 seconds
+
+        support.eventually(told_again)
         assert all(status == 200 for status in users.statuses)
     assert (ended.state.phase, ended.state.stable) == (Phase.STABLE, challenger), ended.state.reason
     assert deployment(home).retraining["why"] == f"alert {ALERT} fires"

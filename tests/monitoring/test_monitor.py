@@ -12,7 +12,6 @@ import pytest
 from fairway import artifacts, files
 from fairway.monitoring import exporter, keeper, monitor, watched
 from fairway.monitoring.detectors import together
-from fairway.monitoring.drift import silence
 from fairway.monitoring.eventstore import conclusions, places
 from fairway.packaging import golden, package
 from tests.monitoring import made, processes
@@ -502,23 +501,3 @@ def test_a_redacted_feature_is_not_watched_and_said_to_be_so(stage: Stage) -> No
     assert not window["learning"]
     again = fresh(stage)  # a monitor that begins anew knows it too
     assert stage.play(again, TOLD, shift=1.5, **redacted) > 0
-
-
-def test_a_column_that_stands_still_is_a_ticket_of_its_own_until_it_moves(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(silence, "LEAST_ROWS", WINDOW)
-    looking = fresh(stage)
-    assert stage.play(looking, LEARNT + 2) == 0
-    stage.play(looking, 1, inputs={"age": [40.0], "hours": [38.0], "sector": ["state"]})
-    (told,) = [one for one in stage.tickets() if one.name == silence.ALERT]
-    assert told.summary == "income: age, hours stand still through a whole window"
-    still = 'fairway_monitoring_column_still{column="age",deployment="income"'
-    assert (
-        f'{still},namespace="default",revision="aaa",role="stable"}} 1.0' in looking.series.text()
-    )
-    stage.play(looking, 1)
-    assert [one for one in stage.tickets() if one.name == silence.ALERT] == []
-    assert (
-        f'{still},namespace="default",revision="aaa",role="stable"}} 0.0' in looking.series.text()
-    )

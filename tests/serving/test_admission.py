@@ -270,7 +270,7 @@ def test_the_oldest_body_under_way_gives_way_to_a_new_one(monkeypatch: pytest.Mo
     async def story() -> None:
         under_way = uploads.Uploads(largest=10_000, seconds=10)
         bodies = [held(under_way) for _ in range(3)]
-        await asyncio.sleep(0.01)
+        await until(lambda: len(under_way._under_way) == 3)
         assert await under_way.read(whole, announced=5) == b"whole"
         with pytest.raises(protocol.Invalid, match="needed its place") as refused:
             await bodies[0]

@@ -20,9 +20,15 @@ TRIES = 5  # while a monitor concludes in between
 @click.command()
 @click.argument("deployment", required=False)
 @click.option("--why", required=True, help="Why the shift is fine, for the ticket and for others.")
+@click.option(
+    "--who",
+    help="Your name, for the same; by default USER's or LOGNAME's, of which a pod has none.",
+)
 @past.origin
 @options.output
-def accept(deployment: str | None, why: str, origin: past.AskedOf, form: str) -> None:
+def accept(
+    deployment: str | None, why: str, who: str | None, origin: past.AskedOf, form: str
+) -> None:
     """Take what DEPLOYMENT is asked and answers now for usual: after a shift that is fine and stays.
 
     DEPLOYMENT is the configuration's by default. At its next look the monitor forgets what was usual,
@@ -33,20 +39,24 @@ def accept(deployment: str | None, why: str, origin: past.AskedOf, form: str) ->
     from fairway.monitoring import acceptance
 
     plain = acceptance.reason(why)
+    name = acceptance.person(who if who is not None else options.person() or "")
     if deployment is not None and "@" in deployment:
         raise errors.UsageError(
             f"{errors.shortened(deployment)} names some requests: wanted the deployment alone, whose revision in "
             "service is meant"
         )
     with past.served(deployment, origin) as found:
-        made, ticket = _accepted(found, why=plain)
-    name = found.asked.meant.deployment
-    record = {"deployment": name, **dataclasses.asdict(made), "ticket": ticket}
+        made, ticket = _accepted(found, who=name, why=plain)
+    record = {
+        "deployment": found.asked.meant.deployment,
+        **dataclasses.asdict(made),
+        "ticket": ticket,
+    }
     options.show(record, form=form, text=_told(record))
 
 
 def _accepted(
-    found: past.PastRequests, *, why: str
+    found: past.PastRequests, *, who: str, why: str
 ) -> "tuple[acceptance.Acceptance, Mapping[str, Any] | None]":
     """Keep it; a monitor that concludes in between is waited for."""
     from fairway.monitoring import acceptance
@@ -69,7 +79,7 @@ def _accepted(
                     deployment=name,
                     namespace=asked.namespace,
                     revision=asked.revision,
-                    who=options.user(),
+                    who=who,
                     why=why,
                     now=time.time(),
                 )

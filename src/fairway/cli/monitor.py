@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fairway.config import sections
     from fairway.data import histories
     from fairway.monitoring.drift import hindsight
+    from fairway.platforms.local import home as homes
     from fairway.platforms.local import state
 
 
@@ -47,7 +48,7 @@ def monitor(
     deployment = client.deployment(home, config.name)
     with contextlib.closing(places.to_read(home.events)) as store:
         serving = [
-            _measured(store, config, revision, share=share)
+            _measured(store, config, revision, share=share, home=home)
             for revision, share in _shares(deployment)
             if revision
         ]
@@ -107,7 +108,9 @@ def _learning(
     return {"windows": known, "wanted": learning.Plan.of(section).windows}
 
 
-def _measured(store: Any, config: Any, revision: str, *, share: int) -> dict[str, Any]:
+def _measured(
+    store: Any, config: Any, revision: str, *, share: int, home: "homes.Home"
+) -> dict[str, Any]:
     """Return a revision that answers with its share of the requests and its realised loss by the
     newest labels, and its performance by all of them."""
     from fairway.monitoring import performance
@@ -129,8 +132,26 @@ def _measured(store: Any, config: Any, revision: str, *, share: int) -> dict[str
             revision,
             namespace=config.namespace,
             slices=config.evaluation.slices,
+            told_apart=_classes(home, revision),
         ),
     }
+
+
+def _classes(home: "homes.Home", revision: str) -> tuple[str, ...]:
+    """Return the classes that a revision tells apart; none where its package cannot be read."""
+    from fairway.model import tasks
+    from fairway.packaging import manifest
+    from fairway.platforms.local import state
+
+    with contextlib.closing(state.Store(home.state)) as known:
+        found = known.revision(revision)
+    if found is None:
+        return ()
+    try:
+        schema = manifest.load(Path(found.package)).schema
+    except errors.PackageError:
+        return ()
+    return schema.classes if schema.task == tasks.USUAL else ()
 
 
 def _monitored(record: dict[str, Any]) -> str:

@@ -257,9 +257,14 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def person() -> str | None:
+    """Return the name of who calls, None where the environment has none, as in a pod."""
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or None
+
+
 def user() -> str:
     """Return the name that history remembers a command by."""
-    return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
+    return person() or f"uid {os.getuid()}"
 
 
 def _short(value: Any) -> str:

@@ -18,6 +18,7 @@ log = logging.getLogger("fairway.monitoring.acceptance")
 NAME = references.ACCEPTED
 KEPT = 20  # of a deployment, the newest
 LONGEST = 500  # characters of a reason: a condition has to hold it
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +38,28 @@ class Acceptance:
 
 def reason(text: str) -> str:
     """Return a reason on one line; raises UsageError where it says nothing, or too much."""
-    plain = "".join(one for one in " ".join(text.split()) if one.isprintable())
+    plain = _line(text)
     if not 0 < len(plain) <= LONGEST:
         raise errors.UsageError(
             f"--why has {len(plain)} characters: wanted 1 to {LONGEST} that say why the shift is fine, such as "
             '"the campaign of March, seen by Ana"'
         )
     return plain
+
+
+def person(text: str) -> str:
+    """Return a name on one line; raises UsageError where it names nobody, or is too long."""
+    plain = _line(text)
+    if not 0 < len(plain) <= LONGEST_NAME:
+        raise errors.UsageError(
+            f"who accepts has a name of {len(plain)} characters: wanted 1 to {LONGEST_NAME}, of --who, or of the "
+            "environment's USER or LOGNAME; name yourself, such as --who ana"
+        )
+    return plain
+
+
+def _line(text: str) -> str:
+    return "".join(one for one in " ".join(text.split()) if one.isprintable())
 
 
 def accept(

@@ -108,7 +108,7 @@ class Keeper:
             learnt = self._learn(now=now)
             return learnt + self._hold(tickets_per_month=tickets_per_month, now=now)
         except BaseException:
-            self._forget()  # what is in the store counts
+            self.forget()  # what is in the store counts
             raise
 
     def _leave_redacted(self) -> None:
@@ -126,7 +126,7 @@ class Keeper:
             self._trained = {
                 name: values for name, values in self._trained.items() if name not in self._redacted
             }
-            self._forget()
+            self.forget()
 
     # Where it goes on
 
@@ -134,16 +134,7 @@ class Keeper:
         """Read where the last look ended. A new revision starts with what was learnt of the inputs,
         learns what it answers, and closes the ticket of the old one."""
         kept = self._events.conclusions.mark(self._key)
-        fresh: dict[str, Any] = {
-            "revision": self.watched.revision,
-            "after": {},
-            "learning": _begun(after=0),
-            "state": None,
-            "learnt": None,
-            "ticket": None,
-            "lastAt": None,
-            "accepted": None,
-        }
+        fresh = watched.begun(self.watched.revision)
         if kept is None or "learning" not in kept:
             self._mark = fresh
         elif kept["revision"] == self.watched.revision:
@@ -153,8 +144,9 @@ class Keeper:
             self._mark = {
                 **fresh,
                 "after": dict.fromkeys(kept["after"], newest),
-                "learning": _begun(after=newest),
+                "learning": watched.learns_after(newest),
                 "learnt": kept["learnt"],
+                "still": kept.get("still", []),
                 "accepted": kept.get("accepted"),
             }
             with self._events.writing():
@@ -207,14 +199,15 @@ class Keeper:
         since = min(found.after, self._newest(0))
         since = max(since, mark["learning"]["after"], *mark["after"].values())
         mark.update(accepted=asdict(found), learnt=None, ticket=None, state=None, after={})
-        mark["learning"] = _begun(after=since)
+        mark["learning"] = watched.learns_after(since)
         self._learnt, self._watch, self._saved = None, None, 0
         with self._events.writing():
             self._save()
             self._events.conclusions.set_mark(f"{self._key}/usual", None)
             self._notices.calm(found.sentence, now=now)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Let go of all that the store has: the next look reads it anew."""
         if self._mark is not None:
             self._before = self.standing
         self._mark, self._learnt, self._watch = None, None, None
@@ -251,6 +244,7 @@ class Keeper:
             mark["after"] = {str(size): window.last_seq for size in self.watched.section.scales}
         mark["lastAt"] = now
         with self._events.writing():
+            self._still(window, {}, newest=True, now=now)
             self._save()
             self._events.conclusions.add_drift(self._record(window, now=now))
             if done:
@@ -326,6 +320,7 @@ class Keeper:
         asked = self._beside if recorded else []
         beside = detectors.asked(asked, watching.reference, window.arrays)
         with self._events.writing():
+            self._still(window, watching.reference, newest=size == min(watching.sizes), now=now)
             self._save()
             if result is not None:
                 record = self._record(window, now=now, result=result, look=look, beside=beside)
@@ -335,9 +330,16 @@ class Keeper:
                 self._notices.drifted(self._marked["ticket"], now=now)
             elif look.action == "resolve":
                 self._notices.calm(windows.RESOLUTION, now=now)
-            self._notices.silent(window, watching.reference, now=now)
         self._notices.window(window, result=result, now=now)
         self._show()
+
+    def _still(
+        self, window: windows.Window, usual: base.Arrays, *, newest: bool, now: float
+    ) -> None:
+        """Tell of the columns that stand still, and of those that did and change again."""
+        self._marked["still"] = self._notices.silent(
+            window, usual, before=self._marked.get("still", []), newest=newest, now=now
+        )
 
     @contextlib.contextmanager
     def _passing(self, places: dict[str, int], key: str, *, now: float) -> Iterator[None]:
@@ -438,11 +440,6 @@ class Keeper:
         if self._watch is None:
             raise RuntimeError("nothing was learnt yet")
         return self._watch
-
-
-def _begun(*, after: int) -> dict[str, Any]:
-    """Return where learning stands that begins after an event."""
-    return {"after": after, "last": None, "windows": 0}
 
 
 def _shown(sizes: Sequence[int]) -> int:

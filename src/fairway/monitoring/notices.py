@@ -1,7 +1,7 @@
 """What the windows of one revision come to, as others see it: tickets in the event store, series, and
 the record of a window."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairway.monitoring import exporter, stores, windows
@@ -75,16 +75,25 @@ class Notices:
         """Count a window that could not be tested."""
         self._series.passed_over(**self._arm)
 
-    def silent(self, window: windows.Window, reference: base.Arrays, *, now: float) -> None:
-        """Tell of the columns that stand still through a window."""
-        still = silence.frozen(window.arrays, reference)
+    def silent(
+        self,
+        window: windows.Window,
+        usual: base.Arrays,
+        *,
+        before: Sequence[str],
+        newest: bool,
+        now: float,
+    ) -> list[str]:
+        """Tell of the columns that stand still after a window, and return them; `before` did before it."""
+        still = silence.still(window.arrays, usual, before=before, newest=newest)
         self._series.still(still, **self._arm)
         if not still:
             self._resolve(silence.ALERT, silence.RESOLUTION, now=now)
-            return
-        said = silence.description(still, revision=self._watched.revision, rows=window.rows)
-        summary = silence.summary(still, deployment=self._watched.deployment)
-        self._open(silence.ALERT, summary, said, now=now)
+        elif set(still) != set(before):
+            said = silence.description(still, revision=self._watched.revision, rows=window.rows)
+            summary = silence.summary(still, deployment=self._watched.deployment)
+            self._open(silence.ALERT, summary, said, now=now)
+        return still
 
     def window(
         self, window: windows.Window, *, result: base.DriftResult | None = None, now: float

@@ -1,9 +1,10 @@
 """How good a revision's answers turned out to be by the labels that came: all of them, by true class and
 by slice, each with an interval, and how many answers have a label yet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from fairway.model import labels
 from fairway.monitoring.eventstore import archive, comparing, history
 from fairway.rollout.statistics import betting, intervals
 
@@ -20,12 +21,16 @@ def measured(
     *,
     namespace: str,
     slices: Sequence[str],
+    told_apart: Sequence[str] = (),
 ) -> Json:
-    """Return the revision's realised performance. `anyLook`: the intervals hold at every look at once,
-    which those of the newest labels alone do not."""
-    classes, requests = store.history.by_class(deployment, revision, namespace=namespace)
-    given, mature = store.history.mature(deployment, revision, namespace=namespace)
+    """Return the revision's realised performance, with those of the classes that it tells apart of
+    which no label came. `anyLook`: the intervals hold at every look at once, which those of the
+    newest labels alone do not."""
     first = store.history.first(deployment, namespace=namespace, revision=revision)
+    classes, requests = store.history.by_class(
+        deployment, revision, namespace=namespace, after=first
+    )
+    given, mature = store.history.mature(deployment, revision, namespace=namespace)
     cut = given >= history.ANSWERS_AT_ONCE
     events = store.cursor() - first
     whole = events <= history.LABELS_AT_ONCE or (not cut and requests >= mature)
@@ -45,6 +50,10 @@ def measured(
         "classes": [
             {"class": name, **figures(*named[name], named="recall")}
             for name in sorted(named, key=lambda name: (1 - named[name][1] / named[name][0], name))
+        ]
+        + [
+            {"class": name, **figures(0, 0, named="recall")}
+            for name in _unlabelled(told_apart, named)
         ],
         "slices": [
             {"feature": feature, "value": value, **figures(*found[feature, value], named=what)}
@@ -67,6 +76,12 @@ def figures(rows: int, lost: float, *, named: str) -> Json:
         named: 1 - loss if right else loss,
         "interval": [1 - edge for edge in edges[::-1]] if right else edges,
     }
+
+
+def _unlabelled(told_apart: Sequence[str], named: Collection[str]) -> list[str]:
+    """Return the classes of which no label came, however it is written."""
+    spelled = {labels.spelled(name) for name in named}
+    return [name for name in told_apart if labels.spelled(name) not in spelled]
 
 
 def _sliced(
@@ -102,17 +117,27 @@ def described(said: Mapping[str, Any]) -> list[str]:
         return lines
     looks = ", at every look" if said["anyLook"] else ", of the newest labels"
     lines.append(f"interval    {_figure(said)} ({said['level']:.0%}{looks})")
-    shown = said["classes"][:MOST_LINES]
-    lines += [f"class       {one['class']}: recall {_figure(one)}" for one in shown]
-    if len(said["classes"]) > MOST_LINES:
-        more = len(said["classes"]) - MOST_LINES
-        lines.append(f"            and {more} classes with a higher recall (--output json)")
+    lines += _by_class(said["classes"])
     lines += [
         f"slice       {one['feature']}={one['value']}: {_figure(one)}"
         for one in said["slices"][:MOST_LINES]
     ]
     if len(said["slices"]) > MOST_LINES:
         lines.append(f"            and {len(said['slices']) - MOST_LINES} slices (--output json)")
+    return lines
+
+
+def _by_class(classes: Sequence[Mapping[str, Any]]) -> list[str]:
+    known = [one for one in classes if one["labelled"]]
+    lines = [f"class       {one['class']}: recall {_figure(one)}" for one in known[:MOST_LINES]]
+    if len(known) > MOST_LINES:
+        more = len(known) - MOST_LINES
+        lines.append(f"            and {more} classes with a higher recall (--output json)")
+    none = [str(one["class"]) for one in classes if not one["labelled"]]
+    if none:
+        more = len(none) - MOST_LINES
+        also = f" and {more} more (--output json)" if more > 0 else ""
+        lines.append(f"class       {', '.join(none[:MOST_LINES])}{also}: no label yet")
     return lines
 
 

@@ -25,6 +25,26 @@ def mark(deployment: str) -> str:
     return f"monitor/{deployment}"
 
 
+def begun(revision: str) -> dict[str, Any]:
+    """Return that mark of a revision of which nothing was looked at yet."""
+    return {
+        "revision": revision,
+        "after": {},
+        "learning": learns_after(0),
+        "state": None,
+        "learnt": None,
+        "ticket": None,
+        "still": [],  # columns that stand still, the newest windows together
+        "lastAt": None,
+        "accepted": None,
+    }
+
+
+def learns_after(event: int) -> dict[str, Any]:
+    """Return where learning stands that begins after an event."""
+    return {"after": event, "last": None, "windows": 0}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Described:
     """What its windows must look like."""

@@ -68,6 +68,21 @@ def test_a_history_without_a_shift_opens_nothing_and_says_what_was_looked_at(
     assert record["expectedFalseTickets"] == pytest.approx(1.0, abs=0.01)
 
 
+def test_a_share_of_rows_is_told_from_none_to_all_of_them(tmp_path: Path) -> None:
+    words = [str(one) if one % 7 else "inf" for one in range(500)]  # and no two others alike
+    pd.DataFrame({"age": words}).to_csv(tmp_path / "reference.csv", index=False)
+    pd.DataFrame({"age": words}).to_csv(tmp_path / "rows.csv", index=False)
+    shares = [
+        one[edge]
+        for ticket in told(tmp_path)["tickets"]
+        for one in ticket["evidence"]["shifts"]
+        if one["unit"] == "share"
+        for edge in ("before", "after")
+    ]
+    assert shares
+    assert all(0 <= share <= 1 for share in shares)
+
+
 def test_rows_that_are_long_are_played_some_windows_at_a_time_with_the_same_tickets() -> None:
     rng = np.random.default_rng(0)
     before, after = (

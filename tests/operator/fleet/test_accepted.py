@@ -66,7 +66,7 @@ def test_what_is_accepted_through_the_collector_closes_the_ticket_and_is_learnt_
             stage.play(fleet, 1, shift=1.0)
 
     seen = len(stage.windows())
-    made, ticket = accepting._accepted(requests(stage, meanwhile), why="a campaign")
+    made, ticket = accepting._accepted(requests(stage, meanwhile), who="ana", why="a campaign")
     assert ticket is not None
     assert "age +" in ticket["summary"]
     assert len(stage.windows()) == seen + 2  # the monitor was not overtaken
@@ -93,7 +93,7 @@ def test_the_event_of_what_was_accepted_is_posted_while_it_is_news(
     stage.show()
     fleet = stage.monitor()
     stage.play(fleet, 1)
-    made, _ = accepting._accepted(requests(stage), why="a campaign")
+    made, _ = accepting._accepted(requests(stage), who="ana", why="a campaign")
     stage.now = made.at
     stage.look(fleet)
     stage.look(fleet)
@@ -113,9 +113,9 @@ def test_who_accepts_gives_up_where_a_monitor_concludes_each_time_in_between(
     stage.play(fleet, 1)
     asked = requests(stage, lambda: stage.play(fleet, 1))
     with pytest.raises(batches.Overtaken, match="another monitor has concluded"):
-        accepting._accepted(asked, why="a campaign")
+        accepting._accepted(asked, who="ana", why="a campaign")
     assert acceptance.kept(asked.learnt) == []
-    made, _ = accepting._accepted(requests(stage), why="it is")
-    again, _ = accepting._accepted(requests(stage), why="it is")
+    made, _ = accepting._accepted(requests(stage), who="ana", why="it is")
+    again, _ = accepting._accepted(requests(stage), who="ana", why="it is")
     assert acceptance.newest(asked.learnt) == again
     assert dataclasses.replace(again, at=made.at) == made

@@ -3,7 +3,7 @@ that lives in a dict."""
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,16 @@ class Stage:
     def line(self) -> wire.Wire:
         return wire.Wire(url=self.url)
 
-    def deploy(self, name: str = "income", *, revision: str = "aaa", **spec: Any) -> None:
-        monitoring = {"scales": [WINDOW], "learn": {"rows": WINDOW * LEARNT, "duration": "0s"}}
+    def deploy(
+        self,
+        name: str = "income",
+        *,
+        revision: str = "aaa",
+        learning: Mapping[str, Any] | None = None,
+        **spec: Any,
+    ) -> None:
+        learn = {"rows": WINDOW * LEARNT, "duration": "0s", **(learning or {})}
+        monitoring = {"scales": [WINDOW], "learn": learn}
         self.cluster._keep(
             ("ModelDeployment", name),
             {
@@ -238,6 +246,25 @@ def test_who_was_overtaken_concludes_nothing_and_goes_on_where_the_other_is(stag
     assert len(stage.windows()) == len(set(stage.windows())) == 5
     assert stage.monitoring()["learnt"] == f"5/{LEARNT}"
     assert stage.condition() == ("False", "Learning")  # being overtaken is no failure
+
+
+def test_who_was_overtaken_over_labels_holds_nothing_of_the_inputs_that_is_old(
+    stage: Stage,
+) -> None:
+    stage.deploy(learning={"duration": f"{LEARNT * 1000}s"})
+    stage.show()
+    one, two = stage.monitor(), stage.monitor()
+    stage.play(one, 1)
+    began = stage.now
+    stage.serve()
+    stage.look(two, seconds=1000)
+    for seconds in (900, 950):  # its clock is behind: it asks for no window, and reads the labels
+        stage.now = began
+        stage.look(one, seconds=seconds)
+    assert stage.monitoring()["learnt"] == f"2/{LEARNT}"
+    stage.now = began
+    stage.look(one, seconds=1050)
+    assert len(stage.windows()) == len(set(stage.windows())) == 2
 
 
 def test_a_batch_of_another_turn_is_refused_whole(stage: Stage) -> None:

@@ -164,7 +164,9 @@ def test_a_request_that_its_client_gave_up_counts_for_nobody(bench: Bench) -> No
 @pytest.mark.parametrize(
     "change", ["removed and back", "another threshold", "another endpoint", "another process"]
 )
-def test_the_epoch_changes_whenever_counters_may_have_begun_anew(bench: Bench, change: str) -> None:
+def test_the_epoch_changes_whenever_counters_may_have_begun_anew(
+    bench: Bench, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.serve("old", "new")
     route = bench.route(weight=50)
     before = bench.sample(route)
@@ -172,6 +174,7 @@ def test_the_epoch_changes_whenever_counters_may_have_begun_anew(bench: Bench, c
     assert bench.sample(route).epoch == before.epoch
     match change:
         case "removed and back":
+            monkeypatch.setattr(routing, "longest_seconds", lambda _: 0.0)  # no request holds it
             bench.route(weight=0)
             bench.route(weight=50)
         case "another threshold":
@@ -187,6 +190,17 @@ def test_the_epoch_changes_whenever_counters_may_have_begun_anew(bench: Bench, c
     after = bench.sample(route)
     assert after.epoch != before.epoch
     assert after.route_version == before.route_version
+
+
+def test_an_arm_that_comes_back_before_it_was_removed_goes_on_counting(bench: Bench) -> None:
+    bench.serve("old", "new")
+    route = bench.route(weight=100)
+    bench.client().ask()
+    before = bench.settled(route, requests=1)
+    bench.route(weight=0)
+    bench.route(weight=100)
+    after = bench.settled(route, requests=1)
+    assert (after.epoch, after.candidate) == (before.epoch, before.candidate)
 
 
 def test_a_change_of_weight_keeps_the_epoch_and_the_counts(bench: Bench) -> None:

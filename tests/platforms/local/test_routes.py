@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -239,6 +240,37 @@ def test_routes_change_under_load_without_a_failed_request(bench: Bench) -> None
             load.more(60)
     assert load.failed == {}
     assert {revision for _, _, revision in load.answers} == {"old", "new", "newer"}
+
+
+@pytest.mark.parametrize("after", [{"weight": 0}, {"weight": 100, "candidate": "newer"}], ids=str)
+def test_a_request_whose_body_comes_after_the_routes_have_changed_is_answered(
+    bench: Bench, after: dict[str, Any]
+) -> None:
+    bench.serve("old", "new", "newer")
+    bench.route(weight=100)
+    with socket.create_connection(urlsplit(bench.gateway.url).netloc.split(":")) as slow:
+        begun = bench.counter("http.ingress.downstream_rq_total")
+        slow.sendall(
+            b"POST /v2/models/income/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n"
+        )
+        support.until(lambda: bench.counter("http.ingress.downstream_rq_total") > begun)
+        bench.route(**after)
+        slow.sendall(b"{}")
+        assert slow.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_what_no_route_needs_any_more_goes_once_no_request_can_be_under_way_to_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.serve("old", "new")
+    bench.route(weight=50)
+    route = bench.route(weight=0)
+    document = bench.root / "envoy" / "cds.json"
+    assert "arm_income_new_canary" in document.read_text()
+    monkeypatch.setattr(routing, "longest_seconds", lambda _: 0.0)
+    bench.apply(route)
+    assert "arm_income_new_canary" not in document.read_text()
+    assert bench.client().ask().body["revision"] == "old"
 
 
 def test_deployments_do_not_touch_each_other(bench: Bench) -> None:

@@ -59,6 +59,25 @@ def frozen(window: Mapping[str, NDArray[Any]], reference: Mapping[str, NDArray[A
     ]
 
 
+def still(
+    window: Mapping[str, NDArray[Any]],
+    reference: Mapping[str, NDArray[Any]],
+    *,
+    before: Sequence[str],
+    newest: bool,
+) -> list[str]:
+    """Return the columns that stand still after a window: those that do through it, and those that
+    did `before` and do not change in it. Only where its rows are all the newest does a change say
+    that one moves again: a larger window may have begun before it stood still. Without a reference,
+    while the usual is learnt, none begins to."""
+    found = frozen(window, reference)
+    return found + [
+        name
+        for name in before
+        if name in window and name not in found and (not newest or _equal(window[name]))
+    ]
+
+
 def summary(columns: Sequence[str], *, deployment: str) -> str:
     """Return the first line of a ticket."""
     still = [name for name in columns if name != base.ANSWERS]

@@ -130,6 +130,8 @@ class Yardstick:
         part = self._parts[place]
         sd = self._row_sd[place] if part.unit == "sd" else 1.0
         before, after = float(self._row_centre[place]), float(mean[place])
+        if part.unit == "share":  # a sum of differences ends a little below none, or above all
+            before, after = (min(max(share, 0.0), 1.0) for share in (before, after))
         effect = (after - before) / sd if sd else float(np.sign(after - before))
         return Shift(
             stream=self.streams[part.stream].name,

@@ -31,6 +31,12 @@ class Distant:
         self.conclusions = DistantConclusions(self._turns)
         self.shelf = DistantShelf(self._turns)
 
+    @property
+    def is_behind(self) -> bool:
+        """Say whether another monitor has concluded, or may have, since this one read: all that it
+        holds is to be read again."""
+        return self._turns.known is None
+
     def follow(self) -> None:
         """Read the turn that is the last: what is written then follows it."""
         self._turns.known = None

@@ -185,16 +185,15 @@ class History:
         )
 
     def by_class(
-        self, deployment: str, revision: str, *, namespace: str = answers.NAMESPACE
+        self, deployment: str, revision: str, *, namespace: str = answers.NAMESPACE, after: int = 0
     ) -> tuple[dict[str | None, comparing.Lost], int]:
         """Return the labelled rows of each true class and what they have lost, of None where answers
-        are no classes, of the deployment's newest LABELS_AT_ONCE labels; and of how many requests
-        these are."""
+        are no classes, of the deployment's newest LABELS_AT_ONCE labels after the cursor; and of how
+        many requests these are. None are from before the revision's first answer."""
         found: dict[str | None, comparing.Lost] = {}
         values = {"namespace": namespace, "deployment": deployment, "revision": revision}
         with self._backend.reading() as connection:
-            first = connection.execute(self._sql.FIRST_ANSWER, values).fetchone()[0] or 0
-            asked = {**values, "after": first, "most": LABELS_AT_ONCE}
+            asked = {**values, "after": after, "most": LABELS_AT_ONCE}
             requests = 0
             for _, predicted, truth, task in connection.stream(self._sql.REALISED, asked):
                 requests += 1
@@ -262,9 +261,12 @@ class History:
         rows = 0
         asked = self._to_learn_from(deployment, namespace=namespace, after=after)
         with contextlib.closing(asked) as requests:
-            for request in requests:
-                found[request.request_id] = request
-                rows += len(request.labels)
+            for seq, request_id, inputs, truth in requests:
+                known = json.loads(truth)
+                found[request_id] = answers.LabelledInputs(
+                    seq, request_id, json.loads(inputs), known
+                )
+                rows += len(known)
                 if rows >= limit:
                     break
         return list(found.values())[::-1]
@@ -274,26 +276,24 @@ class History:
         rows = 0
         asked = self._to_learn_from(deployment, namespace=namespace, after=0)
         with contextlib.closing(asked) as requests:
-            for request in requests:
-                rows += sum(label is not None for label in request.labels)
+            for _, _, _, truth in requests:
+                rows += sum(label is not None for label in json.loads(truth))
                 if rows >= limit:
                     break
         return min(rows, limit)
 
     def _to_learn_from(
         self, deployment: str, *, namespace: str, after: int
-    ) -> Generator[answers.LabelledInputs, None, None]:
-        """Give the labelled requests with logged inputs, the newest first, each once: both arms may
-        have logged it (a retry), with the same inputs."""
+    ) -> Generator[tuple[int, str, str, str], None, None]:
+        """Give the labelled requests with logged inputs as they are stored, the newest first, each
+        once: both arms may have logged it (a retry), with the same inputs."""
         found: set[str] = set()
         wanted = {"namespace": namespace, "deployment": deployment, "after": after}
         with self._backend.reading() as connection:
             for seq, request_id, inputs, truth in connection.stream(self._sql.TRAINING, wanted):
                 if request_id not in found:
                     found.add(request_id)
-                    yield answers.LabelledInputs(
-                        seq, request_id, json.loads(inputs), json.loads(truth)
-                    )
+                    yield seq, request_id, inputs, truth
 
 
 def losses(

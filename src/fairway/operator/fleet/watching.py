@@ -171,6 +171,8 @@ class Fleet:
             failure=self._rounds.failures.get(one.watched),
             retraining=self._retrained(one, standing, now=now),
         )
+        if keeper is not None and self._store(one.key).is_behind:
+            keeper.forget()
         try:
             self._write(one, seen, now=now)
         except Exception as error:  # this deployment's, whatever it is

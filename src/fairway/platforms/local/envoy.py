@@ -2,7 +2,8 @@
 counters.
 
 Files are replaced by rename, the only change that Envoy sees. Clusters come before the routes that
-need them and go after, so no request ever meets a route to nowhere. Envoy runs without hot restart:
+need them and go long after, so no request ever meets a route to nowhere: its headers choose the
+cluster, which is asked when the body has come, and again where that fails. Envoy runs without hot restart:
 it leaves nothing in /dev/shm, and a home needs no base id of its own.
 """
 
@@ -44,6 +45,7 @@ class Envoy:
         self._folder = root / "envoy"
         self._log = root / "logs" / "envoy.log"
         self._refusals: dict[str, str] = {}  # version of a document -> what Envoy said of it
+        self._changed = time.monotonic()  # when the routes were last another, for all it knows
 
     @property
     def url(self) -> str:
@@ -107,7 +109,8 @@ class Envoy:
         limits: Mapping[str, routing.Limits] | None = None,
     ) -> None:
         """Make these the routes, all others go. Returns when they are in effect; does nothing where
-        they are already.
+        they are already. What no route needs any more is removed by a later call, once no request
+        can be under way to it.
 
         `limits` are what the servers of a deployment bear. Raises PlatformError where Envoy refuses
         the routes, and leaves those in effect that were.
@@ -117,13 +120,14 @@ class Envoy:
             routing.routes_document(routes.values(), limits=limits),
         )
         clusters_now, table_now = self._read("cds.json"), self._read("rds.json")
-        self._begin(wanted, before=clusters_now, thresholds=thresholds)
+        both = clusters.join(clusters_now, wanted)
+        self._begin(both, before=clusters_now, thresholds=thresholds)
         if table != table_now or not self._follows(RDS, table):
-            both = clusters.join(clusters_now, wanted)
             self._write("cds.json", both, subject=CDS, unless=clusters_now)
             self._write("rds.json", table, subject=RDS, unless=table_now)
-            clusters_now = both
-        self._write("cds.json", wanted, subject=CDS, unless=clusters_now)
+            self._changed, clusters_now = time.monotonic(), both
+        lingers = time.monotonic() - self._changed < routing.longest_seconds(limits)
+        self._write("cds.json", both if lingers else wanted, subject=CDS, unless=clusters_now)
 
     def in_effect(self, deployment: str) -> str | None:
         """Return the version of the deployment's route that Envoy follows now, or None where there

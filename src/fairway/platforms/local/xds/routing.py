@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from fairway.platforms.local.xds import clusters, parts
+from fairway.platforms.local.xds import bootstrap, clusters, parts
 from fairway.rollout import traffic
 from fairway.serving import command
 
@@ -26,6 +26,17 @@ class Limits:
     """What they may take for an answer."""
     body_bytes: int = 8 * parts.MEBIBYTE
     """Their largest request."""
+
+    @property
+    def total_seconds(self) -> float:
+        """Return what all tries of one request may take together."""
+        return 3 * (self.seconds + 1)
+
+
+def longest_seconds(limits: Mapping[str, Limits] | None) -> float:
+    """Return how long a request may be under way: until its body has come, and all tries after it."""
+    known = [Limits(), *(limits or {}).values()]
+    return bootstrap.BODY_SECONDS + max(one.total_seconds for one in known)
 
 
 def routes_document(
@@ -155,7 +166,7 @@ def _named(
 
 def _divided(route: traffic.Route, *, limits: Limits) -> parts.Json:
     """Return the action that divides requests between the arms, and mirrors them to a shadow."""
-    total = 3 * (limits.seconds + 1)
+    total = limits.total_seconds
     salted = {"pattern": {"regex": "^(.*)$"}, "substitution": f"{route.salt}:\\1"}
     unit = {"header": {"header_name": "x-fairway-unit", "regex_rewrite": salted}}
     action: parts.Json = {
