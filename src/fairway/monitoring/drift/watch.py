@@ -155,12 +155,18 @@ class Watch:
 
     def restore(self, state: Mapping[str, Any], *, usual: Mapping[str, Any]) -> None:
         """Go on from what `dump` and `usual` gave; raises ValueError where the reference was
-        another."""
+        another, or a version measured something else. An open ticket stays open all the same, and is
+        resolved when windows are quiet."""
+        self.standing = Opened(**state["standing"])
         if set(state["scales"]) != {str(size) for size in self._scales}:
             raise ValueError(f"the state has the scales {sorted(state['scales'])}")
+        parts = {len(scale["sums"]) for scale in state["scales"].values()}
+        if parts != {len(self.measures.parts)}:
+            raise ValueError(
+                f"the state has {sorted(parts)} measured parts: wanted {len(self.measures.parts)}"
+            )
         for size, scale in self._scales.items():
             scale.restore(state["scales"][str(size)], usual=usual[str(size)])
-        self.standing = Opened(**state["standing"])
 
     def _rest(self, total: float, *, size: int) -> Look:
         if not self.standing.open:
