@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 
 from fairway import errors
 from fairway.config import sections
+from fairway.model.kinds import untrained
 from fairway.model.schema import Feature, Schema
 from fairway.monitoring import detectors
 from fairway.monitoring.detectors import base, columns
@@ -164,7 +165,7 @@ def test_a_large_picture_is_averaged_over_blocks() -> None:
         {"image": rng.random((20, 3, 64, 65))},
         schema=Schema(target="t", features=()),
     )
-    assert len(tested) == 3 * 16 * 16
+    assert len(tested) == 3 * 16 * 16 + 2 * untrained.FILTERS
     assert tested[0].name == "image[0,0,0]"
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fairway import errors
 from fairway.model import traits
-from fairway.model.kinds import base, number, tensors
+from fairway.model.kinds import base, number, tensors, untrained
 from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
 
@@ -18,6 +18,8 @@ MAX_PIXELS = 1024  # drift tests for one image feature: a larger image is averag
 MEASURED_PIXELS = 64  # blocks of one image that are measured in each window
 LARGEST = 1 << 24  # values of one picture
 MOST_AXES = 4
+AT_ONCE = 1 << 20  # pixels that are measured at a time: 8 MiB
+UNTRAINED = "untrained feature "
 
 
 class Image(base.Kind):
@@ -109,23 +111,31 @@ class Image(base.Kind):
         return number.Number().profile(values)
 
     def compared(self, name: str, reference: Array, window: Array) -> Iterator[Compared]:
-        """Return a test for each pixel, of large images for each block of pixels."""
+        """Return a test for each pixel, of large images for each block of pixels, and for each
+        untrained feature."""
         if window.shape[1:] != reference.shape[1:]:
             wanted, seen = list(reference.shape[1:]), list(window.shape[1:])
             raise errors.DataError(
                 f"feature {name} of the window has shape {seen}: wanted {wanted} as in the reference"
             )
-        before, after = _shrunk(number.tame(reference)), _shrunk(number.tame(window))
+        before, after = (_measured(side, _shrunk) for side in (reference, window))
         places = np.ndindex(before.shape[1:])
         before, after = before.reshape(len(before), -1), after.reshape(len(after), -1)
         for i, place in enumerate(places):
             label = ",".join(str(index) for index in place)
             yield from number.compared(f"{name}[{label}]", before[:, i], after[:, i])
+        before, after = (_measured(side, untrained.features) for side in (reference, window))
+        for i in range(before.shape[1]):
+            label = f"{name} ({UNTRAINED}{i})"
+            yield from number.compared(label, before[:, i], after[:, i])
 
     def traits(self, name: str, reference: Array) -> Iterator[traits.Trait]:
-        """Return traits of blocks of pixels, and of how bright a picture is."""
+        """Return traits of how bright a picture is, of blocks of pixels, and of untrained features:
+        these find what leaves each block its mean, and lose noise where pixels were dark."""
         yield from traits.numbers(f"{name} (brightness)", reference, read=_brightness)
         yield traits.blocks(name, reference, read=_blocks)
+        if _untrained(reference[:1]).size:
+            yield traits.blocks(name, reference, read=_untrained, called=UNTRAINED)
 
     def outside(self, feature: Feature) -> base.Count | None:
         return base.beyond_range(feature)
@@ -169,13 +179,23 @@ def _checked(values: Array, rows: int, feature: Feature) -> Array:
 
 
 def _brightness(column: Array) -> NDArray[np.float64]:
-    means: NDArray[np.float64] = number.tame(column).reshape(len(column), -1).mean(axis=1)
-    return means
+    return _measured(column, lambda images: images.reshape(len(images), -1).mean(axis=1))
 
 
 def _blocks(column: Array) -> NDArray[np.float64]:
-    blocks: NDArray[np.float64] = _shrunk(number.tame(column), most=MEASURED_PIXELS)
+    blocks = _measured(column, lambda images: _shrunk(images, most=MEASURED_PIXELS))
     return blocks.reshape(len(column), -1)
+
+
+def _untrained(column: Array) -> NDArray[np.float64]:
+    return _measured(column, untrained.features)
+
+
+def _measured(column: Array, measure: Callable[[Array], Array]) -> NDArray[np.float64]:
+    """Measure some pictures at a time, so that large ones take no more memory."""
+    step = max(AT_ONCE // math.prod(column.shape[1:]), 1)
+    starts = range(0, max(len(column), 1), step)
+    return np.concatenate([measure(number.tame(column[i : i + step])) for i in starts])
 
 
 def _shrunk(images: Array, *, most: int = MAX_PIXELS) -> Array:

@@ -161,7 +161,9 @@ class Watch:
             raise ValueError(f"the state has the scales {sorted(state['scales'])}")
         parts = {len(scale["sums"]) for scale in state["scales"].values()}
         if parts != {len(self.measures.parts)}:
-            raise ValueError(f"the state has {max(parts)} parts: wanted {len(self.measures.parts)}")
+            raise ValueError(
+                f"the state has {sorted(parts)} measured parts: wanted {len(self.measures.parts)}"
+            )
         for size, scale in self._scales.items():
             scale.restore(state["scales"][str(size)], usual=usual[str(size)])
 
