@@ -129,7 +129,9 @@ def test_lines_of_a_list_are_cut_to_the_width_of_a_terminal():
 
 
 def test_an_address_of_a_cluster_is_refused_where_the_runs_here_are_meant(home, monkeypatch):
-    with pytest.raises(errors.UsageError, match="--host, .* are of a cluster: add --on kubernetes"):
+    with pytest.raises(
+        errors.UsageError, match=r"--host, .* are of a cluster: add --on kubernetes"
+    ):
         asked("runs", "list", "--host", "http://127.0.0.1:1", home=home)
     monkeypatch.setenv("KF_PIPELINES_ENDPOINT", "http://127.0.0.1:1")
     assert len(told("runs", "list", home=home)["runs"]) == 2
