@@ -10,7 +10,7 @@ import click.testing
 import pytest
 
 from fairway import artifacts, errors
-from fairway.cli import cli, main
+from fairway.cli import cli, main, options
 from fairway.pipelines import run, run_records
 
 CONFIG = "name: digits\ndata: {source: digits, target: digit}\n"
@@ -114,6 +114,27 @@ def test_a_run_is_shown_with_its_steps_by_default_the_newest(home):
     lines = asked("runs", "show", "digits-1", home=home).splitlines()
     assert lines[1].split(maxsplit=1) == ["outcome", "refused: because of refuse"]
     assert lines[-1].split() == ["refuse", "done", "1.5", "s", "5", "MiB", "0"]
+
+
+def test_the_log_of_a_refused_run_is_that_of_the_step_that_refused(home):
+    file = home / "runs" / "digits-1" / "run.json"
+    record = artifacts.read_json(file)
+    artifacts.write_json(file, record | {"steps": [*record["steps"], step("tell"), step("notify")]})
+    assert told("runs", "logs", "digits-1", home=home)["step"] == "refuse"
+    assert asked("runs", "logs", "digits-1", home=home) == "one\ntwo\n"
+
+
+def test_lines_of_a_list_are_cut_to_the_width_of_a_terminal():
+    assert options.cut("short\na line of 20 letters", width=10) == "short\na line of…"
+
+
+def test_an_address_of_a_cluster_is_refused_where_the_runs_here_are_meant(home, monkeypatch):
+    with pytest.raises(
+        errors.UsageError, match=r"--host, .* are of a cluster: add --on kubernetes"
+    ):
+        asked("runs", "list", "--host", "http://127.0.0.1:1", home=home)
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", "http://127.0.0.1:1")
+    assert len(told("runs", "list", home=home)["runs"]) == 2
 
 
 def test_the_log_of_the_failed_step_is_printed(home):

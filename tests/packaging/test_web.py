@@ -1,5 +1,6 @@
 """What is read over HTTP has a least rate: what drips is left, and a large file may take its time."""
 
+import contextlib
 import http.server
 import itertools
 import threading
@@ -8,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from fairway import errors
-from fairway.addresses import web
+from fairway.addresses import s3, web
+from tests.packaging import buckets
 
 MINUTES = 60.0
 SMALL, LARGE = 59 << 10, 3 << 20  # bytes; 60 KiB in a minute are the least
@@ -69,3 +71,67 @@ def test_the_rate_is_judged_once_a_minute(rate: int, slow: bool) -> None:
     slowness = web._Slowness()
     told = [slowness.after(rate, seconds=1.0) for _ in range(180)]
     assert [index + 1 for index, said in enumerate(told) if said] == [60, 120, 180] * slow
+
+
+@pytest.fixture
+def drip(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Answer with headers of which one never ends, or with a chunk whose size never does."""
+    monkeypatch.setattr(web, "STRETCH_SECONDS", 0.2)
+    left = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            if self.path == "/chunks":
+                self.wfile.write(b"transfer-encoding: chunked\r\n\r\n4\r\nrows\r\n")
+            with contextlib.suppress(OSError):
+                while not left.wait(0.01):
+                    self.wfile.write(b"0")
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        left.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("part", ["headers", "chunks"])
+def test_headers_and_sizes_of_chunks_that_drip_are_left(drip: str, part: str) -> None:
+    url = f"{drip}/{part}"
+    with pytest.raises(errors.Unavailable, match=rf"/{part} does not answer \(0\.2 s\)"):
+        list(web.body(web.answered(url, headers={}), url=url))
+
+
+def test_a_bucket_whose_answer_drips_is_left(drip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "ANSWER_SECONDS", 0.2)
+    for name, value in buckets.variables(drip).items():
+        monkeypatch.setenv(name, value)
+    bucket = s3.Bucket("rows", prefix="", environment=buckets.variables(drip))
+    with pytest.raises(errors.Unavailable, match=r"s3://rows/a\.csv does not answer \(0\.2 s\)"):
+        list(bucket.chunks("a.csv"))
+
+
+def test_chunks_come_each_in_its_time_and_a_fault_is_the_readers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert list(web.paced(iter([b"a", b"b"]), size=1, what="rows")) == [b"a", b"b"]
+
+    def broken() -> Iterator[bytes]:
+        yield b"a"
+        raise ConnectionResetError("it broke off")
+
+    with pytest.raises(ConnectionResetError, match="it broke off"):
+        list(web.paced(broken(), size=1, what="rows"))
+    monkeypatch.setattr(web, "STRETCH_SECONDS", 0.2)
+    never = threading.Event()
+    silent = iter(lambda: b"a" if never.wait() else b"", b"")
+    with pytest.raises(errors.Unavailable, match="rows does not answer"):
+        list(web.paced(silent, size=1, what="rows"))
+    never.set()

@@ -57,23 +57,15 @@ def home(promoted: runs.Promoted, tmp_path: Path) -> Path:
     store.close()
     images, truth = asked_of.pictures()
     events = places.opened(place.events)
-    events.add(
-        [
-            event
-            for number in range(asked_of.SEEN)
-            for event in (
-                asked_of.prediction(
-                    str(number),
-                    {"image": images[number : number + 1]},
-                    rows=1,
-                    probabilities=[[0.1] * 10],
-                ),
-                asked_of.label(str(number), truth[number]),
-            )
-        ]
-    )
+    for number in range(asked_of.SEEN):
+        events.add([answer(number, images), asked_of.label(str(number), truth[number])])
     events.close()
     return place.root
+
+
+def answer(number: int, images: Any) -> Any:
+    pictures = {"image": images[number : number + 1]}
+    return asked_of.prediction(str(number), pictures, rows=1, probabilities=[[0.1] * 10])
 
 
 def ran(pipeline: str, home: Path, *overrides: str, **arguments: Any) -> run.TrainingRun:
@@ -173,6 +165,17 @@ def test_monitoring_waits_while_nobody_has_asked_the_model_yet(home: Path) -> No
     said = steps_of(record)["detect-drift"]["parameters"]
     assert (record.outcome, said["verdict"]) == ("waited", "unserved")
     assert "no prediction of digits with logged inputs is there" in said["sentence"]
+
+
+def test_monitoring_waits_while_few_have_asked_the_model(home: Path) -> None:
+    (home / "events.db").unlink()
+    events = places.opened(home / "events.db")
+    events.add([answer(number, asked_of.pictures()[0]) for number in range(3)])
+    events.close()
+    record = ran("monitoring", home)
+    said = steps_of(record)["detect-drift"]["parameters"]
+    assert (record.outcome, said["verdict"]) == ("waited", "unserved")
+    assert said["sentence"].startswith("3 predictions of digits with logged inputs are there")
     assert record.reason.startswith("0 of 200 labels are in (minLabels)")
     with pytest.raises(errors.TrainingError, match="no prediction of digits with logged inputs"):
         ran("monitoring", home, after="digits@2026-11-01..2026-11-02")

@@ -149,7 +149,7 @@ def test_every_validation_row_is_proved(two, tmp_path, monkeypatch):
 
 
 def test_pictures_are_refused(tmp_path):
-    with pytest.raises(errors.TrainingError, match="family boosting cannot use an image feature"):
+    with pytest.raises(errors.ConfigError, match="family boosting cannot use an image feature"):
         fit.fit(training(), dataset=made.digits(tmp_path), out=tmp_path / "out")
 
 
@@ -158,7 +158,7 @@ def test_a_task_that_boosting_does_not_learn_is_refused(two, tmp_path, monkeypat
         "fairway.training.losses.ClassificationSide.boosted", lambda self, target, held_out: ()
     )
     with pytest.raises(
-        errors.TrainingError, match="boosting does not learn classification: use tabular"
+        errors.ConfigError, match="boosting does not learn classification: use tabular"
     ):
         fit.fit(training(), dataset=two, out=tmp_path / "out")
 

@@ -289,7 +289,7 @@ def test_a_loss_that_is_no_number_any_more_names_the_learning_rate(tabular, tmp_
     ],
 )
 def test_a_family_that_does_not_fit_the_data_is_refused(data, family, said, request, tmp_path):
-    with pytest.raises(errors.TrainingError, match=said):
+    with pytest.raises(errors.ConfigError, match=said):
         fit.fit(
             made.training(family=family),
             dataset=request.getfixturevalue(data),

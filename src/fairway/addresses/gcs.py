@@ -2,14 +2,17 @@
 install "fairway[gcs]"`)."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fairway import errors
+from fairway.addresses import web
 
 CHUNK_BYTES = 8 << 20  # a request each
 TIMEOUT_SECONDS = (10, 60)  # to connect; of silence
+ANSWER_SECONDS = 120.0  # of an answer whose lines drip
 
 
 class GoogleBucket:
@@ -22,8 +25,10 @@ class GoogleBucket:
 
     def chunks(self, name: str) -> Iterator[bytes]:
         blob = self._bucket.blob(self._key(name))
+        what = f"gs://{self._name}/{blob.name}"
         with self._asked(blob.name):
-            blob.reload(timeout=TIMEOUT_SECONDS, retry=None)
+            asked = functools.partial(blob.reload, timeout=TIMEOUT_SECONDS, retry=None)
+            web.within(asked, seconds=ANSWER_SECONDS, what=what)
             # of one generation, whoever writes another meanwhile
             with blob.open(
                 "rb",
@@ -32,8 +37,8 @@ class GoogleBucket:
                 retry=None,
                 if_generation_match=blob.generation,
             ) as file:
-                while chunk := file.read(CHUNK_BYTES):
-                    yield chunk
+                chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
+                yield from web.paced(chunks, size=CHUNK_BYTES, what=what)
 
     def put(self, name: str, file: Path) -> None:
         blob = self._bucket.blob(self._key(name))

@@ -2,13 +2,16 @@
 "fairway[s3]"`)."""
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from fairway import errors
+from fairway.addresses import web
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
+ANSWER_SECONDS = 120.0  # of two attempts, each with 10 to connect and 30 of silence
 PART_BYTES = 64 << 20  # of a large file: 10,000 of them are 625 GiB
 PASSING = (
     "InternalError",
@@ -32,8 +35,10 @@ class Bucket:
     def chunks(self, name: str) -> Iterator[bytes]:
         key = self._key(name)
         with self._asked(key):
-            body = self._client.get_object(Bucket=self._name, Key=key)["Body"]
-            yield from body.iter_chunks(CHUNK_BYTES)
+            what = f"s3://{self._name}/{key}"
+            asked = functools.partial(self._client.get_object, Bucket=self._name, Key=key)
+            body = web.within(asked, seconds=ANSWER_SECONDS, what=what)["Body"]
+            yield from web.paced(body.iter_chunks(CHUNK_BYTES), size=CHUNK_BYTES, what=what)
 
     def put(self, name: str, file: Path) -> None:
         """Write the file: by parts where it is large, which appear together or not at all."""

@@ -3,13 +3,16 @@ passing or final."""
 
 import contextlib
 import http.client
+import os
+import socket
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from fairway import __version__, errors
@@ -19,6 +22,7 @@ TIMEOUT_SECONDS = 30.0  # of silence
 LEAST_BYTES_A_SECOND, STRETCH_SECONDS = 1024, 60.0
 CHUNK_BYTES = 1 << 18
 PASSING = (408, 425, 429)  # and 5xx
+T = TypeVar("T")
 
 
 class Site:
@@ -52,7 +56,7 @@ def body(
         try:
             declared = response.headers.get("content-length", "")
             begun = clock()
-            while chunk := response.read1(CHUNK_BYTES):
+            while chunk := _piece(response, url=url):
                 seen += len(chunk)
                 if slow.after(len(chunk), seconds=clock() - begun):
                     raise errors.Unavailable(
@@ -67,6 +71,51 @@ def body(
             ) from error
     if declared.isdigit() and seen < int(declared):
         raise errors.Unavailable(f"{shown(url)} ended after {seen} of {declared} bytes")
+
+
+def _piece(response: http.client.HTTPResponse, *, url: str) -> bytes:
+    """Return the next bytes. The size of a chunk is a line of its own, which may drip too."""
+    if not response.chunked:
+        return response.read1(CHUNK_BYTES)
+    try:
+        return within(lambda: response.read1(CHUNK_BYTES), seconds=STRETCH_SECONDS, what=shown(url))
+    except errors.Unavailable:
+        with socket.socket(fileno=os.dup(response.fileno())) as held:  # the reader has its lock
+            held.shutdown(socket.SHUT_RDWR)
+        raise
+
+
+def within(act: Callable[[], T], *, seconds: float, what: str) -> T:
+    """Return what it gives, and wait no longer for it than so many seconds: the timeout of a socket begins
+    anew at each byte, so that a server which drips them holds its caller for ever."""
+    given: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            given.append(act())
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)  # one that hangs ends with the process
+    thread.start()
+    thread.join(seconds)
+    if raised:
+        raise raised[0]
+    if not given:
+        raise errors.Unavailable(f"{what} does not answer ({seconds:g} s)")
+    return given[0]
+
+
+def paced(chunks: Iterator[bytes], *, size: int, what: str) -> Iterator[bytes]:
+    """Return the chunks of at most `size` bytes, each of which comes in its time."""
+    while chunk := within(lambda: next(chunks, b""), seconds=patience(size), what=what):
+        yield chunk
+
+
+def patience(size: int) -> float:
+    """Return how many seconds so many bytes may take."""
+    return STRETCH_SECONDS + size / LEAST_BYTES_A_SECOND
 
 
 class _Slowness:
@@ -110,8 +159,10 @@ def _open(
         # a registry redirects to a store that must not see its credentials
         request.add_unredirected_header(key, value)
     try:
-        response: http.client.HTTPResponse = urllib.request.urlopen(  # noqa: S310
-            request, timeout=TIMEOUT_SECONDS
+        response: http.client.HTTPResponse = within(
+            lambda: urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS),  # noqa: S310
+            seconds=patience(int(headers.get("content-length", 0))),
+            what=shown(url),
         )
     except urllib.error.HTTPError:
         raise

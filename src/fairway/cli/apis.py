@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from fairway import errors
 
@@ -79,9 +80,9 @@ class Runner:
         if self.on == "kubernetes":
             return True
         named = (self.namespace, self.context, self.token_file, self.cookie_file, self.ca_file)
-        if any(named):
+        if any(named) or _typed("host"):
             raise errors.UsageError(
-                "--namespace, --context, --token-file, --cookie-file and --ca-file are of a cluster: add --on "
+                "--host, --namespace, --context, --token-file, --cookie-file and --ca-file are of a cluster: add --on "
                 "kubernetes"
             )
         return False
@@ -93,6 +94,12 @@ class Runner:
         told = dataclasses.asdict(self)
         del told["on"]
         return kubeflow.KubeflowAccess(**told)
+
+
+def _typed(option: str) -> bool:
+    """Say whether the option was given by hand: its variable may stand for commands of a cluster."""
+    said = click.get_current_context(silent=True)
+    return said is not None and said.get_parameter_source(option) is ParameterSource.COMMANDLINE
 
 
 def runner(function: F) -> F:

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -241,6 +242,17 @@ def table(rows: list[dict[str, Any]]) -> str:
         "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     )
+
+
+def fitted(text: str) -> str:
+    """Return the lines cut to the width of the terminal that they are printed on; elsewhere, whole."""
+    return cut(text, width=shutil.get_terminal_size().columns) if sys.stdout.isatty() else text
+
+
+def cut(text: str, *, width: int) -> str:
+    """Return each line with at most `width` characters."""
+    lines = (line if len(line) <= width else f"{line[: width - 1]}…" for line in text.splitlines())
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager

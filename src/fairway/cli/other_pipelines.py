@@ -232,7 +232,8 @@ def many(
     files: tuple[Path, ...], where: apis.Runner, asked: Further, root: Path, form: str
 ) -> None:
     """Train a model for each configuration of FILES: on a cluster in one run, `pipeline.parallel` of the
-    first at a time; here one after the other. Exit 1 where one failed, else 3 where one was refused."""
+    first at a time; here one after the other. Exit 1 where one failed (2: was used wrongly), else 3 where
+    one was refused."""
     asked.check(remote=where.remote)
     deploys = asked.deploys(False)
     configs = [options.load(path, ()) for path in files]

@@ -44,7 +44,7 @@ def listed(deployment: str | None, limit: int, where: apis.Runner, root: Path, f
         found = place.newest(deployment=deployment, limit=limit)
     none = "there is no run: start one with `fairway run training`"
     rows = [_row(record) for record in found]
-    options.show({"runs": rows}, form=form, text=options.table(rows) or none)
+    options.show({"runs": rows}, form=form, text=options.fitted(options.table(rows)) or none)
 
 
 @runs.command()
@@ -61,7 +61,11 @@ def show(name: str | None, where: apis.Runner, root: Path, form: str) -> None:
 
 @runs.command()
 @NAMED
-@click.option("--step", default=None, help="The step; by default the failed one, else the last.")
+@click.option(
+    "--step",
+    default=None,
+    help="The step; by default the failed one, else the last but those that tell people.",
+)
 @click.option(
     "--tail",
     type=click.IntRange(min=1),

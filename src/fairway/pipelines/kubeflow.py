@@ -68,8 +68,7 @@ class KubeflowAccess:
 def connected(access: KubeflowAccess) -> Iterator[Any]:
     """Give the client; what it raises inside the block becomes PlatformError where the API refused,
     Unavailable where it does not answer."""
-    import kfp
-    from kfp_server_api import ApiException
+    from kfp_server_api import ApiException, ApiTypeError, ApiValueError
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
 
@@ -81,7 +80,7 @@ def connected(access: KubeflowAccess) -> Iterator[Any]:
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             # that the client wants a backend of version 2
             warnings.simplefilter("ignore", FutureWarning)
-            yield kfp.Client(**arguments(access))
+            yield _client(access)
     except ApiException as error:
         # a gateway before it says 502 or 503 while the API is replaced
         passing = (error.status or 0) >= 500
@@ -89,11 +88,44 @@ def connected(access: KubeflowAccess) -> Iterator[Any]:
         raise kind(
             f"Kubeflow Pipelines at {access.place} refused: {error.status} {_line(error.body or error.reason)}"
         ) from error
+    except (
+        ApiTypeError,
+        ApiValueError,
+    ) as error:  # such as an answer without the id that was asked for
+        raise _foreign(access.place, _line(error)) from error
     except (HTTPError, OSError, ConfigException) as error:
         why = _line(getattr(error, "reason", None) or error)
         raise errors.Unavailable(
             f"Kubeflow Pipelines does not answer at {access.place}: {why}; name it with --host"
         ) from error
+
+
+def _client(access: KubeflowAccess) -> Any:
+    import kfp
+
+    class PromptClient(kfp.Client):  # type: ignore[misc]
+        def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
+            """Ask once: kfp asks five times, five seconds apart, and prints a traceback for each."""
+            found = self._healthz_api.healthz_service_get_healthz()
+            said = str(self._healthz_api.api_client.last_response.data)
+            if not said.lstrip().startswith("{"):
+                raise _foreign(access.place, f"its health is {errors.shortened(_line(said))!r}")
+            return found
+
+    return PromptClient(**arguments(access))
+
+
+def _foreign(place: str, why: str) -> errors.PlatformError:
+    return errors.PlatformError(
+        f"{place} does not answer as Kubeflow Pipelines does ({why}): name its API with --host"
+    )
+
+
+def identity(made: object, *, access: KubeflowAccess) -> str:
+    """Return the id of what the API made; raises PlatformError where it made nothing."""
+    if made is None:
+        raise _foreign(access.place, "what it made has no id")
+    return str(made)
 
 
 def _check_context(name: str) -> None:

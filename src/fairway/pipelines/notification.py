@@ -5,15 +5,15 @@ parameter, record or log.
 import http.client
 import json
 import os
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fairway import addresses, artifacts, errors
+from fairway.addresses import web
 from fairway.config import sections
 
 URL, URL_FILE = "FAIRWAY_WEBHOOK_URL", "FAIRWAY_WEBHOOK_URL_FILE"
@@ -102,7 +102,9 @@ def notify(
         )
     content = json.dumps(body(end, form=section.form), ensure_ascii=False).encode()
     addresses.patiently(
-        lambda: _in_time(lambda: _post(url, content), seconds=timeout_seconds),
+        lambda: web.within(
+            lambda: _post(url, content), seconds=timeout_seconds, what="the webhook"
+        ),
         pause_seconds=pause_seconds,
     )
     return f"the webhook was told that the run {end.outcome}"
@@ -122,27 +124,6 @@ def _url(environment: Mapping[str, str]) -> str | None:
     if url and not url.startswith(("https://", "http://")):
         raise errors.UsageError("the webhook's URL starts neither with https:// nor with http://")
     return url or None
-
-
-def _in_time(act: Callable[[], None], *, seconds: float) -> None:
-    """Do it, and wait no longer: the timeout of a socket begins anew at each byte, so that a service
-    which drips them would hold the run for ever."""
-    ended: list[BaseException | None] = []
-
-    def run() -> None:
-        try:
-            act()
-            ended.append(None)
-        except BaseException as error:
-            ended.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)  # one that hangs ends with the step
-    thread.start()
-    thread.join(seconds)
-    if not ended:
-        raise errors.Unavailable(f"the webhook does not answer ({seconds:g} s)")
-    if ended[0] is not None:
-        raise ended[0]
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -405,7 +405,7 @@ def _warnings(one: Try, follower: steps.Follower) -> tuple[str, ...]:
     """
     told = [
         str(_output(_left(one, follower, name)).get("parameterValues", {}).get("Output", ""))
-        for name in ("tell", "tell-2", "notify")
+        for name in run_records.TELLING
     ]
     said = (
         (_left(one, follower, "prepare") / "dataset" / "dataset.json", "warnings"),

@@ -13,6 +13,7 @@ from fairway import artifacts, errors
 RECORD, REQUEST, LOCK = "run.json", "request.json", "running.lock"
 # outcomes of a record besides those of a run that ended by itself
 RUNNING, FAILED, INTERRUPTED = "running", "failed", "interrupted"
+TELLING = ("tell", "tell-2", "notify")  # the steps that tell people of a run
 CUT_OFF = "cut off: its process ended before the run did"
 # what is read of every record, and of each of its steps
 HELD = frozenset({"run", "outcome", "reason", "package", "steps", "seconds", "folder"})
@@ -108,11 +109,12 @@ def find(home: Path, name: str | None) -> artifacts.Json:
 
 
 def step_of(record: artifacts.Json, name: str | None) -> artifacts.Json:
-    """Return a step of a run, by default the one that failed, else the last; raises UsageError for
-    one that did not run."""
+    """Return a step of a run, by default the one that failed, else the last that is not there to tell
+    people of the others; raises UsageError for one that did not run."""
     steps: list[artifacts.Json] = record["steps"]
     failed = [step for step in steps if step["status"] == FAILED]
-    for step in steps if name else (failed or steps)[-1:]:
+    acted = [step for step in steps if step["step"] not in TELLING]
+    for step in steps if name else (failed or acted or steps)[-1:]:
         if name in (None, step["step"]):
             return step
     there = ", ".join(step["step"] for step in steps) or "no step"

@@ -85,7 +85,7 @@ def submit(
     with kubeflow.connected(access) as client:
         runs = kubeflow.newest(client, namespace=namespace, limit=NEWEST_OF_A_NAME, name=run_name)
         found = adopted(runs, name=run_name)
-        started = found or _start(client, sent, name=run_name, namespace=namespace)
+        started = found or _start(client, sent, name=run_name, access=access)
     return {
         "run": started,
         "name": run_name,
@@ -114,10 +114,11 @@ def schedule(
                 enable_caching=sent.caching,
                 **times(cron),
             )
+        schedule_id = kubeflow.identity(made.recurring_run_id, access=access)
         for old in before:  # after the new one is there: a failure leaves one schedule, not none
             client.delete_recurring_run(old)
     return {
-        "schedule": str(made.recurring_run_id),
+        "schedule": schedule_id,
         "name": name,
         "cron": cron,
         "replaced": len(before),
@@ -222,18 +223,18 @@ def adopted(runs: Iterable[Any], *, name: str) -> str | None:
     return None
 
 
-def _start(client: Any, sent: Submission, *, name: str, namespace: str | None) -> str:
+def _start(client: Any, sent: Submission, *, name: str, access: kubeflow.KubeflowAccess) -> str:
     with _written(sent.documents) as file:
         started = client.create_run_from_pipeline_package(
             str(file),
             arguments=sent.arguments,
             run_name=name,
             experiment_name=EXPERIMENT,
-            namespace=namespace,
+            namespace=access.namespace,
             service_account=sent.account,
             enable_caching=sent.caching,
         )
-    return str(started.run_id)
+    return kubeflow.identity(started.run_id, access=access)
 
 
 @contextlib.contextmanager

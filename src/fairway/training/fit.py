@@ -30,8 +30,9 @@ def fit(
 
     The same section and dataset give the same weights on the same machine, also when the run was
     killed and resumed (its state is kept beside `out` until it ends). `progress` is called after
-    each epoch with that epoch's row of the history. Raises TrainingError where the data cannot be
-    learnt from or the loss is no number any more.
+    each epoch with that epoch's row of the history. Raises ConfigError for a family that does not
+    fit the data, TrainingError where the data cannot be learnt from or the loss is no number any
+    more.
 
     `workspace` is an address where the state is copied to besides, every half minute, and taken from
     where none lies here: what a pod on another node goes on from.
@@ -122,7 +123,7 @@ def _learnable(data: splits.Splits, section: sections.Training) -> None:
     inputs = dict.fromkeys(kinds.of(feature).input for feature in data.schema.features)
     unfit = families.unfit(section.family, inputs=inputs)
     if unfit is not None:
-        raise errors.TrainingError(unfit)
+        raise errors.ConfigError(unfit)
     for name, split in (("training", data.train), ("validation", data.validation)):
         if not len(split):
             raise errors.TrainingError(

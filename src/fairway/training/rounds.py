@@ -24,13 +24,13 @@ NEWEST, ALL, HALF = "the newest rows", "all rows", "the newest half of them"
 def fit(section: BoostingTraining, *, run: base.Run) -> export.Made:
     """Return the trees up to the best round.
 
-    Raises TrainingError for a task that boosting does not learn, or a loss that is no number any
-    more.
+    Raises ConfigError for a task that boosting does not learn, TrainingError for a loss that is no
+    number any more.
     """
     data, task = run.data, tasks.of(run.data.schema)
     told = losses.of(data.schema).boosted(data.train.target, data.validation.target)
     if not told:
-        raise errors.TrainingError(
+        raise errors.ConfigError(
             f"training.family boosting does not learn {task.name}: use tabular"
         )
     histories: list[list[Row]] = [[] for _ in told]

@@ -44,7 +44,8 @@ def detect(
 ) -> artifacts.Json:
     """Return the account as `fairway drift` has it, and write its page.
 
-    Raises DataError where a side has no rows, UsageError for what is no population.
+    Raises DataError where a side has no rows, NothingServed where the model in service has answered too
+    few to compare, UsageError for what is no population.
     """
     before = asked.before or str(_need(place.package))
     with contextlib.ExitStack() as stack:
@@ -59,6 +60,12 @@ def detect(
             section=config.data,
             ordered=True,
             population=lambda text: _population(text, config=config, place=place),
+        )
+    served = sides.after.rows
+    if not asked.after and served < comparison.LEAST_ROWS:
+        raise errors.NothingServed(
+            f"{served} predictions of {config.name} with logged inputs are there: wanted at least "
+            f"{comparison.LEAST_ROWS}, of which a shift can be told; send more requests"
         )
     compared = comparison.compare(
         sides.before.columns,
