@@ -1,6 +1,7 @@
 """Several processes learn what one does. Tolerances are of float32 sums in another order: 1e-4 of a weight
 after some hundred steps."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -42,8 +43,12 @@ def losses(record: artifacts.Checkpoint, of: str) -> list[float]:
 
 def running() -> list[psutil.Process]:
     """Return the ranks that this process has started, in their order."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # or one that nobody has waited for
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def test_a_killed_rank_is_one_sentence_and_the_next_try_ends_as_one_process_would(tmp_path):
