@@ -66,6 +66,23 @@ def test_a_column_that_moves_again_closes_its_ticket_while_the_usual_is_learnt(
     assert stage.events.conclusions.drift("income")[-1]["learning"]
 
 
+def test_a_column_that_was_learnt_standing_still_has_no_ticket_any_more(
+    stage: Stage,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(silence, "LEAST_ROWS", WINDOW)
+    looking = fresh(stage)
+    stage.play(looking, LEARNT)
+    stage.play(looking, 1, **STOOD)
+    assert told(stage)
+    accept(stage)
+    looking = fresh(stage)
+    stage.play(looking, LEARNT, **STOOD)
+    assert told(stage)
+    stage.play(looking, 1, **STOOD)
+    assert told(stage) == []
+
+
 def test_a_larger_window_that_began_before_a_column_stood_still_closes_no_ticket(
     stage: Stage,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,

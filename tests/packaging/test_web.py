@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import itertools
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -107,6 +108,27 @@ def test_headers_and_sizes_of_chunks_that_drip_are_left(drip: str, part: str) ->
     url = f"{drip}/{part}"
     with pytest.raises(errors.Unavailable, match=rf"/{part} does not answer \(0\.2 s\)"):
         list(web.body(web.answered(url, headers={}), url=url))
+
+
+def test_ctrl_c_ends_the_wait_for_a_chunk_whose_size_drips(
+    drip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "STRETCH_SECONDS", 60.0)
+    url = f"{drip}/chunks"
+    pieces = web.body(web.answered(url, headers={}), url=url)
+    assert next(pieces) == b"rows"
+    before, ours = set(threading.enumerate()), threading.get_ident()
+
+    def interrupt() -> None:
+        while set(threading.enumerate()) <= before | {threading.current_thread()}:
+            pass  # the reader has not begun
+        signal.pthread_kill(ours, signal.SIGINT)
+
+    waits = threading.Thread(target=interrupt)
+    waits.start()
+    with pytest.raises(KeyboardInterrupt):
+        next(pieces)
+    waits.join()
 
 
 def test_a_bucket_whose_answer_drips_is_left(drip: str, monkeypatch: pytest.MonkeyPatch) -> None:

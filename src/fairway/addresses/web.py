@@ -79,8 +79,13 @@ def _piece(response: http.client.HTTPResponse, *, url: str) -> bytes:
         return response.read1(CHUNK_BYTES)
     try:
         return within(lambda: response.read1(CHUNK_BYTES), seconds=STRETCH_SECONDS, what=shown(url))
-    except errors.Unavailable:
-        with socket.socket(fileno=os.dup(response.fileno())) as held:  # the reader has its lock
+    except (
+        BaseException
+    ):  # Ctrl-C too: whoever closes the answer waits for the reader, which has its lock
+        with (
+            contextlib.suppress(OSError, ValueError, AttributeError),  # it ended meanwhile
+            socket.socket(fileno=os.dup(response.fileno())) as held,
+        ):
             held.shutdown(socket.SHUT_RDWR)
         raise
 

@@ -143,7 +143,7 @@ def blocks(
     """Return the trait of blocks of numbers side by side, such as the pixels of a picture, each
     within the reference's range and a margin; a part is `called` so, with its place."""
     seen = read(reference)
-    low, high = np.nanmin(seen, axis=0), np.nanmax(seen, axis=0)
+    low, high = np.fmin.reduce(seen, axis=0), np.fmax.reduce(seen, axis=0)  # NaN where all are
     margin = MARGIN * np.maximum(high - low, np.abs(high) + 1e-9)
 
     def measure(column: Array) -> Rows:

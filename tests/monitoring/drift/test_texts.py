@@ -200,3 +200,20 @@ def test_many_texts_leave_a_number_its_place_in_what_columns_have_in_common() ->
     )
     chosen = slice(together.first, together.last)
     assert not np.array_equal(before[chosen], after[chosen])
+
+
+def test_a_column_of_texts_that_were_all_missing_is_watched_and_one_that_comes_is_told() -> None:
+    rng = np.random.default_rng(5)
+    none: Texts = {"review": np.full(1000, "", dtype=object)}
+    watch = Watch(none, schema=SCHEMA, tickets_per_month=1)
+    size = watch.sizes[0]
+
+    def look(column: Texts, *, window: int) -> Any:
+        began, ended = (place * size * SECONDS for place in (window, window + 1))
+        rows = {"review": column["review"][:size]}
+        return watch.look(rows, size=size, began=began, ended=ended).ticket
+
+    assert [look(none, window=window) for window in range(4)] == [None] * 4
+    told = (look(said(size, rng), window=window) for window in range(4, 40))
+    ticket = next(filter(None, told))
+    assert "missing" in {shift.part for shift in ticket.shifts}

@@ -273,6 +273,20 @@ def test_what_no_route_needs_any_more_goes_once_no_request_can_be_under_way_to_i
     assert bench.client().ask().body["revision"] == "old"
 
 
+def test_what_no_route_needs_goes_also_while_routes_go_on_changing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.serve("old", "new", "other")
+    bench.route(weight=50)
+    monkeypatch.setattr(routing, "longest_seconds", lambda _: 1.0)
+    document = bench.root / "envoy" / "cds.json"
+    for weight in itertools.cycle(range(1, 100)):
+        bench.route(candidate="other", weight=weight)
+        if "arm_income_new_" not in document.read_text():
+            break
+    assert "arm_income_other_canary" in document.read_text()
+
+
 def test_deployments_do_not_touch_each_other(bench: Bench) -> None:
     bench.serve("old", "new", "one", "two")
     routes = [

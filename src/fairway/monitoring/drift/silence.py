@@ -69,12 +69,15 @@ def still(
     """Return the columns that stand still after a window: those that do through it, and those that
     did `before` and do not change in it. Only where its rows are all the newest does a change say
     that one moves again: a larger window may have begun before it stood still. Without a reference,
-    while the usual is learnt, none begins to."""
+    while the usual is learnt, none begins to; what never changes in one is usual."""
     found = frozen(window, reference)
     return found + [
         name
         for name in before
-        if name in window and name not in found and (not newest or _equal(window[name]))
+        if name in window
+        and name not in found
+        and not (name in reference and _equal(reference[name]))
+        and (not newest or _equal(window[name]))
     ]
 
 

@@ -45,7 +45,9 @@ class Envoy:
         self._folder = root / "envoy"
         self._log = root / "logs" / "envoy.log"
         self._refusals: dict[str, str] = {}  # version of a document -> what Envoy said of it
-        self._changed = time.monotonic()  # when the routes were last another, for all it knows
+        self._left: dict[
+            str, float
+        ] = {}  # cluster that no route needs -> since when, for all it knows
 
     @property
     def url(self) -> str:
@@ -125,9 +127,10 @@ class Envoy:
         if table != table_now or not self._follows(RDS, table):
             self._write("cds.json", both, subject=CDS, unless=clusters_now)
             self._write("rds.json", table, subject=RDS, unless=table_now)
-            self._changed, clusters_now = time.monotonic(), both
-        lingers = time.monotonic() - self._changed < routing.longest_seconds(limits)
-        self._write("cds.json", both if lingers else wanted, subject=CDS, unless=clusters_now)
+            clusters_now = both
+        lingering = self._lingering(both, wanted=wanted, seconds=routing.longest_seconds(limits))
+        kept = clusters.join(lingering, wanted)
+        self._write("cds.json", kept, subject=CDS, unless=clusters_now)
 
     def in_effect(self, deployment: str) -> str | None:
         """Return the version of the deployment's route that Envoy follows now, or None where there
@@ -237,6 +240,15 @@ class Envoy:
                 self._folder / "counts.json",
                 {"serial": serial, "begun": begun, "thresholds": thresholds},
             )
+
+    def _lingering(self, known: parts.Json, *, wanted: parts.Json, seconds: float) -> parts.Json:
+        """Return the clusters that no route needs, and a request may be under way to."""
+        now, needed = time.monotonic(), {resource["name"] for resource in wanted["resources"]}
+        names = [one["name"] for one in known["resources"] if one["name"] not in needed]
+        self._left = {name: self._left.get(name, now) for name in names}
+        return clusters.only(
+            known, names={name for name, since in self._left.items() if now - since < seconds}
+        )
 
     def _counts(self) -> dict[str, Any]:
         try:

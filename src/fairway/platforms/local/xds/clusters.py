@@ -5,7 +5,7 @@ The shadow's cluster has tight circuit breakers, so that a slow shadow drops cop
 nobody.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from fairway.platforms.local.xds import parts
 from fairway.rollout import traffic
@@ -64,6 +64,12 @@ def join(one: parts.Json, other: parts.Json) -> parts.Json:
         for resource in document["resources"]
     }
     return parts.document("config.cluster.v3.Cluster", [both[name] for name in sorted(both)])
+
+
+def only(document: parts.Json, *, names: Collection[str]) -> parts.Json:
+    """Return the clusters of the document that have these names."""
+    kept = [resource for resource in document["resources"] if resource["name"] in names]
+    return parts.document("config.cluster.v3.Cluster", kept)
 
 
 def named(route: traffic.Route) -> tuple[str, ...]:
