@@ -79,9 +79,8 @@ def _piece(response: http.client.HTTPResponse, *, url: str) -> bytes:
         return response.read1(CHUNK_BYTES)
     try:
         return within(lambda: response.read1(CHUNK_BYTES), seconds=STRETCH_SECONDS, what=shown(url))
-    except (
-        BaseException
-    ):  # Ctrl-C too: whoever closes the answer waits for the reader, which has its lock
+    except BaseException:
+        # Ctrl-C too: whoever closes the answer waits for the reader, which has its lock
         with (
             contextlib.suppress(OSError, ValueError, AttributeError),  # it ended meanwhile
             socket.socket(fileno=os.dup(response.fileno())) as held,

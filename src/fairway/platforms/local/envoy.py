@@ -45,9 +45,8 @@ class Envoy:
         self._folder = root / "envoy"
         self._log = root / "logs" / "envoy.log"
         self._refusals: dict[str, str] = {}  # version of a document -> what Envoy said of it
-        self._left: dict[
-            str, float
-        ] = {}  # cluster that no route needs -> since when, for all it knows
+        # cluster that no route needs -> since when, for all it knows
+        self._left: dict[str, float] = {}
 
     @property
     def url(self) -> str:
