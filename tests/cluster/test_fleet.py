@@ -393,7 +393,7 @@ def test_a_shift_that_people_accept_closes_its_ticket_and_is_learnt_anew(
     ticket = until(lambda: monitoring(system).get("ticket"))  # of the first test
     argv = (
         *("exec", "deployment/fairway-monitor-0", "--", "fairway", "monitor", "accept", NAME),
-        *("--why=a campaign", "--on=kubernetes", f"--namespace={world.NAMESPACE}"),
+        *("--why=a campaign", "--who=ana", "--on=kubernetes", f"--namespace={world.NAMESPACE}"),
         f"--collector=http://fairway-collector.{SYSTEM}.svc:8080",
         *("--collector-token=/var/run/secrets/fairway.dev/collector/token", "--output=json"),
     )
@@ -404,7 +404,7 @@ def test_a_shift_that_people_accept_closes_its_ticket_and_is_learnt_anew(
     assert "ticket" not in monitoring(system)
     conditions = world.status(system, NAME)["conditions"]
     (said,) = [one["message"] for one in conditions if one["type"] == "Monitored"]
-    assert said.endswith(f"; accepted by {made['who']}: a campaign")
+    assert said.endswith(f"; accepted by ana: a campaign")
     assert [one for one in concluded(system)[1] if one[0] == "InputDrift"] == [
         ["InputDrift", False]
     ]
