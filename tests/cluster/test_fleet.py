@@ -404,7 +404,7 @@ def test_a_shift_that_people_accept_closes_its_ticket_and_is_learnt_anew(
     assert "ticket" not in monitoring(system)
     conditions = world.status(system, NAME)["conditions"]
     (said,) = [one["message"] for one in conditions if one["type"] == "Monitored"]
-    assert said.endswith(f"; accepted by ana: a campaign")
+    assert said.endswith("; accepted by ana: a campaign")
     assert [one for one in concluded(system)[1] if one[0] == "InputDrift"] == [
         ["InputDrift", False]
     ]
