@@ -6,7 +6,7 @@ from typing import Any
 
 from fairway.config import sections
 from fairway.platforms.local import state
-from fairway.rollout.states import State
+from fairway.rollout.states import Phase, State
 
 CONFIGURATION = "name: few\ndata: {source: csv, path: few.csv, target: income}\n"
 
@@ -28,6 +28,17 @@ def deployed(folder: Path, *revisions: str, **standing: Any) -> Path:
             store.deploy(_revision(revision, config), now=1.0)
         store.save("few", state=State(**standing), policy=config.strategy, events=(), answered=None)
     return home
+
+
+def serve(home: Path, package: Path, *, revision: str) -> None:
+    """Put a package in service, as a revision beside the one that is asked for."""
+    with contextlib.closing(state.Store(home / "state.db")) as known:
+        found = known.revision("aaa")
+        assert found is not None
+        changed = {**found.__dict__, "revision": revision, "package": str(package)}
+        known.deploy(state.LocalRevision(**changed), now=2.0)
+        serving = State(phase=Phase.STABLE, stable=revision)
+        known.save("few", state=serving, policy=sections.Strategy(), events=(), answered=None)
 
 
 def _revision(name: str, config: sections.Config) -> state.LocalRevision:

@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from fairway import artifacts
-from fairway.config import sections
 from fairway.monitoring import exporter, monitor
 from fairway.monitoring.eventstore import archive, places
 from fairway.packaging import package
-from fairway.platforms.local import state
 from fairway.rollout.states import Phase
 from tests.cli import running, standing
 from tests.cli.running import Done
@@ -47,16 +45,7 @@ def packaged(folder: Path) -> Path:
 
 def serve(home: Path, path: Path) -> None:
     """Put the package in service, and under watch."""
-    known = state.Store(home / "state.db")
-    found = known.revision("aaa")
-    assert found is not None
-    changed = {**found.__dict__, "revision": REVISION, "package": str(path)}
-    known.deploy(state.LocalRevision(**changed), now=2.0)
-    deployment = known.deployment("few")
-    assert deployment is not None
-    serving = type(deployment.state)(phase=Phase.STABLE, stable=REVISION)
-    known.save("few", state=serving, policy=sections.Strategy(), events=(), answered=None)
-    known.close()
+    standing.serve(home, path, revision=REVISION)
     watched = {
         "namespace": "default",
         "revision": REVISION,

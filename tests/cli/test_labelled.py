@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fairway.config import sections
 from fairway.monitoring.eventstore import answers, archive, places
-from fairway.platforms.local import state
 from fairway.rollout.states import Phase
 from tests.cli import running, standing
 from tests.cli.running import Done
@@ -32,16 +30,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("labels")
     home = standing.deployed(folder, "aaa", phase=Phase.STABLE, stable="aaa")
     package = support.packaged(folder / "package").path
-    known = state.Store(home / "state.db")
-    found = known.revision("aaa")
-    assert found is not None
-    changed = {**found.__dict__, "revision": REVISION, "package": str(package)}
-    known.deploy(state.LocalRevision(**changed), now=2.0)
-    deployment = known.deployment("few")
-    assert deployment is not None
-    serving = type(deployment.state)(phase=Phase.STABLE, stable=REVISION)
-    known.save("few", state=serving, policy=sections.Strategy(), events=(), answered=None)
-    known.close()
+    standing.serve(home, Path(package), revision=REVISION)
     store = places.opened(home / "events.db")
     store.add([_prediction(place, sure) for place, sure in enumerate(_sureness())])
     store.add([_label(place, "no") for place in range(0, REQUESTS, 7)])

@@ -29,15 +29,14 @@ def test_a_column_that_stands_still_is_a_ticket_of_its_own_until_it_moves(
     monkeypatch.setattr(silence, "LEAST_ROWS", WINDOW)
     looking = fresh(stage)
     assert stage.play(looking, LEARNT + 2) == 0
-    stage.play(looking, 1, inputs={"age": [40.0], "hours": [38.0], "sector": ["state"]})
-    (told,) = [one for one in stage.tickets() if one.name == silence.ALERT]
-    assert told.summary == "income: age, hours stand still through a whole window"
+    stage.play(looking, 1, **STOOD)
+    assert told(stage) == ["income: age, hours stand still through a whole window"]
     still = 'fairway_monitoring_column_still{column="age",deployment="income"'
     assert (
         f'{still},namespace="default",revision="aaa",role="stable"}} 1.0' in looking.series.text()
     )
     stage.play(looking, 1)
-    assert [one for one in stage.tickets() if one.name == silence.ALERT] == []
+    assert told(stage) == []
     assert (
         f'{still},namespace="default",revision="aaa",role="stable"}} 0.0' in looking.series.text()
     )

@@ -17,6 +17,16 @@ MINUTES = 60.0
 SMALL, LARGE = 59 << 10, 3 << 20  # bytes; 60 KiB in a minute are the least
 
 
+@contextlib.contextmanager
+def served(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
 @pytest.fixture
 def site() -> Iterator[str]:
     """Send as many bytes as the path says, and then nothing until the reader leaves."""
@@ -32,12 +42,8 @@ def site() -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served(Handler) as url:
+        yield url
 
 
 def taken(url: str, *, clock: Iterator[float]) -> int:
@@ -94,13 +100,9 @@ def drip(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+    with served(Handler) as url:
+        yield url
         left.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("part", ["headers", "chunks"])
